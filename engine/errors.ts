@@ -1,0 +1,61 @@
+/**
+ * Every error that shadenet throws on purpose. `code` is stable and meant for programs; the message is for people:
+ * what was got, what was wanted and what to do.
+ */
+export class ShadenetError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The caller asked for something that does not exist or does not fit: an unknown option, net, layer or operator. */
+export class UsageError extends ShadenetError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("USAGE", message, options);
+  }
+}
+
+/** Shapes that do not fit an operator or a net. */
+export class ShapeError extends ShadenetError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("SHAPE", message, options);
+  }
+}
+
+/** An image that cannot be read or is not one. */
+export class ImageError extends ShadenetError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("IMAGE", message, options);
+  }
+}
+
+/** A checkpoint that is damaged, or whose tensors are not those of the net. */
+export class WeightsError extends ShadenetError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("WEIGHTS", message, options);
+  }
+}
+
+/** A file that cannot be opened, read or written. */
+export class FileError extends ShadenetError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("FILE", message, options);
+  }
+}
+
+/** No adapter or no device, or a device that was lost or ran out of memory. */
+export class GpuError extends ShadenetError {
+  constructor(code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "GPU", message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** Something was used after dispose() or close(). */
+export class DisposedError extends ShadenetError {
+  constructor(what: string) {
+    super("DISPOSED", `${what} was used after it was disposed of; make a new one`);
+  }
+}

@@ -1,0 +1,44 @@
+import { ShapeError } from "./errors.ts";
+
+/** Sizes per dimension, outermost first; images are NCHW. */
+export type Shape = readonly number[];
+
+/** A dense row-major float32 tensor in ordinary memory. */
+export interface Tensor {
+  readonly shape: Shape;
+  readonly data: Float32Array;
+}
+
+export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
+
+/** Row-major strides in elements: `stridesOf([2, 3, 4])` is `[12, 4, 1]`. */
+export function stridesOf(shape: Shape): number[] {
+  const strides: number[] = new Array(shape.length);
+  let stride = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride;
+    stride *= shape[i];
+  }
+  return strides;
+}
+
+export const formatShape = (shape: Shape): string => `[${shape.join(", ")}]`;
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
+
+/** Throws a ShapeError unless every size is a positive integer and the element count is exact in a double. */
+export function checkShape(shape: Shape, what: string): Shape {
+  const ok = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size > 0);
+  if (!ok) throw new ShapeError(`${what} has shape ${JSON.stringify(shape)}; every size must be a positive integer`);
+  if (!Number.isSafeInteger(sizeOf(shape))) throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
+  return shape;
+}
+
+/** A tensor from its shape and values, with the count checked. */
+export function tensor(shape: Shape, data: ArrayLike<number>): Tensor {
+  checkShape(shape, "the tensor");
+  if (data.length !== sizeOf(shape)) {
+    throw new ShapeError(`a tensor of shape ${formatShape(shape)} has ${sizeOf(shape)} elements, not ${data.length}`);
+  }
+  return { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+}
