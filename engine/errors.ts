@@ -48,7 +48,11 @@ export class FileError extends ShadenetError {
 
 /** No adapter or no device, or a device that was lost or ran out of memory. */
 export class GpuError extends ShadenetError {
-  constructor(code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "GPU", message: string, options?: ErrorOptions) {
+  constructor(
+    code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "GPU",
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(code, message, options);
   }
 }

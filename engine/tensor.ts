@@ -30,7 +30,8 @@ export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length 
 export function checkShape(shape: Shape, what: string): Shape {
   const ok = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size > 0);
   if (!ok) throw new ShapeError(`${what} has shape ${JSON.stringify(shape)}; every size must be a positive integer`);
-  if (!Number.isSafeInteger(sizeOf(shape))) throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
+  if (!Number.isSafeInteger(sizeOf(shape)))
+    throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
   return shape;
 }
 

@@ -1,0 +1,301 @@
+import { DisposedError, FileError, GpuError, UsageError } from "./errors.ts";
+import type { Value } from "./graph.ts";
+import { Graph } from "./graph.ts";
+import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
+import { makePlan } from "./plan.ts";
+import { Executable, ParamStore } from "./runtime.ts";
+import type { Tensor } from "./tensor.ts";
+import { arraysCheckpoint, bytesSource } from "./weights.ts";
+
+/** What differs between Node and a browser; engine/node/ has Node's. */
+export interface Host {
+  /** Adapters in order of preference, each tried until one answers. `fallback` says why it is not the first choice. */
+  providers(): readonly {
+    readonly fallback?: string;
+    requestAdapter(options: GPURequestAdapterOptions): Promise<Found | undefined>;
+  }[];
+  /** What to install when there is no adapter at all. */
+  readonly advice: string;
+  /** Opens weights by path (in Node) or URL. */
+  readonly open: OpenSource;
+  /** Waits for the device; a software adapter in Node is slowed by plain polling. */
+  settle?<T>(promise: Promise<T>): Promise<T>;
+}
+
+/** An adapter and the object it came from, which Dawn needs to stay referenced as long as the device is in use. */
+export interface Found {
+  readonly instance: GPU;
+  readonly adapter: GPUAdapter;
+}
+
+/** Asks one GPU object for an adapter; undefined when it has none. */
+export async function findAdapter(
+  instance: GPU | undefined,
+  options: GPURequestAdapterOptions,
+): Promise<Found | undefined> {
+  const adapter = await instance?.requestAdapter(options);
+  return instance && adapter ? { instance, adapter } : undefined;
+}
+
+export const browserHost: Host = {
+  providers: () => [{ requestAdapter: (options) => findAdapter(globalThis.navigator?.gpu, options) }],
+  advice:
+    "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
+    "in Linux Chromium it may need chrome://flags/#enable-unsafe-webgpu",
+  async open(location, { signal }) {
+    const response = await fetch(location, { signal });
+    if (!response.ok)
+      throw new FileError(
+        `${location} cannot be loaded: the server answered ${response.status} ${response.statusText}`,
+      );
+    return bytesSource(await response.arrayBuffer(), String(location));
+  },
+};
+
+export interface OpenOptions {
+  readonly powerPreference?: GPUPowerPreference;
+  /** "default" keeps to WebGPU's default limits, for testing; by default the adapter's own are asked for. */
+  readonly limits?: "adapter" | "default";
+  /** Called once if the device is lost (not when it is closed). */
+  readonly onLost?: (error: GpuError) => void;
+  /** The nets that loadNet() knows by name. */
+  readonly nets?: Readonly<Record<string, AnyNet>>;
+}
+
+const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets"];
+
+export interface AdapterSummary {
+  /** One line for people, such as "NVIDIA H100 80GB HBM3 (vulkan)". */
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  /** Driver and version as the adapter tells them. */
+  readonly description: string;
+  /** True for a software adapter, which runs on the CPU. */
+  readonly software: boolean;
+  /** Why the first choice of adapter was not taken; undefined if it was. */
+  readonly fallback?: string;
+}
+
+/**
+ * Opens the best adapter there is. Throws a GpuError (NO_ADAPTER) that says what to install when there is none.
+ * Call close() on the result, or Node will not exit.
+ */
+export async function openGpu(options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> {
+  const unknown = Object.keys(options).find((name) => !OPEN_OPTIONS.includes(name));
+  if (unknown) throw new UsageError(`openGpu() has no option "${unknown}"; its options are ${OPEN_OPTIONS.join(", ")}`);
+  for (const provider of host.providers()) {
+    const found = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+    if (found) return new Gpu(await requestDevice(found.adapter, options), found, host, options, provider.fallback);
+  }
+  throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
+}
+
+/** GPUShaderStage.COMPUTE, which Node has not as a global. */
+const COMPUTE = 4;
+
+const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize"] as const;
+const WANTED_FEATURES = ["timestamp-query", "subgroups", "shader-f16"] as const;
+
+async function requestDevice(adapter: GPUAdapter, options: OpenOptions): Promise<GPUDevice> {
+  const requiredLimits =
+    options.limits === "default" ? {} : Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+  try {
+    return await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  } catch (cause) {
+    throw new GpuError("GPU", `the adapter ${summarize(adapter).name} gave no device: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+function summarize(adapter: GPUAdapter, fallback?: string): AdapterSummary {
+  const { vendor, architecture, device, description } = adapter.info;
+  // Adapters fill in different fields; the description is the most telling, then the device.
+  const name = [description, device, `${vendor} ${architecture}`.trim()].find((text) => text) ?? "unknown adapter";
+  const software = adapter.info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(`${architecture} ${name}`);
+  return { name, vendor, architecture, device, description, software, fallback };
+}
+
+/** An open device: compiles kernels, holds buffers, runs nets. Everything made with it ends with close(). */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterSummary;
+  readonly host: Host;
+  /** Live GPU buffers and their bytes, for tests and reports. */
+  readonly alive = { buffers: 0, bytes: 0 };
+  readonly #nets: Readonly<Record<string, AnyNet>>;
+  #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Only held: see Found. */
+  #instance: GPU | undefined;
+  #gone: Error | undefined;
+  #uncaptured: GpuError | undefined;
+  declare [Symbol.dispose]: () => void;
+
+  static {
+    if (Symbol.dispose) Object.defineProperty(Gpu.prototype, Symbol.dispose, { value: Gpu.prototype.close });
+  }
+
+  constructor(device: GPUDevice, { instance, adapter }: Found, host: Host, options: OpenOptions, fallback?: string) {
+    this.#instance = instance;
+    this.device = device;
+    this.adapter = summarize(adapter, fallback);
+    this.host = host;
+    this.#nets = options.nets ?? {};
+    device.onuncapturederror = ({ error }) => {
+      this.#uncaptured ??= new GpuError("GPU", error.message);
+    };
+    device.lost.then(({ reason, message }) => {
+      if (reason === "destroyed" && this.#gone) return;
+      const lost = new GpuError(
+        "DEVICE_LOST",
+        `the GPU device was lost (${message || reason}); open it again with openGpu()`,
+      );
+      this.#gone ??= lost;
+      options.onLost?.(lost);
+    });
+  }
+
+  /** Throws if the device was closed or lost, or reported an error that no call had asked for. */
+  check(): void {
+    if (this.#gone) throw this.#gone;
+    const error = this.#uncaptured;
+    this.#uncaptured = undefined;
+    if (error) throw error;
+  }
+
+  /** Waits for work of the device, without starving a software adapter, and reports a device lost meanwhile. */
+  async settle<T>(promise: Promise<T>): Promise<T> {
+    const settle = this.adapter.software && this.host.settle;
+    try {
+      return await (settle ? settle(promise) : promise);
+    } catch (error) {
+      // Give the promise of a lost device its turn, so that the cause is reported and not its consequence.
+      await Promise.resolve();
+      if (this.#gone) throw this.#gone;
+      throw error;
+    }
+  }
+
+  /** Throws a GpuError (OUT_OF_MEMORY) where the device cannot give the memory. `size` is in bytes. */
+  async createBuffer(label: string, size: number, usage: GPUBufferUsageFlags): Promise<GPUBuffer> {
+    this.check();
+    const { device } = this;
+    device.pushErrorScope("out-of-memory");
+    const buffer = device.createBuffer({ label, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
+    const scope = device.popErrorScope();
+    this.alive.buffers++;
+    this.alive.bytes += buffer.size;
+    const error = await this.settle(scope);
+    if (!error) return buffer;
+    this.destroyBuffer(buffer);
+    const held = `${(this.alive.bytes / 2 ** 20).toFixed(0)} MiB are held already`;
+    throw new GpuError("OUT_OF_MEMORY", `the device has no ${(size / 2 ** 20).toFixed(0)} MiB for ${label}; ${held}`);
+  }
+
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.alive.buffers--;
+    this.alive.bytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Compiles a kernel; the same source is compiled once. Throws a GpuError (SHADER) with the compiler's message. */
+  pipeline(
+    label: string,
+    code: string,
+    bindings: readonly { index: number; type: GPUBufferBindingType }[],
+  ): Promise<GPUComputePipeline> {
+    this.check();
+    let pipeline = this.#pipelines.get(code);
+    if (!pipeline) {
+      pipeline = this.#compile(label, code, bindings);
+      pipeline.catch(() => this.#pipelines.delete(code));
+      this.#pipelines.set(code, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile(label: string, code: string, bindings: readonly { index: number; type: GPUBufferBindingType }[]) {
+    const { device } = this;
+    const entries = bindings.map(({ index, type }) => ({ binding: index, visibility: COMPUTE, buffer: { type } }));
+    device.pushErrorScope("validation");
+    const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
+    const module = device.createShaderModule({ label, code });
+    const scope = device.popErrorScope();
+    const compiled = device.createComputePipelineAsync({ label, layout, compute: { module } });
+    const [error, pipeline] = await Promise.all([
+      this.settle(scope),
+      this.settle(compiled).catch((cause: Error) => cause),
+    ]);
+    if (!error && !(pipeline instanceof Error)) return pipeline;
+    this.check();
+    const message = error?.message ?? (pipeline as Error).message;
+    throw new GpuError("SHADER", `the kernel ${label} does not compile: ${message}`);
+  }
+
+  /**
+   * Runs one operator, or any function of values, by itself on tensors: `gpu.eager(maxPool2d, x, { kernel: 3 })`.
+   * Leave an optional tensor out with undefined.
+   */
+  async eager<O extends object>(
+    op: (...args: (Value | undefined | O)[]) => Value,
+    ...args: (Tensor | undefined | O)[]
+  ): Promise<Tensor> {
+    this.check();
+    const graph = new Graph();
+    const tensors: Record<string, Tensor> = {};
+    const values = args.map((arg, i) => {
+      if (!isTensor(arg)) return arg;
+      // Parameters rather than inputs, since these are split where they are over the device's binding limit.
+      const name = `input ${i}`;
+      tensors[name] = arg;
+      return i === 0 ? graph.input(name, arg.shape) : graph.param(name, arg.shape);
+    });
+    graph.name("output", op(...values));
+    const store = new ParamStore(this, arraysCheckpoint(tensors));
+    let executable: Executable | undefined;
+    try {
+      executable = await Executable.create(this, makePlan(graph, ["output"], this.device.limits), store);
+      return (await executable.run({ "input 0": tensors["input 0"]?.data })).output;
+    } finally {
+      executable?.dispose();
+      store.dispose();
+    }
+  }
+
+  /**
+   * Loads a net by its name or definition: compiles its kernels while its weights load. Besides LoadOptions it takes the
+   * net's own options, such as numClasses. Throws a UsageError for an unknown name or option, a WeightsError when the
+   * weights are damaged or another net's, a ShapeError for an image size the net cannot take, a GpuError when the
+   * device is out of memory.
+   */
+  async loadNet(
+    net: string | AnyNet,
+    options: LoadOptions & { readonly [option: string]: unknown } = {},
+  ): Promise<Net> {
+    this.check();
+    return Net.load(this, typeof net === "string" ? findNet(this.#nets, net) : net, options);
+  }
+
+  /** Ends the device and everything made with it. Safe to call twice. */
+  close(): void {
+    if (!this.#instance) return;
+    this.#gone ??= new DisposedError("the GPU");
+    this.#pipelines.clear();
+    this.device.destroy();
+    this.#instance = undefined;
+  }
+}
+
+/** A net by its name; throws a UsageError that lists the names there are. */
+export function findNet(nets: Readonly<Record<string, AnyNet>>, name: string): AnyNet {
+  if (Object.hasOwn(nets, name)) return nets[name];
+  throw new UsageError(
+    `there is no net "${name}"; there are ${Object.keys(nets).join(", ") || "none: give openGpu() some"}`,
+  );
+}
+
+const isTensor = (arg: unknown): arg is Tensor =>
+  typeof arg === "object" && arg !== null && "data" in arg && "shape" in arg && arg.data instanceof Float32Array;

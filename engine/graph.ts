@@ -1,0 +1,112 @@
+import { ShapeError, UsageError } from "./errors.ts";
+import { type AnyKernel, completeOptions } from "./kernel.ts";
+import { checkShape, formatShape, type Shape, sizeOf } from "./tensor.ts";
+
+/** A tensor in a graph: what a kernel takes and gives. */
+export class Value {
+  readonly graph: Graph;
+  readonly id: number;
+  readonly shape: Shape;
+  constructor(graph: Graph, id: number, shape: Shape) {
+    this.graph = graph;
+    this.id = id;
+    this.shape = shape;
+  }
+}
+
+/** How a parameter is made from the tensors of a checkpoint, when it is not one of them as it stands. */
+export interface Derivation {
+  readonly sources: readonly string[];
+  compute(...tensors: Float32Array[]): Float32Array;
+}
+
+export type Node = { readonly shape: Shape } & (
+  | { readonly kind: "input"; readonly name: string }
+  | { readonly kind: "param"; readonly name: string; readonly from?: Derivation }
+  /** The same elements under another shape; costs nothing. */
+  | { readonly kind: "view"; readonly x: number }
+  | {
+      readonly kind: "op";
+      readonly kernel: AnyKernel;
+      readonly inputs: Readonly<Record<string, number>>;
+      readonly options: object;
+    }
+);
+
+export type OpNode = Extract<Node, { kind: "op" }>;
+
+/**
+ * A net as a flat list of nodes in the order they were added; a value's id is its node's index. Shapes are inferred and
+ * checked as it is built, so that an error points at the line that made it.
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  /** Names of values: layers by torchvision's dotted names, and outputs. */
+  readonly names = new Map<string, number>();
+
+  input(name: string, shape: Shape): Value {
+    return this.push({ kind: "input", name, shape: checkShape(shape, `input "${name}"`) });
+  }
+
+  /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
+  param(name: string, shape: Shape, from?: Derivation): Value {
+    const known = this.nodes.findIndex((node) => node.kind === "param" && node.name === name);
+    if (known >= 0) {
+      if (formatShape(this.nodes[known].shape) !== formatShape(shape)) {
+        throw new ShapeError(
+          `the parameter ${name} is ${formatShape(this.nodes[known].shape)} and cannot also be ${formatShape(shape)}`,
+        );
+      }
+      return this.value(known);
+    }
+    return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), from });
+  }
+
+  reshape(x: Value, shape: Shape): Value {
+    this.own(x);
+    checkShape(shape, "the reshaped value");
+    if (sizeOf(shape) !== sizeOf(x.shape)) {
+      throw new ShapeError(
+        `cannot reshape ${formatShape(x.shape)} to ${formatShape(shape)}: the element counts differ`,
+      );
+    }
+    return this.push({ kind: "view", x: x.id, shape });
+  }
+
+  add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object): Value {
+    const options = completeOptions(kernel, given);
+    const entries = Object.entries(inputs);
+    for (const [, value] of entries) this.own(value);
+    const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
+    const shape = checkShape(kernel.shape(shapes, options), `the output of ${kernel.name}`);
+    const ids = Object.fromEntries(entries.map(([name, value]) => [name, value.id]));
+    return this.push({ kind: "op", kernel, inputs: ids, options, shape });
+  }
+
+  /** Names a value, so that it can be asked for as an output. Returns the value. */
+  name(name: string, value: Value): Value {
+    this.own(value);
+    if (this.names.has(name)) throw new UsageError(`two values of one graph are called ${name}`);
+    this.names.set(name, value.id);
+    return value;
+  }
+
+  value(id: number): Value {
+    return new Value(this, id, this.nodes[id].shape);
+  }
+
+  private push(node: Node): Value {
+    this.nodes.push(node);
+    return this.value(this.nodes.length - 1);
+  }
+
+  private own(value: Value): void {
+    if (value.graph !== this) throw new UsageError("a value belongs to another graph");
+  }
+}
+
+/** Ids that a node reads. */
+export function readsOf(node: Node): number[] {
+  if (node.kind === "op") return Object.values(node.inputs);
+  return node.kind === "view" ? [node.x] : [];
+}

@@ -1,0 +1,250 @@
+import { UsageError } from "./errors.ts";
+import { Value } from "./graph.ts";
+import { type Shape, sizeOf } from "./tensor.ts";
+
+/** Workgroups per dimension. */
+export type Grid = readonly [number, number, number];
+
+/**
+ * One dispatch of a kernel. Most kernels have a single part that covers everything. A weight over the device's binding
+ * limit is split along its first dimension (the output channels), and a kernel with any number of inputs takes them
+ * one by one: then each part says what it covers.
+ */
+export interface Part {
+  /** First output channel, or the place of the input in the output. */
+  readonly start: number;
+  /** How many of them. */
+  readonly count: number;
+  /** For variadic kernels: which input is bound as `x`. */
+  readonly input?: string;
+}
+
+type InputName<K extends string> = K extends `${infer N}?` ? N : K extends `${infer N}...` ? `${N}${number}` : K;
+
+/** What a kernel's functions see of its inputs, by name; `"b?"` may be undefined, `"x..."` is x0, x1, ... */
+export type Named<K extends string, T> = {
+  readonly [P in K as InputName<P>]: P extends `${string}?` ? T | undefined : T;
+};
+
+export interface Call<K extends string, O> {
+  readonly shapes: Named<K, Shape>;
+  readonly options: Readonly<O>;
+  /** Shape of the output. */
+  readonly y: Shape;
+}
+
+/** A kernel as its author writes it: see kernels/relu.ts for the smallest and kernels/conv2d.ts for a full one. */
+export interface KernelSpec<K extends string, O extends object> {
+  /** The operator: the name of its .wgsl, its .ts, its test and its label on the GPU. */
+  readonly name: string;
+  /** Names of the inputs in order, as bound in the WGSL: `"x"`, `"b?"` when optional, `"x..."` for any number. */
+  readonly inputs: readonly K[];
+  /** Every legal option with its default. `undefined` marks one without a default. */
+  readonly options: O;
+  readonly wgsl: string;
+  /** Infers the output's shape; throws a ShapeError or UsageError when inputs or options do not fit. */
+  shape(shapes: Named<K, Shape>, options: Readonly<O>): Shape;
+  /** Floating-point operations (a multiply-add is two), and bytes moved if not each tensor once. */
+  cost(call: Call<K, O>): { readonly flops: number; readonly bytes?: number };
+  /** Values for the specialization constants of the WGSL. */
+  consts(call: Call<K, O>): Readonly<Record<string, number | boolean>>;
+  /** Values for the fields of the WGSL's `struct Params`. */
+  params(call: Call<K, O>, part: Part): Readonly<Record<string, number>>;
+  grid(call: Call<K, O>, part: Part): Grid;
+  /** The operator in naive float64 loops: its documentation and what it is tested against. */
+  reference(inputs: Named<K, Float32Array>, call: Call<K, O>): Float64Array;
+  /** For variadic kernels: one dispatch per input. */
+  parts?(call: Call<K, O>): readonly Part[];
+  /** The weight that may be split over several buffers along its first dimension, the output channels. */
+  readonly split?: K;
+  /** Which neighbours this kernel can take in: see passes.ts. */
+  readonly fuses?: {
+    /** Option to set for a relu that follows. */
+    readonly relu?: keyof O & string;
+    /** Input that takes the other operand of an add that follows. */
+    readonly add?: K;
+    /** Inputs that take the scale and shift of a batchnorm that follows. */
+    readonly batchnorm?: { readonly weight: K; readonly bias: K };
+  };
+}
+
+/** A kernel is its spec and a function that adds it to a graph: `relu(x)`, `maxPool2d(x, { kernel: 3 })`. */
+export interface Kernel<O extends object = object> extends Omit<KernelSpec<string, O>, "fuses"> {
+  (...args: (Value | undefined | Partial<O>)[]): Value;
+  readonly fuses?: { relu?: string; add?: string; batchnorm?: { weight: string; bias: string } };
+  readonly reflection: Reflection;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a list of kernels holds kernels of any options
+export type AnyKernel = Kernel<any>;
+
+export function defineKernel<const K extends string, O extends object>(spec: KernelSpec<K, O>): Kernel<O> {
+  const call = (...args: (Value | undefined | Partial<O>)[]): Value => {
+    const { values, options } = splitArguments(args);
+    const graph = values.find((v) => v)?.graph;
+    if (!graph) throw new UsageError(`${spec.name} needs a value of a graph as its first argument`);
+    return graph.add(kernel, nameInputs(kernel, values), options);
+  };
+  const { name, ...rest } = spec;
+  Object.defineProperty(call, "name", { value: name });
+  const kernel = Object.assign(call, rest, { reflection: reflect(name, spec.wgsl) }) as unknown as Kernel<O>;
+  return kernel;
+}
+
+/** Separates the values (undefined for an optional one that is left out) from the options that may come last. */
+function splitArguments(args: readonly unknown[]): { values: (Value | undefined)[]; options: object } {
+  const last = args.at(-1);
+  const hasOptions = last !== undefined && !(last instanceof Value);
+  const values = (hasOptions ? args.slice(0, -1) : args) as (Value | undefined)[];
+  for (const v of values) {
+    if (v !== undefined && !(v instanceof Value)) throw new UsageError("expected values of a graph, then the options");
+  }
+  if (hasOptions && (typeof last !== "object" || last === null)) throw new UsageError("options must be an object");
+  return { values, options: hasOptions ? (last as object) : {} };
+}
+
+function nameInputs(kernel: AnyKernel, values: readonly (Value | undefined)[]): Record<string, Value> {
+  const named: Record<string, Value> = {};
+  const variadic = kernel.inputs[0].endsWith("...");
+  const names = variadic ? values.map((_, i) => kernel.inputs[0].replace("...", String(i))) : kernel.inputs;
+  if (values.length > names.length) {
+    throw new UsageError(
+      `${kernel.name} takes at most ${names.length} inputs (${names.join(", ")}), got ${values.length}`,
+    );
+  }
+  names.forEach((name, i) => {
+    const value = values[i];
+    if (value) named[name.replace("?", "")] = value;
+    else if (!name.endsWith("?")) throw new UsageError(`${kernel.name} needs its input ${name}`);
+  });
+  return named;
+}
+
+/** Options filled with the defaults; an unknown one throws a UsageError that lists the legal ones. */
+export function completeOptions<O extends object>(kernel: Kernel<O>, given: object): O {
+  const legal = Object.keys(kernel.options);
+  for (const key of Object.keys(given)) {
+    if (!legal.includes(key)) {
+      const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
+      throw new UsageError(`${kernel.name} has no option "${key}"; ${list}`);
+    }
+  }
+  const options = { ...kernel.options, ...given };
+  for (const key of legal) {
+    if (options[key as keyof O] === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);
+  }
+  return options;
+}
+
+/** Evaluates a kernel's float64 reference on plain arrays. */
+export function evaluateReference(
+  kernel: AnyKernel,
+  inputs: Readonly<Record<string, { shape: Shape; data: Float32Array } | undefined>>,
+  options: object = {},
+): { shape: Shape; data: Float64Array } {
+  const all = completeOptions(kernel, options);
+  const present = Object.entries(inputs).filter(([, t]) => t !== undefined);
+  const shapes = Object.fromEntries(present.map(([name, t]) => [name, t?.shape])) as Record<string, Shape>;
+  const data = Object.fromEntries(present.map(([name, t]) => [name, t?.data])) as Record<string, Float32Array>;
+  const y = kernel.shape(shapes, all);
+  return { shape: y, data: kernel.reference(data, { shapes, options: all, y }) };
+}
+
+/** What the runtime needs to know of a WGSL source, read from the source itself. */
+export interface Reflection {
+  readonly bindings: readonly { readonly index: number; readonly name: string; readonly type: GPUBufferBindingType }[];
+  /** Fields of `struct Params`, in order. */
+  readonly params: readonly { readonly name: string; readonly type: "u32" | "i32" | "f32" }[];
+}
+
+function reflect(kernel: string, wgsl: string): Reflection {
+  const declaration = /@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:,\s*(read|read_write))?>\s*(\w+)/g;
+  const bindings = [...wgsl.matchAll(declaration)].map(([, index, space, access, name]) => ({
+    index: Number(index),
+    name,
+    type: (space === "uniform"
+      ? "uniform"
+      : access === "read_write"
+        ? "storage"
+        : "read-only-storage") as GPUBufferBindingType,
+  }));
+  const body = /struct Params \{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
+  const fields = body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*([^,\s]+)/g);
+  const params = [...fields].map(([, name, type]) => {
+    if (type !== "u32" && type !== "i32" && type !== "f32") {
+      throw new UsageError(`${kernel}.wgsl: Params.${name} is a ${type}; fields must be u32, i32 or f32`);
+    }
+    return { name, type } as const;
+  });
+  return { bindings, params };
+}
+
+/**
+ * Sets the specialization constants of a WGSL source. These are its module-scope constants with a declared type and a
+ * literal value (`const RELU: bool = false;`); constants computed from others are left alone. Line numbers do not change.
+ * Throws a UsageError unless exactly the source's constants are given.
+ */
+export function specialize(wgsl: string, consts: Readonly<Record<string, number | boolean>>): string {
+  const seen = new Set<string>();
+  const code = wgsl.replace(
+    /^const (\w+)\s*:\s*(u32|i32|f32|bool)\s*=\s*(?:true|false|-?[\d.]+(?:e-?\d+)?[uif]?);/gm,
+    (_line, name: string, type: string) => {
+      if (!(name in consts)) throw new UsageError(`the WGSL constant ${name} was given no value`);
+      seen.add(name);
+      return `const ${name}: ${type} = ${literal(name, type, consts[name])};`;
+    },
+  );
+  const unknown = Object.keys(consts).find((name) => !seen.has(name));
+  if (unknown) {
+    throw new UsageError(`the WGSL has no constant ${unknown} to specialize; it has ${[...seen].join(", ") || "none"}`);
+  }
+  return code;
+}
+
+function literal(name: string, type: string, value: number | boolean): string {
+  if (type === "bool" && typeof value === "boolean") return String(value);
+  if (type === "f32" && typeof value === "number" && Number.isFinite(value)) {
+    return Number.isInteger(value) ? `${value}.0` : String(value);
+  }
+  if (type !== "f32" && Number.isInteger(value) && (type === "i32" || (value as number) >= 0)) return String(value);
+  throw new UsageError(`the WGSL constant ${name} is a ${type} and cannot be ${value}`);
+}
+
+/** Bytes of `struct Params`, padded to 16; throws a UsageError unless exactly the struct's fields are given. */
+export function packParams(
+  kernel: string,
+  fields: Reflection["params"],
+  values: Readonly<Record<string, number>>,
+): Uint8Array {
+  const bytes = new Uint8Array(Math.max(16, Math.ceil(fields.length / 4) * 16));
+  const view = new DataView(bytes.buffer);
+  fields.forEach(({ name, type }, i) => {
+    const value = values[name];
+    if (value === undefined) throw new UsageError(`${kernel}: Params.${name} was given no value`);
+    if (type === "f32") view.setFloat32(i * 4, value, true);
+    else if (
+      !Number.isInteger(value) ||
+      value < (type === "u32" ? 0 : -(2 ** 31)) ||
+      value >= 2 ** (type === "u32" ? 32 : 31)
+    ) {
+      throw new UsageError(`${kernel}: Params.${name} = ${value} is no ${type}`);
+    } else if (type === "u32") view.setUint32(i * 4, value, true);
+    else view.setInt32(i * 4, value, true);
+  });
+  const unknown = Object.keys(values).find((name) => !fields.some((field) => field.name === name));
+  if (unknown) throw new UsageError(`${kernel}: struct Params has no field ${unknown}`);
+  return bytes;
+}
+
+/** WebGPU's limit of workgroups per dimension, the same on every adapter that keeps to the default. */
+export const MAX_WORKGROUPS = 65535;
+
+/** Grid for one thread per item; kernels find their item with gid.x + gid.y * workgroups.x * WORKGROUP. */
+export function linearGrid(items: number, workgroup: number): Grid {
+  const groups = Math.ceil(items / workgroup);
+  return groups <= MAX_WORKGROUPS ? [groups, 1, 1] : [MAX_WORKGROUPS, Math.ceil(groups / MAX_WORKGROUPS), 1];
+}
+
+/** Bytes that a kernel must move at least: every input and the output once. */
+export const bytesOnce = (call: Call<string, object>): number =>
+  4 * [...Object.values(call.shapes), call.y].reduce((sum, shape) => sum + (shape ? sizeOf(shape) : 0), 0);

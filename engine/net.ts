@@ -1,0 +1,317 @@
+import type { ByteSource, Checkpoint } from "./checkpoint.ts";
+import { DisposedError, ShapeError, UsageError } from "./errors.ts";
+import type { Gpu } from "./gpu.ts";
+import { Graph, type Value } from "./graph.ts";
+import type { Image } from "./image.ts";
+import { type PassName, passes } from "./passes.ts";
+import { makePlan, type Plan } from "./plan.ts";
+import { Executable, ParamStore } from "./runtime.ts";
+import { formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
+import { arraysCheckpoint, blobSource, bytesSource, matchCheckpoint, openCheckpoint } from "./weights.ts";
+
+/** Options that a net may have; each net lists its own with their defaults. */
+export interface NetOptions {
+  readonly inChannels: number;
+  readonly numClasses: number;
+}
+
+/** A net as its file in nets/ defines it. */
+export interface NetDefinition<O extends NetOptions = NetOptions> {
+  readonly name: string;
+  readonly options: O;
+  /** Height and width of its images, in pixels. */
+  readonly imageSize: readonly [number, number];
+  /** Builds the net on x [N, C, H, W] and returns the logits [N, numClasses]. */
+  build(x: Value, options: O): Value;
+  /** The logits' softmax. */
+  probabilities(logits: Value): Value;
+  /** One picture as the net's input [1, C, H, W]. */
+  preprocess(image: Image): Float32Array;
+  /** Names of the classes. */
+  labels(): Promise<readonly string[]>;
+  /** Checkpoints that can be asked for by name. */
+  readonly weights: Readonly<Record<string, URL>>;
+  /** The one that is loaded when none is given. */
+  readonly defaultWeights?: string;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a registry holds nets of any options
+export type AnyNet = NetDefinition<any>;
+
+export interface Progress {
+  readonly phase: "download" | "load";
+  /** What is being read. */
+  readonly file: string;
+  /** Bytes when downloading, elements when loading. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/** What weights can be given as. A string is a file's path (in Node), a URL, or a name of the net's own. */
+export type Weights =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | Checkpoint
+  | Readonly<Record<string, Float32Array | Tensor>>;
+
+export interface LoadOptions {
+  readonly weights?: Weights;
+  /** Images per run. */
+  readonly batch?: number;
+  /** Height and width in pixels, or one number for both, where the net can take another size than its own. */
+  readonly imageSize?: number | readonly [number, number];
+  /** Graph rewrites to run; all of them by default. */
+  readonly passes?: readonly PassName[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+const LOAD_OPTIONS = ["weights", "batch", "imageSize", "passes", "signal", "onProgress"];
+
+export interface Prediction {
+  readonly label: string;
+  readonly index: number;
+  readonly probability: number;
+}
+
+/** The graph of a net with its logits and probabilities named. Throws what the net's layers throw when nothing fits. */
+export function traceNet<O extends NetOptions>(definition: NetDefinition<O>, input: Shape, options: O): Graph {
+  const graph = new Graph();
+  const logits = definition.build(graph.input("x", input), options);
+  graph.name("logits", logits);
+  graph.name("probabilities", definition.probabilities(logits));
+  return graph;
+}
+
+/** Separates what a net is built with from what it is loaded with; an unknown option throws, naming the legal ones. */
+export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, given: object): O {
+  const legal = Object.keys(definition.options);
+  const own = Object.entries(given).filter(([name, value]) => !LOAD_OPTIONS.includes(name) && value !== undefined);
+  for (const [name, value] of own) {
+    if (!legal.includes(name)) {
+      throw new UsageError(
+        `${definition.name} has no option "${name}"; its options are ${[...legal, ...LOAD_OPTIONS].join(", ")}`,
+      );
+    }
+    const wanted = definition.options[name as keyof O];
+    if (typeof value !== typeof wanted || (typeof wanted === "number" && !(Number.isInteger(value) && value > 0))) {
+      const kind = typeof wanted === "number" ? "a positive integer" : `a ${typeof wanted}`;
+      throw new UsageError(`${definition.name}: ${name} is ${JSON.stringify(value)}; it must be ${kind}`);
+    }
+  }
+  return { ...definition.options, ...Object.fromEntries(own) };
+}
+
+/** Shape of a net's input for a batch of images. */
+export function inputShape(definition: AnyNet, options: NetOptions, load: LoadOptions): Shape {
+  const { batch = 1, imageSize = definition.imageSize } = load;
+  if (!(Number.isInteger(batch) && batch > 0)) throw new ShapeError(`batch is ${batch}; it must be a positive integer`);
+  const [height, width] = typeof imageSize === "number" ? [imageSize, imageSize] : imageSize;
+  return [batch, options.inChannels, height, width];
+}
+
+/** Runs the passes on a graph and lays it out. */
+export function compile(graph: Graph, outputs: readonly string[], gpu: Gpu, enabled: readonly PassName[]): Plan {
+  const unknown = enabled.find((name) => !(name in passes));
+  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${Object.keys(passes).join(", ")}`);
+  const plan = (graph: Graph) => makePlan(graph, outputs, gpu.device.limits);
+  const names = (Object.keys(passes) as PassName[]).filter((name) => enabled.includes(name));
+  return plan(names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph));
+}
+
+/** A net on the GPU. Ends with dispose(); its GPU stays open. */
+export class Net {
+  readonly definition: AnyNet;
+  readonly options: NetOptions;
+  /** [N, C, H, W] of what run() takes. */
+  readonly inputShape: Shape;
+  /** What is odd about the weights, such as a NaN. */
+  readonly warnings: readonly string[];
+  readonly #gpu: Gpu;
+  readonly #graph: Graph;
+  readonly #passes: readonly PassName[];
+  readonly #checkpoint: Checkpoint;
+  readonly #params: ParamStore;
+  /** By the names of the outputs. */
+  readonly #executables = new Map<string, Promise<Executable>>();
+  #disposed = false;
+  declare [Symbol.dispose]: () => void;
+
+  static {
+    if (Symbol.dispose) Object.defineProperty(Net.prototype, Symbol.dispose, { value: Net.prototype.dispose });
+  }
+
+  /** See Gpu.loadNet. */
+  static async load(gpu: Gpu, definition: AnyNet, given: LoadOptions & object): Promise<Net> {
+    const options = netOptions(definition, given);
+    const input = inputShape(definition, options, given);
+    const graph = traceNet(definition, input, options);
+    const checkpoint = await openWeights(gpu, definition, given);
+    const params = new ParamStore(gpu, checkpoint, given);
+    const net = new Net(gpu, definition, options, graph, given, checkpoint, params);
+    try {
+      matchCheckpoint(checkpoint, paramShapes(graph));
+      await net.#compiled([]);
+      return net;
+    } catch (error) {
+      net.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(
+    gpu: Gpu,
+    definition: AnyNet,
+    options: NetOptions,
+    graph: Graph,
+    given: LoadOptions,
+    checkpoint: Checkpoint,
+    params: ParamStore,
+  ) {
+    this.#gpu = gpu;
+    this.definition = definition;
+    this.options = options;
+    this.#graph = graph;
+    this.inputShape = graph.nodes[0].shape;
+    this.#passes = given.passes ?? (Object.keys(passes) as PassName[]);
+    this.#checkpoint = checkpoint;
+    this.#params = params;
+    this.warnings = params.warnings;
+  }
+
+  /** Names that run() can return as features: the layers, by torchvision's names. */
+  get layers(): string[] {
+    return [...this.#graph.names.keys()];
+  }
+
+  /** The plan that is run for these features. */
+  async plan(features: readonly string[] = []): Promise<Plan> {
+    return (await this.#compiled(features)).plan;
+  }
+
+  #compiled(features: readonly string[]): Promise<Executable> {
+    if (this.#disposed) throw new DisposedError("the net");
+    const outputs = [...new Set(["logits", "probabilities", ...features])];
+    const key = outputs.join("\n");
+    let executable = this.#executables.get(key);
+    if (!executable) {
+      executable = this.#compile(outputs);
+      executable.catch(() => this.#executables.delete(key));
+      this.#executables.set(key, executable);
+    }
+    return executable;
+  }
+
+  async #compile(outputs: readonly string[]): Promise<Executable> {
+    const plan = compile(this.#graph, outputs, this.#gpu, this.#passes);
+    return Executable.create(this.#gpu, plan, this.#params);
+  }
+
+  /**
+   * Runs one batch: `input` in NCHW of shape inputShape. Returns the logits [N, numClasses], their softmax, and any
+   * layer's output by its name. Concurrent calls are queued. Throws a ShapeError, a UsageError for an unknown layer.
+   */
+  async run(
+    input: Float32Array | Tensor,
+    options: { readonly features?: readonly string[] } = {},
+  ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
+    const { features: names = [], ...rest } = options;
+    const unknown = Object.keys(rest)[0];
+    if (unknown) throw new UsageError(`run() has no option "${unknown}"; its option is features`);
+    const executable = await this.#compiled(names);
+    const all = await executable.run({ x: checkedInput(input, this.inputShape) });
+    const features = Object.fromEntries(names.map((name) => [name, all[name]]));
+    return { logits: all.logits, probabilities: all.probabilities, features };
+  }
+
+  /** The most probable classes of a picture, best first; of several, one list each. */
+  async classify(image: Image, options?: { readonly top?: number }): Promise<Prediction[]>;
+  async classify(images: readonly Image[], options?: { readonly top?: number }): Promise<Prediction[][]>;
+  async classify(images: Image | readonly Image[], { top = 5 }: { readonly top?: number } = {}) {
+    if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
+    const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
+    const labels = await this.definition.labels();
+    const [batch, ...image] = this.inputShape;
+    const results: Prediction[][] = [];
+    for (let first = 0; first < list.length; first += batch) {
+      // The last batch is filled up with zeros.
+      const input = new Float32Array(sizeOf(this.inputShape));
+      const chunk = list.slice(first, first + batch);
+      chunk.forEach((picture, i) => {
+        const pixels = this.definition.preprocess(picture);
+        if (pixels.length !== sizeOf(image)) {
+          throw new ShapeError(
+            `${this.definition.name} prepares images for [${this.definition.imageSize.join(", ")}]; this net was loaded for ${formatShape(image)}: use run()`,
+          );
+        }
+        input.set(pixels, i * pixels.length);
+      });
+      const { probabilities } = await this.run(input);
+      const classes = probabilities.shape[1];
+      chunk.forEach((_, i) => {
+        results.push(best(probabilities.data.subarray(i * classes, (i + 1) * classes), labels, top));
+      });
+    }
+    return Array.isArray(images) ? results : results[0];
+  }
+
+  /** Frees what the net holds on the GPU, after the runs already asked for. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const ended = [...this.#executables.values()].map((pending) => pending.then((executable) => executable.dispose()));
+    this.#params.dispose(Promise.allSettled(ended));
+    this.#checkpoint.close().catch(() => {});
+  }
+}
+
+/** Every parameter that a graph reads, by its name in the checkpoint. */
+export function paramShapes(graph: Graph): Map<string, Shape> {
+  return new Map(graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])));
+}
+
+function checkedInput(input: Float32Array | Tensor, wanted: Shape): Float32Array {
+  if (input instanceof Float32Array) return input;
+  if (formatShape(input.shape) !== formatShape(wanted)) {
+    throw new ShapeError(`the input is ${formatShape(input.shape)}; the net was loaded for ${formatShape(wanted)}`);
+  }
+  return input.data;
+}
+
+function best(probabilities: Float32Array, labels: readonly string[], top: number): Prediction[] {
+  return Array.from(probabilities, (probability, index) => ({
+    label: labels[index] ?? `class ${index}`,
+    index,
+    probability,
+  }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, top);
+}
+
+async function openWeights(gpu: Gpu, definition: AnyNet, options: LoadOptions): Promise<Checkpoint> {
+  const weights = options.weights ?? definition.defaultWeights;
+  if (weights === undefined) {
+    throw new UsageError(
+      `${definition.name} comes without weights: give a .safetensors or .pth file, a URL or an object of arrays`,
+    );
+  }
+  if (typeof weights === "string" || weights instanceof URL) {
+    const named =
+      typeof weights === "string" && Object.hasOwn(definition.weights, weights) ? definition.weights[weights] : weights;
+    return openCheckpoint(await gpu.host.open(named, options));
+  }
+  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
+  if (weights instanceof Blob)
+    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
+  if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
+  return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
+}
+
+/** What Host.open needs of the options. */
+export type OpenSource = (
+  location: string | URL,
+  options: Pick<LoadOptions, "signal" | "onProgress">,
+) => Promise<ByteSource>;

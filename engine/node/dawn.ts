@@ -1,0 +1,149 @@
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants, homedir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createBrotliDecompress } from "node:zlib";
+import { FileError, UsageError } from "../errors.ts";
+import { type Found, findAdapter, type Host } from "../gpu.ts";
+import { cacheFolder } from "./cache.ts";
+import { openFile } from "./files.ts";
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Node's way to an adapter: Dawn (npm `webgpu`) on the system's driver, else on SwiftShader, a software Vulkan driver
+ * that comes inside npm `@sparticuz/chromium` (Linux on x64; a development dependency, so only there when installed).
+ * The environment variable SHADENET_ADAPTER chooses: "system", "embedded", or "none" to test what happens without one.
+ */
+export const nodeHost: Host = {
+  providers() {
+    const choice = process.env.SHADENET_ADAPTER ?? "";
+    const system = { requestAdapter: requestSystem };
+    if (choice === "system") return [system];
+    if (choice === "none") return [];
+    const embedded = {
+      requestAdapter: requestEmbedded,
+      fallback:
+        choice === "embedded"
+          ? "SHADENET_ADAPTER=embedded asks for it"
+          : "no GPU and no system Vulkan driver was found",
+    };
+    if (choice === "embedded") return [embedded];
+    if (choice === "") return [system, embedded];
+    throw new UsageError(`SHADENET_ADAPTER is "${choice}"; it can be system, embedded, none or unset`);
+  },
+  advice:
+    {
+      linux:
+        "install the Vulkan driver of your GPU, or a software one: apt install mesa-vulkan-drivers (Debian 13, Ubuntu 24.04 or " +
+        "later), dnf install mesa-vulkan-drivers (Fedora), or npm install @sparticuz/chromium (x64, no root needed)",
+      darwin: "WebGPU needs macOS 11 or later and a GPU with Metal",
+      win32: "install the GPU's driver with Direct3D 12; Windows 10 or later also has WARP, a software adapter",
+    }[process.platform as string] ?? `npm webgpu has no build for ${process.platform}`,
+  open: openFile,
+  settle: settleSleeping,
+};
+
+type Create = (flags: string[]) => GPU;
+
+/** Loaded on first use, so that importing shadenet neither opens a driver nor fails where there is none. */
+const dawn = async (): Promise<Create> => ((await import("webgpu")) as { create: Create }).create;
+
+async function requestSystem(options: GPURequestAdapterOptions): Promise<Found | undefined> {
+  if (process.platform === "linux" && !hasVulkanDriver()) return undefined;
+  return findAdapter((await dawn())([]), options);
+}
+
+/** Looks where the Vulkan loader looks, since Dawn prints warnings of its own when there is no driver. */
+function hasVulkanDriver(): boolean {
+  const { VK_DRIVER_FILES, VK_ICD_FILENAMES, VK_ADD_DRIVER_FILES, XDG_DATA_DIRS, XDG_DATA_HOME } = process.env;
+  const files = [VK_DRIVER_FILES, VK_ICD_FILENAMES, VK_ADD_DRIVER_FILES].filter((value) => value !== undefined);
+  if (files.length > 0) return files.some((list) => list.split(delimiter).some((file) => existsSync(file)));
+  const data = [
+    XDG_DATA_HOME ?? join(homedir(), ".local/share"),
+    ...(XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":"),
+  ];
+  const folders = ["/etc", "/usr/local/etc", ...data].map((folder) => join(folder, "vulkan/icd.d"));
+  return folders.some((folder) => existsSync(folder) && readdirSync(folder).some((file) => file.endsWith(".json")));
+}
+
+async function requestEmbedded(options: GPURequestAdapterOptions): Promise<Found | undefined> {
+  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
+  const folder = await unpackSwiftShader();
+  if (!folder) return undefined;
+  const driver = join(folder, "vk_swiftshader_icd.json");
+  const before = { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES, VK_ICD_FILENAMES: process.env.VK_ICD_FILENAMES };
+  // Node's process.env reaches the Vulkan loader's getenv(). VK_DRIVER_FILES wins where the loader knows it.
+  Object.assign(process.env, { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver });
+  try {
+    preload(join(folder, "libvulkan.so.1"));
+    return await findAdapter((await dawn())([]), options);
+  } finally {
+    for (const [name, value] of Object.entries(before)) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
+
+/** Brings in a Vulkan loader, so that Dawn's dlopen("libvulkan.so.1") finds it on a machine that has none. */
+function preload(library: string): void {
+  const RTLD_NODELETE = 0x1000;
+  try {
+    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | RTLD_NODELETE);
+  } catch (error) {
+    // It is no Node addon, and Node says so once it is loaded.
+    if (!/did not self-register/.test((error as Error).message)) throw error;
+  }
+}
+
+/** Unpacks SwiftShader into the cache once; undefined when its package is not installed. */
+async function unpackSwiftShader(): Promise<string | undefined> {
+  let entry: string;
+  try {
+    entry = require.resolve("@sparticuz/chromium");
+  } catch {
+    return undefined;
+  }
+  const archive = join(entry.slice(0, entry.lastIndexOf("build")), "bin/swiftshader.tar.br");
+  const { version } = require(join(dirname(archive), "../package.json")) as { version: string };
+  const folder = join(cacheFolder(), `swiftshader-${version}`);
+  if (existsSync(join(folder, "vk_swiftshader_icd.json"))) return folder;
+  // tar-fs is how that package unpacks its own archives.
+  const { extract } = createRequire(entry)("tar-fs") as typeof import("tar-fs");
+  mkdirSync(cacheFolder(), { recursive: true });
+  const partial = mkdtempSync(`${folder}-`);
+  try {
+    await pipeline(createReadStream(archive), createBrotliDecompress(), extract(partial));
+    renameSync(partial, folder);
+  } catch (cause) {
+    rmSync(partial, { recursive: true, force: true });
+    // Another process may have unpacked it meanwhile.
+    if (existsSync(join(folder, "vk_swiftshader_icd.json"))) return folder;
+    throw new FileError(`the software adapter could not be unpacked into ${folder}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  return folder;
+}
+
+const cell = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Dawn polls through setImmediate as long as a promise is pending, which takes a core from a software adapter that
+ * needs it: sleep a little between polls.
+ */
+async function settleSleeping<T>(promise: Promise<T>): Promise<T> {
+  let pending = true;
+  const done = () => {
+    pending = false;
+  };
+  promise.then(done, done);
+  await Promise.resolve();
+  while (pending) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (pending) Atomics.wait(cell, 0, 0, 0.2);
+  }
+  return promise;
+}

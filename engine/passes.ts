@@ -1,0 +1,199 @@
+import { type Derivation, Graph, type Node, type OpNode, readsOf, type Value } from "./graph.ts";
+import { sameShape, sizeOf } from "./tensor.ts";
+
+/** A rewrite of a graph that leaves the values in `outputs` (their names) what they were. */
+export type Pass = (graph: Graph, outputs: readonly string[]) => Graph;
+
+/** Drops the nodes that no output needs. Inputs stay: they are the net's signature. */
+export const prune: Pass = (graph, outputs) => {
+  const live = new Set<number>(outputs.map((name) => idOf(graph, name)));
+  for (let id = graph.nodes.length - 1; id >= 0; id--) {
+    const node = graph.nodes[id];
+    if (node.kind === "input") live.add(id);
+    if (live.has(id)) for (const read of readsOf(node)) live.add(read);
+  }
+  return rewrite(graph, (_node, id) => (live.has(id) ? "copy" : "drop"));
+};
+
+/**
+ * Folds y = (conv(x) - mean) / sqrt(var + eps) * weight + bias into the convolution's own weight and bias. The factors
+ * are computed in float64 and rounded once.
+ */
+export const foldBatchNorm: Pass = (graph, outputs) => {
+  const single = usedOnce(graph, outputs);
+  const folded = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "batchnorm") return "copy";
+    const conv = graph.nodes[node.inputs.x];
+    if (conv.kind !== "op" || !conv.kernel.fuses?.batchnorm || !single(node.inputs.x)) return "copy";
+    if (isFused(conv)) return "copy";
+    const { weight, bias } = conv.kernel.fuses.batchnorm;
+    const w = graph.nodes[conv.inputs[weight]];
+    const b = bias in conv.inputs ? graph.nodes[conv.inputs[bias]] : undefined;
+    const statistics = ["mean", "var", "weight", "bias"].map((name) =>
+      name in node.inputs ? graph.nodes[node.inputs[name]] : undefined,
+    );
+    if (![w, b, ...statistics].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "copy";
+    const nameOf = (p: Node | undefined) => (p?.kind === "param" ? p.name : undefined);
+    const eps = (node.options as { eps: number }).eps;
+    const channels = w.shape[0];
+    const sources = [w, b, ...statistics].map(nameOf);
+    const present = sources.filter((name) => name !== undefined);
+    // The sources that exist arrive in order; undefined stands for an absent bias or affine pair.
+    const inPlace = (tensors: Float32Array[]) => {
+      let i = 0;
+      return sources.map((name) => (name === undefined ? undefined : tensors[i++]));
+    };
+    const scaleOf = (variance: Float32Array, gamma: Float32Array | undefined, c: number) =>
+      (gamma ? gamma[c] : 1) / Math.sqrt(variance[c] + eps);
+    const foldedWeight: Derivation = {
+      sources: present,
+      compute: (...tensors) => {
+        const [weights, , , variance, gamma] = inPlace(tensors) as Float32Array[];
+        const row = weights.length / channels;
+        return weights.map((v, i) => v * scaleOf(variance, gamma, Math.floor(i / row)));
+      },
+    };
+    const foldedBias: Derivation = {
+      sources: present,
+      compute: (...tensors) => {
+        const [, own, mean, variance, gamma, beta] = inPlace(tensors) as Float32Array[];
+        return mean.map((m, c) => ((own ? own[c] : 0) - m) * scaleOf(variance, gamma, c) + (beta ? beta[c] : 0));
+      },
+    };
+    const label = `${nameOf(w)} folded with ${nameOf(statistics[0])}`;
+    return next.graph.add(
+      conv.kernel,
+      {
+        ...next.inputsOf(conv),
+        [weight]: next.graph.param(label, w.shape, foldedWeight),
+        [bias]: next.graph.param(`${label}, bias`, [channels], foldedBias),
+      },
+      conv.options,
+    );
+  });
+  return prune(folded, outputs);
+};
+
+/** Turns the sum of a kernel's output and a parameter of one value per channel into the kernel's own bias. */
+export const fuseBias: Pass = (graph, outputs) => {
+  const single = usedOnce(graph, outputs);
+  const fused = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
+    for (const [x, other] of [
+      [node.inputs.a, node.inputs.b],
+      [node.inputs.b, node.inputs.a],
+    ]) {
+      const host = graph.nodes[x];
+      const bias = graph.nodes[other];
+      if (host.kind !== "op" || !host.kernel.fuses?.batchnorm || !single(x) || isFused(host)) continue;
+      const input = host.kernel.fuses.batchnorm.bias;
+      const channels = host.shape[1];
+      const perChannel = [channels, ...host.shape.slice(2).map(() => 1)];
+      if (bias.kind !== "param" || input in host.inputs || sizeOf(bias.shape) !== channels) continue;
+      if (!sameShape(bias.shape, perChannel) && !sameShape(bias.shape, [1, ...perChannel])) continue;
+      const b = next.graph.reshape(next.value(other), [channels]);
+      return next.graph.add(
+        host.kernel,
+        { ...next.inputsOf(host), [input]: b },
+        { ...host.options, ...reluOf(node, host) },
+      );
+    }
+    return "copy";
+  });
+  return prune(fused, outputs);
+};
+
+/** Adds a residual in the kernel that makes one of the two operands. */
+export const fuseAdd: Pass = (graph, outputs) => {
+  const single = usedOnce(graph, outputs);
+  const fused = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
+    const { a, b } = node.inputs;
+    if (!sameShape(graph.nodes[a].shape, graph.nodes[b].shape)) return "copy";
+    for (const [x, other] of [
+      [a, b],
+      [b, a],
+    ]) {
+      const host = graph.nodes[x];
+      if (host.kind !== "op" || !host.kernel.fuses?.add || !single(x) || isFused(host)) continue;
+      const inputs = { ...next.inputsOf(host), [host.kernel.fuses.add]: next.value(other) };
+      return next.graph.add(host.kernel, inputs, { ...host.options, ...reluOf(node, host) });
+    }
+    return "copy";
+  });
+  return prune(fused, outputs);
+};
+
+/** Applies a relu in the kernel that makes its operand. */
+export const fuseRelu: Pass = (graph, outputs) => {
+  const single = usedOnce(graph, outputs);
+  const fused = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "relu") return "copy";
+    const host = graph.nodes[node.inputs.x];
+    if (host.kind !== "op" || !host.kernel.fuses?.relu || !single(node.inputs.x)) return "copy";
+    return next.graph.add(host.kernel, next.inputsOf(host), { ...host.options, [host.kernel.fuses.relu]: true });
+  });
+  return prune(fused, outputs);
+};
+
+/** The passes in the order in which they are run, by the names under which they can be switched off. */
+export const passes = { foldBatchNorm, fuseBias, fuseAdd, fuseRelu };
+
+export type PassName = keyof typeof passes;
+
+/** True once a relu or a residual was taken in: nothing linear may be folded in behind them. */
+function isFused(node: OpNode): boolean {
+  const { relu, add } = node.kernel.fuses ?? {};
+  return Boolean(relu && (node.options as Record<string, unknown>)[relu]) || Boolean(add && add in node.inputs);
+}
+
+/** An add with its own relu hands it on to the kernel that takes the add in. */
+function reluOf(add: OpNode, host: OpNode): object {
+  return (add.options as { relu?: boolean }).relu && host.kernel.fuses?.relu ? { [host.kernel.fuses.relu]: true } : {};
+}
+
+function usedOnce(graph: Graph, outputs: readonly string[]): (id: number) => boolean {
+  const uses = new Array<number>(graph.nodes.length).fill(0);
+  for (const node of graph.nodes) for (const id of readsOf(node)) uses[id]++;
+  for (const name of outputs) uses[idOf(graph, name)] += 2;
+  return (id) => uses[id] === 1;
+}
+
+function idOf(graph: Graph, name: string): number {
+  const id = graph.names.get(name);
+  if (id === undefined) throw new Error(`no value is called ${name}`);
+  return id;
+}
+
+interface Next {
+  readonly graph: Graph;
+  /** The new value of an old id. */
+  value(id: number): Value;
+  /** The new values that an old node reads. */
+  inputsOf(node: OpNode): Record<string, Value>;
+}
+
+/** Builds a new graph node by node: a visitor keeps a node, drops it, or puts a value of the new graph in its place. */
+function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "copy" | "drop"): Graph {
+  const result = new Graph();
+  const values: (Value | undefined)[] = [];
+  const value = (id: number) => values[id] as Value;
+  const inputsOf = (node: OpNode) =>
+    Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, value(id)]));
+  const next: Next = { graph: result, value, inputsOf };
+  const copy = (node: Node): Value => {
+    if (node.kind === "input") return result.input(node.name, node.shape);
+    if (node.kind === "param") return result.param(node.name, node.shape, node.from);
+    if (node.kind === "view") return result.reshape(value(node.x), node.shape);
+    return result.add(node.kernel, inputsOf(node), node.options);
+  };
+  graph.nodes.forEach((node, id) => {
+    const replaced = visit(node, id, next);
+    values[id] = replaced === "copy" ? copy(node) : replaced === "drop" ? undefined : replaced;
+  });
+  for (const [name, id] of graph.names) {
+    const renamed = values[id];
+    if (renamed) result.names.set(name, renamed.id);
+  }
+  return result;
+}

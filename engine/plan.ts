@@ -1,0 +1,247 @@
+import { GpuError, UsageError } from "./errors.ts";
+import { type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
+import { type AnyKernel, bytesOnce, type Call, type Grid, type Part, packParams, specialize } from "./kernel.ts";
+import { type Shape, sizeOf } from "./tensor.ts";
+
+/** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
+export interface Limits {
+  /** Bytes of one binding. */
+  readonly maxStorageBufferBindingSize: number;
+  /** Bytes of one buffer. */
+  readonly maxBufferSize: number;
+}
+
+export const DEFAULT_LIMITS: Limits = { maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20 };
+
+/** A place in memory: an activation buffer by its index, or one piece of a parameter. */
+export type Place = { readonly buffer: number } | { readonly param: number; readonly piece: number };
+
+export interface Step {
+  /** The layer's name where it has one, else the kernel's. */
+  readonly label: string;
+  readonly kernel: string;
+  /** The specialized WGSL; steps with the same code share a pipeline. */
+  readonly code: string;
+  readonly bindings: readonly {
+    readonly index: number;
+    readonly type: GPUBufferBindingType;
+    /** undefined for an optional input that is absent, and for the uniform `params`. */
+    readonly place: Place | undefined;
+  }[];
+  /** The uniform struct Params. */
+  readonly params: Uint8Array;
+  readonly grid: Grid;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+export interface ParamPlan {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly from?: Derivation;
+  /** Elements of each piece: one, unless the parameter is over the binding limit. */
+  readonly pieces: readonly number[];
+}
+
+/** What runs, in what order, on which memory: plain data, printable, without a GPU object. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Bytes of each activation buffer. */
+  readonly buffers: readonly number[];
+  readonly params: readonly ParamPlan[];
+  readonly inputs: readonly { readonly name: string; readonly shape: Shape; readonly buffer: number }[];
+  readonly outputs: readonly { readonly name: string; readonly shape: Shape; readonly place: Place }[];
+  /** The largest sum of activations that are alive at one step: no plan can need less memory. */
+  readonly activationLowerBound: number;
+}
+
+/** Lays a graph out as steps over reused buffers. Throws a GpuError (LIMIT) where a tensor cannot fit the device. */
+export function makePlan(graph: Graph, outputs: readonly string[], limits: Limits = DEFAULT_LIMITS): Plan {
+  const outputIds = outputs.map((name) => {
+    const id = graph.names.get(name);
+    if (id === undefined) {
+      throw new UsageError(`there is no layer called "${name}"; there are ${[...graph.names.keys()].join(", ")}`);
+    }
+    return id;
+  });
+  const root = (id: number): number => {
+    const node = graph.nodes[id];
+    return node.kind === "view" ? root(node.x) : id;
+  };
+  const lifetimes = findLifetimes(graph, outputIds.map(root), root);
+  const memory = assignBuffers(lifetimes);
+  for (const { id, bytes } of lifetimes) checkActivation(bytes, describe(graph, id), limits);
+
+  const params: ParamPlan[] = [];
+  const paramIndex = new Map<number, number>();
+  graph.nodes.forEach((node, id) => {
+    if (node.kind !== "param") return;
+    paramIndex.set(id, params.length);
+    const pieces = splitParam(node.name, node.shape, limits);
+    params.push({ name: node.name, shape: node.shape, from: node.from, pieces });
+  });
+
+  const placeOf = (id: number, piece = 0): Place => {
+    const param = paramIndex.get(root(id));
+    if (param !== undefined) return { param, piece };
+    return { buffer: memory.bufferOf.get(root(id)) as number };
+  };
+
+  const steps: Step[] = [];
+  graph.nodes.forEach((node, id) => {
+    if (node.kind === "op") steps.push(...stepsOf(graph, node, id));
+  });
+
+  function stepsOf(graph: Graph, node: OpNode, id: number): Step[] {
+    const { kernel } = node;
+    const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, i]) => [name, graph.nodes[i].shape]));
+    const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
+    const code = specialize(kernel.wgsl, kernel.consts(call));
+    const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
+    const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
+    return parts.map((part, piece) => ({
+      label: labelOf(graph, node, id),
+      kernel: kernel.name,
+      code,
+      bindings: kernel.reflection.bindings.map(({ index, name, type }) => {
+        if (name === "params") return { index, type, place: undefined };
+        if (name === "y") return { index, type, place: placeOf(id) };
+        const read = node.inputs[part.input && name === "x" ? part.input : name];
+        if (read === undefined) return { index, type, place: undefined };
+        return { index, type, place: placeOf(read, name === kernel.split ? piece : 0) };
+      }),
+      params: packParams(kernel.name, kernel.reflection.params, kernel.params(call, part)),
+      grid: kernel.grid(call, part),
+      flops: flops / parts.length,
+      bytes: bytes / parts.length,
+    }));
+  }
+
+  /** One part per piece of the kernel's weight. */
+  function splitWeight(kernel: AnyKernel, node: OpNode): Part[] {
+    const weight = kernel.split ? paramIndex.get(root(node.inputs[kernel.split])) : undefined;
+    for (const [name, id] of Object.entries(node.inputs)) {
+      const index = paramIndex.get(root(id));
+      if (index === undefined || index === weight || params[index].pieces.length === 1) continue;
+      throw new GpuError(
+        "LIMIT",
+        `${kernel.name} cannot split its input ${name}, ${describe(graph, id)}, over the device's binding limit`,
+      );
+    }
+    if (weight === undefined) return [{ start: 0, count: node.shape[1] ?? 1 }];
+    const { shape, pieces } = params[weight];
+    const row = sizeOf(shape) / shape[0];
+    let start = 0;
+    return pieces.map((elements) => {
+      const part = { start, count: elements / row };
+      start += part.count;
+      return part;
+    });
+  }
+
+  const inputs = graph.nodes.flatMap((node, id) =>
+    node.kind === "input" ? [{ name: node.name, shape: node.shape, buffer: memory.bufferOf.get(id) as number }] : [],
+  );
+  return {
+    steps,
+    buffers: memory.sizes,
+    params,
+    inputs,
+    outputs: outputs.map((name, i) => ({ name, shape: graph.nodes[outputIds[i]].shape, place: placeOf(outputIds[i]) })),
+    activationLowerBound: lowerBound(lifetimes),
+  };
+}
+
+interface Lifetime {
+  readonly id: number;
+  readonly bytes: number;
+  /** First and last node at which the value must be in memory. */
+  readonly first: number;
+  readonly last: number;
+}
+
+function findLifetimes(graph: Graph, outputs: readonly number[], root: (id: number) => number): Lifetime[] {
+  const last = graph.nodes.map((_, id) => id);
+  graph.nodes.forEach((node, id) => {
+    for (const read of readsOf(node)) last[root(read)] = Math.max(last[root(read)], id);
+  });
+  for (const id of outputs) last[id] = graph.nodes.length;
+  return graph.nodes.flatMap((node, id) =>
+    node.kind === "op" || node.kind === "input"
+      ? // Inputs are written before the first step, wherever their node stands.
+        [{ id, bytes: 4 * sizeOf(node.shape), first: node.kind === "input" ? -1 : id, last: last[id] }]
+      : [],
+  );
+}
+
+/**
+ * Gives every value a whole buffer, largest first, reusing one whose other values are not alive at the same time.
+ * Whole buffers, because WebGPU refuses a dispatch that reads and writes one buffer even at disjoint ranges.
+ * (Greedy by size: Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020.)
+ */
+function assignBuffers(lifetimes: readonly Lifetime[]): { bufferOf: Map<number, number>; sizes: number[] } {
+  const bufferOf = new Map<number, number>();
+  const sizes: number[] = [];
+  const tenants: Lifetime[][] = [];
+  const overlap = (a: Lifetime, b: Lifetime) => a.first <= b.last && b.first <= a.last;
+  for (const value of [...lifetimes].sort((a, b) => b.bytes - a.bytes || a.id - b.id)) {
+    let best = -1;
+    tenants.forEach((others, buffer) => {
+      // Later buffers are smaller, and every one is large enough: the last that is free fits tightest.
+      if (!others.some((other) => overlap(value, other))) best = buffer;
+    });
+    if (best < 0) {
+      best = tenants.push([]) - 1;
+      sizes.push(value.bytes);
+    }
+    tenants[best].push(value);
+    bufferOf.set(value.id, best);
+  }
+  return { bufferOf, sizes };
+}
+
+function lowerBound(lifetimes: readonly Lifetime[]): number {
+  const steps = new Set(lifetimes.map(({ first }) => first));
+  const aliveAt = (step: number) =>
+    lifetimes.reduce((sum, { first, last, bytes }) => sum + (first <= step && step <= last ? bytes : 0), 0);
+  return Math.max(0, ...[...steps].map(aliveAt));
+}
+
+/** Elements per piece, cut along the first dimension so that each piece fits a binding. */
+function splitParam(name: string, shape: Shape, limits: Limits): number[] {
+  const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const rowBytes = (4 * sizeOf(shape)) / (shape[0] ?? 1);
+  if (4 * sizeOf(shape) <= limit) return [sizeOf(shape)];
+  const rows = Math.floor(limit / rowBytes);
+  if (rows === 0)
+    throw new GpuError("LIMIT", `one row of ${name} has ${rowBytes} bytes; a binding holds at most ${limit}`);
+  const pieces: number[] = [];
+  for (let row = 0; row < shape[0]; row += rows) pieces.push((Math.min(rows, shape[0] - row) * rowBytes) / 4);
+  return pieces;
+}
+
+function checkActivation(bytes: number, what: string, limits: Limits): void {
+  const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  if (bytes <= limit) return;
+  const size = (n: number) => `${(n / 2 ** 20).toFixed(1)} MiB`;
+  throw new GpuError(
+    "LIMIT",
+    `${what} needs ${size(bytes)}; the device binds at most ${size(limit)}: use a smaller batch or image`,
+  );
+}
+
+function describe(graph: Graph, id: number): string {
+  const node = graph.nodes[id];
+  if (node.kind === "param" || node.kind === "input") return `${node.kind} "${node.name}"`;
+  return node.kind === "op" ? `the output of ${labelOf(graph, node, id)}` : "a view";
+}
+
+/** The layer's name: that of its weight, which survives fusion, or of its output. */
+function labelOf(graph: Graph, node: OpNode, id: number): string {
+  for (const input of Object.values(node.inputs)) {
+    const param = graph.nodes[input];
+    if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
+  }
+  for (const [name, named] of graph.names) if (named === id) return name;
+  return node.kernel.name;
+}

@@ -1,0 +1,83 @@
+// conv2d, plain: the definition as it stands, and the reference for every faster variant.
+//
+//   y[n,o,i,j] = b[o] + sum over c,k,l of x[n, g C + c, i s - p + k d, j s - p + l d] * w[o,c,k,l]
+//
+// C input channels per group; g is the group of output channel o; outside the image x is 0.
+// Epilogue: + r[n,o,i,j], then relu, each if asked for.
+// Layout: x, r, y are NCHW; w is O,C,KH,KW. A long w may come in pieces: this dispatch has the output channels
+// first .. first + channels - 1, and w starts at channel "first".
+// Threads: one per output element, in the order of (n, channel, i, j).
+
+const WORKGROUP: u32 = 64;
+const BIAS: bool = true;
+const RESIDUAL: bool = false;
+const RELU: bool = false;
+
+struct Params {
+  count: u32, // output elements of this dispatch
+  first: u32,
+  channels: u32,
+  x_channels: u32, x_height: u32, x_width: u32,
+  y_channels: u32, y_height: u32, y_width: u32,
+  group_in: u32, group_out: u32, // channels per group
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> r: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: f32) -> f32 {
+  let bits = bitcast<u32>(v);
+  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let j = index % params.y_width;
+  let i = index / params.y_width % params.y_height;
+  let channel = index / (params.y_width * params.y_height) % params.channels;
+  let n = index / (params.y_width * params.y_height * params.channels);
+  let o = params.first + channel;
+
+  let x_first = n * params.x_channels + o / params.group_out * params.group_in;
+  let w_first = channel * params.group_in;
+  let top = i32(i * params.stride_height) - params.pad_top;
+  let left = i32(j * params.stride_width) - params.pad_left;
+  var sum = 0.0;
+  for (var c = 0u; c < params.group_in; c++) {
+    for (var k = 0u; k < params.kernel_height; k++) {
+      let row = top + i32(k * params.dilation_height);
+      if (row < 0 || row >= i32(params.x_height)) {
+        continue;
+      }
+      let x_row = ((x_first + c) * params.x_height + u32(row)) * params.x_width;
+      let w_row = ((w_first + c) * params.kernel_height + k) * params.kernel_width;
+      for (var l = 0u; l < params.kernel_width; l++) {
+        let column = left + i32(l * params.dilation_width);
+        if (column >= 0 && column < i32(params.x_width)) {
+          sum += x[x_row + u32(column)] * w[w_row + l];
+        }
+      }
+    }
+  }
+  if (BIAS) {
+    sum += b[o];
+  }
+  let out = ((n * params.y_channels + o) * params.y_height + i) * params.y_width + j;
+  if (RESIDUAL) {
+    sum += r[out];
+  }
+  y[out] = select(sum, relu(sum), RELU);
+}

@@ -1,0 +1,23 @@
+// Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them.
+// `node kernels/generate_wgsl.mjs --check` only tells whether it is up to date (exit 1 if not).
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+
+const folder = new URL(".", import.meta.url);
+const target = new URL("wgsl.ts", folder);
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith(".wgsl"))
+  .map((file) => file.slice(0, -".wgsl".length))
+  .sort();
+const modules = names.map((name) => {
+  const source = readFileSync(new URL(`${name}.wgsl`, folder), "utf8");
+  if (/[`\\]|\$\{/.test(source)) throw new Error(`${name}.wgsl: backticks, backslashes and \${ cannot be embedded`);
+  return `export const ${name} = \`${source}\`;\n`;
+});
+const text = `// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.\n\n${modules.join("\n")}`;
+
+if (!process.argv.includes("--check")) {
+  writeFileSync(target, text);
+} else if (readFileSync(target, "utf8") !== text) {
+  console.error("kernels/wgsl.ts is stale: run npm run wgsl");
+  process.exitCode = 1;
+}

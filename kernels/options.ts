@@ -1,0 +1,43 @@
+import { ShapeError, UsageError } from "../engine/errors.ts";
+import { formatShape, type Shape } from "../engine/tensor.ts";
+
+/** One number for both dimensions, or [height, width]. */
+export type Pair = number | readonly [number, number];
+
+/** One number for all sides, [vertical, horizontal], or [top, left, bottom, right]. */
+export type Padding = Pair | readonly [number, number, number, number];
+
+const isWhole = (value: unknown, least: number): value is number =>
+  Number.isInteger(value) && (value as number) >= least && (value as number) < 2 ** 31;
+
+/** [height, width] of an option; throws a UsageError unless both are integers of at least `least`. */
+export function pair(name: string, value: Pair, least = 1): [number, number] {
+  const [height, width, ...rest] = Array.isArray(value) ? value : [value, value];
+  if (isWhole(height, least) && isWhole(width, least) && rest.length === 0) return [height, width];
+  throw new UsageError(
+    `${name} is ${JSON.stringify(value)}; it must be an integer of at least ${least}, or [height, width]`,
+  );
+}
+
+/** [top, left, bottom, right] of a padding. */
+export function sides(name: string, value: Padding): [number, number, number, number] {
+  const [top, left, bottom = top, right = left, ...rest] = Array.isArray(value) ? value : [value, value];
+  const all: [number, number, number, number] = [top, left, bottom, right];
+  const count = Array.isArray(value) ? value.length : 2;
+  if (all.every((side) => isWhole(side, 0)) && rest.length === 0 && count !== 3) return all;
+  throw new UsageError(
+    `${name} is ${JSON.stringify(value)}; it must be an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]`,
+  );
+}
+
+/** Sizes of an image batch, with a ShapeError unless the shape has four dimensions. */
+export function nchw(kernel: string, shape: Shape): [number, number, number, number] {
+  if (shape.length === 4) return shape as unknown as [number, number, number, number];
+  throw new ShapeError(`${kernel} takes images of shape [N, C, H, W], got ${formatShape(shape)}`);
+}
+
+/** A dimension counted from the front, or from the back if negative. */
+export function axis(kernel: string, name: string, value: number, rank: number): number {
+  if (Number.isInteger(value) && value >= -rank && value < rank) return value < 0 ? value + rank : value;
+  throw new UsageError(`${kernel}: ${name} is ${value}; a tensor of ${rank} dimensions takes ${-rank} to ${rank - 1}`);
+}

@@ -1,0 +1,24 @@
+// relu: y = max(x, 0). Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let bits = bitcast<u32>(x[index]);
+  y[index] = select(x[index], 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+}

@@ -1,0 +1,55 @@
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { axis } from "./options.ts";
+import { softmax as wgsl } from "./wgsl.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * Softmax along dimension `dim` (negative: from the back): y has x's shape and sums to 1 along it.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Softmax.html.
+ */
+export const softmax = defineKernel({
+  name: "softmax",
+  inputs: ["x"],
+  options: { dim: -1 },
+  wgsl,
+
+  shape({ x }, { dim }) {
+    axis("softmax", "dim", dim, x.length);
+    return x;
+  },
+
+  cost: ({ y }) => ({ flops: 4 * sizeOf(y) }),
+  consts: () => ({ WORKGROUP }),
+  params({ y, options }) {
+    const { outer, size, inner } = view(y, options.dim);
+    return { count: outer * inner, size, inner };
+  },
+  grid({ y, options }) {
+    const { outer, inner } = view(y, options.dim);
+    return linearGrid(outer * inner, WORKGROUP);
+  },
+
+  reference({ x }, { options, y: shape }) {
+    const { outer, size, inner } = view(shape, options.dim);
+    const y = new Float64Array(x.length);
+    for (let o = 0; o < outer; o++) {
+      for (let i = 0; i < inner; i++) {
+        const at = (k: number) => (o * size + k) * inner + i;
+        let largest = -Infinity;
+        let sum = 0;
+        for (let k = 0; k < size; k++) largest = Math.max(largest, x[at(k)]);
+        for (let k = 0; k < size; k++) sum += Math.exp(x[at(k)] - largest);
+        for (let k = 0; k < size; k++) y[at(k)] = Math.exp(x[at(k)] - largest) / sum;
+      }
+    }
+    return y;
+  },
+});
+
+/** The tensor seen as [outer, size, inner] around dimension `dim`. */
+function view(shape: Shape, dim: number) {
+  const d = axis("softmax", "dim", dim, shape.length);
+  return { outer: sizeOf(shape.slice(0, d)), size: shape[d], inner: sizeOf(shape.slice(d + 1)) };
+}

@@ -1,0 +1,28 @@
+import type { Value } from "../engine/graph.ts";
+import { type Conv2dOptions, conv2d } from "../kernels/conv2d.ts";
+import { linear } from "../kernels/linear.ts";
+
+// Layers with parameters of their own, under torchvision's names: a layer "fc" has fc.weight and fc.bias, and its
+// output can be asked for as the feature "fc".
+
+/** Names a layer's output. */
+export const named = (name: string, x: Value): Value => x.graph.name(name, x);
+
+/** A convolution with `outChannels` filters of `kernel` x `kernel` pixels. */
+export function convLayer(
+  name: string,
+  x: Value,
+  outChannels: number,
+  kernel: number,
+  { bias = true, ...options }: Partial<Conv2dOptions> & { bias?: boolean } = {},
+): Value {
+  const w = x.graph.param(`${name}.weight`, [outChannels, x.shape[1] / (options.groups ?? 1), kernel, kernel]);
+  const b = bias ? x.graph.param(`${name}.bias`, [outChannels]) : undefined;
+  return named(name, conv2d(x, w, b, options));
+}
+
+/** A fully connected layer on x [N, K]. */
+export function linearLayer(name: string, x: Value, outFeatures: number): Value {
+  const w = x.graph.param(`${name}.weight`, [outFeatures, x.shape[1]]);
+  return named(name, linear(x, w, x.graph.param(`${name}.bias`, [outFeatures])));
+}

@@ -1,0 +1,34 @@
+import { digitInput } from "../engine/image.ts";
+import type { NetDefinition } from "../engine/net.ts";
+import { avgPool2d } from "../kernels/avgpool2d.ts";
+import { flatten } from "../kernels/flatten.ts";
+import { softmax } from "../kernels/softmax.ts";
+import { tanh } from "../kernels/tanh.ts";
+import { convLayer, linearLayer, named } from "./layers.ts";
+
+/**
+ * LeNet-5 for handwritten digits, 32 x 32 grey, as lectures teach it: tanh, plain average pooling, a linear head.
+ * Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: "Gradient-based learning applied to document recognition", 1998.
+ */
+export const lenet5: NetDefinition = {
+  name: "lenet5",
+  options: { inChannels: 1, numClasses: 10 },
+  imageSize: [32, 32],
+
+  build(x, { numClasses }) {
+    x = named("tanh1", tanh(convLayer("conv1", x, 6, 5)));
+    x = named("pool1", avgPool2d(x, { kernel: 2 }));
+    x = named("tanh2", tanh(convLayer("conv2", x, 16, 5)));
+    x = named("pool2", avgPool2d(x, { kernel: 2 }));
+    x = named("tanh3", tanh(convLayer("conv3", x, 120, 5)));
+    x = named("flatten", flatten(x));
+    x = named("tanh4", tanh(linearLayer("linear1", x, 84)));
+    return linearLayer("linear2", x, numClasses);
+  },
+
+  probabilities: (logits) => softmax(logits, { dim: 1 }),
+  preprocess: digitInput,
+  labels: async () => [..."0123456789"],
+  weights: { MNIST: new URL("../../nets/weights/lenet5.safetensors", import.meta.url) },
+  defaultWeights: "MNIST",
+};
