@@ -47,7 +47,7 @@ export function resizeImage(image: Image, width: number, height: number): Image 
       throw new UsageError(`cannot resize an image to ${width} x ${height} pixels: both must be positive integers`);
     }
   }
-  const data = resample({ ...image, channels: 4 }, width, height, { left: 0, top: 0, width, height });
+  const { data } = resample({ ...image, channels: 4 }, width, height, { left: 0, top: 0, width, height });
   return { width, height, data };
 }
 
@@ -75,7 +75,7 @@ export function preprocess(image: Image, transforms: Transforms, channels = 3): 
     width: Math.min(width, crop),
     height: Math.min(height, crop),
   };
-  const pixels = resample(source, width, height, kept);
+  const { data: pixels } = resample(source, width, height, kept);
 
   const input = new Float32Array(channels * crop * crop);
   for (let c = 0; c < channels; c++) {
@@ -203,7 +203,7 @@ function centreDigit(ink: Raster): Uint8Array {
   const scale = box / Math.max(bounds.width, bounds.height);
   const width = Math.max(1, Math.round(bounds.width * scale));
   const height = Math.max(1, Math.round(bounds.height * scale));
-  const pixels = resample(cut(ink, bounds), width, height, { left: 0, top: 0, width, height });
+  const { data: pixels } = resample(cut(ink, bounds), width, height, { left: 0, top: 0, width, height });
 
   let [mass, massX, massY, peak] = [0, 0, 0, 0];
   pixels.forEach((value, i) => {
@@ -268,31 +268,45 @@ interface Weights {
 }
 
 /**
- * The part `kept` of the image resized to width x height, interleaved like the input. It follows Pillow to the bit:
- * horizontally first, rounded to bytes, then vertically.
+ * The part `kept` of the image resized to width x height. It follows Pillow to the bit: horizontally first, rounded to
+ * bytes, then vertically; and the other way round for a very tall image that gets lower.
  */
-function resample(image: Raster, width: number, height: number, kept: Rectangle): Uint8Array {
-  const { channels } = image;
-  const across = triangleWeights(image.width, width, kept.left, kept.width);
-  const down = triangleWeights(image.height, height, kept.top, kept.height);
-  const inputStride = image.width * channels;
-  const stride = kept.width * channels;
+function resample(image: Raster, width: number, height: number, kept: Rectangle): Raster {
+  const columns = triangleWeights(image.width, width, kept.left, kept.width);
+  const rows = triangleWeights(image.height, height, kept.top, kept.height);
+  if (image.height > 100 * image.width && height < image.height) {
+    return resampleColumns(resampleRows(image, rows), columns);
+  }
+  const first = rows.start[0];
+  const needed = rows.start[kept.height - 1] + rows.taps - first;
+  const stride = image.width * image.channels;
+  const strip = { ...image, height: needed, data: image.data.subarray(first * stride, (first + needed) * stride) };
+  return resampleRows(resampleColumns(strip, columns), { ...rows, start: rows.start.map((row) => row - first) });
+}
 
-  const firstRow = down.start[0];
-  const rows = down.start[kept.height - 1] + down.taps - firstRow;
-  const narrow = new Uint8Array(rows * stride);
-  for (let y = 0, to = 0; y < rows; y++) {
-    for (let x = 0; x < kept.width; x++) {
-      const from = (firstRow + y) * inputStride + across.start[x] * channels;
-      for (let c = 0; c < channels; c++) narrow[to++] = weigh(image.data, from + c, channels, across, x);
+/** Makes each row as wide as there are weights. */
+function resampleColumns({ width, height, channels, data }: Raster, weights: Weights): Raster {
+  const outputs = weights.start.length;
+  const result = new Uint8Array(outputs * height * channels);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < outputs; x++) {
+      const from = (y * width + weights.start[x]) * channels;
+      for (let c = 0; c < channels; c++) result[to++] = weigh(data, from + c, channels, weights, x);
     }
   }
-  const result = new Uint8Array(kept.height * stride);
-  for (let y = 0, to = 0; y < kept.height; y++) {
-    const from = (down.start[y] - firstRow) * stride;
-    for (let i = 0; i < stride; i++) result[to++] = weigh(narrow, from + i, stride, down, y);
+  return { width: outputs, height, channels, data: result };
+}
+
+/** Makes each column as high as there are weights. */
+function resampleRows({ width, channels, data }: Raster, weights: Weights): Raster {
+  const outputs = weights.start.length;
+  const stride = width * channels;
+  const result = new Uint8Array(outputs * stride);
+  for (let y = 0, to = 0; y < outputs; y++) {
+    const from = weights.start[y] * stride;
+    for (let i = 0; i < stride; i++) result[to++] = weigh(data, from + i, stride, weights, y);
   }
-  return result;
+  return { width, height: outputs, channels, data: result };
 }
 
 /** Output sample i from the input samples `from`, `from + step`, ... The weights are positive: nothing to clip. */

@@ -53,18 +53,20 @@ export interface KernelSpec<K extends string, O extends object> {
   grid(call: Call<K, O>, part: Part): Grid;
   /** The operator in naive float64 loops: its documentation and what it is tested against. */
   reference(inputs: Named<K, Float32Array>, call: Call<K, O>): Float64Array;
+  /** A small call on inputs of these shapes, for self-tests: see cli/doctor.ts. */
+  readonly example: { readonly shapes: Readonly<Record<string, Shape>>; readonly options?: object };
   /** For variadic kernels: one dispatch per input. */
   parts?(call: Call<K, O>): readonly Part[];
   /** The weight that may be split over several buffers along its first dimension, the output channels. */
-  readonly split?: K;
+  readonly split?: InputName<K>;
   /** Which neighbours this kernel can take in: see passes.ts. */
   readonly fuses?: {
     /** Option to set for a relu that follows. */
     readonly relu?: keyof O & string;
     /** Input that takes the other operand of an add that follows. */
-    readonly add?: K;
+    readonly add?: InputName<K>;
     /** Inputs that take the scale and shift of a batchnorm that follows. */
-    readonly batchnorm?: { readonly weight: K; readonly bias: K };
+    readonly batchnorm?: { readonly weight: InputName<K>; readonly bias: InputName<K> };
   };
 }
 

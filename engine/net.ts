@@ -2,7 +2,7 @@ import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 import { DisposedError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { Graph, type Value } from "./graph.ts";
-import type { Image } from "./image.ts";
+import type { Image, Transforms } from "./image.ts";
 import { type PassName, passes } from "./passes.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
@@ -15,6 +15,15 @@ export interface NetOptions {
   readonly numClasses: number;
 }
 
+/** A checkpoint that is published, or comes with the package. */
+export interface PublishedWeights {
+  readonly url: string | URL;
+  /** The first digits of the file's SHA-256, where they are known. */
+  readonly sha256?: string;
+  /** How its images were prepared, where that differs from the net's other checkpoints. */
+  readonly transforms?: Transforms;
+}
+
 /** A net as its file in nets/ defines it. */
 export interface NetDefinition<O extends NetOptions = NetOptions> {
   readonly name: string;
@@ -25,12 +34,12 @@ export interface NetDefinition<O extends NetOptions = NetOptions> {
   build(x: Value, options: O): Value;
   /** The logits' softmax. */
   probabilities(logits: Value): Value;
-  /** One picture as the net's input [1, C, H, W]. */
-  preprocess(image: Image): Float32Array;
+  /** One picture as the net's input of shape [C, H, W]. */
+  preprocess(image: Image, shape: Shape, transforms?: Transforms): Float32Array;
   /** Names of the classes. */
   labels(): Promise<readonly string[]>;
   /** Checkpoints that can be asked for by name. */
-  readonly weights: Readonly<Record<string, URL>>;
+  readonly weights: Readonly<Record<string, PublishedWeights>>;
   /** The one that is loaded when none is given. */
   readonly defaultWeights?: string;
 }
@@ -135,6 +144,7 @@ export class Net {
   readonly #passes: readonly PassName[];
   readonly #checkpoint: Checkpoint;
   readonly #params: ParamStore;
+  readonly #transforms: Transforms | undefined;
   /** By the names of the outputs. */
   readonly #executables = new Map<string, Promise<Executable>>();
   #disposed = false;
@@ -179,6 +189,7 @@ export class Net {
     this.#passes = given.passes ?? (Object.keys(passes) as PassName[]);
     this.#checkpoint = checkpoint;
     this.#params = params;
+    this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
     this.warnings = params.warnings;
   }
 
@@ -241,11 +252,9 @@ export class Net {
       const input = new Float32Array(sizeOf(this.inputShape));
       const chunk = list.slice(first, first + batch);
       chunk.forEach((picture, i) => {
-        const pixels = this.definition.preprocess(picture);
+        const pixels = this.definition.preprocess(picture, image, this.#transforms);
         if (pixels.length !== sizeOf(image)) {
-          throw new ShapeError(
-            `${this.definition.name} prepares images for [${this.definition.imageSize.join(", ")}]; this net was loaded for ${formatShape(image)}: use run()`,
-          );
+          throw new ShapeError(`${this.definition.name} prepares no images for ${formatShape(image)}: use run()`);
         }
         input.set(pixels, i * pixels.length);
       });
@@ -291,6 +300,12 @@ function best(probabilities: Float32Array, labels: readonly string[], top: numbe
     .slice(0, top);
 }
 
+/** The entry of the net's own table, if the weights are one of its names. */
+function publishedWeights(definition: AnyNet, weights: Weights | undefined): PublishedWeights | undefined {
+  if (typeof weights !== "string" || !Object.hasOwn(definition.weights, weights)) return undefined;
+  return definition.weights[weights];
+}
+
 async function openWeights(gpu: Gpu, definition: AnyNet, options: LoadOptions): Promise<Checkpoint> {
   const weights = options.weights ?? definition.defaultWeights;
   if (weights === undefined) {
@@ -299,9 +314,8 @@ async function openWeights(gpu: Gpu, definition: AnyNet, options: LoadOptions): 
     );
   }
   if (typeof weights === "string" || weights instanceof URL) {
-    const named =
-      typeof weights === "string" && Object.hasOwn(definition.weights, weights) ? definition.weights[weights] : weights;
-    return openCheckpoint(await gpu.host.open(named, options));
+    const published = publishedWeights(definition, weights);
+    return openCheckpoint(await gpu.host.open(published?.url ?? weights, { ...options, sha256: published?.sha256 }));
   }
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
   if (weights instanceof Blob)

@@ -29,7 +29,7 @@ export const foldBatchNorm: Pass = (graph, outputs) => {
     const { weight, bias } = conv.kernel.fuses.batchnorm;
     const w = graph.nodes[conv.inputs[weight]];
     const b = bias in conv.inputs ? graph.nodes[conv.inputs[bias]] : undefined;
-    const statistics = ["mean", "var", "weight", "bias"].map((name) =>
+    const statistics = ["mean", "variance", "weight", "bias"].map((name) =>
       name in node.inputs ? graph.nodes[node.inputs[name]] : undefined,
     );
     if (![w, b, ...statistics].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "copy";

@@ -81,16 +81,15 @@ export function countElements(shape: readonly unknown[]): number {
 /** How much is read at once: what a reader holds beyond the array that it returns. */
 const CHUNK_BYTES = 1 << 22;
 
-/** `count` values stored at byte `offset`, read and converted a few megabytes at a time. */
+/** Fills `values` with what is stored from byte `offset` on, read and converted a few megabytes at a time. */
 export async function readValues(
   source: ByteSource,
   dtype: Dtype,
   offset: number,
-  count: number,
+  values: Float32Array,
 ): Promise<Float32Array> {
-  const values = new Float32Array(count);
   const step = CHUNK_BYTES / dtype.bytes;
-  for (let start = 0; start < count; start += step) {
+  for (let start = 0; start < values.length; start += step) {
     const part = values.subarray(start, start + step);
     dtype.decode(await source.read(offset + start * dtype.bytes, part.length * dtype.bytes), part);
   }
@@ -256,7 +255,7 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
     source.name,
     tensors,
     ({ layout, begin }, first, count) =>
-      readValues(source, layout, 8 + headerLength + begin + first * layout.bytes, count),
+      readValues(source, layout, 8 + headerLength + begin + first * layout.bytes, new Float32Array(count)),
     async () => source.close?.(),
   );
 }

@@ -29,6 +29,7 @@ export const avgPool2d = defineKernel({
     divisorOverride: null,
   } as AvgPool2dOptions,
   wgsl,
+  example: { shapes: { x: [2, 3, 7, 9] }, options: { kernel: 3, stride: 2, padding: 1, ceilMode: true } },
 
   shape({ x }, options) {
     const { divisorOverride: divisor } = options;

@@ -26,8 +26,12 @@ export const conv2d = defineKernel({
   inputs: ["x", "w", "b?", "r?"],
   options: { stride: 1, padding: 0, dilation: 1, groups: 1, relu: false } as Conv2dOptions,
   wgsl,
+  example: {
+    shapes: { x: [2, 6, 9, 7], w: [8, 3, 3, 2], b: [8], r: [2, 8, 5, 8] },
+    options: { stride: [2, 1], padding: 1, groups: 2, relu: true },
+  },
   split: "w",
-  fuses: { relu: "relu", add: "r?", batchnorm: { weight: "w", bias: "b?" } },
+  fuses: { relu: "relu", add: "r", batchnorm: { weight: "w", bias: "b" } },
 
   shape({ x, w, b, r }, options) {
     const [n, channels, height, width] = nchw("conv2d", x);

@@ -14,6 +14,7 @@ export const linear = defineKernel({
   inputs: ["x", "w", "b?"],
   options: { relu: false },
   wgsl,
+  example: { shapes: { x: [3, 17], w: [5, 17], b: [5] } },
   split: "w",
   fuses: { relu: "relu" },
 

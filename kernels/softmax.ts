@@ -6,14 +6,15 @@ import { softmax as wgsl } from "./wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * Softmax along dimension `dim` (negative: from the back): y has x's shape and sums to 1 along it.
+ * Softmax along dimension `dim` (negative: from the back): y has x's shape and sums to 1 along it. Its logarithm with log.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Softmax.html.
  */
 export const softmax = defineKernel({
   name: "softmax",
   inputs: ["x"],
-  options: { dim: -1 },
+  options: { dim: -1, log: false },
   wgsl,
+  example: { shapes: { x: [3, 10] } },
 
   shape({ x }, { dim }) {
     axis("softmax", "dim", dim, x.length);
@@ -21,7 +22,7 @@ export const softmax = defineKernel({
   },
 
   cost: ({ y }) => ({ flops: 4 * sizeOf(y) }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, LOG: options.log }),
   params({ y, options }) {
     const { outer, size, inner } = view(y, options.dim);
     return { count: outer * inner, size, inner };
@@ -31,8 +32,8 @@ export const softmax = defineKernel({
     return linearGrid(outer * inner, WORKGROUP);
   },
 
-  reference({ x }, { options, y: shape }) {
-    const { outer, size, inner } = view(shape, options.dim);
+  reference({ x }, { options: { dim, log }, y: shape }) {
+    const { outer, size, inner } = view(shape, dim);
     const y = new Float64Array(x.length);
     for (let o = 0; o < outer; o++) {
       for (let i = 0; i < inner; i++) {
@@ -41,7 +42,9 @@ export const softmax = defineKernel({
         let sum = 0;
         for (let k = 0; k < size; k++) largest = Math.max(largest, x[at(k)]);
         for (let k = 0; k < size; k++) sum += Math.exp(x[at(k)] - largest);
-        for (let k = 0; k < size; k++) y[at(k)] = Math.exp(x[at(k)] - largest) / sum;
+        for (let k = 0; k < size; k++) {
+          y[at(k)] = log ? x[at(k)] - largest - Math.log(sum) : Math.exp(x[at(k)] - largest) / sum;
+        }
       }
     }
     return y;

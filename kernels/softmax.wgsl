@@ -1,10 +1,11 @@
-// softmax: y[i] = e^(x[i] - max x) / sum of e^(x[k] - max x), along one dimension.
+// softmax: y[i] = e^(x[i] - max x) / sum of e^(x[k] - max x), along one dimension; its logarithm with LOG.
 //
 // Layout: the tensor seen as [outer, size, inner], softmax along size.
 // Threads: one per (outer, inner). It reads its elements twice: the running sum is scaled down whenever the running
 // maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
 
 const WORKGROUP: u32 = 64;
+const LOG: bool = false;
 
 struct Params {
   count: u32, // outer * inner
@@ -36,6 +37,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   }
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    y[i] = exp(x[i] - largest) / sum;
+    if (LOG) {
+      y[i] = x[i] - largest - log(sum);
+    } else {
+      y[i] = exp(x[i] - largest) / sum;
+    }
   }
 }

@@ -1,5 +1,93 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
+export const adaptive_avgpool2d = `// adaptive_avgpool2d: y[n,c,i,j] = mean of x over rows floor(i H / H') .. ceil((i + 1) H / H') - 1, columns alike.
+//
+// Layout: NCHW, with N and C as one dimension "planes".
+// Threads: one per output element, in the order of (plane, i, j).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // output elements
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let j = index % params.y_width;
+  let i = index / params.y_width % params.y_height;
+  let plane = index / (params.y_width * params.y_height);
+
+  let top = i * params.x_height / params.y_height;
+  let bottom = ((i + 1) * params.x_height + params.y_height - 1) / params.y_height;
+  let left = j * params.x_width / params.y_width;
+  let right = ((j + 1) * params.x_width + params.y_width - 1) / params.y_width;
+  var sum = 0.0;
+  for (var row = top; row < bottom; row++) {
+    // Row by row, so that a large window rounds no worse than two small ones.
+    var row_sum = 0.0;
+    for (var column = left; column < right; column++) {
+      row_sum += x[(plane * params.x_height + row) * params.x_width + column];
+    }
+    sum += row_sum;
+  }
+  y[index] = sum / f32((bottom - top) * (right - left));
+}
+`;
+
+export const add = `// add: y = a + alpha * b with broadcasting, then relu if asked for.
+//
+// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
+// Threads: one per output element.
+
+const WORKGROUP: u32 = 64;
+const RELU: bool = false;
+
+struct Params {
+  count: u32,
+  size1: u32, size2: u32, size3: u32, // of y
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides
+  b0: u32, b1: u32, b2: u32, b3: u32,
+  alpha: f32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: f32) -> f32 {
+  let bits = bitcast<u32>(v);
+  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let p3 = index % params.size3;
+  let p2 = index / params.size3 % params.size2;
+  let p1 = index / (params.size3 * params.size2) % params.size1;
+  let p0 = index / (params.size3 * params.size2 * params.size1);
+  let left = a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3];
+  let right = b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3];
+  let sum = left + params.alpha * right;
+  y[index] = select(sum, relu(sum), RELU);
+}
+`;
+
 export const avgpool2d = `// avgpool2d: y[n,c,i,j] = (sum of x over the window) / divisor.
 //
 // The divisor is the number of the window's elements inside the image, that of those inside the padded image (the padding
@@ -51,6 +139,136 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let window = select(end - first, padded_end - start, COUNT_INCLUDE_PAD);
   let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
   y[index] = sum / f32(divisor);
+}
+`;
+
+export const batchnorm = `// batchnorm at inference: y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c].
+//
+// Layout: [N, C, inner]; c is the second dimension.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+const WEIGHT: bool = true;
+const BIAS: bool = true;
+
+struct Params {
+  count: u32,
+  channels: u32,
+  inner: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> mean: array<f32>;
+@group(0) @binding(2) var<storage, read> variance: array<f32>;
+@group(0) @binding(3) var<storage, read> weight: array<f32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index / params.inner % params.channels;
+  var v = (x[index] - mean[c]) / sqrt(variance[c] + params.eps);
+  if (WEIGHT) {
+    v *= weight[c];
+  }
+  if (BIAS) {
+    v += bias[c];
+  }
+  y[index] = v;
+}
+`;
+
+export const channel_shuffle = `// channel_shuffle: the channels, seen as [groups, C / groups], transposed to [C / groups, groups].
+//
+// Layout: [N, C, inner].
+// Threads: one per element of y.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  channels: u32,
+  inner: u32,
+  groups: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index / params.inner % params.channels;
+  let from_c = c % params.groups * (params.channels / params.groups) + c / params.groups;
+  y[index] = x[index - c * params.inner + from_c * params.inner];
+}
+`;
+
+export const clamp = `// clamp: y = min(max(x, low), high). NaN stays.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  low: f32,
+  high: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(min(max(v, params.low), params.high), v, is_nan);
+}
+`;
+
+export const concat = `// concat: copies one of the inputs to its place along one dimension of the output; one dispatch per input.
+//
+// Layout: the input seen as [outer, size, inner], the output as [outer, y_size, inner].
+// Threads: one per element of the input.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  size_inner: u32, // size * inner
+  y_size_inner: u32,
+  offset: u32, // first * inner, first being the input's place in the output
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let outer = index / params.size_inner;
+  y[outer * params.y_size_inner + params.offset + index % params.size_inner] = x[index];
 }
 `;
 
@@ -139,6 +357,121 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const gelu = `// gelu: y = x/2 * (1 + erf(x / sqrt(2))).
+//
+// erf by formula 7.1.26 of Abramowitz and Stegun, "Handbook of mathematical functions", whose error is below 1.5e-7.
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+fn erf(v: f32) -> f32 {
+  let t = 1.0 / (1.0 + 0.3275911 * abs(v));
+  let polynomial = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  return sign(v) * (1.0 - polynomial * exp(-v * v));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  y[index] = 0.5 * v * (1.0 + erf(v * 0.7071067811865476));
+}
+`;
+
+export const hardsigmoid = `// hardsigmoid: y = min(max(x + 3, 0), 6) / 6. NaN stays.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan);
+}
+`;
+
+export const hardswish = `// hardswish: y = x * min(max(x + 3, 0), 6) / 6. NaN stays.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(v * clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan);
+}
+`;
+
+export const leaky_relu = `// leaky_relu: y = x where x is positive, else negativeSlope * x. NaN stays.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  negativeSlope: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  let is_negative = (bitcast<u32>(v) & 0x80000000u) != 0;
+  y[index] = v * select(1.0, params.negativeSlope, is_negative);
+}
+`;
+
 export const linear = `// linear, plain: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for.
 //
 // Layout: x [N,K], w [O,K], y [N,O], rows first. A long w may come in pieces: this dispatch has the rows
@@ -197,6 +530,269 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const lrn = `// lrn, local response normalization: y = x / (k + alpha / size * sum of x^2 over size neighbouring channels)^beta.
+//
+// The channels are c - size/2 .. c + (size - 1)/2, as far as there are such.
+// Layout: [N, C, inner].
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  channels: u32,
+  inner: u32,
+  size: u32,
+  alpha: f32, // divided by size already
+  beta: f32,
+  k: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index / params.inner % params.channels;
+  let below = min(c, params.size / 2);
+  let above = min(params.channels - 1 - c, (params.size - 1) / 2);
+  let first = index - below * params.inner;
+  var sum = 0.0;
+  for (var q = 0u; q <= below + above; q++) {
+    let v = x[first + q * params.inner];
+    sum += v * v;
+  }
+  y[index] = x[index] / pow(params.k + params.alpha * sum, params.beta);
+}
+`;
+
+export const matmul = `// matmul: y[n,i,j] = sum over k of a[n,i,k] * b[n,k,j].
+//
+// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first; a or b may be one matrix for the whole batch.
+// Threads: one per output element, in the order of (n, i, j).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  m: u32,
+  n: u32,
+  k: u32,
+  a_stride: u32, // elements from one matrix to the next; 0 if there is one for all
+  b_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let j = index % params.n;
+  let i = index / params.n % params.m;
+  let batch = index / (params.n * params.m);
+  let a_first = batch * params.a_stride + i * params.k;
+  let b_first = batch * params.b_stride + j;
+  var sum = 0.0;
+  for (var k = 0u; k < params.k; k++) {
+    sum += a[a_first + k] * b[b_first + k * params.n];
+  }
+  y[index] = sum;
+}
+`;
+
+export const maxpool2d = `// maxpool2d: y[n,c,i,j] = max of x over the window. Padding never wins; a NaN in the window does.
+//
+// Maxima are taken over integer keys that sort as the floats do, NaN above all: WGSL may assume that there is no NaN,
+// and its max() may drop one.
+// Layout: NCHW, with N and C as one dimension "planes".
+// Threads: one per output element, in the order of (plane, i, j).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // output elements
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  pad_height: i32, pad_width: i32,
+  dilation_height: u32, dilation_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
+fn sortable(bits: i32) -> i32 {
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+fn key(v: f32) -> i32 {
+  let bits = bitcast<i32>(v);
+  let is_nan = (bits & 0x7fffffff) > 0x7f800000;
+  return select(sortable(bits), 0x7fffffff, is_nan);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let j = index % params.y_width;
+  let i = index / params.y_width % params.y_height;
+  let plane = index / (params.y_width * params.y_height);
+
+  let top = i32(i * params.stride_height) - params.pad_height;
+  let left = i32(j * params.stride_width) - params.pad_width;
+  var largest = bitcast<i32>(0x80000000u);
+  for (var k = 0u; k < params.kernel_height; k++) {
+    let row = top + i32(k * params.dilation_height);
+    if (row < 0 || row >= i32(params.x_height)) {
+      continue;
+    }
+    let x_row = (plane * params.x_height + u32(row)) * params.x_width;
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let column = left + i32(l * params.dilation_width);
+      if (column >= 0 && column < i32(params.x_width)) {
+        largest = max(largest, key(x[x_row + u32(column)]));
+      }
+    }
+  }
+  y[index] = bitcast<f32>(sortable(largest));
+}
+`;
+
+export const mean = `// mean: y = average of x over some of its dimensions.
+//
+// Layout: up to four dimensions; "kept" sizes and strides lead to a y element's first x, "reduced" ones through its sum.
+// Threads: one per output element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  kept1: u32, kept2: u32, kept3: u32,             // sizes of y; 1 where reduced
+  reduced0: u32, reduced1: u32, reduced2: u32, reduced3: u32, // sizes of x that are summed over; 1 where kept
+  stride0: u32, stride1: u32, stride2: u32, stride3: u32,     // of x
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let p3 = index % params.kept3;
+  let p2 = index / params.kept3 % params.kept2;
+  let p1 = index / (params.kept3 * params.kept2) % params.kept1;
+  let p0 = index / (params.kept3 * params.kept2 * params.kept1);
+  let first = p0 * params.stride0 + p1 * params.stride1 + p2 * params.stride2 + p3 * params.stride3;
+  var sum = 0.0;
+  for (var q0 = 0u; q0 < params.reduced0; q0++) {
+    for (var q1 = 0u; q1 < params.reduced1; q1++) {
+      for (var q2 = 0u; q2 < params.reduced2; q2++) {
+        // Row by row, so that long sums round less.
+        var row = 0.0;
+        for (var q3 = 0u; q3 < params.reduced3; q3++) {
+          row += x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3];
+        }
+        sum += row;
+      }
+    }
+  }
+  y[index] = sum / f32(params.reduced0 * params.reduced1 * params.reduced2 * params.reduced3);
+}
+`;
+
+export const mul = `// mul: y = a * b with broadcasting.
+//
+// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
+// Threads: one per output element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  size1: u32, size2: u32, size3: u32, // of y
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides
+  b0: u32, b1: u32, b2: u32, b3: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let p3 = index % params.size3;
+  let p2 = index / params.size3 % params.size2;
+  let p1 = index / (params.size3 * params.size2) % params.size1;
+  let p0 = index / (params.size3 * params.size2 * params.size1);
+  let left = a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3];
+  let right = b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3];
+  y[index] = left * right;
+}
+`;
+
+export const pad = `// pad: y = x with a constant around it.
+//
+// Layout: NCHW, with N and C as one dimension "planes".
+// Threads: one per output element, in the order of (plane, i, j).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  top: u32, left: u32,
+  value: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  // Left of and above the image these wrap around to large numbers, which fail the test below, too.
+  let column = index % params.y_width - params.left;
+  let row = index / params.y_width % params.y_height - params.top;
+  let plane = index / (params.y_width * params.y_height);
+  var v = params.value;
+  if (row < params.x_height && column < params.x_width) {
+    v = x[(plane * params.x_height + row) * params.x_width + column];
+  }
+  y[index] = v;
+}
+`;
+
 export const relu = `// relu: y = max(x, 0). Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
 //
 // Layout: any; element by element.
@@ -223,13 +819,66 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const softmax = `// softmax: y[i] = e^(x[i] - max x) / sum of e^(x[k] - max x), along one dimension.
+export const sigmoid = `// sigmoid: y = 1 / (1 + e^-x).
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  y[index] = 1.0 / (1.0 + exp(-v));
+}
+`;
+
+export const silu = `// silu, also called swish: y = x / (1 + e^-x).
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  y[index] = v / (1.0 + exp(-v));
+}
+`;
+
+export const softmax = `// softmax: y[i] = e^(x[i] - max x) / sum of e^(x[k] - max x), along one dimension; its logarithm with LOG.
 //
 // Layout: the tensor seen as [outer, size, inner], softmax along size.
 // Threads: one per (outer, inner). It reads its elements twice: the running sum is scaled down whenever the running
 // maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
 
 const WORKGROUP: u32 = 64;
+const LOG: bool = false;
 
 struct Params {
   count: u32, // outer * inner
@@ -261,7 +910,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   }
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    y[i] = exp(x[i] - largest) / sum;
+    if (LOG) {
+      y[i] = x[i] - largest - log(sum);
+    } else {
+      y[i] = exp(x[i] - largest) / sum;
+    }
   }
 }
 `;

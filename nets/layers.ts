@@ -1,4 +1,5 @@
 import type { Value } from "../engine/graph.ts";
+import { batchNorm } from "../kernels/batchnorm.ts";
 import { type Conv2dOptions, conv2d } from "../kernels/conv2d.ts";
 import { linear } from "../kernels/linear.ts";
 
@@ -19,6 +20,14 @@ export function convLayer(
   const w = x.graph.param(`${name}.weight`, [outChannels, x.shape[1] / (options.groups ?? 1), kernel, kernel]);
   const b = bias ? x.graph.param(`${name}.bias`, [outChannels]) : undefined;
   return named(name, conv2d(x, w, b, options));
+}
+
+/** Batch normalization with running statistics. */
+export function batchNormLayer(name: string, x: Value): Value {
+  const [mean, variance, weight, bias] = ["running_mean", "running_var", "weight", "bias"].map((part) =>
+    x.graph.param(`${name}.${part}`, [x.shape[1]]),
+  );
+  return named(name, batchNorm(x, mean, variance, weight, bias));
 }
 
 /** A fully connected layer on x [N, K]. */

@@ -27,8 +27,8 @@ export const lenet5: NetDefinition = {
   },
 
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess: digitInput,
+  preprocess: (image) => digitInput(image),
   labels: async () => [..."0123456789"],
-  weights: { MNIST: new URL("../../nets/weights/lenet5.safetensors", import.meta.url) },
+  weights: { MNIST: { url: new URL("../../nets/weights/lenet5.safetensors", import.meta.url) } },
   defaultWeights: "MNIST",
 };

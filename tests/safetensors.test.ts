@@ -25,8 +25,8 @@ async function refuses(promise: Promise<unknown>, message: RegExp): Promise<void
     () => assert.unreachable(`wanted ${message}`),
     (reason) => reason,
   );
-  assert.instance(error, WeightsError);
-  assert.match(error.message, message);
+  assert.instance(error, WeightsError, String(error?.stack));
+  assert.match(error.message, message, error.message);
 }
 
 test("what is written is read back", async () => {

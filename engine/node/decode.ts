@@ -11,26 +11,27 @@ const MAX_PIXELS = 200e6;
 const MAX_BYTES = 256 * 2 ** 20;
 
 /** Makes the error for a file that is not what it should be; `got` completes "got ...". */
-type Refuse = (got: string, wanted?: string) => ImageError;
+type Refuse = (got: string, wanted?: string, cause?: unknown) => ImageError;
 
 /**
  * Decodes a PNG (every bit depth and colour type, interlaced or not) or a JPEG to 8-bit RGBA. The bytes are those of
- * Pillow's `Image.open(...).convert("RGBA")`: samples of 16 bits keep their high byte, fully transparent pixels keep
- * their colour, and a JPEG's EXIF orientation and any colour profile are not applied, because the references that nets
- * are measured against don't apply them either.
+ * Pillow's `Image.open(...).convert("RGBA")`: samples of 16 bits keep their high byte (in grey too, where Pillow clips
+ * them), transparent pixels keep their colour, and neither a JPEG's EXIF orientation nor any colour profile is applied,
+ * because the references that nets are measured against don't apply them either.
  * `name` stands in the message of the ImageError that anything else gives: another format, an empty, truncated or
  * damaged file, or more than 200 megapixels.
  */
 export function decodeImage(bytes: Uint8Array, name: string): Image {
-  const refuse: Refuse = (got, wanted = "a sound PNG or JPEG") =>
-    new ImageError(`${name} is not an image that can be read: got ${got}, wanted ${wanted}`);
+  const refuse: Refuse = (got, wanted = "a sound PNG or JPEG", cause) =>
+    new ImageError(`${name} is not an image that can be read: got ${got}, wanted ${wanted}`, { cause });
   const format = sniff(bytes);
   try {
     if (format === "a PNG") return decodePng(bytes, refuse);
     if (format === "a JPEG") return decodeJpeg(bytes, refuse);
   } catch (error) {
     if (error instanceof ImageError) throw error;
-    throw refuse(`${format} that fails to decode (${error instanceof Error ? error.message : error})`);
+    const [reason] = String(error).split("\n", 1);
+    throw refuse(`${format} that fails to decode (${reason})`, undefined, error);
   }
   throw refuse(format);
 }
@@ -102,7 +103,7 @@ const COLOUR_TYPES: Record<number, { samples: number; depths: number[] } | undef
 };
 
 /** First column and row, and steps between columns and between rows: the whole image, or Adam7's seven passes. */
-const PROGRESSIVE = [[0, 0, 1, 1]];
+const WHOLE = [[0, 0, 1, 1]];
 const ADAM7 = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -133,7 +134,7 @@ interface Png extends PngHeader {
 function decodePng(bytes: Uint8Array, refuse: Refuse): Image {
   const png = parsePng(bytes, refuse);
   const { width, height, depth, samples } = png;
-  const passes = (png.interlaced ? ADAM7 : PROGRESSIVE)
+  const passes = (png.interlaced ? ADAM7 : WHOLE)
     .map(([left, top, across, down]) => {
       const columns = Math.ceil((width - left) / across);
       const rows = Math.ceil((height - top) / down);
@@ -223,7 +224,7 @@ function inflatePixels(compressed: Uint8Array, size: number, refuse: Refuse): Ui
     const raw = inflateSync(compressed, { maxOutputLength: size + 2 ** 16, chunkSize: 2 ** 18 });
     if (raw.length >= size) return raw;
   } catch (error) {
-    throw refuse(`a PNG whose pixels are damaged (${(error as Error).message})`);
+    throw refuse(`a PNG whose pixels are damaged (${(error as Error).message})`, undefined, error);
   }
   throw refuse("a PNG with too few pixels");
 }
@@ -302,8 +303,9 @@ function crc32(bytes: Uint8Array): number {
 
 // JPEG (ITU-T T.81), decoded by libjpeg-turbo
 
-/** A file with more scans is out to waste time: each one can visit every block. Encoders write about ten. */
+/** A file with more scans is out to waste time, as each can visit every pixel. Encoders write about ten. */
 const MAX_SCANS = 100;
+const MAX_VISITS = 20 * MAX_PIXELS;
 
 /** The parts of libjpeg-turbo's C interface (turbojpeg.h) that @cwasm/jpeg-turbo exports. */
 interface TurboJpeg {
@@ -376,10 +378,12 @@ function parseJpeg(bytes: Uint8Array, refuse: Refuse): JpegHeader {
     const end = at + ((bytes[at] << 8) | bytes[at + 1]);
     if (at + 2 > bytes.length || end > bytes.length) throw refuse("a truncated JPEG");
     if (isFrame(marker)) header = parseFrame(bytes.subarray(at + 2, end), refuse);
-    if (marker === SOS && ++scans > MAX_SCANS) throw refuse(`a JPEG with more than ${MAX_SCANS} scans`);
+    if (marker === SOS) scans++;
     at = end;
   }
   if (!header || scans === 0) throw refuse("a JPEG without pixels");
+  const limit = Math.min(MAX_SCANS, Math.floor(MAX_VISITS / (header.width * header.height)));
+  if (scans > limit) throw refuse(`a JPEG with ${scans} scans of all its pixels`, `at most ${limit}`);
   return header;
 }
 
@@ -396,14 +400,14 @@ function parseFrame(frame: Uint8Array, refuse: Refuse): JpegHeader {
   return { width, height, components };
 }
 
+const require = createRequire(import.meta.url);
 let turboJpegModule: WebAssembly.Module | undefined;
 
 /** A fresh instance for each image: its memory goes away with it, and a broken file cannot harm the next one. */
 function instantiateTurboJpeg(): TurboJpeg {
-  const path = createRequire(import.meta.url).resolve("@cwasm/jpeg-turbo/jpeg-turbo.wasm");
-  turboJpegModule ??= new WebAssembly.Module(readFileSync(path));
+  turboJpegModule ??= new WebAssembly.Module(readFileSync(require.resolve("@cwasm/jpeg-turbo/jpeg-turbo.wasm")));
   const unreachable = () => {
-    throw new Error("its data is damaged or of a rare kind");
+    throw new Error("damaged data, or a rare kind of JPEG");
   };
   const env = { setjmp: () => 0, longjmp: unreachable };
   const wasi = { environ_sizes_get: () => 0, environ_get: unreachable, proc_exit: unreachable };

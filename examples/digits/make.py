@@ -38,7 +38,7 @@ for index in (2, 4):  # 1, 4
 save(7, "a", coloured(images[7], ink=(60, 40, 120), paper=(250, 244, 225)))  # 9
 
 # Other sizes and formats: transparent, palette, 16-bit grey, and a small digit in the corner of a large sheet.
-save(18, "a", ink_on_nothing(images[18], 280))  # 3
+save(30, "a", ink_on_nothing(images[30], 280))  # 3
 save(1, "a", coloured(images[1], ink=(255, 220, 80), paper=(20, 60, 40)).quantize(16))  # 2
 save(11, "a", Image.fromarray((images[11].astype(np.uint16) * 257)))  # 6
 sheet = np.full((120, 160), 240, np.uint8)

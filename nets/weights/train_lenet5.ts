@@ -211,8 +211,7 @@ function lenet5(parameters: Float64Array, gradients: Float64Array) {
     ...[linear(weights("linear1")), tanh(84)],
     linear(weights("linear2")),
   ];
-
-  const dx = new Float64Array(INPUT * INPUT);
+  const unused = new Float64Array(INPUT * INPUT); // the gradient of the image itself
 
   /** The logits of one image [1, 32, 32]. */
   function forward(x: Float64Array): Float64Array {
@@ -230,11 +229,12 @@ function lenet5(parameters: Float64Array, gradients: Float64Array) {
     const sum = exponentials.reduce((a, b) => a + b);
     layers[layers.length - 1].dy.set(exponentials.map((e, i) => e / sum - (i === label ? 1 : 0)));
     for (let i = layers.length - 1; i > 0; i--) layers[i].backward(layers[i - 1].y, layers[i - 1].dy);
-    layers[0].backward(x, dx);
+    layers[0].backward(x, unused);
     return max + Math.log(sum) - logits[label];
   }
   return { forward, backward };
 }
+type Net = ReturnType<typeof lenet5>;
 
 /** Compares the gradients with central differences at some elements of each tensor; throws where they disagree. */
 function checkGradients(parameters: Float64Array, random: Random): void {
@@ -395,30 +395,30 @@ function startThreads(shared: Shared) {
   };
 }
 
-/** What a thread does: its shards of every job. */
+/** What a thread does: every `threads`-th shard of each job. */
 function work({ seed, threads, thread, order, parameters, gradients, sums }: Shared & { thread: number }): void {
   const nets = gradients.map((gradient) => lenet5(parameters, gradient));
   const input = new Float64Array(INPUT * INPUT);
-  const splits = new Map<string, Mnist>();
-  parentPort?.on("message", (job: Job) => {
-    const mnist = splits.get(job.split) ?? readMnist(job.split);
-    splits.set(job.split, mnist);
-    const { images, labels } = mnist;
+  const splits: Partial<Record<Job["split"], Mnist>> = {};
+
+  function loss(net: Net, { images, labels }: Mnist, i: number, epoch: number): number {
+    augment(images.subarray(i * IMAGE ** 2, (i + 1) * IMAGE ** 2), randomFrom(seed, epoch, i), input);
+    return net.backward(input, labels[i]);
+  }
+  function hit(net: Net, { images, labels }: Mnist, i: number): number {
+    input.set(toInput(images, i, 1));
+    const logits = net.forward(input);
+    return logits.indexOf(Math.max(...logits)) === labels[i] ? 1 : 0;
+  }
+  parentPort?.on("message", ({ split, first, count, epoch }: Job) => {
+    splits[split] ??= readMnist(split);
+    const mnist = splits[split];
+    const start = (shard: number) => first + Math.floor((count * shard) / SHARDS);
     for (let shard = thread; shard < SHARDS; shard += threads) {
-      const net = nets[shard];
-      const bound = (s: number) => job.first + Math.floor((job.count * s) / SHARDS);
       gradients[shard].fill(0);
       sums[shard] = 0;
-      for (let place = bound(shard); place < bound(shard + 1); place++) {
-        if (job.epoch !== undefined) {
-          const i = order[place];
-          augment(images.subarray(i * IMAGE ** 2, (i + 1) * IMAGE ** 2), randomFrom(seed, job.epoch, i), input);
-          sums[shard] += net.backward(input, labels[i]);
-        } else {
-          input.set(toInput(images, place, 1));
-          const logits = net.forward(input);
-          if (logits.indexOf(Math.max(...logits)) === labels[place]) sums[shard]++;
-        }
+      for (let i = start(shard); i < start(shard + 1); i++) {
+        sums[shard] += epoch === undefined ? hit(nets[shard], mnist, i) : loss(nets[shard], mnist, order[i], epoch);
       }
     }
     parentPort?.postMessage("done");
@@ -475,6 +475,7 @@ async function train(): Promise<void> {
     data: "the 60,000 training images of MNIST (LeCun, Cortes and Burges), distorted at random",
     trainer: `shadenet, nets/weights/train_lenet5.ts --epochs ${epochs} --seed ${seed} --holdout ${holdout}`,
   };
+  // Only a final run may see the test images: whoever holds images out is still choosing.
   if (holdout === 0) {
     const hits = await run({ split: "test", first: 0, count: 10_000 });
     metadata.test_accuracy = String(hits / 10_000);

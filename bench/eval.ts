@@ -1,0 +1,2 @@
+import { openNet } from "../cli/session.ts";
+import { isMain } from "../cli/package.ts";

@@ -1,0 +1,30 @@
+import { Command, InvalidArgumentError } from "commander";
+
+/** What main.ts gives to every command. */
+export interface Context {
+  /** Aborts on Ctrl-C, or when nobody reads stdout any more. */
+  readonly signal: AbortSignal;
+}
+
+/** The options that every command has. */
+export interface CommonOptions {
+  readonly json?: boolean;
+}
+
+/** A command with the options that all have, and an example in its help. */
+export function command(name: string, description: string, example: string): Command {
+  return new Command(name)
+    .description(description)
+    .option("--json", "print JSON for programs")
+    .option("--debug", "show where in the code an error came from")
+    .addHelpText("after", `\nExample:\n  $ shadenet ${example}`);
+}
+
+/** Parser of an option's value. */
+export function positiveInteger(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a positive integer.");
+}
+
+/** Parser of names separated by commas. */
+export const nameList = (text: string): string[] => text.split(",").map((name) => name.trim());

@@ -1,0 +1,103 @@
+import { existsSync } from "node:fs";
+import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { FileError } from "../index.ts";
+
+/** Files by name or by pattern: `*`, `?`, `[abc]`, `{a,b}`, and `**` for any folders, where the shell left them. */
+export async function expandPatterns(patterns: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const pattern of patterns) {
+    // A file that is really called "a[1].png" is that file; a pattern that nothing fits stays, to be reported.
+    const found = /[*?[{]/.test(pattern) && !existsSync(pattern) ? await matches(pattern) : [];
+    files.push(...(found.length > 0 ? found : [pattern]));
+  }
+  return files;
+}
+
+async function matches(pattern: string): Promise<string[]> {
+  const found = new Set<string>();
+  for (const alternative of expandBraces(pattern)) {
+    const segments = alternative.split(process.platform === "win32" ? /[\\/]+/ : /\/+/);
+    const absolute = segments[0] === "" || /^[A-Za-z]:$/.test(segments[0]);
+    const start = absolute ? `${segments.shift()}/` : "";
+    for await (const file of walk(start, segments)) found.add(file);
+  }
+  return [...found].sort();
+}
+
+/** "a{b,c}d" as "abd" and "acd". */
+function expandBraces(pattern: string): string[] {
+  const parts = /^(.*)\{([^{}]*)\}(.*)$/s.exec(pattern);
+  if (!parts) return [pattern];
+  const [, before, inside, after] = parts;
+  return inside.split(",").flatMap((choice) => expandBraces(before + choice + after));
+}
+
+async function* walk(folder: string, [segment, ...rest]: readonly string[]): AsyncGenerator<string> {
+  if (segment === undefined) return;
+  if (!/[*?[]/.test(segment)) {
+    const path = join(folder, segment);
+    if (rest.length > 0) yield* walk(path, rest);
+    else if (existsSync(path)) yield path;
+    return;
+  }
+  if (segment === "**") yield* walk(folder, rest);
+  const fits = segmentPattern(segment);
+  // A folder that cannot be listed has nothing that fits.
+  for (const entry of await readdir(folder || ".", { withFileTypes: true }).catch(() => [])) {
+    const path = join(folder, entry.name);
+    if (entry.name.startsWith(".") && !segment.startsWith(".")) continue;
+    if (segment === "**") {
+      if (entry.isDirectory()) yield* walk(path, [segment, ...rest]);
+    } else if (fits.test(entry.name)) {
+      if (rest.length > 0) yield* walk(path, rest);
+      else if (!entry.isDirectory()) yield path;
+    }
+  }
+}
+
+function segmentPattern(segment: string): RegExp {
+  const source = segment
+    .replace(/[.+^$()|\\{}]/g, "\\$&")
+    .replace(/\[!/g, "[^")
+    .replace(/\*+/g, ".*")
+    .replace(/\?/g, ".");
+  try {
+    return new RegExp(`^${source}$`, "su");
+  } catch {
+    return /^\b$/; // An unclosed bracket fits nothing.
+  }
+}
+
+/**
+ * Writes a file that is there whole or not at all: beside its place first, then renamed. Throws a FileError.
+ */
+export async function writeWhole(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const partial = `${path}.${process.pid}.part`;
+  try {
+    const file = await open(partial, "wx");
+    try {
+      await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(partial, path);
+  } catch (cause) {
+    await rm(partial, { force: true }).catch(() => {});
+    throw isSystemError(cause) ? new FileError(`cannot write ${path}: ${reason(cause)}`, { cause }) : cause;
+  }
+}
+
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && "syscall" in error;
+
+const reason = ({ code = "", message }: NodeJS.ErrnoException): string =>
+  ({
+    ENOENT: "its folder does not exist",
+    ENOTDIR: "a part of its path is a file",
+    EISDIR: "it is a folder",
+    EACCES: "permission denied",
+    EPERM: "permission denied",
+    EROFS: "the disk is read-only",
+    ENOSPC: "the disk is full",
+  })[code] ?? message;

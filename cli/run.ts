@@ -1,0 +1,104 @@
+import type { Command } from "commander";
+import { findNet } from "../engine/gpu.ts";
+import { netOptions, traceNet } from "../engine/net.ts";
+import { formatShape } from "../engine/tensor.ts";
+import {
+  encodeSafetensors,
+  fileSource,
+  nets,
+  openCheckpoint,
+  ShapeError,
+  type Tensor,
+  UsageError,
+  WeightsError,
+} from "../index.ts";
+import { type CommonOptions, type Context, command, nameList, positiveInteger } from "./command.ts";
+import { writeWhole } from "./files.ts";
+import { columns, duration } from "./format.ts";
+import { openNet } from "./session.ts";
+import { print, printJson } from "./terminal.ts";
+
+interface Options extends CommonOptions {
+  readonly net: string;
+  readonly weights?: string;
+  readonly input: string;
+  readonly output: string;
+  readonly features?: readonly string[];
+  readonly numClasses?: number;
+}
+
+export function runCommand(context: Context): Command {
+  return command(
+    "run",
+    "run a net on a raw tensor; logits and features come out",
+    "run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
+  )
+    .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
+    .option("--weights <file>", "a .safetensors or .pth file or its URL; lenet5 brings its own")
+    .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
+    .requiredOption("--output <file>", "the .safetensors file to write")
+    .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)
+    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
+    .action((options: Options) => run(options, context));
+}
+
+async function run(options: Options, { signal }: Context): Promise<void> {
+  const { features = [], numClasses } = options;
+  const definition = findNet(nets, options.net);
+  const x = await readInput(options.input);
+  const [batch, inChannels, ...imageSize] = x.shape as [number, number, number, number];
+  // All that can be wrong without a GPU is found before one is opened.
+  const graph = traceNet(definition, x.shape, netOptions(definition, { inChannels, numClasses }));
+  const unknown = features.find((name) => !graph.names.has(name));
+  if (unknown !== undefined) {
+    const layers = [...graph.names.keys()].join(", ");
+    throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
+  }
+  const load = { weights: options.weights, batch, imageSize, inChannels, numClasses, signal };
+  const { gpu, net, close } = await openNet(options.net, load);
+  try {
+    const start = performance.now();
+    const result = await net.run(x, { features });
+    const milliseconds = performance.now() - start;
+    signal.throwIfAborted();
+    const tensors = new Map<string, Tensor>([["logits", result.logits], ...Object.entries(result.features)]);
+    await writeWhole(options.output, (file) => file.writeFile(encodeSafetensors(tensors)));
+    const shapes = Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape]));
+    if (options.json) {
+      printJson({
+        net: options.net,
+        adapter: gpu.adapter.name,
+        input: x.shape,
+        output: options.output,
+        shapes,
+        milliseconds,
+      });
+    } else {
+      print(`${options.net} on ${formatShape(x.shape)}: ${duration(milliseconds)} on ${gpu.adapter.name}`);
+      print(`written to ${options.output}:`);
+      const rows = Object.entries(shapes).map(([name, shape]) => [`  ${name}`, formatShape(shape)]);
+      for (const line of columns(rows)) print(line);
+    }
+  } finally {
+    close();
+  }
+}
+
+async function readInput(path: string): Promise<Tensor> {
+  const file = await openCheckpoint(await fileSource(path));
+  try {
+    const names = [...file.tensors.keys()];
+    const name = names.length === 1 ? names[0] : ["x", "input"].find((each) => file.tensors.has(each));
+    if (name === undefined) {
+      const got = names.length > 0 ? names.slice(0, 5).join(", ") : "none";
+      throw new WeightsError(`${path} must hold one tensor, or one called "x" or "input"; it has ${got}`);
+    }
+    const shape = file.tensors.get(name)?.shape ?? [];
+    if (shape.length !== 4) {
+      throw new ShapeError(`${name} of ${path} is ${formatShape(shape)}; a net takes images [N, C, H, W]`);
+    }
+    return { shape, data: await file.read(name) };
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,33 @@
+import { type Gpu, type LoadOptions, type Net, openGpu } from "../index.ts";
+import { complain, openProgress } from "./terminal.ts";
+
+/** A net on an open GPU. */
+export interface Session {
+  readonly gpu: Gpu;
+  readonly net: Net;
+  close(): void;
+}
+
+/** Opens the GPU and loads a net, with a progress bar; what is odd about its weights is told on stderr. */
+export async function openNet(
+  name: string,
+  options: LoadOptions & { readonly [option: string]: unknown },
+): Promise<Session> {
+  const gpu = await openGpu();
+  const progress = await openProgress(`Loading ${name}`);
+  try {
+    const onProgress: LoadOptions["onProgress"] = ({ loaded, total }) => progress.update(loaded, total);
+    const net = await gpu.loadNet(name, { ...options, onProgress });
+    for (const warning of net.warnings) complain(`warning: ${warning}`);
+    const close = () => {
+      net.dispose();
+      gpu.close();
+    };
+    return { gpu, net, close };
+  } catch (error) {
+    gpu.close();
+    throw error;
+  } finally {
+    progress.stop();
+  }
+}

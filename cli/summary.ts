@@ -1,0 +1,80 @@
+import type { Command } from "commander";
+import { findNet } from "../engine/gpu.ts";
+import { inputShape, netOptions, traceNet } from "../engine/net.ts";
+import { formatShape } from "../engine/tensor.ts";
+import { nets, type EngineNeeds, type Shape, type Summary, summarize } from "../index.ts";
+import { type CommonOptions, command, positiveInteger } from "./command.ts";
+import { columns, count, megabytes } from "./format.ts";
+import { paint, print, printJson } from "./terminal.ts";
+
+interface Options extends CommonOptions {
+  readonly batch: number;
+  readonly imageSize?: number;
+  readonly numClasses?: number;
+}
+
+export function summaryCommand(): Command {
+  return command("summary", "list the layers of a net with their shapes, parameters and memory", "summary resnet18")
+    .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
+    .option("--batch <n>", "images per run", positiveInteger, 1)
+    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
+    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
+    .action(show);
+}
+
+function show(name: string, { batch, imageSize, numClasses, json }: Options): void {
+  const definition = findNet(nets, name);
+  const options = netOptions(definition, { numClasses });
+  const input = inputShape(definition, options, { batch, imageSize });
+  const summary = summarize(traceNet(definition, input, options));
+  if (json) printJson({ net: name, input, ...summary });
+  else for (const line of describe(name, input, summary)) print(line);
+}
+
+function describe(name: string, input: Shape, { layers, engine, ...totals }: Summary): string[] {
+  const [header, ...rows] = columns(
+    [
+      ["Layer", "Operator", "Output shape", "Parameters", "Multiply-adds"],
+      ...layers.map((layer) => [
+        layer.name || "-",
+        layer.operator,
+        formatShape(layer.shape),
+        layer.parameters ? count(layer.parameters) : "-",
+        layer.multiplyAdds ? count(layer.multiplyAdds) : "-",
+      ]),
+    ],
+    [3, 4],
+  );
+  const rule = paint("dim", "─".repeat(header.length));
+  const facts = [
+    ["Parameters", count(totals.parameters)],
+    ["Multiply-adds", count(totals.multiplyAdds)],
+    ["Input", megabytes(totals.inputSize)],
+    ["Forward and backward pass", megabytes(totals.passSize)],
+    ["Parameters, in float32", megabytes(totals.parameterSize)],
+    ["Estimated total", megabytes(totals.totalSize)],
+  ];
+  const needs =
+    "problem" in engine
+      ? [["Cannot run here", engine.problem]]
+      : [
+          ["Weights", megabytes(engine.weights)],
+          ["Activations, after fusion", `${megabytes(engine.activations)}, ${ratio(engine)}`],
+          ["Dispatches per run", count(engine.steps)],
+        ];
+  return [
+    `${paint("bold", name)} on ${formatShape(input)}`,
+    "",
+    paint("bold", header),
+    rule,
+    ...rows,
+    rule,
+    ...columns(facts),
+    "",
+    paint("bold", "On the GPU, planned by shadenet"),
+    ...columns(needs),
+  ];
+}
+
+const ratio = ({ activations, activationLowerBound: least }: EngineNeeds): string =>
+  `${(activations / least).toFixed(2)} times the least possible, ${megabytes(least)}`;

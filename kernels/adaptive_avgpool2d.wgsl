@@ -1,0 +1,42 @@
+// adaptive_avgpool2d: y[n,c,i,j] = mean of x over rows floor(i H / H') .. ceil((i + 1) H / H') - 1, columns alike.
+//
+// Layout: NCHW, with N and C as one dimension "planes".
+// Threads: one per output element, in the order of (plane, i, j).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // output elements
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let j = index % params.y_width;
+  let i = index / params.y_width % params.y_height;
+  let plane = index / (params.y_width * params.y_height);
+
+  let top = i * params.x_height / params.y_height;
+  let bottom = ((i + 1) * params.x_height + params.y_height - 1) / params.y_height;
+  let left = j * params.x_width / params.y_width;
+  let right = ((j + 1) * params.x_width + params.y_width - 1) / params.y_width;
+  var sum = 0.0;
+  for (var row = top; row < bottom; row++) {
+    // Row by row, so that a large window rounds no worse than two small ones.
+    var row_sum = 0.0;
+    for (var column = left; column < right; column++) {
+      row_sum += x[(plane * params.x_height + row) * params.x_width + column];
+    }
+    sum += row_sum;
+  }
+  y[index] = sum / f32((bottom - top) * (right - left));
+}

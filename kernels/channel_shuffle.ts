@@ -1,0 +1,42 @@
+import { ShapeError } from "../engine/errors.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { formatShape, sizeOf } from "../engine/tensor.ts";
+import { channel_shuffle as wgsl } from "./wgsl.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * Deals the channels of x [N, C, ...] out over the groups in turn, so that the next grouped convolution mixes them.
+ * https://pytorch.org/docs/stable/generated/torch.nn.ChannelShuffle.html; from
+ * X. Zhang et al.: "ShuffleNet", 2017.
+ */
+export const channelShuffle = defineKernel({
+  name: "channel_shuffle",
+  inputs: ["x"],
+  options: { groups: undefined as unknown as number },
+  wgsl,
+  example: { shapes: { x: [2, 6, 3, 5] }, options: { groups: 3 } },
+
+  shape({ x }, { groups }) {
+    if (x.length < 3)
+      throw new ShapeError(`channel_shuffle takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);
+    if (!(Number.isInteger(groups) && groups > 0 && x[1] % groups === 0)) {
+      throw new ShapeError(`channel_shuffle: groups is ${groups}; it must divide the ${x[1]} channels`);
+    }
+    return x;
+  },
+
+  cost: () => ({ flops: 0 }),
+  consts: () => ({ WORKGROUP }),
+  params: ({ y, options }) => ({ count: sizeOf(y), channels: y[1], inner: sizeOf(y.slice(2)), groups: options.groups }),
+  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+
+  reference({ x }, { y, options: { groups } }) {
+    const inner = sizeOf(y.slice(2));
+    return Float64Array.from(x, (_, index) => {
+      const c = Math.floor(index / inner) % y[1];
+      const from = (c % groups) * (y[1] / groups) + Math.floor(c / groups);
+      return x[index + (from - c) * inner];
+    });
+  },
+});

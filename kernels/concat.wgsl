@@ -1,0 +1,27 @@
+// concat: copies one of the inputs to its place along one dimension of the output; one dispatch per input.
+//
+// Layout: the input seen as [outer, size, inner], the output as [outer, y_size, inner].
+// Threads: one per element of the input.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  size_inner: u32, // size * inner
+  y_size_inner: u32,
+  offset: u32, // first * inner, first being the input's place in the output
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let outer = index / params.size_inner;
+  y[outer * params.y_size_inner + params.offset + index % params.size_inner] = x[index];
+}

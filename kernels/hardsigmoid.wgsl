@@ -1,0 +1,25 @@
+// hardsigmoid: y = min(max(x + 3, 0), 6) / 6. NaN stays.
+//
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = x[index];
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan);
+}

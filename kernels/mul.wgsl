@@ -1,0 +1,33 @@
+// mul: y = a * b with broadcasting.
+//
+// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
+// Threads: one per output element.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  size1: u32, size2: u32, size3: u32, // of y
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides
+  b0: u32, b1: u32, b2: u32, b3: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let p3 = index % params.size3;
+  let p2 = index / params.size3 % params.size2;
+  let p1 = index / (params.size3 * params.size2) % params.size1;
+  let p0 = index / (params.size3 * params.size2 * params.size1);
+  let left = a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3];
+  let right = b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3];
+  y[index] = left * right;
+}

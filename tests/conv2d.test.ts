@@ -1,0 +1,88 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../engine/errors.ts";
+import { conv2d } from "../kernels/conv2d.ts";
+import { pair, sides } from "../kernels/options.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  nonFiniteTensor,
+  open,
+  pairOf,
+  pick,
+  randomTensor,
+  refuses,
+  testGoldens,
+} from "./harness.ts";
+
+const gpu = await open();
+
+/** A convolution that fits: shapes and options. */
+function draw(groups: number, groupIn: number, groupOut: number) {
+  const kernel = [int(1, 5), int(1, 5)];
+  const dilation = pairOf(() => int(1, 3));
+  const side = () => int(0, 3);
+  const padding = pick(side(), [side(), side()] as const, [side(), side(), side(), side()] as const);
+  const [top, left, bottom, right] = sides("padding", padding);
+  const size = pair("dilation", dilation).map((step, d) => {
+    const window = step * (kernel[d] - 1) + 1;
+    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, 8);
+  });
+  return {
+    x: [pick(1, 3, 5), groups * groupIn, ...size],
+    w: [groups * groupOut, groupIn, ...kernel],
+    options: { stride: pairOf(() => int(1, 6)), dilation, padding, groups, relu: pick(false, true) },
+  };
+}
+
+async function check({ x, w, options }: ReturnType<typeof draw>, make = randomTensor): Promise<void> {
+  const r = pick(false, true) ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;
+  const b = pick(false, true) ? randomTensor([w[0]]) : undefined;
+  await checkKernel(gpu, conv2d, { x: make(x), w: randomTensor(w), b, r }, options);
+}
+
+test("40 random convolutions", async () => {
+  for (let i = 0; i < 40; i++) await check(draw(1, int(1, 9), int(1, 9)));
+});
+
+test("20 random grouped convolutions", async () => {
+  for (let i = 0; i < 20; i++) await check(draw(int(2, 4), int(1, 3), int(1, 3)));
+});
+
+test("10 random depthwise convolutions", async () => {
+  for (let i = 0; i < 10; i++) await check(draw(int(2, 9), 1, pick(1, 1, 2)));
+});
+
+test("NaN and infinity reach the outputs that see them, and no others", async () => {
+  for (let i = 0; i < 10; i++) await check(draw(1, 3, 5), nonFiniteTensor);
+});
+
+test("what does not fit is refused", async () => {
+  const x = [1, 4, 8, 9];
+  const w = [6, 4, 3, 3];
+  const refusesShape = (shapes: (number[] | undefined)[], options: object, message: RegExp) =>
+    refuses(() => apply(conv2d, shapes, options), ShapeError, "SHAPE", message);
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(conv2d, [x, w], options), UsageError, "USAGE", message);
+
+  await refusesShape([[4, 8, 9], w], {}, /conv2d takes images of shape \[N, C, H, W\], got \[4, 8, 9\]/);
+  await refusesShape([x, [6, 4, 3]], {}, /w must be \[O, C\/groups, KH, KW\], got \[6, 4, 3\]/);
+  await refusesShape([x, [6, 5, 3, 3]], {}, /x \[1, 4, 8, 9\] has 4 channels; w \[6, 5, 3, 3\] wants 5/);
+  await refusesShape([x, w], { groups: 3 }, /groups is 3; it must divide the 4 input and 6 output channels/);
+  await refusesShape([x, w], { groups: 4 }, /groups is 4; it must divide the 4 input and 6 output channels/);
+  await refusesShape([x, w], { groups: 0 }, /groups is 0/);
+  await refusesShape([x, w], { groups: 2 }, /has 4 channels; w \[6, 4, 3, 3\] wants 8/);
+  await refusesShape([x, w, [5]], {}, /b is \[5\]; w \[6, 4, 3, 3\] wants \[6\]/);
+  await refusesShape([x, w, undefined, [1, 6, 7, 7]], {}, /r is \[1, 6, 7, 7\] and y \[1, 6, 6, 7\]; they must agree/);
+  await refusesShape([x, [6, 4, 9, 3]], {}, /a 9x3 kernel with dilation 1x1 does not fit x \[1, 4, 8, 9\]/);
+  await refusesShape([x, w], { dilation: [1, 5] }, /a 3x3 kernel with dilation 1x5 does not fit/);
+  await refusesUse({ strides: 2 }, /no option "strides"; its options are stride, padding, dilation, groups, relu/);
+  await refusesUse({ stride: 0 }, /conv2d: stride is 0; it must be an integer of at least 1, or \[height, width\]/);
+  await refusesUse({ stride: [1, 2, 3] }, /stride is \[1,2,3\]/);
+  await refusesUse({ dilation: 1.5 }, /dilation is 1.5/);
+  await refusesUse({ padding: -1 }, /padding is -1; it must be an integer of at least 0, \[vertical, horizontal\]/);
+  await refusesUse({ padding: [1, 2, 3] }, /padding is \[1,2,3\]/);
+});
+
+await testGoldens(gpu, "conv2d", "depthwise_conv2d", "conv_bn_act");
+test.run();

@@ -1,0 +1,228 @@
+// Shared by the tests: a GPU per file, inputs that are new in every run, and the comparison of a kernel with its reference.
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { ShadenetError } from "../engine/errors.ts";
+import type { Gpu, OpenOptions } from "../engine/gpu.ts";
+import { Graph, type Value } from "../engine/graph.ts";
+import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/tensor.ts";
+import { openGpu } from "../index.ts";
+import { type Pair, pair } from "../kernels/options.ts";
+import { casesOf, runCase } from "./conformance.ts";
+
+/** Opens a GPU for all tests of a file, and closes it after them, when nothing may be left on it. */
+export async function open(options: OpenOptions = {}): Promise<Gpu> {
+  const gpu = await openGpu(options);
+  test.after(() => {
+    const { buffers } = gpu.alive;
+    gpu.close();
+    assert.is(buffers, 0, `the tests left ${buffers} buffers on the GPU`);
+  });
+  return gpu;
+}
+
+const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
+let state: number | undefined;
+
+/** Uniform in [0, 1), other numbers in every run. (SplitMix: Steele, Lea, Flood 2014, in 32 bits.) */
+export function random(): number {
+  if (state === undefined) {
+    console.log(`SEED=${seed} repeats these inputs`);
+    state = seed;
+  }
+  state = (state + 0x9e3779b9) >>> 0;
+  let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+  return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32;
+}
+
+/** An integer from `least` to `most`, both included. */
+export const int = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));
+
+export const pick = <const T extends readonly unknown[]>(...choices: T): T[number] =>
+  choices[int(0, choices.length - 1)];
+
+/** An option of one number for both dimensions, or of [height, width]. */
+export const pairOf = (draw: () => number): Pair => pick(draw(), [draw(), draw()]);
+
+/** Of zero to four dimensions. */
+export const randomShape = (least = 0, most = 4): number[] => Array.from({ length: int(least, most) }, () => int(1, 9));
+
+/** Uniform in [-scale, scale). */
+export const randomTensor = (shape: Shape, scale = 1): Tensor => ({
+  shape,
+  data: Float32Array.from({ length: sizeOf(shape) }, () => (2 * random() - 1) * scale),
+});
+
+/** A random pooling that fits: the shape of x, and options but for the given dilation. */
+export function drawPool(dilation: Pair = 1) {
+  const kernel = pairOf(() => int(1, 5));
+  const [sizes, steps] = [pair("kernel", kernel), pair("dilation", dilation)];
+  const windows = sizes.map((size, d) => steps[d] * (size - 1) + 1);
+  const halves = windows.map((window) => Math.floor(window / 2));
+  const padding: Pair = pick(int(0, Math.min(...halves)), [int(0, halves[0]), int(0, halves[1])]);
+  const image = pair("padding", padding, 0).map((side, d) => Math.max(1, windows[d] - 2 * side) + int(0, 8));
+  const stride = pick(
+    null,
+    pairOf(() => int(1, 7)),
+  );
+  return { x: [pick(1, 3, 5), int(1, 7), ...image], options: { kernel, stride, padding, ceilMode: pick(false, true) } };
+}
+
+/** Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either. */
+export function drawBroadcast(): readonly [number[], number[]] {
+  const y = randomShape();
+  const shrink = () => y.slice(int(0, y.length)).map((size) => pick(size, size, 1));
+  return pick([y, shrink()], [shrink(), y], [y.map((size, d) => (d % 2 ? size : 1)), shrink()]);
+}
+
+/** What float32 has besides plain numbers: bits of both infinities and of NaN; then of zeros, denormals and extremes. */
+const NOT_FINITE = [0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000];
+const FINITE = [0, 0x80000000, 1, 0x80000001, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff];
+
+/** A random tensor with special values strewn in: one in three. */
+export const specialTensor = (shape: Shape): Tensor => strew(shape, 0.3, [...NOT_FINITE, ...FINITE]);
+
+/** A random tensor with an infinity or NaN strewn in: one in fifty. */
+export const nonFiniteTensor = (shape: Shape): Tensor => strew(shape, 0.02, NOT_FINITE);
+
+function strew(shape: Shape, share: number, choices: readonly number[]): Tensor {
+  const { data } = randomTensor(shape);
+  const bits = new Uint32Array(data.buffer);
+  for (let i = 0; i < bits.length; i++) if (random() < share) bits[i] = pick(...choices);
+  return { shape, data };
+}
+
+/** A kernel, or any function of values and options. */
+// biome-ignore lint/suspicious/noExplicitAny: the arguments differ
+export type Operator = (...args: any[]) => Value;
+
+type Inputs = Readonly<Record<string, Tensor | undefined>>;
+
+/** How far a value of the output may be from the reference's. */
+export type Tolerance = (want: number, index: number) => number;
+
+/** `count` units in the last place of a float32. */
+export const ulps =
+  (count: number): Tolerance =>
+  (want) =>
+    count * 2 ** -23 * Math.abs(want);
+
+/**
+ * The classical bound of a sum: k 2^-24 times the sum of its terms' magnitudes, which is what the reference gives for
+ * inputs that make every term positive.
+ */
+export function sumBound(kernel: AnyKernel, positive: Inputs, options: object, k: number): Tolerance {
+  const sums = evaluateReference(kernel, positive, options).data;
+  return (_want, i) => k * 2 ** -24 * sums[i];
+}
+
+/** The same tensors without their signs. */
+export const magnitudes = <T extends Inputs>(inputs: T): T =>
+  Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t && { ...t, data: t.data.map(Math.abs) }])) as T;
+
+/**
+ * Runs a kernel by itself and compares it with its float64 reference. A number as tolerance is the k of sumBound() on
+ * the magnitudes of the inputs.
+ */
+export async function checkKernel(
+  gpu: Gpu,
+  kernel: AnyKernel,
+  inputs: Inputs,
+  options: object = {},
+  tolerance: number | Tolerance = 8,
+): Promise<void> {
+  const call = `${kernel.name} of ${describe(inputs)} with ${JSON.stringify(options)}`;
+  const names = kernel.inputs[0].endsWith("...") ? Object.keys(inputs) : kernel.inputs.map((n) => n.replace("?", ""));
+  const got = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
+  const want = evaluateReference(kernel, inputs, options);
+  const boundOf = typeof tolerance === "number" ? sumBound(kernel, magnitudes(inputs), options, tolerance) : tolerance;
+  assert.equal(got.shape, want.shape, `${call}: shape`);
+  want.data.forEach((value, i) => {
+    const bound = boundOf(value, i);
+    if (isClose(got.data[i], value, bound)) return;
+    assert.unreachable(`${call}: y[${i}] is ${show(got.data[i])}, wanted ${show(value)} within ${bound}`);
+  });
+}
+
+/** Checks a kernel of y[i] = f(x[i]) on tensors of any shape, from tiny values to large ones. */
+export async function checkElementwise(
+  gpu: Gpu,
+  kernel: AnyKernel,
+  tolerance: Tolerance,
+  drawOptions: () => object = () => ({}),
+): Promise<void> {
+  for (let i = 0; i < 40; i++) {
+    const x = randomTensor(randomShape(), pick(1e-3, 0.4, 2, 8, 30));
+    await checkKernel(gpu, kernel, { x }, drawOptions(), tolerance);
+  }
+}
+
+/** Runs a kernel on one row of values and compares it with what is wanted, bit by bit. */
+export const checkRow = async (
+  gpu: Gpu,
+  op: Operator,
+  x: readonly number[],
+  y: readonly number[],
+  options: object = {},
+): Promise<void> => sameBits(await gpu.eager(op, tensor([x.length], x), options), tensor([y.length], y));
+
+/** Denormals may be flushed to zero. */
+const TINY = 2 ** -126;
+
+const isClose = (got: number, want: number, bound: number): boolean =>
+  Number.isFinite(Math.fround(want)) ? Math.abs(got - want) <= bound + TINY : Object.is(got, Math.fround(want));
+
+/** Compares bit by bit; only that any NaN stands for any other, and a denormal may have become a zero. */
+export function sameBits(got: Tensor, want: { readonly shape: Shape; readonly data: ArrayLike<number> }): void {
+  assert.equal(got.shape, want.shape);
+  for (let i = 0; i < got.data.length; i++) {
+    const flushed = got.data[i] === 0 && Math.abs(want.data[i]) < TINY && want.data[i] !== 0;
+    if (Object.is(got.data[i], want.data[i]) || flushed) continue;
+    assert.unreachable(`${i} of ${formatShape(got.shape)} is ${show(got.data[i])}, wanted ${show(want.data[i])}`);
+  }
+}
+
+const show = (value: number): string => (Object.is(value, -0) ? "-0" : String(value));
+
+const describe = (inputs: Inputs): string =>
+  Object.entries(inputs)
+    .flatMap(([name, t]) => (t ? [`${name} ${formatShape(t.shape)}`] : []))
+    .join(", ");
+
+/** Adds an operator to a graph by the shapes of its inputs alone; undefined stands for one that is left out. */
+export function apply(op: Operator, shapes: readonly (Shape | undefined)[], options: object = {}): Value {
+  const graph = new Graph();
+  return op(...shapes.map((shape, i) => shape && graph.input(`input ${i}`, shape)), options);
+}
+
+/** Asserts on the class, the code and the message of what is thrown, at once or later. */
+export async function refuses(
+  work: () => unknown,
+  // biome-ignore lint/suspicious/noExplicitAny: the classes of errors are made from different arguments
+  kind: new (...args: any[]) => ShadenetError,
+  code: string,
+  message: RegExp,
+): Promise<void> {
+  const error = await Promise.resolve()
+    .then(work)
+    .then(
+      () => assert.unreachable(`nothing was thrown; wanted a ${kind.name} like ${message}`),
+      (reason) => reason,
+    );
+  assert.is(error.constructor.name, kind.name, `${error}`);
+  assert.is(error.code, code);
+  assert.match(error.message, message);
+}
+
+/** Adds a test for every golden case of these operators. */
+export async function testGoldens(gpu: Gpu, ...ops: string[]): Promise<void> {
+  const cases = await casesOf(...ops);
+  test(`there are golden cases of ${ops.join(", ")}`, () => assert.ok(cases.length > 0));
+  for (const item of cases) {
+    test(`golden case ${item.id}`, async () => {
+      const { status, message } = await runCase(gpu, item);
+      assert.is(status, "pass", message);
+    });
+  }
+}

@@ -1,0 +1,61 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../engine/errors.ts";
+import { linear } from "../kernels/linear.ts";
+import { apply, checkKernel, int, nonFiniteTensor, open, pick, randomTensor, refuses, testGoldens } from "./harness.ts";
+
+const gpu = await open();
+
+test("40 random layers", async () => {
+  for (let i = 0; i < 40; i++) {
+    const [outFeatures, inFeatures] = [int(1, 40), int(1, 150)];
+    const leading = pick([], [1], [3], [5], [2, 3], [1, 2, 2]);
+    const inputs = {
+      x: randomTensor([...leading, inFeatures]),
+      w: randomTensor([outFeatures, inFeatures]),
+      b: pick(undefined, randomTensor([outFeatures])),
+    };
+    await checkKernel(gpu, linear, inputs, { relu: pick(false, true) });
+  }
+});
+
+test("NaN and infinity stay in their row, with and without relu", async () => {
+  for (const relu of [false, true]) {
+    const inputs = { x: nonFiniteTensor([9, 13]), w: randomTensor([5, 13]), b: randomTensor([5]) };
+    await checkKernel(gpu, linear, inputs, { relu });
+  }
+});
+
+test("what does not fit is refused", async () => {
+  const refusesShape = (shapes: number[][], message: RegExp) =>
+    refuses(() => apply(linear, shapes), ShapeError, "SHAPE", message);
+
+  await refusesShape(
+    [
+      [2, 5],
+      [3, 4, 5],
+    ],
+    /linear: w must be \[O, K\], got \[3, 4, 5\]/,
+  );
+  await refusesShape(
+    [
+      [2, 5],
+      [3, 4],
+    ],
+    /linear: x is \[2, 5\]; w \[3, 4\] wants a last dimension of 4/,
+  );
+  await refusesShape([[], [3, 4]], /linear: x is \[\]/);
+  await refusesShape([[2, 4], [3, 4], [4]], /linear: b is \[4\]; w \[3, 4\] wants \[3\]/);
+  const bias = () =>
+    apply(
+      linear,
+      [
+        [2, 4],
+        [3, 4],
+      ],
+      { bias: true },
+    );
+  await refuses(bias, UsageError, "USAGE", /linear has no option "bias"; its options are relu/);
+});
+
+await testGoldens(gpu, "linear");
+test.run();
