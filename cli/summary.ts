@@ -54,14 +54,12 @@ function describe(name: string, input: Shape, { layers, engine, ...totals }: Sum
     ["Parameters, in float32", megabytes(totals.parameterSize)],
     ["Estimated total", megabytes(totals.totalSize)],
   ];
-  const needs =
-    "problem" in engine
-      ? [["Cannot run here", engine.problem]]
-      : [
-          ["Weights", megabytes(engine.weights)],
-          ["Activations, after fusion", `${megabytes(engine.activations)}, ${ratio(engine)}`],
-          ["Dispatches per run", count(engine.steps)],
-        ];
+  const needs = [
+    ["Weights", megabytes(engine.weights)],
+    ["Activations, after fusion", `${megabytes(engine.activations)}, ${ratio(engine)}`],
+    ["Dispatches per run", count(engine.steps)],
+    ...(engine.problem ? [["Default limits", `too small: ${engine.problem}`]] : []),
+  ];
   return [
     `${paint("bold", name)} on ${formatShape(input)}`,
     "",

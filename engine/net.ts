@@ -1,5 +1,5 @@
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
-import { DisposedError, ShapeError, UsageError } from "./errors.ts";
+import { DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { Graph, type Value } from "./graph.ts";
 import type { Image, Transforms } from "./image.ts";
@@ -140,6 +140,7 @@ export class Net {
   /** What is odd about the weights, such as a NaN. */
   readonly warnings: readonly string[];
   readonly #gpu: Gpu;
+  /** The net for one slice of the batch: see traceSlice. */
   readonly #graph: Graph;
   readonly #passes: readonly PassName[];
   readonly #checkpoint: Checkpoint;
@@ -158,10 +159,10 @@ export class Net {
   static async load(gpu: Gpu, definition: AnyNet, given: LoadOptions & object): Promise<Net> {
     const options = netOptions(definition, given);
     const input = inputShape(definition, options, given);
-    const graph = traceNet(definition, input, options);
+    const graph = traceSlice(definition, input, options, gpu);
     const checkpoint = await openWeights(gpu, definition, given);
     const params = new ParamStore(gpu, checkpoint, given);
-    const net = new Net(gpu, definition, options, graph, given, checkpoint, params);
+    const net = new Net(gpu, definition, options, input, graph, given, checkpoint, params);
     try {
       matchCheckpoint(checkpoint, paramShapes(graph));
       await net.#compiled([]);
@@ -176,6 +177,7 @@ export class Net {
     gpu: Gpu,
     definition: AnyNet,
     options: NetOptions,
+    input: Shape,
     graph: Graph,
     given: LoadOptions,
     checkpoint: Checkpoint,
@@ -185,7 +187,7 @@ export class Net {
     this.definition = definition;
     this.options = options;
     this.#graph = graph;
-    this.inputShape = graph.nodes[0].shape;
+    this.inputShape = input;
     this.#passes = given.passes ?? (Object.keys(passes) as PassName[]);
     this.#checkpoint = checkpoint;
     this.#params = params;
@@ -233,9 +235,18 @@ export class Net {
     const unknown = Object.keys(rest)[0];
     if (unknown) throw new UsageError(`run() has no option "${unknown}"; its option is features`);
     const executable = await this.#compiled(names);
-    const all = await executable.run({ x: checkedInput(input, this.inputShape) });
+    const all = await this.#runSlices(executable, checkedInput(input, this.inputShape));
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
+  }
+
+  async #runSlices(executable: Executable, input: Float32Array): Promise<Record<string, Tensor>> {
+    const { shape } = executable.plan.inputs[0];
+    const slices = this.inputShape[0] / shape[0];
+    if (slices === 1) return executable.run({ x: input });
+    const starts = Array.from({ length: slices }, (_, i) => i * sizeOf(shape));
+    const parts = await Promise.all(starts.map((start) => executable.run({ x: input.subarray(start, start + sizeOf(shape)) })));
+    return Object.fromEntries(Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]));
   }
 
   /** The most probable classes of a picture, best first; of several, one list each. */
@@ -275,6 +286,32 @@ export class Net {
     this.#params.dispose(Promise.allSettled(ended));
     this.#checkpoint.close().catch(() => {});
   }
+}
+
+/**
+ * The graph for as large a part of the batch as the device can bind: the whole batch, or an equal slice of it where an
+ * activation of the whole would be over the limit. Throws a GpuError (LIMIT) when not even one image fits.
+ */
+function traceSlice(definition: AnyNet, [batch, ...image]: Shape, options: NetOptions, gpu: Gpu): Graph {
+  for (let slices = 1; ; slices++) {
+    if (batch % slices !== 0) continue;
+    const graph = traceNet(definition, [batch / slices, ...image], options);
+    try {
+      makePlan(graph, ["logits"], gpu.device.limits);
+      return graph;
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.code !== "LIMIT" || slices === batch) throw error;
+    }
+  }
+}
+
+function joinBatches(parts: readonly Tensor[]): Tensor {
+  const [{ shape, data }] = parts;
+  const joined = new Float32Array(parts.length * data.length);
+  parts.forEach((part, i) => {
+    joined.set(part.data, i * data.length);
+  });
+  return { shape: shape.with(0, parts.length * shape[0]), data: joined };
 }
 
 /** Every parameter that a graph reads, by its name in the checkpoint. */
@@ -324,8 +361,8 @@ async function openWeights(gpu: Gpu, definition: AnyNet, options: LoadOptions): 
   return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
 }
 
-/** What Host.open needs of the options. */
+/** Opens a location; with the first digits of its SHA-256, only if the content has it. */
 export type OpenSource = (
   location: string | URL,
-  options: Pick<LoadOptions, "signal" | "onProgress">,
+  options: Pick<LoadOptions, "signal" | "onProgress"> & { readonly sha256?: string },
 ) => Promise<ByteSource>;

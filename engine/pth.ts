@@ -7,18 +7,19 @@ import { formatShape, stridesOf } from "./tensor.ts";
 export type InflateRaw = (bytes: Uint8Array, size: number) => Promise<Uint8Array>;
 
 /**
- * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of torch
- * 1.6 and later, or the pickle stream before it (https://docs.pytorch.org/docs/stable/notes/serialization.html). The
- * mapping of names to tensors may also lie under "state_dict", "model_state_dict" or "model" of an outer mapping. Entries
- * that are no tensors (ints, strings, lists) are skipped.
+ * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of
+ * torch 1.6 and later, or the pickle stream before it (https://docs.pytorch.org/docs/stable/notes/serialization.html).
+ * The mapping of names to tensors may also lie under "state_dict", "model_state_dict" or "model" of an outer mapping.
+ * Entries that are no tensors (ints, strings, lists) are skipped.
  *
- * Nothing in the file is ever called: a pickle may name OrderedDict, tensors, parameters and storages, and anything else
- * is refused by its name. What a tensor claims is held against the bytes that are there.
+ * Nothing in the file is ever called: a pickle may name OrderedDict, tensors, parameters and storages, and anything
+ * else is refused by its name. What a tensor claims is held against the bytes that are there.
  *
  * Opening reads the directory and the pickle; reading a range of a contiguous tensor reads the bytes of that range. A
- * storage of an archive has a CRC-32, which is checked when the storage is first used, over a megabyte at a time. A tensor
- * with other strides is picked out of a pass over its storage, a few MB at a time, for each range that is read. Deflated
- * storages, which torch never writes, are unpacked whole, and the latest one is kept. The old stream has no checksums.
+ * storage of an archive has a CRC-32, which is checked when the storage is first used, a megabyte at a time. A tensor
+ * with other strides is picked out of a pass over its storage, a few MB at a time, for each range that is read.
+ * Deflated storages, which torch never writes, are unpacked whole, and the latest one is kept. The old stream has no
+ * checksums.
  *
  * Closing the checkpoint closes the source.
  * @throws WeightsError when the file is damaged or holds anything but tensors, FileError when it cannot be read.
@@ -135,8 +136,8 @@ function readElements(place: Place, tensor: SavedTensor, start: number, count: n
 }
 
 /**
- * Elements of a tensor with any strides. They may lie all over the storage, so it goes through the storage once, block by
- * block, and takes from each block what belongs to each row (the last dimension).
+ * Elements of a tensor with any strides. They may lie all over the storage, so it goes through the storage once, block
+ * by block, and takes from each block what belongs to each row (the last dimension).
  */
 async function gather(place: Place, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
   const layout = layoutOf(tensor.storage);
@@ -249,8 +250,8 @@ const MAX_PICKLE_BYTES = 1 << 24;
 const MAX_STEPS = 1 << 19;
 
 /**
- * The opcodes (Python's pickletools documents each) in which protocols 2 to 5 write dicts, lists, tuples, strings, bytes
- * and numbers, with their bytes of argument: -n where the argument starts with its own length in n bytes.
+ * The opcodes (Python's pickletools documents each) in which protocols 2 to 5 write dicts, lists, tuples, strings,
+ * bytes and numbers, with their bytes of argument: -n where the argument starts with its own length in n bytes.
  */
 const OPCODES: ReadonlyMap<number, readonly [name: string, argument: number]> = new Map([
   [0x28, ["MARK", 0]],
@@ -301,8 +302,8 @@ const OPCODES: ReadonlyMap<number, readonly [name: string, argument: number]> = 
 ]);
 
 /**
- * The object pickled from `at` on and where its pickle ends, or undefined when the bytes end first. `storages` collects the
- * storages that it refers to, by key.
+ * The object pickled from `at` on and where its pickle ends, or undefined when the bytes end first. `storages`
+ * collects the storages that it refers to, by key.
  */
 function unpickle(
   bytes: Uint8Array,
@@ -344,7 +345,7 @@ function unpickle(
   const refer = (name: string) => {
     if (!CALLABLE.has(name) && !STORAGE_DTYPES.has(name)) {
       throw broken(
-        `it refers to ${quote(name)}, and only tensors are read; in Python, torch.save(model.state_dict(), path) writes nothing else`,
+        `it refers to ${quote(name)}, and only tensors are read; torch.save(model.state_dict(), path) writes nothing else`,
       );
     }
     stack.push({ kind: "global", name });
@@ -481,7 +482,7 @@ function unpickle(
         break;
       }
       case "BUILD": {
-        // Attributes. Those of an OrderedDict, such as a state_dict's versions in _metadata, say nothing about the values.
+        // Attributes. Those of an OrderedDict, such as a state_dict's _metadata, say nothing about the values.
         pop();
         if (!(top() instanceof Map)) throw broken("a pickle that sets attributes of something else than a dict");
         break;
@@ -736,7 +737,7 @@ function findExtra(view: DataView, at: number, end: number): { at: number; end: 
 /** Deflate makes at most 1032 bytes of one. */
 const MAX_RATIO = 1032;
 
-/** Where an entry's content lies: in the file when it is stored, else inflated in memory. Its CRC-32 has been checked. */
+/** Where an entry's content lies: in the file when it is stored, else inflated in memory. Checks its CRC-32. */
 async function unpack(source: ByteSource, entry: Entry, inflateRaw: InflateRaw, broken: Broken): Promise<Place> {
   const damaged = (problem: string) => broken(`the zip entry ${quote(entry.name)} ${problem}`);
 
@@ -780,7 +781,7 @@ function makeCrcTable(): Int32Array {
   const table = new Int32Array(8 * 256);
   for (let i = 0; i < table.length; i++) {
     let bits = i < 256 ? i : table[i - 256];
-    // The first row takes in a whole byte, bit by bit; the others look up what one more byte of zeros does to the row above.
+    // The first row takes in a byte, bit by bit; the others look up what one more byte of zeros does to the row above.
     if (i < 256) for (let bit = 0; bit < 8; bit++) bits = bits & 1 ? (bits >>> 1) ^ 0xedb88320 : bits >>> 1;
     else bits = table[bits & 255] ^ (bits >>> 8);
     table[i] = bits;
@@ -789,8 +790,8 @@ function makeCrcTable(): Int32Array {
 }
 
 /**
- * The CRC-32 of bytes (ISO 3309, as zip and PNG have it), going on from the CRC-32 of what came before them. It takes eight
- * bytes a step (Kounavis and Berry, 2005), four times as fast as one by one.
+ * The CRC-32 of bytes (ISO 3309, as zip and PNG have it), going on from the CRC-32 of what came before them. It takes
+ * eight bytes a step (Kounavis and Berry, 2005), four times as fast as one by one.
  */
 export function crc32(bytes: Uint8Array, before = 0): number {
   crcTable ??= makeCrcTable();

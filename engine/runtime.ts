@@ -238,11 +238,11 @@ export class Executable {
     return results;
   }
 
-  /** Frees the buffers, after the runs that were already asked for. Safe to call twice. */
-  dispose(): void {
-    if (this.#disposed) return;
+  /** Frees the buffers, after the runs that were already asked for; resolves then. Safe to call twice. */
+  dispose(): Promise<unknown> {
+    if (!this.#disposed && this.#pending === 0) this.#free();
     this.#disposed = true;
-    if (this.#pending === 0) this.#free();
+    return this.#queue;
   }
 
   #free(): void {

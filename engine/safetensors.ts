@@ -53,7 +53,7 @@ export function fromHalf(half: number): number {
   return half & 0x8000 ? -value : value;
 }
 
-/** The 16 bits of the binary16 nearest to a float32, ties to even, as IEEE 754 has it; 65520 and more become infinity. */
+/** The 16 bits of the binary16 nearest to a float32, ties to even as in IEEE 754; 65520 and more become infinity. */
 export function toHalf(value: number): number {
   const sign = toBits(value) < 0 ? 0x8000 : 0;
   const size = Math.abs(value);
@@ -67,7 +67,7 @@ export function toHalf(value: number): number {
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */
 export const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 
-/** The element count of a shape that came from a file; NaN unless every size and product is a safe, non-negative integer. */
+/** The element count of a shape from a file; NaN unless every size and product is a safe, non-negative integer. */
 export function countElements(shape: readonly unknown[]): number {
   let count = 1;
   for (const size of shape) {
@@ -186,9 +186,9 @@ export function encodeSafetensors(
 const MAX_HEADER_BYTES = 100_000_000;
 
 /**
- * Opens a safetensors file (https://huggingface.co/docs/safetensors): reads its header and nothing else. Reading a tensor
- * then reads its bytes alone, and gives float32 whatever the file holds (F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL).
- * Closing the checkpoint closes the source.
+ * Opens a safetensors file (https://huggingface.co/docs/safetensors): reads its header and nothing else. Reading a
+ * tensor then reads its bytes alone, and gives float32 whatever the file holds (F64, F32, F16, BF16, I64, I32, I16,
+ * I8, U8, BOOL). Closing the checkpoint closes the source.
  * @throws WeightsError when the header is anything but a complete, gapless and unambiguous account of the file.
  */
 export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {

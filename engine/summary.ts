@@ -1,7 +1,7 @@
 import { GpuError } from "./errors.ts";
 import { type Graph, type Node, readsOf } from "./graph.ts";
 import { passes } from "./passes.ts";
-import { DEFAULT_LIMITS, type Limits, makePlan } from "./plan.ts";
+import { DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./plan.ts";
 import { type Shape, sizeOf } from "./tensor.ts";
 
 export interface LayerSummary {
@@ -23,6 +23,8 @@ export interface EngineNeeds {
   readonly activationLowerBound: number;
   /** Dispatches per run. */
   readonly steps: number;
+  /** Why the limits are too small for it, where they are. */
+  readonly problem?: string;
 }
 
 export interface Summary {
@@ -35,9 +37,10 @@ export interface Summary {
   readonly passSize: number;
   readonly parameterSize: number;
   readonly totalSize: number;
-  /** Or why it cannot run within the limits. */
-  readonly engine: EngineNeeds | { readonly problem: string };
+  readonly engine: EngineNeeds;
 }
+
+const NO_LIMITS: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize: Infinity };
 
 /**
  * Layers, parameters, multiply-adds and memory of a net, by torchinfo's formulas (https://github.com/TylerYep/torchinfo):
@@ -97,20 +100,20 @@ function trainedParams(graph: Graph, node: Node): number[] {
     });
 }
 
-function engineNeeds(graph: Graph, limits: Limits): Summary["engine"] {
+function engineNeeds(graph: Graph, limits: Limits): EngineNeeds {
   const results = ["logits", "probabilities"].filter((name) => graph.names.has(name));
   const outputs = results.length > 0 ? results : [...graph.names.keys()].slice(-1);
+  const fused = Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
+  const needs = ({ params, buffers, activationLowerBound, steps }: Plan) => ({
+    weights: 4 * sum(params.map(({ shape }) => sizeOf(shape))),
+    activations: sum(buffers),
+    activationLowerBound,
+    steps: steps.length,
+  });
   try {
-    const fused = Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
-    const plan = makePlan(fused, outputs, limits);
-    return {
-      weights: 4 * sum(plan.params.map(({ shape }) => sizeOf(shape))),
-      activations: sum(plan.buffers),
-      activationLowerBound: plan.activationLowerBound,
-      steps: plan.steps.length,
-    };
+    return needs(makePlan(fused, outputs, limits));
   } catch (error) {
-    if (error instanceof GpuError && error.code === "LIMIT") return { problem: error.message };
-    throw error;
+    if (!(error instanceof GpuError && error.code === "LIMIT")) throw error;
+    return { ...needs(makePlan(fused, outputs, NO_LIMITS)), problem: error.message };
   }
 }

@@ -40,8 +40,8 @@ function checkSpan({ name, size }: ByteSource, offset: number, length: number): 
 }
 
 /**
- * A checkpoint over tensors in memory. A bare Float32Array counts as one-dimensional; give a Tensor for any other shape.
- * What it reads are views of the given arrays, not copies.
+ * A checkpoint over tensors in memory. A bare Float32Array counts as one-dimensional; give a Tensor for any other
+ * shape. What it reads are views of the given arrays, not copies.
  * @throws WeightsError when an array has not as many elements as its shape says.
  */
 export function arraysCheckpoint(
@@ -60,14 +60,14 @@ export function arraysCheckpoint(
 }
 
 /**
- * Opens a checkpoint by what is in it, whatever it is called: safetensors, or PyTorch's .pth / .pt, zipped or of before 1.6.
- * The checkpoint owns the source from here on: `close()` closes it, and so does a failure to open.
+ * Opens a checkpoint by what is in it, whatever it is called: safetensors, or PyTorch's .pth / .pt, zipped or of
+ * before 1.6. The checkpoint owns the source from here on: `close()` closes it, and so does a failure to open.
  * @throws WeightsError when it is none of these or is damaged, FileError when it cannot be read.
  */
 export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
   try {
     const start = await source.read(0, Math.min(source.size, 512));
-    // "PK" opens a zip archive; 0x80 and a protocol number open a pickle; "{" is where the header of safetensors begins.
+    // "PK" opens a zip archive, 0x80 and a protocol number a pickle; the header of safetensors begins with "{".
     if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) return await openPth(source);
     if (start[8] === 0x7b) return await openSafetensors(source);
     throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);

@@ -3,7 +3,17 @@ import { ShapeError, UsageError } from "../engine/errors.ts";
 import { evaluateReference } from "../engine/kernel.ts";
 import type { Tensor } from "../engine/tensor.ts";
 import { concat } from "../kernels/concat.ts";
-import { apply, int, type Operator, open, randomShape, refuses, sameBits, specialTensor, testGoldens } from "./harness.ts";
+import {
+  apply,
+  int,
+  type Operator,
+  open,
+  randomShape,
+  refuses,
+  sameBits,
+  specialTensor,
+  testGoldens,
+} from "./harness.ts";
 
 const gpu = await open();
 

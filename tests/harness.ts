@@ -5,9 +5,17 @@ import type { ShadenetError } from "../engine/errors.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
 import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import type { Plan } from "../engine/plan.ts";
+import { Executable, ParamStore } from "../engine/runtime.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/tensor.ts";
+import { arraysCheckpoint } from "../engine/weights.ts";
 import { openGpu } from "../index.ts";
+import { add } from "../kernels/add.ts";
+import { avgPool2d } from "../kernels/avgpool2d.ts";
+import { concat } from "../kernels/concat.ts";
 import { type Pair, pair } from "../kernels/options.ts";
+import { relu } from "../kernels/relu.ts";
+import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { casesOf, runCase } from "./conformance.ts";
 
 /** Opens a GPU for all tests of a file, and closes it after them, when nothing may be left on it. */
@@ -136,12 +144,22 @@ export async function checkKernel(
   const names = kernel.inputs[0].endsWith("...") ? Object.keys(inputs) : kernel.inputs.map((n) => n.replace("?", ""));
   const got = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
   const want = evaluateReference(kernel, inputs, options);
-  const boundOf = typeof tolerance === "number" ? sumBound(kernel, magnitudes(inputs), options, tolerance) : tolerance;
-  assert.equal(got.shape, want.shape, `${call}: shape`);
+  const bound = typeof tolerance === "number" ? sumBound(kernel, magnitudes(inputs), options, tolerance) : tolerance;
+  assertClose(got, want, bound, call);
+}
+
+/** What a reference gives: a tensor of float64, or of less. */
+export interface Wanted {
+  readonly shape: Shape;
+  readonly data: Float64Array | Float32Array;
+}
+
+export function assertClose(got: Tensor, want: Wanted, tolerance: Tolerance, what = "the result"): void {
+  assert.equal(got.shape, want.shape, `${what}: shape`);
   want.data.forEach((value, i) => {
-    const bound = boundOf(value, i);
+    const bound = tolerance(value, i);
     if (isClose(got.data[i], value, bound)) return;
-    assert.unreachable(`${call}: y[${i}] is ${show(got.data[i])}, wanted ${show(value)} within ${bound}`);
+    assert.unreachable(`${what}: y[${i}] is ${show(got.data[i])}, wanted ${show(value)} within ${bound}`);
   });
 }
 
@@ -174,7 +192,7 @@ const isClose = (got: number, want: number, bound: number): boolean =>
   Number.isFinite(Math.fround(want)) ? Math.abs(got - want) <= bound + TINY : Object.is(got, Math.fround(want));
 
 /** Compares bit by bit; only that any NaN stands for any other, and a denormal may have become a zero. */
-export function sameBits(got: Tensor, want: { readonly shape: Shape; readonly data: ArrayLike<number> }): void {
+export function sameBits(got: Tensor, want: Wanted): void {
   assert.equal(got.shape, want.shape);
   for (let i = 0; i < got.data.length; i++) {
     const flushed = got.data[i] === 0 && Math.abs(want.data[i]) < TINY && want.data[i] !== 0;
@@ -196,6 +214,93 @@ export function apply(op: Operator, shapes: readonly (Shape | undefined)[], opti
   return op(...shapes.map((shape, i) => shape && graph.input(`input ${i}`, shape)), options);
 }
 
+/**
+ * A random net whose values are read once, more often or never: convolutions, normalizations, sums with and without
+ * broadcasting, activations, poolings. Returns its graph and the names of some values, the last among them.
+ */
+export function randomNet(layers: number): { graph: Graph; outputs: string[] } {
+  const graph = new Graph();
+  const values = [graph.input("x", [pick(1, 2, 3), 3, int(3, 6), int(3, 6)])];
+  for (let i = 0; i < layers; i++) {
+    // Mostly the newest value, so that there are chains to fuse.
+    const x = random() < 0.8 ? values[values.length - 1] : pick(...values);
+    const name = `layer${i}`;
+    const sameShape = values.filter((value) => formatShape(value.shape) === formatShape(x.shape));
+    const perChannel = () => graph.param(`${name}.bias`, pick([x.shape[1], 1, 1], [1, x.shape[1], 1, 1]));
+    const layer = {
+      conv: () => convLayer(name, x, pick(3, 3, 5), 3, { padding: 1, bias: pick(true, false), relu: random() < 0.2 }),
+      norm: () => batchNormLayer(name, x),
+      relu: () => named(name, relu(x)),
+      add: () => named(name, add(x, pick(...sameShape), { alpha: pick(1, 1, -1), relu: random() < 0.2 })),
+      bias: () => named(name, random() < 0.5 ? add(x, perChannel()) : add(perChannel(), x)),
+      join: () => named(name, concat(x, pick(...sameShape))),
+      pool: () => named(name, avgPool2d(x, { kernel: 3, stride: 1, padding: 1 })),
+    }[pick("conv", "conv", "norm", "norm", "relu", "add", "add", "bias", "join", "pool")];
+    values.push(layer());
+  }
+  const names = values.slice(1, -1).map((_, i) => `layer${i}`);
+  return { graph, outputs: [`layer${layers - 1}`, ...names.filter(() => random() < 0.15)] };
+}
+
+/** Random values for all that a graph reads, by name; variances are positive. */
+export function randomTensors(graph: Graph): Record<string, Tensor> {
+  const tensors: Record<string, Tensor> = {};
+  for (const node of graph.nodes) {
+    if (node.kind !== "input" && node.kind !== "param") continue;
+    const { shape, data } = randomTensor(node.shape);
+    tensors[node.name] = { shape, data: /var/.test(node.name) ? data.map((v) => Math.abs(v) + 0.1) : data };
+  }
+  return tensors;
+}
+
+/** Every value of a graph by the references of its kernels, each rounded to float32. */
+export function evaluateGraph(graph: Graph, tensors: Readonly<Record<string, Tensor>>): Tensor[] {
+  const values: Tensor[] = [];
+  for (const node of graph.nodes) {
+    const { shape } = node;
+    if (node.kind === "view") values.push({ shape, data: values[node.x].data });
+    else if (node.kind === "op") {
+      const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, values[id]]));
+      values.push({ shape, data: Float32Array.from(evaluateReference(node.kernel, inputs, node.options).data) });
+    } else if (node.kind === "param" && node.from) {
+      values.push({ shape, data: node.from.compute(...node.from.sources.map((name) => tensors[name].data)) });
+    } else values.push({ shape, data: tensors[node.name].data });
+  }
+  return values;
+}
+
+/** Runs a plan once on its inputs and parameters, given by name. */
+export async function runPlan(
+  gpu: Gpu,
+  plan: Plan,
+  tensors: Readonly<Record<string, Tensor>>,
+): Promise<Record<string, Tensor>> {
+  const params = new ParamStore(gpu, arraysCheckpoint(tensors));
+  let executable: Executable | undefined;
+  try {
+    executable = await Executable.create(gpu, plan, params);
+    return await executable.run(Object.fromEntries(plan.inputs.map(({ name }) => [name, tensors[name].data])));
+  } finally {
+    executable?.dispose();
+    params.dispose();
+  }
+}
+
+/** Asserts that outputs are those of a graph, up to the rounding of a few layers. */
+export function assertOutputs(
+  got: Readonly<Record<string, Tensor>>,
+  graph: Graph,
+  outputs: readonly string[],
+  tensors: Readonly<Record<string, Tensor>>,
+): void {
+  const values = evaluateGraph(graph, tensors);
+  for (const name of outputs) {
+    const want = values[graph.names.get(name) as number];
+    const largest = want.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    assertClose(got[name], want, () => 2e-5 * largest, name);
+  }
+}
+
 /** Asserts on the class, the code and the message of what is thrown, at once or later. */
 export async function refuses(
   work: () => unknown,
@@ -212,7 +317,7 @@ export async function refuses(
     );
   assert.is(error.constructor.name, kind.name, `${error}`);
   assert.is(error.code, code);
-  assert.match(error.message, message);
+  assert.ok(message.test(error.message), `the message is "${error.message}"; wanted one like ${message}`);
 }
 
 /** Adds a test for every golden case of these operators. */

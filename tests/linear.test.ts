@@ -1,7 +1,22 @@
 import { test } from "uvu";
 import { ShapeError, UsageError } from "../engine/errors.ts";
+import type { Value } from "../engine/graph.ts";
+import { evaluateReference } from "../engine/kernel.ts";
+import { add } from "../kernels/add.ts";
 import { linear } from "../kernels/linear.ts";
-import { apply, checkKernel, int, nonFiniteTensor, open, pick, randomTensor, refuses, testGoldens } from "./harness.ts";
+import {
+  apply,
+  assertClose,
+  checkKernel,
+  int,
+  nonFiniteTensor,
+  type Operator,
+  open,
+  pick,
+  randomTensor,
+  refuses,
+  testGoldens,
+} from "./harness.ts";
 
 const gpu = await open();
 
@@ -22,6 +37,16 @@ test("NaN and infinity stay in their row, with and without relu", async () => {
   for (const relu of [false, true]) {
     const inputs = { x: nonFiniteTensor([9, 13]), w: randomTensor([5, 13]), b: randomTensor([5]) };
     await checkKernel(gpu, linear, inputs, { relu });
+  }
+});
+
+test("the weight may be computed, for an input of any rank", async () => {
+  const layer = (x: Value, w: Value) => linear(x, add(w, w));
+  for (const leading of [[], [3], [2, 3], [1, 2, 2]]) {
+    const [x, w] = [randomTensor([...leading, 7]), randomTensor([5, 7])];
+    const twice = { ...w, data: w.data.map((v) => 2 * v) };
+    const got = await gpu.eager(layer as Operator, x, w);
+    assertClose(got, evaluateReference(linear, { x, w: twice }), () => 1e-5);
   }
 });
 

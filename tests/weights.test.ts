@@ -207,8 +207,8 @@ const TELLING = [
 ];
 
 /**
- * A copy with 1 to 4 changes between `from` and `to`, and how many bytes these wrote or took away (the end of a file that
- * is cut counts as one).
+ * A copy with 1 to 4 changes between `from` and `to`, and how many bytes these wrote or took away (the end of a file
+ * that is cut counts as one).
  */
 function mutate(bytes: Uint8Array, below: (limit: number) => number, from: number, to: number, keepsLength: boolean) {
   let file = [...bytes];

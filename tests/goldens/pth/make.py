@@ -2,9 +2,9 @@
 
     python3 make.py            (made with torch 2.13)
 
-expected.json: {"files": {file: set}, "sets": {set: {tensor: {"dtype", "shape", "values"}}}}, values row-major as float32,
-with "nan", "inf" and "-inf" as strings. module.pth is not in it: it pickles a whole module, and a reader of tensors must
-refuse it by its name.
+expected.json: {"files": {file: set}, "sets": {set: {tensor: {"dtype", "shape", "values"}}}}, values row-major as
+float32, with "nan", "inf" and "-inf" as strings. module.pth is not in it: it pickles a whole module, and a reader of
+tensors must refuse it by its name.
 """
 
 import collections
@@ -24,7 +24,8 @@ DTYPES = {
 
 def net():
     torch.manual_seed(7)
-    return torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Flatten(), torch.nn.Linear(12, 4))
+    conv, norm, linear = torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Linear(12, 4)
+    return torch.nn.Sequential(conv, norm, torch.nn.Flatten(), linear)
 
 
 def state():
@@ -82,7 +83,7 @@ def main():
     save("protocol4.pth", entries, "all", pickle_protocol=4)
 
     # The same archive as a zip tool would pack it again.
-    with zipfile.ZipFile(HERE / "state.pth") as stored, zipfile.ZipFile(HERE / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as to:
+    with zipfile.ZipFile(HERE / "state.pth") as stored, zipfile.ZipFile(HERE / "deflated.pth", "w") as to:
         for entry in stored.infolist():
             to.writestr(zipfile.ZipInfo(entry.filename), stored.read(entry), zipfile.ZIP_DEFLATED, 9)
     files["deflated.pth"] = "all"
