@@ -1,2 +1,65 @@
-import { openNet } from "../cli/session.ts";
+// npm run eval: LeNet-5 on the 10,000 test images of MNIST, with the weights that come with the package.
+import { type CommonOptions, type Context, command } from "../cli/command.ts";
 import { isMain } from "../cli/package.ts";
+import { runProgram } from "../cli/program.ts";
+import { openNet } from "../cli/session.ts";
+import { complain, openProgress, print, printJson } from "../cli/terminal.ts";
+import { readMnist, toInput } from "../nets/weights/mnist.ts";
+
+const BATCH = 100;
+
+/** Less than this share of right answers is a failure. */
+const WANTED = 0.989;
+
+async function evaluate({ json }: CommonOptions, { signal }: Context): Promise<void> {
+  const { images, labels, count } = readMnist("test");
+  const { gpu, net, close } = await openNet("lenet5", { batch: BATCH, signal });
+  const progress = await openProgress("Classifying MNIST");
+  try {
+    let right = 0;
+    const start = performance.now();
+    for (let first = 0; first < count; first += BATCH) {
+      signal.throwIfAborted();
+      const { logits } = await net.run(toInput(images, first, BATCH));
+      for (let i = 0; i < BATCH; i++) {
+        if (argmax(logits.data.subarray(i * 10, (i + 1) * 10)) === labels[first + i]) right++;
+      }
+      progress.update(first + BATCH, count);
+    }
+    const seconds = (performance.now() - start) / 1000;
+    progress.stop();
+    const accuracy = right / count;
+    if (json) {
+      printJson({
+        net: "lenet5",
+        images: count,
+        right,
+        accuracy,
+        wanted: WANTED,
+        imagesPerSecond: count / seconds,
+        adapter: gpu.adapter,
+      });
+    } else {
+      print(`Accuracy  ${(100 * accuracy).toFixed(2)} %: ${right} of ${count} MNIST test images`);
+      print(`Speed     ${Math.round(count / seconds)} images per second in batches of ${BATCH}`);
+      print(`Adapter   ${gpu.adapter.name}${gpu.adapter.software ? " (software)" : ""}`);
+    }
+    if (accuracy < WANTED) {
+      complain(`the accuracy is ${(100 * accuracy).toFixed(2)} %; it should be ${100 * WANTED} % at least`);
+      process.exitCode = 1;
+    }
+  } finally {
+    progress.stop();
+    close();
+  }
+}
+
+/** The first, if several are the largest. */
+const argmax = (values: Float32Array): number => values.indexOf(Math.max(...values));
+
+const evalCommand = (context: Context) =>
+  command("eval", "measure the accuracy of lenet5 on the test images of MNIST", "npm run eval -- --json").action(
+    (options: CommonOptions) => evaluate(options, context),
+  );
+
+if (isMain(import.meta.url)) await runProgram(evalCommand, process.argv.slice(2));

@@ -21,7 +21,7 @@ export function classifyCommand(context: Context): Command {
   return command(
     "classify",
     "tell what pictures show",
-    'classify "photos/*.jpg" --net resnet50 --weights resnet50.safetensors',
+    'npx shadenet classify "photos/*.jpg" --net resnet50 --weights resnet50.safetensors',
   )
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")

@@ -17,7 +17,7 @@ export function command(name: string, description: string, example: string): Com
     .description(description)
     .option("--json", "print JSON for programs")
     .option("--debug", "show where in the code an error came from")
-    .addHelpText("after", `\nExample:\n  $ shadenet ${example}`);
+    .addHelpText("after", `\nExample:\n  $ ${example}`);
 }
 
 /** Parser of an option's value. */

@@ -16,7 +16,7 @@ export function convertCommand(context: Context): Command {
   return command(
     "convert",
     "write weights as safetensors; without a second file, check the first and list its tensors",
-    "convert resnet18.pth resnet18.safetensors --dtype f16",
+    "npx shadenet convert resnet18.pth resnet18.safetensors --dtype f16",
   )
     .argument("<in>", "a .safetensors or a PyTorch .pth/.pt file")
     .argument("[out]", "the .safetensors file to write")

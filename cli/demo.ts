@@ -10,7 +10,7 @@ import { openNet } from "./session.ts";
 import { colourDepth, lineWidth, paint, print, printJson } from "./terminal.ts";
 
 export function demoCommand(context: Context): Command {
-  return command("demo", "classify the ten digits that come with the package", "demo").action(
+  return command("demo", "classify the ten digits that come with the package", "npx shadenet demo").action(
     (options: CommonOptions) => demo(options, context),
   );
 }

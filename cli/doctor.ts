@@ -35,9 +35,11 @@ interface SelfTest {
 }
 
 export function doctorCommand(context: Context): Command {
-  return command("doctor", "tell what shadenet runs on here, and test every kernel on it", "doctor").action(
-    (options: CommonOptions) => doctor(options, context),
-  );
+  return command(
+    "doctor",
+    "tell what shadenet runs on here, and test every kernel on it",
+    "npx shadenet doctor",
+  ).action((options: CommonOptions) => doctor(options, context));
 }
 
 async function doctor({ json }: CommonOptions, { signal }: Context): Promise<void> {

@@ -31,7 +31,7 @@ export function runCommand(context: Context): Command {
   return command(
     "run",
     "run a net on a raw tensor; logits and features come out",
-    "run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
+    "npx shadenet run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
   )
     .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
     .option("--weights <file>", "a .safetensors or .pth file or its URL; lenet5 brings its own")

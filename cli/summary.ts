@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
 import { inputShape, netOptions, traceNet } from "../engine/net.ts";
 import { formatShape } from "../engine/tensor.ts";
-import { nets, type EngineNeeds, type Shape, type Summary, summarize } from "../index.ts";
+import { type EngineNeeds, nets, type Shape, type Summary, summarize } from "../index.ts";
 import { type CommonOptions, command, positiveInteger } from "./command.ts";
 import { columns, count, megabytes } from "./format.ts";
 import { paint, print, printJson } from "./terminal.ts";
@@ -14,7 +14,11 @@ interface Options extends CommonOptions {
 }
 
 export function summaryCommand(): Command {
-  return command("summary", "list the layers of a net with their shapes, parameters and memory", "summary resnet18")
+  return command(
+    "summary",
+    "list the layers of a net with their shapes, parameters and memory",
+    "npx shadenet summary resnet18",
+  )
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .option("--batch <n>", "images per run", positiveInteger, 1)
     .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)

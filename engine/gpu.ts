@@ -1,11 +1,13 @@
-import { DisposedError, FileError, GpuError, UsageError } from "./errors.ts";
+import { openUrl } from "./browser_files.ts";
+import { DisposedError, GpuError, UsageError } from "./errors.ts";
 import type { Value } from "./graph.ts";
 import { Graph } from "./graph.ts";
+import type { Traits } from "./kernel.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
 import { makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
 import type { Tensor } from "./tensor.ts";
-import { arraysCheckpoint, bytesSource } from "./weights.ts";
+import { arraysCheckpoint } from "./weights.ts";
 
 /** What differs between Node and a browser; engine/node/ has Node's. */
 export interface Host {
@@ -42,14 +44,7 @@ export const browserHost: Host = {
   advice:
     "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
     "in Linux Chromium it may need chrome://flags/#enable-unsafe-webgpu",
-  async open(location, { signal }) {
-    const response = await fetch(location, { signal });
-    if (!response.ok)
-      throw new FileError(
-        `${location} cannot be loaded: the server answered ${response.status} ${response.statusText}`,
-      );
-    return bytesSource(await response.arrayBuffer(), String(location));
-  },
+  open: openUrl,
 };
 
 export interface OpenOptions {
@@ -124,6 +119,8 @@ export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
   readonly host: Host;
+  /** What the choice between variants of a kernel depends on. */
+  readonly traits: Traits;
   /** Live GPU buffers and their bytes, for tests and reports. */
   readonly alive = { buffers: 0, bytes: 0 };
   readonly #nets: Readonly<Record<string, AnyNet>>;
@@ -143,6 +140,9 @@ export class Gpu {
     this.device = device;
     this.adapter = summarize(adapter, fallback);
     this.host = host;
+    const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+    const oneSize = device.features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
+    this.traits = { subgroupSize: oneSize ? subgroupMinSize : 0, software: this.adapter.software };
     this.#nets = options.nets ?? {};
     device.onuncapturederror = ({ error }) => {
       this.#uncaptured ??= new GpuError("GPU", error.message);

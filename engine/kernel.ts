@@ -33,6 +33,23 @@ export interface Call<K extends string, O> {
   readonly y: Shape;
 }
 
+/** What a choice between variants may depend on. */
+export interface Traits {
+  /** Lanes of a subgroup where the device has subgroups of one known size, else 0. */
+  readonly subgroupSize: number;
+  /** True for a software adapter. */
+  readonly software: boolean;
+}
+
+/** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
+export interface Variant<K extends string, O> {
+  readonly name: string;
+  /** Why it cannot or should not take this call; undefined if it does. */
+  refuses(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): string | undefined;
+  /** Adds its nodes to the graph; takes and gives the same values as the operator. */
+  build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits): Value;
+}
+
 /** A kernel as its author writes it: see kernels/relu.ts for the smallest and kernels/conv2d.ts for a full one. */
 export interface KernelSpec<K extends string, O extends object> {
   /** The operator: the name of its .wgsl, its .ts, its test and its label on the GPU. */
@@ -59,6 +76,8 @@ export interface KernelSpec<K extends string, O extends object> {
   parts?(call: Call<K, O>): readonly Part[];
   /** The weight that may be split over several buffers along its first dimension, the output channels. */
   readonly split?: InputName<K>;
+  /** Faster implementations, best first. */
+  readonly variants?: readonly Variant<K, O>[];
   /** Which neighbours this kernel can take in: see passes.ts. */
   readonly fuses?: {
     /** Option to set for a relu that follows. */

@@ -3,6 +3,7 @@ import { DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { Graph, type Value } from "./graph.ts";
 import type { Image, Transforms } from "./image.ts";
+import { type Forced, lower } from "./lower.ts";
 import { type PassName, passes } from "./passes.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
@@ -74,11 +75,13 @@ export interface LoadOptions {
   readonly imageSize?: number | readonly [number, number];
   /** Graph rewrites to run; all of them by default. */
   readonly passes?: readonly PassName[];
+  /** Variants to take whatever the device: `{ conv2d: "conv2d" }` asks for the plain kernel. */
+  readonly variants?: Forced;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
 
-const LOAD_OPTIONS = ["weights", "batch", "imageSize", "passes", "signal", "onProgress"];
+const LOAD_OPTIONS = ["weights", "batch", "imageSize", "passes", "variants", "signal", "onProgress"];
 
 export interface Prediction {
   readonly label: string;
@@ -122,14 +125,21 @@ export function inputShape(definition: AnyNet, options: NetOptions, load: LoadOp
   return [batch, options.inChannels, height, width];
 }
 
-/** Runs the passes on a graph and lays it out. */
-export function compile(graph: Graph, outputs: readonly string[], gpu: Gpu, enabled: readonly PassName[]): Plan {
-  const unknown = enabled.find((name) => !(name in passes));
-  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${Object.keys(passes).join(", ")}`);
-  const plan = (graph: Graph) => makePlan(graph, outputs, gpu.device.limits);
-  const names = (Object.keys(passes) as PassName[]).filter((name) => enabled.includes(name));
-  return plan(names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph));
+/** Runs the passes on a graph, picks a variant for every operator, and lays the result out. */
+export function compile(
+  graph: Graph,
+  outputs: readonly string[],
+  gpu: Gpu,
+  { passes: enabled = PASSES, variants }: Pick<LoadOptions, "passes" | "variants"> = {},
+): Plan {
+  const unknown = enabled.find((name) => !PASSES.includes(name));
+  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
+  const names = PASSES.filter((name) => enabled.includes(name));
+  const fused = names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
+  return makePlan(lower(fused, outputs, gpu.traits, variants), outputs, gpu.device.limits);
 }
+
+const PASSES = Object.keys(passes) as PassName[];
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
 export class Net {
@@ -142,7 +152,7 @@ export class Net {
   readonly #gpu: Gpu;
   /** The net for one slice of the batch: see traceSlice. */
   readonly #graph: Graph;
-  readonly #passes: readonly PassName[];
+  readonly #compileOptions: Pick<LoadOptions, "passes" | "variants">;
   readonly #checkpoint: Checkpoint;
   readonly #params: ParamStore;
   readonly #transforms: Transforms | undefined;
@@ -188,7 +198,7 @@ export class Net {
     this.options = options;
     this.#graph = graph;
     this.inputShape = input;
-    this.#passes = given.passes ?? (Object.keys(passes) as PassName[]);
+    this.#compileOptions = given;
     this.#checkpoint = checkpoint;
     this.#params = params;
     this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
@@ -219,7 +229,7 @@ export class Net {
   }
 
   async #compile(outputs: readonly string[]): Promise<Executable> {
-    const plan = compile(this.#graph, outputs, this.#gpu, this.#passes);
+    const plan = compile(this.#graph, outputs, this.#gpu, this.#compileOptions);
     return Executable.create(this.#gpu, plan, this.#params);
   }
 
@@ -245,8 +255,12 @@ export class Net {
     const slices = this.inputShape[0] / shape[0];
     if (slices === 1) return executable.run({ x: input });
     const starts = Array.from({ length: slices }, (_, i) => i * sizeOf(shape));
-    const parts = await Promise.all(starts.map((start) => executable.run({ x: input.subarray(start, start + sizeOf(shape)) })));
-    return Object.fromEntries(Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]));
+    const parts = await Promise.all(
+      starts.map((start) => executable.run({ x: input.subarray(start, start + sizeOf(shape)) })),
+    );
+    return Object.fromEntries(
+      Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
+    );
   }
 
   /** The most probable classes of a picture, best first; of several, one list each. */

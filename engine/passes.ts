@@ -50,7 +50,12 @@ export const foldBatchNorm: Pass = (graph, outputs) => {
       compute: (...tensors) => {
         const [weights, , , variance, gamma] = inPlace(tensors) as Float32Array[];
         const row = weights.length / channels;
-        return weights.map((v, i) => v * scaleOf(variance, gamma, Math.floor(i / row)));
+        const folded = new Float32Array(weights.length);
+        for (let c = 0, i = 0; c < channels; c++) {
+          const scale = scaleOf(variance, gamma, c);
+          for (const end = i + row; i < end; i++) folded[i] = weights[i] * scale;
+        }
+        return folded;
       },
     };
     const foldedBias: Derivation = {
@@ -174,7 +179,7 @@ interface Next {
 }
 
 /** Builds a new graph node by node: a visitor keeps a node, drops it, or puts a value of the new graph in its place. */
-function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "copy" | "drop"): Graph {
+export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "copy" | "drop"): Graph {
   const result = new Graph();
   const values: (Value | undefined)[] = [];
   const value = (id: number) => values[id] as Value;

@@ -1,6 +1,7 @@
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
+import { channelsLast } from "./layout.ts";
 import { batchnorm as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -9,11 +10,12 @@ const WORKGROUP = 64;
  * Batch normalization at inference: x [N, C, ...], mean, variance, weight and bias [C] -> y of x's shape.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode.
  */
-export const batchNorm = defineKernel({
+export const batchNorm: Kernel<{ eps: number }> = defineKernel({
   name: "batchnorm",
   inputs: ["x", "mean", "variance", "weight?", "bias?"],
   options: { eps: 1e-5 },
   wgsl,
+  variants: [channelsLast((x, statistics, options) => batchNorm(x, ...statistics, options))],
   example: { shapes: { x: [2, 3, 4, 5], mean: [3], variance: [3], weight: [3], bias: [3] } },
 
   shape({ x, ...statistics }, { eps }) {

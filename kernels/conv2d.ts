@@ -1,20 +1,14 @@
 import { ShapeError } from "../engine/errors.ts";
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { formatShape, type Shape, sameShape, sizeOf } from "../engine/tensor.ts";
-import { nchw, type Padding, type Pair, pair, sides } from "./options.ts";
+import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
+import { conv2dVariants } from "./conv2d_variants.ts";
+import { type Conv2dOptions, geometry } from "./convolution.ts";
+import { nchw } from "./options.ts";
 import { conv2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
-export interface Conv2dOptions {
-  stride: Pair;
-  padding: Padding;
-  dilation: Pair;
-  /** Channels are split into this many groups that don't see each other; as many as there are is depthwise. */
-  groups: number;
-  /** Applies max(0, y) last. */
-  relu: boolean;
-}
+export type { Conv2dOptions } from "./convolution.ts";
 
 /**
  * 2D convolution (cross-correlation): x [N, C, H, W], w [O, C/groups, KH, KW], b [O] -> y [N, O, H', W'], with
@@ -31,6 +25,7 @@ export const conv2d = defineKernel({
     options: { stride: [2, 1], padding: 1, groups: 2, relu: true },
   },
   split: "w",
+  variants: conv2dVariants,
   fuses: { relu: "relu", add: "r", batchnorm: { weight: "w", bias: "b" } },
 
   shape({ x, w, b, r }, options) {
@@ -140,17 +135,3 @@ export const conv2d = defineKernel({
     return y;
   },
 });
-
-function geometry(w: Shape, options: Readonly<Conv2dOptions>) {
-  if (w.length !== 4) throw new ShapeError(`conv2d: w must be [O, C/groups, KH, KW], got ${formatShape(w)}`);
-  const [outChannels, groupIn, kernelHeight, kernelWidth] = w;
-  return {
-    outChannels,
-    groupIn,
-    groups: options.groups,
-    kernel: [kernelHeight, kernelWidth] as const,
-    stride: pair("conv2d: stride", options.stride),
-    dilation: pair("conv2d: dilation", options.dilation),
-    padding: sides("conv2d: padding", options.padding),
-  };
-}

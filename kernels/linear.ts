@@ -1,15 +1,12 @@
 import { ShapeError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
+import { type LinearOptions, linearGemv } from "./linear_gemv.ts";
 import { linear as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
-/**
- * Fully connected layer: x [..., K], w [O, K], b [O] -> y [..., O].
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional relu.
- */
-export const linear = defineKernel({
+const spec: KernelSpec<"x" | "w" | "b?", LinearOptions> = {
   name: "linear",
   inputs: ["x", "w", "b?"],
   options: { relu: false },
@@ -55,4 +52,10 @@ export const linear = defineKernel({
       return options.relu && sum < 0 ? 0 : sum;
     });
   },
-});
+};
+
+/**
+ * Fully connected layer: x [..., K], w [O, K], b [O] -> y [..., O].
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional relu.
+ */
+export const linear = defineKernel({ ...spec, variants: [linearGemv(spec)] });

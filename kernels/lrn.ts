@@ -1,20 +1,29 @@
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sizeOf } from "../engine/tensor.ts";
+import { channelsLast } from "./layout.ts";
 import { lrn as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
+
+export interface LrnOptions {
+  size: number;
+  alpha: number;
+  beta: number;
+  k: number;
+}
 
 /**
  * Local response normalization over channels: x [N, C, ...] -> y of x's shape. Alpha is divided by size.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.LocalResponseNorm.html, with its defaults; from
  * A. Krizhevsky, I. Sutskever, G. Hinton: "ImageNet classification with deep convolutional neural networks", 2012.
  */
-export const lrn = defineKernel({
+export const lrn: Kernel<LrnOptions> = defineKernel({
   name: "lrn",
   inputs: ["x"],
   options: { size: 5, alpha: 1e-4, beta: 0.75, k: 1 },
   wgsl,
+  variants: [channelsLast((x, _rest, options) => lrn(x, options))],
   example: { shapes: { x: [2, 7, 3, 5] }, options: { alpha: 1 } },
 
   shape({ x }, options) {

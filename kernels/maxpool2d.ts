@@ -1,8 +1,9 @@
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
+import { nhwcVariant } from "./layout.ts";
 import type { Pair } from "./options.ts";
 import { type PoolOptions, poolGeometry, poolShape } from "./pooling.ts";
-import { maxpool2d as wgsl } from "./wgsl.ts";
+import { maxpool2d_nhwc, maxpool2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -10,11 +11,7 @@ export interface MaxPool2dOptions extends PoolOptions {
   dilation: Pair;
 }
 
-/**
- * 2D max pooling: x [N, C, H, W] -> y [N, C, H', W']. Padding never wins; NaN does.
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
- */
-export const maxPool2d = defineKernel({
+const spec: KernelSpec<"x", MaxPool2dOptions> = {
   name: "maxpool2d",
   inputs: ["x"],
   options: {
@@ -82,4 +79,10 @@ export const maxPool2d = defineKernel({
     }
     return y;
   },
-});
+};
+
+/**
+ * 2D max pooling: x [N, C, H, W] -> y [N, C, H', W']. Padding never wins; NaN does.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
+ */
+export const maxPool2d = defineKernel({ ...spec, variants: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, spec)] });

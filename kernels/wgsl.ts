@@ -44,6 +44,54 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const adaptive_avgpool2d_nhwc = `// adaptive_avgpool2d_nhwc: the mean over rows floor(i H / H') .. ceil((i + 1) H / H') - 1, columns alike, four channels
+// at a time.
+//
+// Layout: NHWC in vec4.
+// Threads: one per vec4 of the output, channels first.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // vec4s of the output
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let pixel = index / params.channels;
+  let j = pixel % params.y_width;
+  let i = pixel / params.y_width % params.y_height;
+  let n = pixel / (params.y_width * params.y_height);
+
+  let top = i * params.x_height / params.y_height;
+  let bottom = ((i + 1) * params.x_height + params.y_height - 1) / params.y_height;
+  let left = j * params.x_width / params.y_width;
+  let right = ((j + 1) * params.x_width + params.y_width - 1) / params.y_width;
+  var sum = vec4f();
+  for (var row = top; row < bottom; row++) {
+    // Row by row, so that a large window rounds no worse than two small ones.
+    var row_sum = vec4f();
+    for (var column = left; column < right; column++) {
+      row_sum += x[((n * params.x_height + row) * params.x_width + column) * params.channels + c];
+    }
+    sum += row_sum;
+  }
+  y[index] = sum / f32((bottom - top) * (right - left));
+}
+`;
+
 export const add = `// add: y = a + alpha * b with broadcasting, then relu if asked for.
 //
 // Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
@@ -357,6 +405,121 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const conv2d_subgroup = `enable subgroups;
+// conv2d_subgroup: the convolution as a matrix product in registers, one subgroup per tile of
+// SUBGROUP * PIXELS output pixels by CHANNELS * 4 output channels (implicit GEMM: no im2col matrix is written).
+//
+// Every lane holds the sums of PIXELS pixels for all channels of the tile. Of the weights of one input channel each lane
+// loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
+// Epilogue: + b, + r, relu, each if asked for.
+// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
+// With wid.z > 0 further products of the same shape follow at the given strides (for Winograd).
+// Threads: workgroup x is the tile of pixels, y that of channels; lane q of pixel p is pixel p * SUBGROUP + q.
+
+const SUBGROUP: u32 = 8;
+const PIXELS: u32 = 4;
+const CHANNELS: u32 = 8;
+const BIAS: bool = true;
+const RESIDUAL: bool = false;
+const RELU: bool = false;
+
+// Loads per lane for the CHANNELS vec4 of one input channel.
+const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
+
+struct Params {
+  pixels: u32, // N * y_height * y_width
+  x_height: u32, x_width: u32, x_channels: u32,
+  y_height: u32, y_width: u32, y_channels: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read> r: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+@compute @workgroup_size(SUBGROUP)
+fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let first_pixel = wid.x * SUBGROUP * PIXELS + lane;
+  let first_channel = wid.y * CHANNELS;
+  var image: array<u32, PIXELS>;
+  var top: array<i32, PIXELS>;
+  var left: array<i32, PIXELS>;
+  for (var p = 0u; p < PIXELS; p++) {
+    let pixel = first_pixel + p * SUBGROUP;
+    image[p] = pixel / (params.y_height * params.y_width);
+    top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
+    left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
+  }
+
+  var sums: array<array<vec4f, CHANNELS>, PIXELS>;
+  var w_row = wid.z * params.w_stride + first_channel + lane;
+  for (var k = 0u; k < params.kernel_height; k++) {
+    for (var l = 0u; l < params.kernel_width; l++) {
+      var x_first: array<u32, PIXELS>;
+      var inside: array<bool, PIXELS>;
+      for (var p = 0u; p < PIXELS; p++) {
+        let row = top[p] + i32(k * params.dilation_height);
+        let column = left[p] + i32(l * params.dilation_width);
+        inside[p] = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+        let position = (image[p] * params.x_height + u32(row)) * params.x_width + u32(column);
+        x_first[p] = wid.z * params.x_stride + select(0u, position * params.x_channels, inside[p]);
+      }
+      for (var c = 0u; c < params.x_channels; c++) {
+        var inputs: array<vec4f, PIXELS>;
+        for (var p = 0u; p < PIXELS; p++) {
+          inputs[p] = select(vec4f(), x[x_first[p] + c], inside[p]);
+        }
+        for (var e = 0u; e < 4; e++) {
+          var loaded: array<vec4f, LOADS>;
+          for (var load = 0u; load < LOADS; load++) {
+            loaded[load] = w[w_row + load * SUBGROUP];
+          }
+          w_row += params.y_channels;
+          for (var q = 0u; q < CHANNELS; q++) {
+            let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
+            for (var p = 0u; p < PIXELS; p++) {
+              sums[p][q] += inputs[p][e] * weights;
+            }
+          }
+        }
+      }
+    }
+  }
+
+  for (var p = 0u; p < PIXELS; p++) {
+    let pixel = first_pixel + p * SUBGROUP;
+    for (var q = 0u; q < CHANNELS; q++) {
+      let channel = first_channel + q;
+      if (pixel >= params.pixels || channel >= params.y_channels) {
+        continue;
+      }
+      let out = wid.z * params.y_stride + pixel * params.y_channels + channel;
+      var sum = sums[p][q];
+      if (BIAS) {
+        sum += b[channel];
+      }
+      if (RESIDUAL) {
+        sum += r[out];
+      }
+      y[out] = select(sum, relu(sum), RELU);
+    }
+  }
+}
+`;
+
 export const gelu = `// gelu: y = x/2 * (1 + erf(x / sqrt(2))).
 //
 // erf by formula 7.1.26 of Abramowitz and Stegun, "Handbook of mathematical functions", whose error is below 1.5e-7.
@@ -530,6 +693,77 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const linear_gemv = `enable subgroups;
+// linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for; for small batches, where the time
+// goes into reading w. One subgroup computes ROWS rows of w for IMAGES images, so that w is read once, side by side.
+//
+// Layout: x [N,K] and w [O,K] with K in vec4, y [N,O]. A long w may come in pieces: this dispatch has the rows
+// first .. first + rows - 1 of w.
+// Threads: workgroup (x, y) is a group of rows, z a group of images; lane q takes every SUBGROUP-th vec4.
+
+const SUBGROUP: u32 = 8;
+const ROWS: u32 = 4;
+const IMAGES: u32 = 1;
+const BIAS: bool = true;
+const RELU: bool = false;
+
+struct Params {
+  batch: u32,
+  first: u32,
+  rows: u32,
+  in_features: u32, // in vec4
+  out_features: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: f32) -> f32 {
+  let bits = bitcast<u32>(v);
+  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+}
+
+@compute @workgroup_size(SUBGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_row = (wid.x + wid.y * groups.x) * ROWS;
+  let first_image = wid.z * IMAGES;
+  // Rows and images beyond the last are computed from the last, and not written.
+  var sums: array<array<vec4f, ROWS>, IMAGES>;
+  for (var k = lane; k < params.in_features; k += SUBGROUP) {
+    var inputs: array<vec4f, IMAGES>;
+    for (var n = 0u; n < IMAGES; n++) {
+      inputs[n] = x[min(first_image + n, params.batch - 1) * params.in_features + k];
+    }
+    for (var row = 0u; row < ROWS; row++) {
+      let weights = w[min(first_row + row, params.rows - 1) * params.in_features + k];
+      for (var n = 0u; n < IMAGES; n++) {
+        sums[n][row] += inputs[n] * weights;
+      }
+    }
+  }
+  for (var row = 0u; row < ROWS; row++) {
+    for (var n = 0u; n < IMAGES; n++) {
+      var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
+      let o = params.first + first_row + row;
+      if (BIAS) {
+        sum += b[min(o, params.out_features - 1)];
+      }
+      if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
+        y[(first_image + n) * params.out_features + o] = select(sum, relu(sum), RELU);
+      }
+    }
+  }
+}
+`;
+
 export const lrn = `// lrn, local response normalization: y = x / (k + alpha / size * sum of x^2 over size neighbouring channels)^beta.
 //
 // The channels are c - size/2 .. c + (size - 1)/2, as far as there are such.
@@ -672,6 +906,72 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     }
   }
   y[index] = bitcast<f32>(sortable(largest));
+}
+`;
+
+export const maxpool2d_nhwc = `// maxpool2d_nhwc: the maximum over the window, four channels at a time. Padding never wins; a NaN in the window does.
+//
+// Maxima are taken over integer keys that sort as the floats do, NaN above all: see maxpool2d.
+// Layout: NHWC in vec4.
+// Threads: one per vec4 of the output, channels first.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // vec4s of the output
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  pad_height: i32, pad_width: i32,
+  dilation_height: u32, dilation_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
+fn sortable(bits: vec4i) -> vec4i {
+  return bits ^ ((bits >> vec4u(31)) & vec4i(0x7fffffff));
+}
+
+fn key(v: vec4f) -> vec4i {
+  let bits = bitcast<vec4i>(v);
+  let is_nan = (bits & vec4i(0x7fffffff)) > vec4i(0x7f800000);
+  return select(sortable(bits), vec4i(0x7fffffff), is_nan);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let pixel = index / params.channels;
+  let j = pixel % params.y_width;
+  let i = pixel / params.y_width % params.y_height;
+  let n = pixel / (params.y_width * params.y_height);
+
+  let top = i32(i * params.stride_height) - params.pad_height;
+  let left = i32(j * params.stride_width) - params.pad_width;
+  var largest = vec4i(bitcast<i32>(0x80000000u));
+  for (var k = 0u; k < params.kernel_height; k++) {
+    let row = top + i32(k * params.dilation_height);
+    if (row < 0 || row >= i32(params.x_height)) {
+      continue;
+    }
+    let x_row = (n * params.x_height + u32(row)) * params.x_width;
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let column = left + i32(l * params.dilation_width);
+      if (column >= 0 && column < i32(params.x_width)) {
+        largest = max(largest, key(x[(x_row + u32(column)) * params.channels + c]));
+      }
+    }
+  }
+  y[index] = bitcast<vec4f>(sortable(largest));
 }
 `;
 
@@ -949,5 +1249,217 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let far = sign(v) * (1.0 - 2.0 / (exp(2.0 * min(abs(v), 10.0)) + 1.0));
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
   y[index] = select(select(far, series, s < 0.09), v, is_nan);
+}
+`;
+
+export const to_nchw = `// to_nchw: y[n,c,p] = x[n,p,c], p being a pixel, for the first channels of x.
+//
+// Layout: x [N, pixels, C], C padded; y [N, C, pixels].
+// Threads: one per element of y.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  pixels: u32,
+  x_channels: u32,
+  y_channels: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let pixel = index % params.pixels;
+  let c = index / params.pixels % params.y_channels;
+  let n = index / (params.pixels * params.y_channels);
+  y[index] = x[(n * params.pixels + pixel) * params.x_channels + c];
+}
+`;
+
+export const to_nhwc = `// to_nhwc: y[n,p,c] = x[n,c,p], p being a pixel; the channels that x has not are 0.
+//
+// Layout: x [N, C, pixels]; y [N, pixels, C] in vec4.
+// Threads: one per vec4 of y, pixels first, so that neighbours read side by side.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // N * y_channels * pixels
+  pixels: u32,
+  x_channels: u32,
+  y_channels: u32, // in vec4
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let pixel = index % params.pixels;
+  let c = index / params.pixels % params.y_channels;
+  let n = index / (params.pixels * params.y_channels);
+  var v = vec4f();
+  for (var e = 0u; e < 4; e++) {
+    let channel = c * 4 + e;
+    if (channel < params.x_channels) {
+      v[e] = x[(n * params.x_channels + channel) * params.pixels + pixel];
+    }
+  }
+  y[(n * params.pixels + pixel) * params.y_channels + c] = v;
+}
+`;
+
+export const winograd_input = `// winograd_input: V = B^T d B for every 6x6 patch d of the image, patches 4 apart: the first step of the convolution
+// F(4x4, 3x3) of A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015.
+//
+// Layout: x NHWC in vec4; v is [36, tiles, C] in vec4, a tile being one patch: n, then rows, then columns.
+// Threads: one per (tile, vec4 of channels).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  x_height: u32, x_width: u32,
+  channels: u32, // in vec4
+  pad_top: i32, pad_left: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// B^T times a column.
+fn transform(d: array<vec4f, 6>) -> array<vec4f, 6> {
+  let a = d[4] - 4.0 * d[2];
+  let b = d[3] - 4.0 * d[1];
+  let c = d[4] - d[2];
+  let e = 2.0 * (d[3] - d[1]);
+  return array<vec4f, 6>(4.0 * d[0] - 5.0 * d[2] + d[4], a + b, a - b, c + e, c - e, 4.0 * d[1] - 5.0 * d[3] + d[5]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = i32(tile % params.tiles_width * 4) - params.pad_left;
+  let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  var columns: array<array<vec4f, 6>, 6>;
+  for (var j = 0; j < 6; j++) {
+    var d: array<vec4f, 6>;
+    for (var i = 0; i < 6; i++) {
+      let row = top + i;
+      let column = left + j;
+      let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+      let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
+      d[i] = select(vec4f(), x[select(0u, position * params.channels + c, inside)], inside);
+    }
+    columns[j] = transform(d);
+  }
+  for (var i = 0u; i < 6; i++) {
+    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+    for (var j = 0u; j < 6; j++) {
+      y[((i * 6 + j) * params.tiles + tile) * params.channels + c] = row[j];
+    }
+  }
+}
+`;
+
+export const winograd_output = `// winograd_output: Y = A^T m A for every 6x6 matrix m of products: the last step of the convolution F(4x4, 3x3),
+// see winograd_input. Epilogue: + b, + r, relu, each if asked for.
+//
+// Layout: x is [36, tiles, C] in vec4; y and r NHWC in vec4.
+// Threads: one per (tile, vec4 of channels), which writes 4x4 pixels as far as they are in the image.
+
+const WORKGROUP: u32 = 64;
+const BIAS: bool = true;
+const RESIDUAL: bool = false;
+const RELU: bool = false;
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> r: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+// A^T times a column.
+fn transform(m: array<vec4f, 6>) -> array<vec4f, 4> {
+  let a = m[1] + m[2];
+  let b = m[1] - m[2];
+  let c = m[3] + m[4];
+  let d = m[3] - m[4];
+  return array<vec4f, 4>(m[0] + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m[5]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = tile % params.tiles_width * 4;
+  let top = tile / params.tiles_width % params.tiles_height * 4;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  var columns: array<array<vec4f, 4>, 6>;
+  for (var j = 0u; j < 6; j++) {
+    var m: array<vec4f, 6>;
+    for (var i = 0u; i < 6; i++) {
+      m[i] = x[((i * 6 + j) * params.tiles + tile) * params.channels + c];
+    }
+    columns[j] = transform(m);
+  }
+  for (var i = 0u; i < 4; i++) {
+    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+    for (var j = 0u; j < 4; j++) {
+      if (top + i >= params.y_height || left + j >= params.y_width) {
+        continue;
+      }
+      let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
+      var sum = row[j];
+      if (BIAS) {
+        sum += b[c];
+      }
+      if (RESIDUAL) {
+        sum += r[out];
+      }
+      y[out] = select(sum, relu(sum), RELU);
+    }
+  }
 }
 `;

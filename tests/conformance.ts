@@ -5,7 +5,6 @@ import type { Gpu } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
 import { compile } from "../engine/net.ts";
 import { fileSource } from "../engine/node/files.ts";
-import { type PassName, passes } from "../engine/passes.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
 import { openSafetensors } from "../engine/safetensors.ts";
 import type { Shape, Tensor } from "../engine/tensor.ts";
@@ -171,7 +170,7 @@ async function runOperator(gpu: Gpu, build: (values: Inputs) => Value, inputs: R
   try {
     executable = await Executable.create(
       gpu,
-      compile(graph, ["output"], gpu, Object.keys(passes) as PassName[]),
+      compile(graph, ["output"], gpu),
       params,
     );
     return (await executable.run({ [entries[0][0]]: entries[0][1].data })).output;

@@ -18,7 +18,13 @@ interface Golden {
   size: [number, number];
   sha256: string;
 }
-const goldens: { png: Golden[]; jpeg: Golden[] } = JSON.parse(readFileSync(join(FOLDER, "goldens.json"), "utf8"));
+/** Of 16 bits a sample Pillow keeps the high byte, while pngjs rounds: base64, to be compared with a tolerance. */
+interface RoughGolden extends Omit<Golden, "sha256"> {
+  rgba: string;
+}
+const goldens: { png: (Golden | RoughGolden)[]; jpeg: Golden[] } = JSON.parse(
+  readFileSync(join(FOLDER, "goldens.json"), "utf8"),
+);
 const golden = (file: string): Uint8Array => readFileSync(join(FOLDER, file));
 const sha256 = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
 
@@ -35,12 +41,39 @@ function refusal(bytes: Uint8Array): string {
   return assert.unreachable("an image was decoded that should have been refused") as never;
 }
 
-test("PNG: every colour type, depth and interlacing has Pillow's bytes", () => {
-  for (const { file, size, sha256: expected } of goldens.png) {
+test("PNG: every colour type, depth and interlacing has Pillow's bytes, of 16 bits within 1/255", () => {
+  let rough = 0;
+  for (const expected of goldens.png) {
+    const { file, size } = expected;
     const { width, height, data } = decodeImage(golden(file), file);
     assert.equal([width, height], size, file);
-    assert.is(sha256(Uint8Array.from(data)), expected, file);
+    if ("sha256" in expected) {
+      assert.is(sha256(Uint8Array.from(data)), expected.sha256, file);
+      continue;
+    }
+    const wanted = Buffer.from(expected.rgba, "base64");
+    assert.is(data.length, wanted.length, file);
+    assert.ok(
+      data.every((value, i) => Math.abs(value - wanted[i]) <= 1),
+      file,
+    );
+    rough++;
   }
+  assert.is(rough, 8);
+});
+
+test("PNG: 16 bits are rounded to the nearest of 8", () => {
+  const samples = [0, 128, 129, 255, 256, 385, 386, 32767, 32768, 65278, 65279, 65406, 65407, 65535];
+  const raw = Buffer.alloc(1 + samples.length * 2);
+  samples.forEach((value, i) => {
+    raw.writeUInt16BE(value, 1 + i * 2);
+  });
+  const { data } = decodeImage(png(header(samples.length, 1, 16), pixels(raw), END), "x");
+  const wanted = samples.map((value) => Math.round((value * 255) / 65535));
+  assert.equal(
+    samples.map((_, i) => data[i * 4]),
+    wanted,
+  );
 });
 
 test("JPEG: every kind has Pillow's bytes, both being libjpeg-turbo", () => {
@@ -95,16 +128,16 @@ const END = chunk("IEND", new Uint8Array());
 const pixels = (raw: Uint8Array): Buffer => chunk("IDAT", deflateSync(raw));
 const png = (...chunks: Uint8Array[]): Buffer => Buffer.concat([SIGNATURE, ...chunks]);
 
-test("PNG: one transparent colour, compared at full depth, keeps its colour", () => {
+test("PNG: one transparent colour, compared at full depth, becomes 0, 0, 0, 0", () => {
   const rgba = (...chunks: Uint8Array[]) => Array.from(decodeImage(png(...chunks, END), "x").data);
   const key = chunk("tRNS", Buffer.from([0, 2]));
   const two = rgba(header(4, 1, 2, 0), key, pixels(Buffer.from([0, 0b00_01_10_11])));
-  assert.equal(two, [0, 0, 0, 255, 85, 85, 85, 255, 170, 170, 170, 0, 255, 255, 255, 255]);
+  assert.equal(two, [0, 0, 0, 255, 85, 85, 85, 255, 0, 0, 0, 0, 255, 255, 255, 255]);
   const four = rgba(header(2, 1, 4, 0), key, pixels(Buffer.from([0, 0x23])));
-  assert.equal(four, [34, 34, 34, 0, 51, 51, 51, 255]);
+  assert.equal(four, [0, 0, 0, 0, 51, 51, 51, 255]);
   const deepKey = chunk("tRNS", Buffer.from([18, 1, 52, 1, 86, 1]));
   const deep = rgba(header(2, 1, 16, 2), deepKey, pixels(Buffer.from([0, 18, 1, 52, 1, 86, 1, 18, 1, 52, 1, 86, 2])));
-  assert.equal(deep, [18, 52, 86, 0, 18, 52, 86, 255]);
+  assert.equal(deep, [0, 0, 0, 0, 18, 52, 86, 255]);
 });
 
 test("PNG: damage of every kind is refused", () => {
@@ -122,6 +155,8 @@ test("PNG: damage of every kind is refused", () => {
     damaged[at] ^= 0x10;
     refusal(damaged);
   }
+  const misSummed = deflateSync(raw);
+  misSummed[misSummed.length - 1] ^= 1;
   const cases: [RegExp, Buffer][] = [
     [/wrong checksum in its IHDR chunk/, Buffer.from(whole).fill(0, 29, 30)],
     [/truncated/, png(header(2, 2), pixels(raw))],
@@ -131,12 +166,17 @@ test("PNG: damage of every kind is refused", () => {
     [/60000 x 60000 pixels, wanted .* 200 megapixels/, png(header(60_000, 60_000), pixels(raw), END)],
     [/4294967295 x 4294967295 pixels/, png(header(2 ** 32 - 1, 2 ** 32 - 1, 1), pixels(raw), END)],
     [/too few pixels/, png(header(2, 3), pixels(raw), END)],
-    [/pixels are damaged/, png(header(2, 2), chunk("IDAT", deflateSync(raw).subarray(0, -3)), END)],
-    [/pixels are damaged/, png(header(2, 2), chunk("IDAT", raw), END)],
-    [/row filter 5/, png(header(2, 2), pixels(Buffer.from([5, 1, 2, 0, 3, 4])), END)],
+    [/too few pixels/, png(header(2, 3, 8, 0, 1), pixels(raw), END)],
+    [/too many pixels/, png(header(2, 1), pixels(raw), END)],
+    [/damaged pixels \(unexpected end/, png(header(2, 2), chunk("IDAT", deflateSync(raw).subarray(0, -3)), END)],
+    [/damaged pixels \(incorrect header/, png(header(2, 2), chunk("IDAT", raw), END)],
+    [/damaged pixels \(incorrect data check/, png(header(2, 2), chunk("IDAT", misSummed), END)],
+    [/filter type - 5/, png(header(2, 2), pixels(Buffer.from([5, 1, 2, 0, 3, 4])), END)],
     [/without pixels/, png(header(2, 2), END)],
-    [/without its palette/, png(header(2, 2, 8, 3), pixels(raw), END)],
-    [/damaged tRNS/, png(header(2, 2), chunk("tRNS", Buffer.from([1])), pixels(raw), END)],
+    [/palette not found/, png(header(2, 2, 8, 3), pixels(raw), END)],
+    [/index 40 not in palette/, png(header(2, 2, 8, 3), chunk("PLTE", new Uint8Array(40 * 3)), pixels(raw), END)],
+    [/fails to decode/, png(header(2, 2, 8, 3), chunk("tRNS", raw), chunk("PLTE", raw), pixels(raw), END)],
+    [/fails to decode/, png(header(2, 2), chunk("tRNS", Buffer.from([1])), pixels(raw), END)],
     [/colour type 2 with 4 bits/, png(header(2, 2, 4, 2), pixels(raw), END)],
     [/colour type 5/, png(header(2, 2, 8, 5), pixels(raw), END)],
     [/damaged header/, png(header(2, 2, 8, 0, 2), pixels(raw), END)],
@@ -151,7 +191,7 @@ test("PNG: damage of every kind is refused", () => {
 test("PNG: a file that unpacks to far more than its pixels is refused", () => {
   const bomb = deflateSync(new Uint8Array(64 * 2 ** 20), { level: 9 });
   for (const interlace of [0, 1]) {
-    assert.match(refusal(png(header(2, 2, 8, 0, interlace), chunk("IDAT", bomb), END)), "pixels are damaged");
+    assert.match(refusal(png(header(2, 2, 8, 0, interlace), chunk("IDAT", bomb), END)), "too many pixels");
   }
 });
 
@@ -169,10 +209,11 @@ test("JPEG: damage of every kind is refused", () => {
   const cases: [RegExp, Uint8Array][] = [
     [/truncated/, Buffer.from([0xff, 0xd8, 0xff])],
     [/without pixels/, Buffer.from([0xff, 0xd8, 0xff, 0xd9])],
-    [/53 x 0 pixels/, patched(sof + 5, 0, 0)],
-    [/0 x 37 pixels/, patched(sof + 7, 0, 0)],
-    [/65535 x 65535 pixels, wanted .* 200 megapixels/, patched(sof + 5, 255, 255, 255, 255)],
-    [/12 bits a sample/, patched(sof + 4, 12)],
+    [/60000 x 60000 pixels, wanted .* 200 megapixels/, patched(sof + 5, 0xea, 0x60, 0xea, 0x60)],
+    [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 5, 255, 255, 255, 255)],
+    [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 5, 0, 0)],
+    [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 7, 0, 0)],
+    [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 4, 12)],
     [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 1, 0xc3)],
     [/fails to decode \(.*a rare kind of JPEG\)/, patched(sof + 9, 2)],
     [/110 scans of all its pixels, wanted at most 100/, manyScans(golden("progressive.jpg"))],
@@ -251,10 +292,10 @@ function mended(mutant: Buffer): Buffer {
   return mutant;
 }
 
-test("mutants give an image or an ImageError and nothing else (FUZZ=10 tries ten times as many)", () => {
+test("5,000 mutants, or as many as the environment's FUZZ says, give an image or an ImageError", () => {
   const random = seeded(1);
   const files = readdirSync(FOLDER).filter((file) => /\.(png|jpg)$/.test(file));
-  const count = Math.round(5000 * Number(process.env.FUZZ ?? 1));
+  const count = Number(process.env.FUZZ ?? 5000);
   const outcomes = { images: 0, errors: 0 };
   for (let i = 0; i < count; i++) {
     const file = files[random(files.length)];
@@ -292,12 +333,12 @@ test("readImage: what cannot be read has a clear FileError", async () => {
   truncateSync(large, 256 * 2 ** 20 + 1);
   const cases: [string, RegExp][] = [
     [join(folder, "missing.png"), /^cannot read .*missing\.png: there is no such file$/],
-    [folder, /it is a folder/],
+    [folder, /^cannot read .*: it is a folder$/],
     [large, /large\.png is too large for an image: it has more than 256 MiB$/],
     ["a\0b", /^cannot read /],
   ];
   const isRoot = process.getuid?.() === 0;
-  if (!isRoot && process.platform !== "win32") cases.push([secret, /permission denied/]);
+  if (!isRoot && process.platform !== "win32") cases.push([secret, /it may not be read \(permission denied\)$/]);
   for (const [path, message] of cases) {
     try {
       await readImage(path);

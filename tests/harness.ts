@@ -5,6 +5,7 @@ import type { ShadenetError } from "../engine/errors.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
 import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import type { AnyNet, Net } from "../engine/net.ts";
 import type { Plan } from "../engine/plan.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/tensor.ts";
@@ -18,16 +19,24 @@ import { relu } from "../kernels/relu.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { casesOf, runCase } from "./conformance.ts";
 
-/** Opens a GPU for all tests of a file, and closes it after them, when nothing may be left on it. */
+/** Opens a GPU for all tests of a file, and closes it after them. Whatever they left on it makes the file fail. */
 export async function open(options: OpenOptions = {}): Promise<Gpu> {
   const gpu = await openGpu(options);
-  test.after(() => {
+  test.after(async () => {
+    await idle();
     const { buffers } = gpu.alive;
     gpu.close();
-    assert.is(buffers, 0, `the tests left ${buffers} buffers on the GPU`);
+    if (buffers === 0) return;
+    process.on("exit", () => {
+      console.error(`the tests left ${buffers} buffers on the GPU`);
+      process.exitCode = 1;
+    });
   });
   return gpu;
 }
+
+/** Lets what was begun but not waited for come to its end. */
+export const idle = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 20));
 
 const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
 let state: number | undefined;
@@ -284,6 +293,25 @@ export async function runPlan(
     executable?.dispose();
     params.dispose();
   }
+}
+
+/** Loads a net for a test, and asserts afterwards that it left nothing on the GPU. */
+export async function withNet(
+  gpu: Gpu,
+  net: string | AnyNet,
+  options: Parameters<Gpu["loadNet"]>[1],
+  use: (net: Net) => Promise<void> | void,
+): Promise<void> {
+  await idle();
+  const before = { ...gpu.alive };
+  const loaded = await gpu.loadNet(net, options);
+  try {
+    await use(loaded);
+  } finally {
+    loaded.dispose();
+  }
+  await idle();
+  assert.equal(gpu.alive, before, "the net left something on the GPU");
 }
 
 /** Asserts that outputs are those of a graph, up to the rounding of a few layers. */

@@ -55,8 +55,8 @@ test("all passes together do, too, on the GPU", async () => {
   for (let i = 0; i < 15; i++) {
     const { graph, outputs } = randomNet(16);
     const tensors = randomTensors(graph);
-    assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu, all), tensors), graph, outputs, tensors);
-    assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu, []), tensors), graph, outputs, tensors);
+    assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu), tensors), graph, outputs, tensors);
+    assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu, { passes: [] }), tensors), graph, outputs, tensors);
   }
 });
 
@@ -142,7 +142,7 @@ test("each pass can be left out", async () => {
   assertFuses(residual, "conv2d relu", [], ["foldBatchNorm", "fuseAdd"]);
   const graph = new Graph();
   graph.name("y", relu(graph.input("x", [1])));
-  const unknown = () => compile(graph, ["y"], gpu, ["foldRelu" as PassName]);
+  const unknown = () => compile(graph, ["y"], gpu, { passes: ["foldRelu" as PassName] });
   await refuses(
     unknown,
     UsageError,

@@ -2,8 +2,8 @@ import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { ByteSource } from "../checkpoint.ts";
 import { FileError } from "../errors.ts";
-import { browserHost } from "../gpu.ts";
 import type { OpenSource } from "../net.ts";
+import { cachedFile } from "./download.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file",
@@ -49,9 +49,9 @@ export async function fileSource(path: string): Promise<ByteSource> {
   }
 }
 
-/** A path, a file: URL or a web address. */
+/** A path, a file: URL, or a web address, which is downloaded into the cache. Only a download's hash is checked. */
 export const openFile: OpenSource = async (location, options) => {
   const text = String(location);
-  if (/^https?:\/\//.test(text)) return browserHost.open(text, options);
-  return fileSource(text.startsWith("file:") ? fileURLToPath(text) : text);
+  if (!/^https?:/i.test(text)) return fileSource(text.startsWith("file:") ? fileURLToPath(text) : text);
+  return { ...(await fileSource(await cachedFile(text, options))), name: text };
 };

@@ -64,7 +64,7 @@ function readIdx(name: string, rank: number): { sizes: number[]; data: Uint8Arra
     throw new FileError(`${name} starts with magic number ${magic}, not ${0x0800 + rank}: not idx bytes; ${REMEDY}`);
   }
   const sizes = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
-  const data = bytes.subarray(header);
+  const data = new Uint8Array(bytes.buffer, bytes.byteOffset + header, bytes.length - header);
   const expected = sizes.reduce((product, size) => product * size, 1);
   if (data.length !== expected) {
     throw new FileError(`${name} has ${data.length} elements, but its header says ${expected}; ${REMEDY}`);

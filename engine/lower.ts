@@ -1,0 +1,40 @@
+import { UsageError } from "./errors.ts";
+import type { Graph, OpNode } from "./graph.ts";
+import type { Call, Traits } from "./kernel.ts";
+import { prune, rewrite } from "./passes.ts";
+
+/** A variant per operator that must be taken, such as `{ conv2d: "conv2d" }` for the plain kernel. */
+export type Forced = Readonly<Record<string, string>>;
+
+/**
+ * Replaces operators by the first of their variants that takes the call on this device. The graph computes the same
+ * values as before. Throws a UsageError when a forced variant does not exist or does not apply.
+ */
+export function lower(graph: Graph, outputs: readonly string[], traits: Traits, forced: Forced = {}): Graph {
+  const lowered = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || !node.kernel.variants) return "copy";
+    const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, graph.nodes[id].shape]));
+    const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
+    const inputs = next.inputsOf(node);
+    const wanted = forced[node.kernel.name];
+    if (wanted === node.kernel.name) return "copy";
+    checkForced(node, wanted);
+    const reasons: string[] = [];
+    for (const variant of node.kernel.variants) {
+      if (wanted !== undefined && variant.name !== wanted) continue;
+      const reason = variant.refuses(call, traits, inputs);
+      if (reason === undefined) return variant.build(inputs, call, traits);
+      reasons.push(`${variant.name}: ${reason}`);
+    }
+    if (wanted !== undefined)
+      throw new UsageError(`${node.kernel.name} cannot be run as asked for: ${reasons.join("; ")}`);
+    return "copy";
+  });
+  return prune(lowered, outputs);
+}
+
+function checkForced({ kernel }: OpNode, wanted: string | undefined): void {
+  const names = [kernel.name, ...(kernel.variants ?? []).map(({ name }) => name)];
+  if (wanted === undefined || names.includes(wanted)) return;
+  throw new UsageError(`${kernel.name} has no variant "${wanted}"; it has ${names.join(", ")}`);
+}

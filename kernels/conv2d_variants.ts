@@ -1,0 +1,108 @@
+import type { Value } from "../engine/graph.ts";
+import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
+import { sizeOf } from "../engine/tensor.ts";
+import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { type Conv2dOptions, geometry } from "./convolution.ts";
+import { asNchw, asNhwc, padded } from "./layout.ts";
+import { winogradInput } from "./winograd_input.ts";
+import { winogradOutput } from "./winograd_output.ts";
+
+// The ways to compute conv2d on NHWC images. Weights are packed as they are loaded.
+
+type Inputs = "x" | "w" | "b?" | "r?";
+type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
+
+/** What every variant here wants. */
+function refuses(
+  { options, y }: Call<Inputs, Conv2dOptions>,
+  traits: Traits,
+  { w }: Named<Inputs, Value>,
+): string | undefined {
+  if (traits.subgroupSize < 4 || traits.subgroupSize > 64)
+    return "the device has no subgroups of one size between 4 and 64";
+  if (options.groups !== 1) return "it has more than one group";
+  if (y[1] % 4 !== 0) return `its ${y[1]} output channels are no multiple of 4`;
+  if (!w.graph.isParam(w)) return "its weight is no parameter";
+  return undefined;
+}
+
+const subgroup: Conv2dVariant = {
+  name: "conv2d_subgroup",
+  refuses,
+  build({ x, w, b, r }, { options }, { subgroupSize }) {
+    const { outChannels, groupIn, kernel, stride, dilation, padding } = geometry(w.shape, options);
+    const channels = padded(groupIn);
+    const packed = w.graph.derive(w, "packed as KH, KW, C, O", [...kernel, channels, outChannels], (weights) => {
+      const area = sizeOf(kernel);
+      const result = new Float32Array(area * channels * outChannels);
+      for (let o = 0, i = 0; o < outChannels; o++) {
+        for (let c = 0; c < groupIn; c++) {
+          for (let k = 0; k < area; k++) result[(k * channels + c) * outChannels + o] = weights[i++];
+        }
+      }
+      return result;
+    });
+    const y = conv2dSubgroup(asNhwc(x), packed, b, r && asNhwc(r), {
+      subgroup: subgroupSize,
+      stride,
+      dilation,
+      padding,
+      relu: options.relu,
+    });
+    return asNchw(y);
+  },
+};
+
+/** Rows of G of F(4x4, 3x3): a kernel g becomes G g G^T. */
+const G = [
+  [1 / 4, 0, 0],
+  [-1 / 6, -1 / 6, -1 / 6],
+  [-1 / 6, 1 / 6, -1 / 6],
+  [1 / 24, 1 / 12, 1 / 6],
+  [1 / 24, -1 / 12, 1 / 6],
+  [0, 0, 1],
+];
+
+/** Below this many tiles the 36 products are too flat to be worth it. */
+const FEWEST_TILES = 16;
+
+const winograd: Conv2dVariant = {
+  name: "conv2d_winograd",
+  refuses(call, traits, inputs) {
+    const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
+    if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
+      return "it is no 3x3 convolution of stride and dilation 1";
+    if (call.shapes.x[1] % 4 !== 0) return `its ${call.shapes.x[1]} input channels are no multiple of 4`;
+    const [batch, , height, width] = call.y;
+    if (batch * Math.ceil(height / 4) * Math.ceil(width / 4) < FEWEST_TILES) return "its image is too small";
+    return refuses(call, traits, inputs);
+  },
+  build({ x, w, b, r }, { options, y }, { subgroupSize }) {
+    const { outChannels, groupIn, padding } = geometry(w.shape, options);
+    const packed = w.graph.derive(w, "transformed for F(4x4, 3x3)", [36, groupIn, outChannels], (weights) => {
+      const result = new Float32Array(36 * groupIn * outChannels);
+      for (let o = 0; o < outChannels; o++) {
+        for (let c = 0; c < groupIn; c++) {
+          const g = (o * groupIn + c) * 9;
+          for (let i = 0; i < 6; i++) {
+            const [p, q, s] = G[i];
+            // A row of G g, then its products with the rows of G.
+            const a = p * weights[g] + q * weights[g + 3] + s * weights[g + 6];
+            const b = p * weights[g + 1] + q * weights[g + 4] + s * weights[g + 7];
+            const d = p * weights[g + 2] + q * weights[g + 5] + s * weights[g + 8];
+            for (let j = 0; j < 6; j++) {
+              result[((i * 6 + j) * groupIn + c) * outChannels + o] = a * G[j][0] + b * G[j][1] + d * G[j][2];
+            }
+          }
+        }
+      }
+      return result;
+    });
+    const transformed = winogradInput(asNhwc(x), { padding });
+    const products = matmulSubgroup(transformed, packed, { subgroup: subgroupSize });
+    const size = [y[0], y[2], y[3]];
+    return asNchw(winogradOutput(products, b, r && asNhwc(r), { size, relu: options.relu }));
+  },
+};
+
+export const conv2dVariants: readonly Conv2dVariant[] = [winograd, subgroup];

@@ -1,0 +1,28 @@
+import { ShapeError } from "../engine/errors.ts";
+import type { Shape } from "../engine/tensor.ts";
+import { type Padding, type Pair, pair, sides } from "./options.ts";
+
+export interface Conv2dOptions {
+  stride: Pair;
+  padding: Padding;
+  dilation: Pair;
+  /** Channels are split into this many groups that don't see each other; as many as there are is depthwise. */
+  groups: number;
+  /** Applies max(0, y) last. */
+  relu: boolean;
+}
+
+/** Sizes of a convolution as [height, width] and [top, left, bottom, right], from w [O, C/groups, KH, KW] and options. */
+export function geometry(w: Shape, options: Readonly<Conv2dOptions>) {
+  if (w.length !== 4) throw new ShapeError(`conv2d: w must be [O, C/groups, KH, KW], got [${w.join(", ")}]`);
+  const [outChannels, groupIn, kernelHeight, kernelWidth] = w;
+  return {
+    outChannels,
+    groupIn,
+    groups: options.groups,
+    kernel: [kernelHeight, kernelWidth] as const,
+    stride: pair("conv2d: stride", options.stride),
+    dilation: pair("conv2d: dilation", options.dilation),
+    padding: sides("conv2d: padding", options.padding),
+  };
+}

@@ -1,0 +1,123 @@
+import type { Value } from "../engine/graph.ts";
+import { type Call, defineKernel, type KernelSpec, linearGrid, type Named, type Variant } from "../engine/kernel.ts";
+import { type Shape, sameShape, sizeOf, stridesOf } from "../engine/tensor.ts";
+import { toNchw } from "./to_nchw.ts";
+import { toNhwc } from "./to_nhwc.ts";
+
+// The fast kernels work on NHWC images, whose channels lie side by side in vec4s. A variant takes its inputs through
+// asNhwc and gives its result through toNchw; of a conversion and its inverse nothing remains in the graph.
+
+/** Channels are padded to whole vec4s. */
+export const padded = (channels: number): number => Math.ceil(channels / 4) * 4;
+
+/** An image [N, C, H, W] as [N, H, W, C], with the channels padded to a multiple of 4 by zeros. */
+export function asNhwc(x: Value): Value {
+  const [batch, channels, height, width] = x.shape;
+  const source = sourceOf(x);
+  return source && sameShape(source.shape, [batch, height, width, padded(channels)]) ? source : toNhwc(x);
+}
+
+/** An NHWC image back as [N, channels, H, W]. */
+export const asNchw = (x: Value, channels = x.shape[3]): Value => toNchw(x, { channels });
+
+/** True where x is NHWC in memory, so far. */
+export const isNhwc = (x: Value): boolean => sourceOf(x) !== undefined;
+
+function sourceOf(x: Value): Value | undefined {
+  const node = x.graph.nodes[x.id];
+  return node.kind === "op" && node.kernel.name === toNchw.name ? x.graph.value(node.inputs.x) : undefined;
+}
+
+/** The variant of a kernel that is the same in every layout: it is applied to NHWC images where all inputs are such. */
+export function anyLayout<K extends string, O>(
+  apply: (inputs: readonly Value[], options: Readonly<O>) => Value,
+): Variant<K, O> {
+  const values = (inputs: Named<K, Value>): Value[] => Object.values(inputs as Record<string, Value>);
+  return {
+    name: "nhwc",
+    refuses(_call: Call<K, O>, _traits, inputs) {
+      const all = values(inputs);
+      const fits = all.every((x) => isNhwc(x) && sameShape(x.shape, all[0].shape));
+      return fits ? undefined : "its inputs are not NHWC images of one shape";
+    },
+    build: (inputs, { options, y }) => asNchw(apply(values(inputs).map(asNhwc), options), y[1]),
+  };
+}
+
+const nhwcShape = ([n, c, h, w]: Shape): Shape => [n, h, w, c];
+const nchwShape = ([n, h, w, c]: Shape): Shape => [n, c, h, w];
+
+/** x under another order of its dimensions, in float64. */
+function permute(x: ArrayLike<number>, shape: Shape, order: readonly number[]): Float64Array {
+  const strides = stridesOf(shape);
+  const size = order.map((d) => shape[d]);
+  const y = new Float64Array(x.length);
+  for (let index = 0; index < y.length; index++) {
+    let rest = index;
+    let from = 0;
+    for (let d = size.length - 1; d >= 0; d--) {
+      from += (rest % size[d]) * strides[order[d]];
+      rest = Math.floor(rest / size[d]);
+    }
+    y[index] = x[from];
+  }
+  return y;
+}
+
+/**
+ * The variant of a kernel from images to images whose WGSL, `wgsl`, does the same on NHWC in vec4. Its Params are the
+ * plain kernel's with `count` in vec4s, and `channels`, also in vec4s.
+ */
+export function nhwcVariant<O extends object>(name: string, wgsl: string, plain: KernelSpec<"x", O>): Variant<"x", O> {
+  const nchw = ({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
+    shapes: { x: nchwShape(shapes.x) },
+    options,
+    y: nchwShape(y),
+  });
+  const [n, , h, w] = plain.example.shapes.x;
+  const kernel = defineKernel<"x", O>({
+    ...plain,
+    name,
+    wgsl,
+    variants: undefined,
+    example: { ...plain.example, shapes: { x: [n, h, w, 8] } },
+    shape: ({ x }, options) => nhwcShape(plain.shape({ x: nchwShape(x) }, options)),
+    cost: (call) => plain.cost(nchw(call)),
+    consts: (call) => plain.consts(nchw(call)),
+    params: (call, part) => ({
+      ...plain.params(nchw(call), part),
+      count: sizeOf(call.y) / 4,
+      channels: call.y[3] / 4,
+    }),
+    grid: ({ y }) => linearGrid(sizeOf(y) / 4, 64),
+    reference({ x }, call) {
+      const inner = nchw(call);
+      const y = plain.reference({ x: Float32Array.from(permute(x, call.shapes.x, [0, 3, 1, 2])) }, inner);
+      return permute(y, inner.y, [0, 2, 3, 1]);
+    },
+  });
+  return {
+    name,
+    refuses: (_call, _traits, { x }) => (isNhwc(x) ? undefined : "its input is no NHWC image"),
+    build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
+  };
+}
+
+/** The variant of a kernel on [N, C, inner] that takes an NHWC image as [N H W, C, 1]. */
+export function channelsLast<K extends string, O>(
+  apply: (x: Value, rest: readonly Value[], options: Readonly<O>) => Value,
+): Variant<K, O> {
+  return {
+    name: "nhwc",
+    refuses(_call, _traits, inputs) {
+      const [x] = Object.values(inputs as Record<string, Value>);
+      return isNhwc(x) && x.shape[1] % 4 === 0 ? undefined : "its input is no NHWC image";
+    },
+    build(inputs, { options, y }) {
+      const [x, ...rest] = Object.values(inputs as Record<string, Value>);
+      const image = asNhwc(x);
+      const flat = x.graph.reshape(image, [sizeOf(image.shape.slice(0, 3)), image.shape[3], 1]);
+      return asNchw(x.graph.reshape(apply(flat, rest, options), image.shape), y[1]);
+    },
+  };
+}

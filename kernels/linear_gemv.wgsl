@@ -1,0 +1,69 @@
+enable subgroups;
+// linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for; for small batches, where the time
+// goes into reading w. One subgroup computes ROWS rows of w for IMAGES images, so that w is read once, side by side.
+//
+// Layout: x [N,K] and w [O,K] with K in vec4, y [N,O]. A long w may come in pieces: this dispatch has the rows
+// first .. first + rows - 1 of w.
+// Threads: workgroup (x, y) is a group of rows, z a group of images; lane q takes every SUBGROUP-th vec4.
+
+const SUBGROUP: u32 = 8;
+const ROWS: u32 = 4;
+const IMAGES: u32 = 1;
+const BIAS: bool = true;
+const RELU: bool = false;
+
+struct Params {
+  batch: u32,
+  first: u32,
+  rows: u32,
+  in_features: u32, // in vec4
+  out_features: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: f32) -> f32 {
+  let bits = bitcast<u32>(v);
+  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+}
+
+@compute @workgroup_size(SUBGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_row = (wid.x + wid.y * groups.x) * ROWS;
+  let first_image = wid.z * IMAGES;
+  // Rows and images beyond the last are computed from the last, and not written.
+  var sums: array<array<vec4f, ROWS>, IMAGES>;
+  for (var k = lane; k < params.in_features; k += SUBGROUP) {
+    var inputs: array<vec4f, IMAGES>;
+    for (var n = 0u; n < IMAGES; n++) {
+      inputs[n] = x[min(first_image + n, params.batch - 1) * params.in_features + k];
+    }
+    for (var row = 0u; row < ROWS; row++) {
+      let weights = w[min(first_row + row, params.rows - 1) * params.in_features + k];
+      for (var n = 0u; n < IMAGES; n++) {
+        sums[n][row] += inputs[n] * weights;
+      }
+    }
+  }
+  for (var row = 0u; row < ROWS; row++) {
+    for (var n = 0u; n < IMAGES; n++) {
+      var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
+      let o = params.first + first_row + row;
+      if (BIAS) {
+        sum += b[min(o, params.out_features - 1)];
+      }
+      if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
+        y[(first_image + n) * params.out_features + o] = select(sum, relu(sum), RELU);
+      }
+    }
+  }
+}

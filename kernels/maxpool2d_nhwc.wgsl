@@ -1,0 +1,64 @@
+// maxpool2d_nhwc: the maximum over the window, four channels at a time. Padding never wins; a NaN in the window does.
+//
+// Maxima are taken over integer keys that sort as the floats do, NaN above all: see maxpool2d.
+// Layout: NHWC in vec4.
+// Threads: one per vec4 of the output, channels first.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // vec4s of the output
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  pad_height: i32, pad_width: i32,
+  dilation_height: u32, dilation_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
+fn sortable(bits: vec4i) -> vec4i {
+  return bits ^ ((bits >> vec4u(31)) & vec4i(0x7fffffff));
+}
+
+fn key(v: vec4f) -> vec4i {
+  let bits = bitcast<vec4i>(v);
+  let is_nan = (bits & vec4i(0x7fffffff)) > vec4i(0x7f800000);
+  return select(sortable(bits), vec4i(0x7fffffff), is_nan);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let pixel = index / params.channels;
+  let j = pixel % params.y_width;
+  let i = pixel / params.y_width % params.y_height;
+  let n = pixel / (params.y_width * params.y_height);
+
+  let top = i32(i * params.stride_height) - params.pad_height;
+  let left = i32(j * params.stride_width) - params.pad_width;
+  var largest = vec4i(bitcast<i32>(0x80000000u));
+  for (var k = 0u; k < params.kernel_height; k++) {
+    let row = top + i32(k * params.dilation_height);
+    if (row < 0 || row >= i32(params.x_height)) {
+      continue;
+    }
+    let x_row = (n * params.x_height + u32(row)) * params.x_width;
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let column = left + i32(l * params.dilation_width);
+      if (column >= 0 && column < i32(params.x_width)) {
+        largest = max(largest, key(x[(x_row + u32(column)) * params.channels + c]));
+      }
+    }
+  }
+  y[index] = bitcast<vec4f>(sortable(largest));
+}

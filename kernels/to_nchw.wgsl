@@ -1,0 +1,29 @@
+// to_nchw: y[n,c,p] = x[n,p,c], p being a pixel, for the first channels of x.
+//
+// Layout: x [N, pixels, C], C padded; y [N, C, pixels].
+// Threads: one per element of y.
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+  pixels: u32,
+  x_channels: u32,
+  y_channels: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let pixel = index % params.pixels;
+  let c = index / params.pixels % params.y_channels;
+  let n = index / (params.pixels * params.y_channels);
+  y[index] = x[(n * params.pixels + pixel) * params.x_channels + c];
+}

@@ -1,0 +1,61 @@
+// winograd_input: V = B^T d B for every 6x6 patch d of the image, patches 4 apart: the first step of the convolution
+// F(4x4, 3x3) of A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015.
+//
+// Layout: x NHWC in vec4; v is [36, tiles, C] in vec4, a tile being one patch: n, then rows, then columns.
+// Threads: one per (tile, vec4 of channels).
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  x_height: u32, x_width: u32,
+  channels: u32, // in vec4
+  pad_top: i32, pad_left: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// B^T times a column.
+fn transform(d: array<vec4f, 6>) -> array<vec4f, 6> {
+  let a = d[4] - 4.0 * d[2];
+  let b = d[3] - 4.0 * d[1];
+  let c = d[4] - d[2];
+  let e = 2.0 * (d[3] - d[1]);
+  return array<vec4f, 6>(4.0 * d[0] - 5.0 * d[2] + d[4], a + b, a - b, c + e, c - e, 4.0 * d[1] - 5.0 * d[3] + d[5]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = i32(tile % params.tiles_width * 4) - params.pad_left;
+  let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  var columns: array<array<vec4f, 6>, 6>;
+  for (var j = 0; j < 6; j++) {
+    var d: array<vec4f, 6>;
+    for (var i = 0; i < 6; i++) {
+      let row = top + i;
+      let column = left + j;
+      let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+      let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
+      d[i] = select(vec4f(), x[select(0u, position * params.channels + c, inside)], inside);
+    }
+    columns[j] = transform(d);
+  }
+  for (var i = 0u; i < 6; i++) {
+    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+    for (var j = 0u; j < 6; j++) {
+      y[((i * 6 + j) * params.tiles + tile) * params.channels + c] = row[j];
+    }
+  }
+}

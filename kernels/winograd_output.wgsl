@@ -1,0 +1,78 @@
+// winograd_output: Y = A^T m A for every 6x6 matrix m of products: the last step of the convolution F(4x4, 3x3),
+// see winograd_input. Epilogue: + b, + r, relu, each if asked for.
+//
+// Layout: x is [36, tiles, C] in vec4; y and r NHWC in vec4.
+// Threads: one per (tile, vec4 of channels), which writes 4x4 pixels as far as they are in the image.
+
+const WORKGROUP: u32 = 64;
+const BIAS: bool = true;
+const RESIDUAL: bool = false;
+const RELU: bool = false;
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> r: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+// A^T times a column.
+fn transform(m: array<vec4f, 6>) -> array<vec4f, 4> {
+  let a = m[1] + m[2];
+  let b = m[1] - m[2];
+  let c = m[3] + m[4];
+  let d = m[3] - m[4];
+  return array<vec4f, 4>(m[0] + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m[5]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = tile % params.tiles_width * 4;
+  let top = tile / params.tiles_width % params.tiles_height * 4;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  var columns: array<array<vec4f, 4>, 6>;
+  for (var j = 0u; j < 6; j++) {
+    var m: array<vec4f, 6>;
+    for (var i = 0u; i < 6; i++) {
+      m[i] = x[((i * 6 + j) * params.tiles + tile) * params.channels + c];
+    }
+    columns[j] = transform(m);
+  }
+  for (var i = 0u; i < 4; i++) {
+    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+    for (var j = 0u; j < 4; j++) {
+      if (top + i >= params.y_height || left + j >= params.y_width) {
+        continue;
+      }
+      let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
+      var sum = row[j];
+      if (BIAS) {
+        sum += b[c];
+      }
+      if (RESIDUAL) {
+        sum += r[out];
+      }
+      y[out] = select(sum, relu(sum), RELU);
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+
+/** Bundles a program that imports from dist/ for a browser; returns what it loads at once, without what comes later. */
+async function bundle(program: string): Promise<{ code: string; modules: string[] }> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: program, resolveDir: join(ROOT, "dist") },
+    absWorkingDir: ROOT,
+    platform: "browser",
+    format: "esm",
+    target: "es2022",
+    bundle: true,
+    splitting: true,
+    minify: true,
+    write: false,
+    outdir: "out",
+    metafile: true,
+    logLevel: "silent",
+  });
+  const chunks = new Set(
+    Object.keys(metafile.outputs).filter((path) => metafile.outputs[path].entryPoint === "<stdin>"),
+  );
+  for (const chunk of chunks) {
+    for (const { path, kind } of metafile.outputs[chunk].imports) if (kind === "import-statement") chunks.add(path);
+  }
+  const code = outputFiles.filter(({ path }) => chunks.has(relative(ROOT, path))).map(({ text }) => text);
+  return { code: code.join("\n"), modules: Object.keys(metafile.inputs) };
+}
+
+const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length;
+
+/** Bytes of what lenet5 needs, gzipped. */
+const SMALL = 20_480;
+
+test("the package holds what its users need, and nothing else", () => {
+  const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+  const [{ files }] = JSON.parse(
+    execFileSync("npm", args, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }),
+  );
+  const paths = (files as { path: string }[]).map(({ path }) => path);
+  const needed = [
+    "package.json",
+    "README.md",
+    "dist/nets/index.js",
+    "nets/weights/lenet5.safetensors",
+    "examples/digits/digit-0-a.png",
+  ];
+  const entries = Object.values(manifest.exports).flatMap((entry) =>
+    typeof entry === "string" ? entry : Object.values(entry as object),
+  );
+  for (const path of [...needed, ...entries, ...Object.values<string>(manifest.bin)]) {
+    assert.ok(paths.includes(path.replace("./", "")), `${path} is missing`);
+  }
+  const legal =
+    /^(package\.json|README\.md|LICENSE|dist\/[\w/.-]+\.(js|d\.ts)|nets\/weights\/\w+\.(safetensors|json)|examples\/digits\/.*)$/;
+  const odd = paths.filter(
+    (path) => !legal.test(path) || /test|bench|conformance|tsbuildinfo|train|mnist\./.test(path),
+  );
+  assert.equal(odd, []);
+});
+
+test("the browser's entry is free of Node and of native packages", async () => {
+  const { code, modules } = await bundle(`export * from "./browser.js"`);
+  assert.equal(
+    modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
+    [],
+  );
+  assert.not.match(code, /\bnode:|\brequire\(/);
+  assert.not.match(code, /["'`]webgpu["'`]/);
+  console.log(`the browser's entry, all nets, minified and gzipped: ${gzipped(code)} bytes`);
+});
+
+test("one net is a small bundle", async () => {
+  const { code } = await bundle(`import { lenet5, openGpu } from "./core.js"; console.log(lenet5, openGpu);`);
+  const size = gzipped(code);
+  console.log(`the core with lenet5, minified and gzipped: ${size} bytes`);
+  assert.not(code.includes("adaptive_avgpool2d"), "a kernel that lenet5 does not use was not dropped");
+  assert.ok(size < SMALL, `it has ${size} bytes, and should have less than ${SMALL}`);
+});
+
+test("nothing in the core runs on import", async () => {
+  assert.is(manifest.sideEffects, false);
+  const { code } = await bundle(`import "./core.js"; import "./browser.js";`);
+  assert.is(code.trim(), "");
+});
+
+test.run();

@@ -1,0 +1,91 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import * as kernels from "../kernels/index.ts";
+import * as wgsl from "../kernels/wgsl.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const folder = join(ROOT, "kernels");
+const sources: Readonly<Record<string, string>> = { ...wgsl };
+const names = readdirSync(folder).flatMap((file) => (file.endsWith(".wgsl") ? [file.slice(0, -".wgsl".length)] : []));
+
+/** Exit status and messages of the generator in a folder. */
+function generate(where: string, ...args: string[]): { status: number | null; stderr: string } {
+  const { status, stderr } = spawnSync(process.execPath, [join(where, "generate_wgsl.mjs"), ...args], {
+    encoding: "utf8",
+  });
+  return { status, stderr };
+}
+
+/** Runs the check on a copy of the kernels after a change. */
+function checkAfter(change: (copy: string) => void): { status: number | null; stderr: string } {
+  const copy = mkdtempSync(join(tmpdir(), "shadenet-wgsl-"));
+  try {
+    cpSync(folder, copy, { recursive: true });
+    generate(copy);
+    change(copy);
+    return generate(copy, "--check");
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+test("wgsl.ts is up to date", () => assert.equal(generate(folder, "--check"), { status: 0, stderr: "" }));
+
+test("the check fails on a kernel that was changed, added or removed, and names the remedy", () => {
+  const stale = { status: 1, stderr: "kernels/wgsl.ts is stale: run npm run wgsl\n" };
+  const relu = (copy: string) => join(copy, "relu.wgsl");
+  assert.is(checkAfter(() => {}).status, 0);
+  assert.equal(
+    checkAfter((copy) => writeFileSync(relu(copy), `${readFileSync(relu(copy))} `)),
+    stale,
+  );
+  assert.equal(
+    checkAfter((copy) => writeFileSync(join(copy, "new.wgsl"), "// new")),
+    stale,
+  );
+  assert.equal(
+    checkAfter((copy) => rmSync(relu(copy))),
+    stale,
+  );
+  assert.is(checkAfter((copy) => rmSync(relu(copy)) ?? generate(copy)).status, 0);
+});
+
+test("a source that cannot be embedded is refused", () => {
+  for (const text of ["`", "\\", "$" + "{x}"]) {
+    const { status, stderr } = checkAfter((copy) => writeFileSync(join(copy, "odd.wgsl"), text));
+    assert.is(status, 1);
+    assert.match(stderr, /odd.wgsl: backticks, backslashes and .* cannot be embedded/);
+  }
+});
+
+test("every source is a kernel of the same name, with a test", () => {
+  assert.ok(names.length > 20);
+  assert.equal(Object.keys(sources), names.sort());
+  for (const name of names) {
+    assert.is(sources[name], readFileSync(join(folder, `${name}.wgsl`), "utf8"), name);
+    assert.ok(existsSync(join(folder, `${name}.ts`)), `there is no kernels/${name}.ts`);
+    assert.ok(existsSync(join(ROOT, `tests/${name}.test.ts`)), `there is no tests/${name}.test.ts`);
+  }
+});
+
+test("every kernel is called as its source", () => {
+  for (const kernel of Object.values(kernels)) {
+    if ("wgsl" in kernel) assert.is(kernel.wgsl, sources[kernel.name], kernel.name);
+  }
+});
+
+test("a source opens with what it computes, its layout and its threads", () => {
+  for (const [name, source] of Object.entries(sources)) {
+    const header = /^(?:enable \w+;\n)*((?:\/\/.*\n)*)/.exec(source)?.[1] ?? "";
+    assert.ok(header.startsWith(`// ${name}`), `${name}.wgsl does not start with its name`);
+    for (const word of ["Layout:", "Threads:"])
+      assert.ok(header.includes(word), `${name}.wgsl does not tell its ${word}`);
+  }
+});
+
+test.run();
