@@ -25,7 +25,10 @@ export function classifyCommand(context: Context): Command {
   )
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
-    .option("--weights <file>", "a .safetensors or .pth file or its URL; lenet5 brings its own")
+    .option(
+      "--weights <file>",
+      "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
+    )
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
     .action((images: string[], options: Options) => classify(images, options, context));
 }

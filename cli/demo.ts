@@ -1,10 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
-import { type AdapterSummary, type Image, type Prediction, readImage } from "../index.ts";
+import { type AdapterSummary, type Image, type Net, type Prediction, readImage } from "../index.ts";
 import { lenet5 } from "../nets/lenet.ts";
 import { type CommonOptions, type Context, command } from "./command.ts";
-import { bar, duration, median, percent } from "./format.ts";
+import { drawDigit, greyLevels, SIDE } from "./digit.ts";
+import { bar, clip, duration, median, percent } from "./format.ts";
 import { packageFile } from "./package.ts";
 import { openNet } from "./session.ts";
 import { colourDepth, lineWidth, paint, print, printJson } from "./terminal.ts";
@@ -29,61 +30,64 @@ async function demo({ json }: CommonOptions, { signal }: Context): Promise<void>
   const { gpu, net, close } = await openNet("lenet5", { signal });
   try {
     if (!json) introduce(gpu.adapter);
+    const { perRow, width } = grid(lineWidth());
     const readings: Reading[] = [];
     let firstAnswer = 0;
-    let row: Reading[] = [];
-    const { cells, width } = grid(lineWidth());
     for (const file of files) {
       signal.throwIfAborted();
-      const image = await readImage(join(folder, file));
-      const start = performance.now();
-      const top = await net.classify(image, { top: 10 });
-      // Its zero is when the process was started.
-      const now = performance.now();
-      firstAnswer ||= now;
-      const reading = { file, image, top, ms: now - start };
-      readings.push(reading);
-      row.push(reading);
-      if (json || (row.length < cells && readings.length < files.length)) continue;
-      for (const line of sideBySide(row.map((each) => picture(each, width)))) print(line);
-      print();
-      row = [];
+      readings.push(await read(net, join(folder, file)));
+      // The clock's zero is when the process was started.
+      firstAnswer ||= performance.now();
+      const begun = readings.slice(Math.floor((readings.length - 1) / perRow) * perRow);
+      if (!json && (begun.length === perRow || readings.length === files.length)) {
+        for (const line of sideBySide(begun.map((reading) => picture(reading, width)))) print(line);
+        print();
+      }
     }
     const perImage = median(readings.slice(1).map(({ ms }) => ms));
     if (json) {
       const images = readings.map(({ file, top, ms }) => ({ file, top, milliseconds: ms }));
       printJson({ adapter: gpu.adapter, firstAnswerMs: firstAnswer, perImageMs: perImage, images });
     } else {
-      const right = readings.filter(({ file, top }) => top[0].label === digitIn(file)).length;
-      print(
-        `${paint("bold", `${right} of ${readings.length} right.`)} First answer ${paint("bold", duration(firstAnswer))} after the start of the process;`,
-      );
-      print(`then ${paint("bold", duration(perImage))} per image, from its pixels to the ten probabilities (median).`);
+      conclude(readings, firstAnswer, perImage);
     }
   } finally {
     close();
   }
 }
 
-function introduce(adapter: AdapterSummary): void {
-  print();
-  print(`${paint("bold", "LeNet-5")} reads handwritten digits, on ${paint("bold", adapter.name)}`);
-  if (adapter.software) {
-    const why = adapter.fallback ?? "it is the adapter that the system offers";
-    print(paint("yellow", `This is a software adapter, on the CPU: ${why}.`));
-  }
+async function read(net: Net, path: string): Promise<Reading> {
+  const image = await readImage(path);
+  const start = performance.now();
+  const top = await net.classify(image, { top: 10 });
+  return { file: basename(path), image, top, ms: performance.now() - start };
+}
+
+function introduce({ name, software, fallback }: AdapterSummary): void {
+  print(`\n${paint("bold", "LeNet-5")} reads handwritten digits.`);
+  print(clip(`Adapter: ${name}`, lineWidth()));
+  if (fallback) print(paint("yellow", `A ${software ? "software " : ""}fallback: ${fallback}.`));
+  else if (software) print(paint("yellow", "A software adapter, on the CPU: the system offers no GPU."));
   print();
 }
 
-/** The digit that a file's name tells. */
-const digitIn = (file: string): string | undefined => /\d/.exec(basename(file))?.[0];
+function conclude(readings: readonly Reading[], firstAnswer: number, perImage: number): void {
+  const bold = (text: string) => paint("bold", text);
+  const right = readings.filter(isRight).length;
+  const first = `First answer ${bold(duration(firstAnswer))} after the start of the process;`;
+  print(`${bold(`${right} of ${readings.length} right.`)} ${first}`);
+  print(`then ${bold(duration(perImage))} per image, from its pixels to the ten probabilities (median).`);
+}
+
+/** The digit is in the file's name. */
+const isRight = ({ file, top }: Reading): boolean => top[0].label === /\d/.exec(file)?.[0];
 
 const GAP = 4;
 
 /** How many pictures stand side by side, and how wide each is with its bars. */
-function grid(columns: number): { cells: number; width: number } {
-  const cells = Math.max(1, Math.floor((columns + GAP) / (56 + GAP)));
-  return { cells, width: Math.min(80, Math.floor((columns + GAP) / cells) - GAP) };
+function grid(columns: number): { perRow: number; width: number } {
+  const perRow = Math.max(1, Math.floor((columns + GAP) / (56 + GAP)));
+  return { perRow, width: Math.min(80, Math.floor((columns + GAP) / perRow) - GAP) };
 }
 
 /** Blocks of lines next to each other; each line of a block has the same width. */
@@ -95,64 +99,20 @@ const sideBySide = (blocks: readonly (readonly string[])[]): string[] =>
       .trimEnd(),
   );
 
-const SIDE = 28;
-
 /** The digit as the net sees it, and a bar for each class: 14 lines of `width` characters. */
-function picture({ file, image, top }: Reading, width: number): string[] {
+function picture(reading: Reading, width: number): string[] {
+  const { file, image, top } = reading;
   const digit = drawDigit(greyLevels(lenet5.preprocess(image, [1, 32, 32])), colourDepth());
   const textWidth = Math.max(width - SIDE - 3, 20);
-  const isRight = top[0].label === digitIn(file);
-  const verdict = `${file.padEnd(textWidth - 2)} ${isRight ? "✓" : "✗"}`;
+  const [mark, colour] = isRight(reading) ? (["✓", "green"] as const) : (["✗", "red"] as const);
+  const verdict = `${file.padEnd(textWidth - 2)} ${mark}`;
   const blank = " ".repeat(textWidth);
   const text = [blank, paint("bold", verdict), blank];
   for (const { index, label, probability } of [...top].sort((a, b) => a.index - b.index)) {
     const barWidth = textWidth - 13;
     const line = `${label}  ${bar(probability, barWidth).padEnd(barWidth)} ${percent(probability)}`;
     const best = index === top[0].index;
-    text.push(paint(best ? [isRight ? "green" : "red", "bold"] : "dim", `${best ? "▸" : " "} ${line}`));
+    text.push(paint(best ? [colour, "bold"] : "dim", `${best ? "▸" : " "} ${line}`));
   }
   return digit.map((row, i) => `${row}   ${text[i] ?? blank}`);
-}
-
-/** The 28 x 28 pixels inside LeNet-5's padded and normalized input, back on the scale 0 to 1. */
-function greyLevels(input: Float32Array): number[][] {
-  const side = Math.sqrt(input.length);
-  const border = (side - SIDE) / 2;
-  let [least, most] = [Infinity, -Infinity];
-  for (const value of input) [least, most] = [Math.min(least, value), Math.max(most, value)];
-  const level = (value: number) => (value - least) / (most - least || 1);
-  return Array.from({ length: SIDE }, (_, y) => {
-    const start = (y + border) * side + border;
-    return Array.from(input.subarray(start, start + SIDE), level);
-  });
-}
-
-/** Two rows of pixels per line: in grey where there are 256 colours, else black and white. */
-function drawDigit(pixels: readonly (readonly number[])[], depth: number): string[] {
-  const lines: string[] = [];
-  for (let y = 0; y < pixels.length; y += 2) {
-    const [upper, lower] = [pixels[y], pixels[y + 1]];
-    lines.push(depth >= 8 ? greyLine(upper, lower) : upper.map((v, x) => blackOrWhite(v, lower[x])).join(""));
-  }
-  return lines;
-}
-
-const blackOrWhite = (upper: number, lower: number): string => " ▀▄█"[Number(upper > 0.4) + 2 * Number(lower > 0.4)];
-
-/**
- * xterm's colours 232 to 255 are greys. The lighter half of a cell is drawn and the darker one is its background, so that
- * the digit can be read in the bare characters, too.
- */
-function greyLine(upper: readonly number[], lower: readonly number[]): string {
-  const grey = (level: number) => 232 + Math.round(level * 23);
-  let [line, last] = ["", ""];
-  upper.forEach((level, x) => {
-    const [top, bottom] = [grey(level), grey(lower[x])];
-    const [light, dark] = [Math.max(top, bottom), Math.min(top, bottom)];
-    const colours = `\x1b[38;5;${light};48;5;${dark}m`;
-    const block = top > bottom ? "▀" : top < bottom ? "▄" : blackOrWhite(level, level);
-    line += colours === last ? block : colours + block;
-    last = colours;
-  });
-  return `${line}\x1b[0m`;
 }

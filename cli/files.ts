@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { type FileHandle, open, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError } from "../index.ts";
 
@@ -70,22 +70,29 @@ function segmentPattern(segment: string): RegExp {
 }
 
 /**
- * Writes a file that is there whole or not at all: beside its place first, then renamed. Throws a FileError.
+ * Writes a file that is there whole or not at all: beside its place first, then renamed. What is no plain file, such as
+ * a pipe, is written to as it stands. Throws a FileError.
  */
-export async function writeWhole(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const partial = `${path}.${process.pid}.part`;
+export async function writeWhole(path: string, write: (file: FileHandle) => Promise<unknown>): Promise<void> {
+  // Where a link leads to, rather than the link, is replaced.
+  const target = await realpath(path).catch(() => path);
+  const partial = `${target}.${process.pid}.part`;
   try {
-    const file = await open(partial, "wx");
-    try {
-      await write(file);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(partial, path);
+    if (existsSync(target) && !statSync(target).isFile()) return await fill(target, write);
+    await fill(partial, write);
+    await rename(partial, target);
   } catch (cause) {
     await rm(partial, { force: true }).catch(() => {});
     throw isSystemError(cause) ? new FileError(`cannot write ${path}: ${reason(cause)}`, { cause }) : cause;
+  }
+}
+
+async function fill(path: string, write: (file: FileHandle) => Promise<unknown>): Promise<void> {
+  const file = await open(path, "w");
+  try {
+    await write(file);
+  } finally {
+    await file.close();
   }
 }
 

@@ -4,7 +4,7 @@ import type { Value } from "./graph.ts";
 import { Graph } from "./graph.ts";
 import type { Traits } from "./kernel.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
-import { makePlan } from "./plan.ts";
+import { type Limits, makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
 import type { Tensor } from "./tensor.ts";
 import { arraysCheckpoint } from "./weights.ts";
@@ -14,33 +14,20 @@ export interface Host {
   /** Adapters in order of preference, each tried until one answers. `fallback` says why it is not the first choice. */
   providers(): readonly {
     readonly fallback?: string;
-    requestAdapter(options: GPURequestAdapterOptions): Promise<Found | undefined>;
+    requestAdapter(options: GPURequestAdapterOptions): Promise<GPUAdapter | null | undefined>;
   }[];
   /** What to install when there is no adapter at all. */
   readonly advice: string;
+  /** Bytes of memory that are free, for software adapters. */
+  freeMemory?(): number;
   /** Opens weights by path (in Node) or URL. */
   readonly open: OpenSource;
   /** Waits for the device; a software adapter in Node is slowed by plain polling. */
   settle?<T>(promise: Promise<T>): Promise<T>;
 }
 
-/** An adapter and the object it came from, which Dawn needs to stay referenced as long as the device is in use. */
-export interface Found {
-  readonly instance: GPU;
-  readonly adapter: GPUAdapter;
-}
-
-/** Asks one GPU object for an adapter; undefined when it has none. */
-export async function findAdapter(
-  instance: GPU | undefined,
-  options: GPURequestAdapterOptions,
-): Promise<Found | undefined> {
-  const adapter = await instance?.requestAdapter(options);
-  return instance && adapter ? { instance, adapter } : undefined;
-}
-
 export const browserHost: Host = {
-  providers: () => [{ requestAdapter: (options) => findAdapter(globalThis.navigator?.gpu, options) }],
+  providers: () => [{ requestAdapter: async (options) => globalThis.navigator?.gpu?.requestAdapter(options) }],
   advice:
     "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
     "in Linux Chromium it may need chrome://flags/#enable-unsafe-webgpu",
@@ -81,8 +68,8 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
   const unknown = Object.keys(options).find((name) => !OPEN_OPTIONS.includes(name));
   if (unknown) throw new UsageError(`openGpu() has no option "${unknown}"; its options are ${OPEN_OPTIONS.join(", ")}`);
   for (const provider of host.providers()) {
-    const found = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
-    if (found) return new Gpu(await requestDevice(found.adapter, options), found, host, options, provider.fallback);
+    const adapter = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+    if (adapter) return new Gpu(await requestDevice(adapter, options), adapter, host, options, provider.fallback);
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
 }
@@ -117,6 +104,7 @@ function summarize(adapter: GPUAdapter, fallback?: string): AdapterSummary {
 /** An open device: compiles kernels, holds buffers, runs nets. Everything made with it ends with close(). */
 export class Gpu {
   readonly device: GPUDevice;
+  readonly limits: Limits;
   readonly adapter: AdapterSummary;
   readonly host: Host;
   /** What the choice between variants of a kernel depends on. */
@@ -125,8 +113,6 @@ export class Gpu {
   readonly alive = { buffers: 0, bytes: 0 };
   readonly #nets: Readonly<Record<string, AnyNet>>;
   #pipelines = new Map<string, Promise<GPUComputePipeline>>();
-  /** Only held: see Found. */
-  #instance: GPU | undefined;
   #gone: Error | undefined;
   #uncaptured: GpuError | undefined;
   declare [Symbol.dispose]: () => void;
@@ -135,9 +121,9 @@ export class Gpu {
     if (Symbol.dispose) Object.defineProperty(Gpu.prototype, Symbol.dispose, { value: Gpu.prototype.close });
   }
 
-  constructor(device: GPUDevice, { instance, adapter }: Found, host: Host, options: OpenOptions, fallback?: string) {
-    this.#instance = instance;
+  constructor(device: GPUDevice, adapter: GPUAdapter, host: Host, options: OpenOptions, fallback?: string) {
     this.device = device;
+    this.limits = device.limits;
     this.adapter = summarize(adapter, fallback);
     this.host = host;
     const { subgroupMinSize, subgroupMaxSize } = adapter.info;
@@ -257,7 +243,7 @@ export class Gpu {
     const store = new ParamStore(this, arraysCheckpoint(tensors));
     let executable: Executable | undefined;
     try {
-      executable = await Executable.create(this, makePlan(graph, ["output"], this.device.limits), store);
+      executable = await Executable.create(this, makePlan(graph, ["output"], this.limits), store);
       return (await executable.run({ "input 0": tensors["input 0"]?.data })).output;
     } finally {
       executable?.dispose();
@@ -281,11 +267,9 @@ export class Gpu {
 
   /** Ends the device and everything made with it. Safe to call twice. */
   close(): void {
-    if (!this.#instance) return;
     this.#gone ??= new DisposedError("the GPU");
     this.#pipelines.clear();
     this.device.destroy();
-    this.#instance = undefined;
   }
 }
 

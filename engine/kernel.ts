@@ -44,8 +44,10 @@ export interface Traits {
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
 export interface Variant<K extends string, O> {
   readonly name: string;
-  /** Why it cannot or should not take this call; undefined if it does. */
+  /** Why it cannot take this call; undefined if it can. */
   refuses(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): string | undefined;
+  /** Whether it gains anything here; not asked when the variant is forced. */
+  gains?(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): boolean;
   /** Adds its nodes to the graph; takes and gives the same values as the operator. */
   build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits): Value;
 }

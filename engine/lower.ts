@@ -7,7 +7,7 @@ import { prune, rewrite } from "./passes.ts";
 export type Forced = Readonly<Record<string, string>>;
 
 /**
- * Replaces operators by the first of their variants that takes the call on this device. The graph computes the same
+ * Replaces operators by the first of their variants that takes the call on this device and gains by it. The graph computes the same
  * values as before. Throws a UsageError when a forced variant does not exist or does not apply.
  */
 export function lower(graph: Graph, outputs: readonly string[], traits: Traits, forced: Forced = {}): Graph {
@@ -22,6 +22,7 @@ export function lower(graph: Graph, outputs: readonly string[], traits: Traits, 
     const reasons: string[] = [];
     for (const variant of node.kernel.variants) {
       if (wanted !== undefined && variant.name !== wanted) continue;
+      if (wanted === undefined && variant.gains?.(call, traits, inputs) === false) continue;
       const reason = variant.refuses(call, traits, inputs);
       if (reason === undefined) return variant.build(inputs, call, traits);
       reasons.push(`${variant.name}: ${reason}`);

@@ -7,7 +7,7 @@ import { type Forced, lower } from "./lower.ts";
 import { type PassName, passes } from "./passes.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
-import { formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
+import { formatShape, type Shape, sameShape, sizeOf, type Tensor } from "./tensor.ts";
 import { arraysCheckpoint, blobSource, bytesSource, matchCheckpoint, openCheckpoint } from "./weights.ts";
 
 /** Options that a net may have; each net lists its own with their defaults. */
@@ -92,10 +92,22 @@ export interface Prediction {
 /** The graph of a net with its logits and probabilities named. Throws what the net's layers throw when nothing fits. */
 export function traceNet<O extends NetOptions>(definition: NetDefinition<O>, input: Shape, options: O): Graph {
   const graph = new Graph();
-  const logits = definition.build(graph.input("x", input), options);
+  const logits = build(definition, graph.input("x", input), options);
   graph.name("logits", logits);
   graph.name("probabilities", definition.probabilities(logits));
   return graph;
+}
+
+function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, options: O): Value {
+  try {
+    return definition.build(x, options);
+  } catch (cause) {
+    const { name, imageSize } = definition;
+    const size = x.shape.slice(2);
+    if (!(cause instanceof ShapeError) || sameShape(size, imageSize)) throw cause;
+    const sizes = `${name} cannot take images of ${size.join(" x ")} pixels, it is made for ${imageSize.join(" x ")}`;
+    throw new ShapeError(`${sizes} (${cause.message})`, { cause });
+  }
 }
 
 /** Separates what a net is built with from what it is loaded with; an unknown option throws, naming the legal ones. */
@@ -129,14 +141,14 @@ export function inputShape(definition: AnyNet, options: NetOptions, load: LoadOp
 export function compile(
   graph: Graph,
   outputs: readonly string[],
-  gpu: Gpu,
+  { traits, limits }: Pick<Gpu, "traits" | "limits">,
   { passes: enabled = PASSES, variants }: Pick<LoadOptions, "passes" | "variants"> = {},
 ): Plan {
   const unknown = enabled.find((name) => !PASSES.includes(name));
   if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
   const names = PASSES.filter((name) => enabled.includes(name));
   const fused = names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
-  return makePlan(lower(fused, outputs, gpu.traits, variants), outputs, gpu.device.limits);
+  return makePlan(lower(fused, outputs, traits, variants), outputs, limits);
 }
 
 const PASSES = Object.keys(passes) as PassName[];
@@ -311,7 +323,7 @@ function traceSlice(definition: AnyNet, [batch, ...image]: Shape, options: NetOp
     if (batch % slices !== 0) continue;
     const graph = traceNet(definition, [batch / slices, ...image], options);
     try {
-      makePlan(graph, ["logits"], gpu.device.limits);
+      makePlan(graph, ["logits"], gpu.limits);
       return graph;
     } catch (error) {
       if (!(error instanceof GpuError) || error.code !== "LIMIT" || slices === batch) throw error;

@@ -174,28 +174,41 @@ function findLifetimes(graph: Graph, outputs: readonly number[], root: (id: numb
   );
 }
 
+interface Memory {
+  readonly bufferOf: Map<number, number>;
+  /** Bytes of each buffer. */
+  readonly sizes: number[];
+}
+
 /**
- * Gives every value a whole buffer, largest first, reusing one whose other values are not alive at the same time.
- * Whole buffers, because WebGPU refuses a dispatch that reads and writes one buffer even at disjoint ranges.
- * (Greedy by size: Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020.)
+ * Gives every value a whole buffer, reusing those whose other values are not alive at the same time. Whole buffers,
+ * because WebGPU refuses a dispatch that reads and writes one buffer even at disjoint ranges. Neither greedy order is
+ * always the better one: largest values first (Pisarchyk and Lee, "Efficient memory management for deep neural net
+ * inference", 2020), or in order of time.
  */
-function assignBuffers(lifetimes: readonly Lifetime[]): { bufferOf: Map<number, number>; sizes: number[] } {
+function assignBuffers(lifetimes: readonly Lifetime[]): Memory {
+  const bySize = assignInOrder([...lifetimes].sort((a, b) => b.bytes - a.bytes || a.id - b.id));
+  const byTime = assignInOrder([...lifetimes].sort((a, b) => a.first - b.first || b.bytes - a.bytes));
+  return totalOf(byTime) < totalOf(bySize) ? byTime : bySize;
+}
+
+const totalOf = ({ sizes }: Memory): number => sizes.reduce((sum, bytes) => sum + bytes, 0);
+
+/** Each value goes into the free buffer that wastes least: the tightest large enough, else the one to grow least. */
+function assignInOrder(values: readonly Lifetime[]): Memory {
   const bufferOf = new Map<number, number>();
   const sizes: number[] = [];
   const tenants: Lifetime[][] = [];
   const overlap = (a: Lifetime, b: Lifetime) => a.first <= b.last && b.first <= a.last;
-  for (const value of [...lifetimes].sort((a, b) => b.bytes - a.bytes || a.id - b.id)) {
-    let best = -1;
-    tenants.forEach((others, buffer) => {
-      // Later buffers are smaller, and every one is large enough: the last that is free fits tightest.
-      if (!others.some((other) => overlap(value, other))) best = buffer;
-    });
-    if (best < 0) {
-      best = tenants.push([]) - 1;
-      sizes.push(value.bytes);
-    }
-    tenants[best].push(value);
-    bufferOf.set(value.id, best);
+  for (const value of values) {
+    const free = tenants.flatMap((others, buffer) => (others.some((other) => overlap(value, other)) ? [] : [buffer]));
+    const growth = (buffer: number) => Math.max(0, value.bytes - sizes[buffer]);
+    const waste = (buffer: number) => Math.max(0, sizes[buffer] - value.bytes);
+    free.sort((a, b) => growth(a) - growth(b) || waste(a) - waste(b));
+    const buffer = free[0] ?? tenants.push([]) - 1;
+    tenants[buffer].push(value);
+    sizes[buffer] = Math.max(sizes[buffer] ?? 0, value.bytes);
+    bufferOf.set(value.id, buffer);
   }
   return { bufferOf, sizes };
 }

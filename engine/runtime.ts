@@ -123,6 +123,7 @@ export class Executable {
    * kernel does not compile. Nothing stays allocated after an error.
    */
   static async create(gpu: Gpu, plan: Plan, params: ParamStore): Promise<Executable> {
+    checkMemory(gpu, plan);
     const executable = new Executable(gpu, plan);
     try {
       await executable.#prepare(params);
@@ -267,9 +268,22 @@ function checkInput(name: string, shape: Shape, data: Float32Array | undefined):
   }
 }
 
-const memoryNeed = ({ buffers, params }: Plan): string => {
-  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+/** A software adapter's memory is the machine's, which a driver would rather swap or be killed for than refuse. */
+function checkMemory({ adapter, host }: Gpu, plan: Plan): void {
+  const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
+  if (bytesOf(plan).total <= free) return;
+  throw new GpuError("OUT_OF_MEMORY", `the machine has ${mib(free)} of free memory; ${memoryNeed(plan)}`);
+}
+
+const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+function bytesOf({ buffers, params }: Plan) {
   const activations = buffers.reduce((sum, bytes) => sum + bytes, 0);
   const weights = params.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return `the net needs ${mib(activations + weights)} (weights ${mib(weights)}, activations ${mib(activations)})`;
-};
+  return { activations, weights, total: activations + weights };
+}
+
+function memoryNeed(plan: Plan): string {
+  const { activations, weights, total } = bytesOf(plan);
+  return `the net needs ${mib(total)} (weights ${mib(weights)}, activations ${mib(activations)})`;
+}

@@ -16,7 +16,7 @@ export const batchNorm: Kernel<{ eps: number }> = defineKernel({
   options: { eps: 1e-5 },
   wgsl,
   variants: [channelsLast((x, statistics, options) => batchNorm(x, ...statistics, options))],
-  example: { shapes: { x: [2, 3, 4, 5], mean: [3], variance: [3], weight: [3], bias: [3] } },
+  example: { shapes: { x: [2, 8, 3, 5], mean: [8], variance: [8], weight: [8], bias: [8] } },
 
   shape({ x, ...statistics }, { eps }) {
     if (x.length < 2) throw new ShapeError(`batchnorm takes [N, C, ...], got ${formatShape(x)}`);

@@ -21,8 +21,8 @@ export const conv2d = defineKernel({
   options: { stride: 1, padding: 0, dilation: 1, groups: 1, relu: false } as Conv2dOptions,
   wgsl,
   example: {
-    shapes: { x: [2, 6, 9, 7], w: [8, 3, 3, 2], b: [8], r: [2, 8, 5, 8] },
-    options: { stride: [2, 1], padding: 1, groups: 2, relu: true },
+    shapes: { x: [2, 4, 9, 7], w: [8, 4, 3, 3], b: [8], r: [2, 8, 9, 7] },
+    options: { padding: 1, relu: true },
   },
   split: "w",
   variants: conv2dVariants,

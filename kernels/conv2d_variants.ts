@@ -26,9 +26,16 @@ function refuses(
   return undefined;
 }
 
+/** Multiply-adds below which the conversions to NHWC and back cost more than a fast kernel saves. */
+const LEAST_WORK = 2e6;
+
+const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
+  sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
+
 const subgroup: Conv2dVariant = {
   name: "conv2d_subgroup",
   refuses,
+  gains,
   build({ x, w, b, r }, { options }, { subgroupSize }) {
     const { outChannels, groupIn, kernel, stride, dilation, padding } = geometry(w.shape, options);
     const channels = padded(groupIn);
@@ -63,8 +70,11 @@ const G = [
   [0, 0, 1],
 ];
 
-/** Below this many tiles the 36 products are too flat to be worth it. */
+/** With fewer tiles the 36 products are too flat to be worth it. */
 const FEWEST_TILES = 16;
+
+/** With fewer output channels the transforms cost most of what they save, and hold more memory than the net itself. */
+const FEWEST_CHANNELS = 128;
 
 const winograd: Conv2dVariant = {
   name: "conv2d_winograd",
@@ -73,9 +83,13 @@ const winograd: Conv2dVariant = {
     if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
       return "it is no 3x3 convolution of stride and dilation 1";
     if (call.shapes.x[1] % 4 !== 0) return `its ${call.shapes.x[1]} input channels are no multiple of 4`;
-    const [batch, , height, width] = call.y;
-    if (batch * Math.ceil(height / 4) * Math.ceil(width / 4) < FEWEST_TILES) return "its image is too small";
     return refuses(call, traits, inputs);
+  },
+  gains(call) {
+    const [batch, channels, height, width] = call.y;
+    return (
+      gains(call) && channels >= FEWEST_CHANNELS && batch * Math.ceil(height / 4) * Math.ceil(width / 4) >= FEWEST_TILES
+    );
   },
   build({ x, w, b, r }, { options, y }, { subgroupSize }) {
     const { outChannels, groupIn, padding } = geometry(w.shape, options);

@@ -21,7 +21,7 @@ export function elementwise<O extends Record<string, number> = Record<never, num
     inputs: ["x"],
     options,
     wgsl,
-    example: { shapes: { x: [2, 3, 5] } },
+    example: { shapes: { x: [2, 3, 5, 7] } },
     shape({ x }, given) {
       for (const [option, value] of Object.entries(given)) {
         if (typeof value !== "number" || Number.isNaN(value)) {

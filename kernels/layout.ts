@@ -37,9 +37,10 @@ export function anyLayout<K extends string, O>(
     name: "nhwc",
     refuses(_call: Call<K, O>, _traits, inputs) {
       const all = values(inputs);
-      const fits = all.every((x) => isNhwc(x) && sameShape(x.shape, all[0].shape));
-      return fits ? undefined : "its inputs are not NHWC images of one shape";
+      const fits = all.every((x) => x.shape.length === 4 && sameShape(x.shape, all[0].shape));
+      return fits ? undefined : "its inputs are not images of one shape";
     },
+    gains: (_call, _traits, inputs) => values(inputs).every(isNhwc),
     build: (inputs, { options, y }) => asNchw(apply(values(inputs).map(asNhwc), options), y[1]),
   };
 }
@@ -98,7 +99,8 @@ export function nhwcVariant<O extends object>(name: string, wgsl: string, plain:
   });
   return {
     name,
-    refuses: (_call, _traits, { x }) => (isNhwc(x) ? undefined : "its input is no NHWC image"),
+    refuses: () => undefined,
+    gains: (_call, _traits, { x }) => isNhwc(x),
     build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
   };
 }
@@ -109,10 +111,8 @@ export function channelsLast<K extends string, O>(
 ): Variant<K, O> {
   return {
     name: "nhwc",
-    refuses(_call, _traits, inputs) {
-      const [x] = Object.values(inputs as Record<string, Value>);
-      return isNhwc(x) && x.shape[1] % 4 === 0 ? undefined : "its input is no NHWC image";
-    },
+    refuses: ({ y }) => (y.length === 4 && y[1] % 4 === 0 ? undefined : "its channels are no multiple of 4"),
+    gains: (_call, _traits, inputs) => isNhwc(Object.values(inputs as Record<string, Value>)[0]),
     build(inputs, { options, y }) {
       const [x, ...rest] = Object.values(inputs as Record<string, Value>);
       const image = asNhwc(x);

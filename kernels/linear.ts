@@ -11,7 +11,7 @@ const spec: KernelSpec<"x" | "w" | "b?", LinearOptions> = {
   inputs: ["x", "w", "b?"],
   options: { relu: false },
   wgsl,
-  example: { shapes: { x: [3, 17], w: [5, 17], b: [5] } },
+  example: { shapes: { x: [3, 20], w: [5, 20], b: [5] } },
   split: "w",
   fuses: { relu: "relu" },
 

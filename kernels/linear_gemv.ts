@@ -4,6 +4,9 @@ import { linear_gemv as wgsl } from "./wgsl.ts";
 
 const ROWS = 4;
 
+/** Smaller weights are read in no time by any kernel; one pipeline less is compiled. */
+const LEAST_WEIGHTS = 1e5;
+
 export interface LinearOptions {
   relu: boolean;
 }
@@ -47,6 +50,7 @@ export function linearGemv(plain: KernelSpec<Inputs, LinearOptions>): Variant<In
       if (subgroupSize < 4) return "the device has no subgroups of one size of at least 4";
       return w[1] % 4 === 0 ? undefined : `its ${w[1]} input features are no multiple of 4`;
     },
+    gains: ({ shapes: { w } }) => sizeOf(w) >= LEAST_WEIGHTS,
     build: ({ x, w, b }, { options }, { subgroupSize }) => kernel(x, w, b, { ...options, subgroup: subgroupSize }),
   };
 }

@@ -24,7 +24,7 @@ export const lrn: Kernel<LrnOptions> = defineKernel({
   options: { size: 5, alpha: 1e-4, beta: 0.75, k: 1 },
   wgsl,
   variants: [channelsLast((x, _rest, options) => lrn(x, options))],
-  example: { shapes: { x: [2, 7, 3, 5] }, options: { alpha: 1 } },
+  example: { shapes: { x: [2, 8, 3, 5] }, options: { alpha: 1 } },
 
   shape({ x }, options) {
     if (x.length < 3) throw new ShapeError(`lrn takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);

@@ -30,8 +30,8 @@ export function batchNormLayer(name: string, x: Value): Value {
   return named(name, batchNorm(x, mean, variance, weight, bias));
 }
 
-/** A fully connected layer on x [N, K]. */
-export function linearLayer(name: string, x: Value, outFeatures: number): Value {
-  const w = x.graph.param(`${name}.weight`, [outFeatures, x.shape[1]]);
+/** A fully connected layer on x [N, K]; a net for one image size only says what K must be. */
+export function linearLayer(name: string, x: Value, outFeatures: number, inFeatures = x.shape[1]): Value {
+  const w = x.graph.param(`${name}.weight`, [outFeatures, inFeatures]);
   return named(name, linear(x, w, x.graph.param(`${name}.bias`, [outFeatures])));
 }

@@ -12,6 +12,7 @@ import {
   randomTensor,
   refuses,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
@@ -40,5 +41,6 @@ test("what does not fit is refused", async () => {
   await refuses(flat, ShapeError, "SHAPE", /adaptive_avgpool2d takes images of shape \[N, C, H, W\], got \[3, 4\]/);
 });
 
+testVariants(gpu, adaptiveAvgPool2d);
 await testGoldens(gpu, "adaptive_avg_pool2d");
 test.run();

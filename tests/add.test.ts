@@ -14,6 +14,7 @@ import {
   refuses,
   sameBits,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
@@ -48,5 +49,6 @@ test("what does not fit is refused", async () => {
   await refuses(() => apply(add, [[2]]), UsageError, "USAGE", /add needs its input b/);
 });
 
+testVariants(gpu, add);
 await testGoldens(gpu, "add", "add_relu", "sub");
 test.run();

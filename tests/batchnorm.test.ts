@@ -15,6 +15,7 @@ import {
   refuses,
   sumBound,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
@@ -59,5 +60,6 @@ test("what does not fit is refused", async () => {
   await refuses(half, UsageError, "USAGE", /batchnorm needs its input variance/);
 });
 
+testVariants(gpu, batchNorm);
 await testGoldens(gpu, "batch_norm", "conv_bn_act");
 test.run();

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { clamp, relu6 } from "../kernels/clamp.ts";
-import { apply, checkElementwise, checkRow, int, open, refuses, testGoldens } from "./harness.ts";
+import { apply, checkElementwise, checkRow, int, open, refuses, testGoldens, testVariants } from "./harness.ts";
 
 const gpu = await open();
 const exact = () => 0;
@@ -26,5 +26,6 @@ test("what does not fit is refused", async () => {
   await refusesUse({ low: NaN }, /clamp: low is NaN; it must be a number/);
 });
 
+testVariants(gpu, clamp);
 await testGoldens(gpu, "clamp", "relu6");
 test.run();

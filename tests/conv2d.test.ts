@@ -1,60 +1,110 @@
 import { test } from "uvu";
 import { ShapeError, UsageError } from "../engine/errors.ts";
+import { evaluateReference } from "../engine/kernel.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { pair, sides } from "../kernels/options.ts";
 import {
   apply,
   checkKernel,
   int,
+  magnitudes,
   nonFiniteTensor,
   open,
   pairOf,
   pick,
+  random,
   randomTensor,
   refuses,
+  sumBound,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
 
+/**
+ * The Winograd variant's gate, in place of the 8 of a direct convolution: its sums cancel, and over a whole tile, so that
+ * it is to be measured by the largest sum of magnitudes in the image.
+ */
+const WINOGRAD_K = 100;
+
+/** With a bias, a residual, a relu. Few of a run, since every combination is compiled on its own. */
+const EPILOGUES = Array.from({ length: 3 }, () => [random() < 0.5, random() < 0.5, random() < 0.5]);
+
+interface Draw {
+  readonly groups?: number;
+  readonly groupIn?: number;
+  readonly groupOut?: number;
+  /** 3x3 with stride and dilation 1. */
+  readonly plain3x3?: boolean;
+}
+
 /** A convolution that fits: shapes and options. */
-function draw(groups: number, groupIn: number, groupOut: number) {
-  const kernel = [int(1, 5), int(1, 5)];
-  const dilation = pairOf(() => int(1, 3));
+function draw({ groups = 1, groupIn = int(1, 9), groupOut = int(1, 9), plain3x3 = false }: Draw = {}) {
+  const kernel = plain3x3 ? [3, 3] : [int(1, 5), int(1, 5)];
+  const dilation = plain3x3 ? 1 : pairOf(() => int(1, 3));
+  const stride = plain3x3 ? 1 : pairOf(() => int(1, 6));
   const side = () => int(0, 3);
   const padding = pick(side(), [side(), side()] as const, [side(), side(), side(), side()] as const);
   const [top, left, bottom, right] = sides("padding", padding);
   const size = pair("dilation", dilation).map((step, d) => {
     const window = step * (kernel[d] - 1) + 1;
-    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, 8);
+    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, plain3x3 ? 20 : 8);
   });
   return {
     x: [pick(1, 3, 5), groups * groupIn, ...size],
     w: [groups * groupOut, groupIn, ...kernel],
-    options: { stride: pairOf(() => int(1, 6)), dilation, padding, groups, relu: pick(false, true) },
+    options: { stride, dilation, padding, groups },
   };
 }
 
-async function check({ x, w, options }: ReturnType<typeof draw>, make = randomTensor): Promise<void> {
-  const r = pick(false, true) ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;
-  const b = pick(false, true) ? randomTensor([w[0]]) : undefined;
-  await checkKernel(gpu, conv2d, { x: make(x), w: randomTensor(w), b, r }, options);
+async function check({ x, w, options }: ReturnType<typeof draw>): Promise<void> {
+  const [bias, residual, relu] = pick(...EPILOGUES);
+  const r = residual ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;
+  const inputs = { x: randomTensor(x), w: randomTensor(w), b: bias ? randomTensor([w[0]]) : undefined, r };
+  const all = { ...options, relu };
+  const bound = sumBound(conv2d, magnitudes(inputs), all, WINOGRAD_K);
+  const largest = Math.max(...evaluateReference(conv2d, inputs, all).data.map(bound));
+  await checkKernel(gpu, conv2d, inputs, all, 8, { conv2d_winograd: () => largest });
 }
 
 test("40 random convolutions", async () => {
-  for (let i = 0; i < 40; i++) await check(draw(1, int(1, 9), int(1, 9)));
+  for (let i = 0; i < 40; i++) await check(draw());
+});
+
+test("30 random convolutions to whole vec4s of channels", async () => {
+  for (let i = 0; i < 30; i++) await check(draw({ groupOut: 4 * int(1, 17) }));
+});
+
+test("30 random 3x3 convolutions", async () => {
+  for (let i = 0; i < 30; i++) await check(draw({ groupIn: 4 * int(1, 4), groupOut: 4 * int(1, 10), plain3x3: true }));
 });
 
 test("20 random grouped convolutions", async () => {
-  for (let i = 0; i < 20; i++) await check(draw(int(2, 4), int(1, 3), int(1, 3)));
+  for (let i = 0; i < 20; i++) await check(draw({ groups: int(2, 4), groupIn: int(1, 3), groupOut: int(1, 3) }));
 });
 
 test("10 random depthwise convolutions", async () => {
-  for (let i = 0; i < 10; i++) await check(draw(int(2, 9), 1, pick(1, 1, 2)));
+  for (let i = 0; i < 10; i++) await check(draw({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
 });
 
+testVariants(gpu, conv2d);
+
 test("NaN and infinity reach the outputs that see them, and no others", async () => {
-  for (let i = 0; i < 10; i++) await check(draw(1, 3, 5), nonFiniteTensor);
+  for (let i = 0; i < 10; i++) {
+    const { x, w, options } = draw({ groupIn: 4, groupOut: 4 });
+    // Winograd's tiles share what they see.
+    await checkKernel(gpu, conv2d, { x: nonFiniteTensor(x), w: randomTensor(w) }, options, 8, {
+      conv2d_winograd: false,
+    });
+  }
+});
+
+test("an image of millions of pixels", async () => {
+  // More pixels than 65,535 workgroups of any variant have at one or two pixels per thread.
+  const x = randomTensor([1, 1, 1024, 2050]);
+  const w = randomTensor([4, 1, 1, 1]);
+  await checkKernel(gpu, conv2d, { x, w }, {}, 8);
 });
 
 test("what does not fit is refused", async () => {

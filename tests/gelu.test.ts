@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { gelu } from "../kernels/gelu.ts";
-import { apply, checkElementwise, checkRow, open, refuses, testGoldens } from "./harness.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants } from "./harness.ts";
 
 const gpu = await open();
 
@@ -18,5 +18,6 @@ test("it has no options", () =>
     /gelu has no option "approximate"; it has/,
   ));
 
+testVariants(gpu, gelu);
 await testGoldens(gpu, "gelu");
 test.run();

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { hardSigmoid } from "../kernels/hardsigmoid.ts";
-import { apply, checkElementwise, checkRow, open, refuses, testGoldens } from "./harness.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants } from "./harness.ts";
 
 const gpu = await open();
 
@@ -13,5 +13,6 @@ test("it is 0 up to -3 and 1 from 3 on, and NaN stays", () =>
 test("it has no options", () =>
   refuses(() => apply(hardSigmoid, [[3]], { inplace: 1 }), UsageError, "USAGE", /hardsigmoid has no option "inplace"/));
 
+testVariants(gpu, hardSigmoid);
 await testGoldens(gpu, "hardsigmoid");
 test.run();

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { hardSwish } from "../kernels/hardswish.ts";
-import { apply, checkElementwise, checkRow, open, refuses, testGoldens } from "./harness.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants } from "./harness.ts";
 
 const gpu = await open();
 
@@ -13,5 +13,6 @@ test("zeros keep their sign, it is x from 3 on, and NaN stays", () =>
 test("it has no options", () =>
   refuses(() => apply(hardSwish, [[3]], { inplace: 1 }), UsageError, "USAGE", /hardswish has no option "inplace"/));
 
+testVariants(gpu, hardSwish);
 await testGoldens(gpu, "hardswish");
 test.run();

@@ -5,7 +5,7 @@ import type { ShadenetError } from "../engine/errors.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
 import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
-import type { AnyNet, Net } from "../engine/net.ts";
+import { type AnyNet, compile, type Net } from "../engine/net.ts";
 import type { Plan } from "../engine/plan.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/tensor.ts";
@@ -14,8 +14,11 @@ import { openGpu } from "../index.ts";
 import { add } from "../kernels/add.ts";
 import { avgPool2d } from "../kernels/avgpool2d.ts";
 import { concat } from "../kernels/concat.ts";
+import { asNchw } from "../kernels/layout.ts";
+import { maxPool2d } from "../kernels/maxpool2d.ts";
 import { type Pair, pair } from "../kernels/options.ts";
 import { relu } from "../kernels/relu.ts";
+import { toNhwc } from "../kernels/to_nhwc.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { casesOf, runCase } from "./conformance.ts";
 
@@ -86,8 +89,10 @@ export function drawPool(dilation: Pair = 1) {
   return { x: [pick(1, 3, 5), int(1, 7), ...image], options: { kernel, stride, padding, ceilMode: pick(false, true) } };
 }
 
-/** Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either. */
+/** Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either; or images of one shape. */
 export function drawBroadcast(): readonly [number[], number[]] {
+  const image = randomShape(4);
+  if (random() < 0.25) return [image, image];
   const y = randomShape();
   const shrink = () => y.slice(int(0, y.length)).map((size) => pick(size, size, 1));
   return pick([y, shrink()], [shrink(), y], [y.map((size, d) => (d % 2 ? size : 1)), shrink()]);
@@ -138,9 +143,51 @@ export function sumBound(kernel: AnyKernel, positive: Inputs, options: object, k
 export const magnitudes = <T extends Inputs>(inputs: T): T =>
   Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t && { ...t, data: t.data.map(Math.abs) }])) as T;
 
+/** The variants that were run, as "kernel/variant". */
+const taken = new Set<string>();
+
+/** Runs a kernel by itself, and as every variant that takes the call. By the names of kernel and variants. */
+async function runEveryWay(gpu: Gpu, kernel: AnyKernel, inputs: Inputs, options: object): Promise<Map<string, Tensor>> {
+  const names = kernel.inputs[0].endsWith("...") ? Object.keys(inputs) : kernel.inputs.map((n) => n.replace("?", ""));
+  const present = Object.fromEntries(Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, t]] : [])));
+  const plain = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
+  const results = new Map([[kernel.name, plain]]);
+  for (const { name: variant } of kernel.variants ?? []) {
+    const graph = new Graph();
+    const values = names.map((name, i) => {
+      const { shape } = inputs[name] ?? {};
+      if (!shape || i === 0) return shape && inNhwc(graph.input(name, shape));
+      const value = graph.param(name, shape);
+      return formatShape(shape) === formatShape(plain.shape) ? inNhwc(value) : value;
+    });
+    graph.name("y", kernel(...values, options));
+    try {
+      const plan = compile(graph, ["y"], gpu, { passes: [], variants: { [kernel.name]: variant } });
+      const { y } = await runPlan(gpu, plan, present);
+      results.set(variant, y);
+      taken.add(`${kernel.name}/${variant}`);
+    } catch (error) {
+      if (!/ cannot be run as asked for: /.test(`${error}`)) throw error;
+    }
+  }
+  return results;
+}
+
+/** An image as it comes from a kernel that leaves it in NHWC. */
+const inNhwc = (x: Value): Value => (x.shape.length === 4 ? asNchw(toNhwc(x), x.shape[1]) : x);
+
+/** Adds a test that the tests before it have run every variant of a kernel, where the device can. */
+export function testVariants(gpu: Gpu, kernel: AnyKernel): void {
+  for (const { name } of kernel.variants ?? []) {
+    test(`the variant ${name} was tested`, () => {
+      assert.ok(taken.has(`${kernel.name}/${name}`) || gpu.traits.subgroupSize === 0, "no call was one for it");
+    });
+  }
+}
+
 /**
- * Runs a kernel by itself and compares it with its float64 reference. A number as tolerance is the k of sumBound() on
- * the magnitudes of the inputs.
+ * Runs a kernel and its variants and compares them with its float64 reference. A number as tolerance is the k of
+ * sumBound() on the magnitudes of the inputs; `variants` has the tolerances of those that need another, or false.
  */
 export async function checkKernel(
   gpu: Gpu,
@@ -148,13 +195,23 @@ export async function checkKernel(
   inputs: Inputs,
   options: object = {},
   tolerance: number | Tolerance = 8,
+  variants: Readonly<Record<string, Tolerance | false>> = {},
 ): Promise<void> {
-  const call = `${kernel.name} of ${describe(inputs)} with ${JSON.stringify(options)}`;
-  const names = kernel.inputs[0].endsWith("...") ? Object.keys(inputs) : kernel.inputs.map((n) => n.replace("?", ""));
-  const got = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
   const want = evaluateReference(kernel, inputs, options);
-  const bound = typeof tolerance === "number" ? sumBound(kernel, magnitudes(inputs), options, tolerance) : tolerance;
-  assertClose(got, want, bound, call);
+  for (const [name, got] of await runEveryWay(gpu, kernel, inputs, options)) {
+    const limit = variants[name] ?? tolerance;
+    if (limit === false) continue;
+    const bound = typeof limit === "number" ? sumBound(kernel, magnitudes(inputs), options, limit) : limit;
+    assertClose(got, want, bound, `${name} of ${describe(inputs)} with ${JSON.stringify(options)}`);
+  }
+}
+
+/** Like checkKernel, but bit by bit: see sameBits. */
+export async function checkBits(gpu: Gpu, kernel: AnyKernel, inputs: Inputs, options: object = {}): Promise<void> {
+  const want = evaluateReference(kernel, inputs, options);
+  for (const [name, got] of await runEveryWay(gpu, kernel, inputs, options)) {
+    sameBits(got, want, `${name} of ${describe(inputs)} with ${JSON.stringify(options)}`);
+  }
 }
 
 /** What a reference gives: a tensor of float64, or of less. */
@@ -201,12 +258,12 @@ const isClose = (got: number, want: number, bound: number): boolean =>
   Number.isFinite(Math.fround(want)) ? Math.abs(got - want) <= bound + TINY : Object.is(got, Math.fround(want));
 
 /** Compares bit by bit; only that any NaN stands for any other, and a denormal may have become a zero. */
-export function sameBits(got: Tensor, want: Wanted): void {
-  assert.equal(got.shape, want.shape);
+export function sameBits(got: Tensor, want: Wanted, what = "the result"): void {
+  assert.equal(got.shape, want.shape, `${what}: shape`);
   for (let i = 0; i < got.data.length; i++) {
     const flushed = got.data[i] === 0 && Math.abs(want.data[i]) < TINY && want.data[i] !== 0;
     if (Object.is(got.data[i], want.data[i]) || flushed) continue;
-    assert.unreachable(`${i} of ${formatShape(got.shape)} is ${show(got.data[i])}, wanted ${show(want.data[i])}`);
+    assert.unreachable(`${what}: y[${i}] is ${show(got.data[i])}, wanted ${show(want.data[i])}`);
   }
 }
 
@@ -229,7 +286,7 @@ export function apply(op: Operator, shapes: readonly (Shape | undefined)[], opti
  */
 export function randomNet(layers: number): { graph: Graph; outputs: string[] } {
   const graph = new Graph();
-  const values = [graph.input("x", [pick(1, 2, 3), 3, int(3, 6), int(3, 6)])];
+  const values = [graph.input("x", [pick(1, 2, 3), pick(3, 4), int(3, 9), int(3, 9)])];
   for (let i = 0; i < layers; i++) {
     // Mostly the newest value, so that there are chains to fuse.
     const x = random() < 0.8 ? values[values.length - 1] : pick(...values);
@@ -237,13 +294,14 @@ export function randomNet(layers: number): { graph: Graph; outputs: string[] } {
     const sameShape = values.filter((value) => formatShape(value.shape) === formatShape(x.shape));
     const perChannel = () => graph.param(`${name}.bias`, pick([x.shape[1], 1, 1], [1, x.shape[1], 1, 1]));
     const layer = {
-      conv: () => convLayer(name, x, pick(3, 3, 5), 3, { padding: 1, bias: pick(true, false), relu: random() < 0.2 }),
+      conv: () =>
+        convLayer(name, x, pick(3, 4, 4, 8), 3, { padding: 1, bias: pick(true, false), relu: random() < 0.2 }),
       norm: () => batchNormLayer(name, x),
       relu: () => named(name, relu(x)),
       add: () => named(name, add(x, pick(...sameShape), { alpha: pick(1, 1, -1), relu: random() < 0.2 })),
       bias: () => named(name, random() < 0.5 ? add(x, perChannel()) : add(perChannel(), x)),
       join: () => named(name, concat(x, pick(...sameShape))),
-      pool: () => named(name, avgPool2d(x, { kernel: 3, stride: 1, padding: 1 })),
+      pool: () => named(name, pick(avgPool2d, maxPool2d)(x, { kernel: 3, stride: 1, padding: 1 })),
     }[pick("conv", "conv", "norm", "norm", "relu", "add", "add", "bias", "join", "pool")];
     values.push(layer());
   }
@@ -260,6 +318,18 @@ export function randomTensors(graph: Graph): Record<string, Tensor> {
     tensors[node.name] = { shape, data: /var/.test(node.name) ? data.map((v) => Math.abs(v) + 0.1) : data };
   }
   return tensors;
+}
+
+/** Names of a graph's kernels, in order. */
+export const kernelsOf = (graph: Graph): string[] =>
+  graph.nodes.flatMap((node) => (node.kind === "op" ? [node.kernel.name] : []));
+
+/** Asserts that a rewritten graph has the outputs of the graph, both by the references of their kernels. */
+export function assertRewritten(rewritten: Graph, graph: Graph, outputs: readonly string[]): void {
+  const tensors = randomTensors(graph);
+  const values = evaluateGraph(rewritten, tensors);
+  const got = Object.fromEntries(outputs.map((name) => [name, values[rewritten.names.get(name) as number]]));
+  assertOutputs(got, graph, outputs, tensors);
 }
 
 /** Every value of a graph by the references of its kernels, each rounded to float32. */

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { leakyRelu } from "../kernels/leaky_relu.ts";
-import { apply, checkElementwise, checkRow, int, open, refuses, testGoldens, ulps } from "./harness.ts";
+import { apply, checkElementwise, checkRow, int, open, refuses, testGoldens, testVariants, ulps } from "./harness.ts";
 
 const gpu = await open();
 
@@ -21,5 +21,6 @@ test("what does not fit is refused", async () => {
   await refusesUse({ negativeSlope: "0.1" }, /leaky_relu: negativeSlope is 0.1; it must be a number/);
 });
 
+testVariants(gpu, leakyRelu);
 await testGoldens(gpu, "leaky_relu");
 test.run();

@@ -16,6 +16,7 @@ import {
   randomTensor,
   refuses,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
@@ -82,5 +83,6 @@ test("what does not fit is refused", async () => {
   await refuses(bias, UsageError, "USAGE", /linear has no option "bias"; its options are relu/);
 });
 
+testVariants(gpu, linear);
 await testGoldens(gpu, "linear");
 test.run();

@@ -11,6 +11,7 @@ import {
   randomTensor,
   refuses,
   testGoldens,
+  testVariants,
   ulps,
 } from "./harness.ts";
 
@@ -34,5 +35,6 @@ test("what does not fit is refused", async () => {
   await refuses(() => apply(lrn, [[2, 3]]), ShapeError, "SHAPE", /lrn takes \[N, C, \.\.\.\] of three.*, got \[2, 3\]/);
 });
 
+testVariants(gpu, lrn);
 await testGoldens(gpu, "local_response_norm");
 test.run();

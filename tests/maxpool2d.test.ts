@@ -1,20 +1,20 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { evaluateReference } from "../engine/kernel.ts";
 import { tensor } from "../engine/tensor.ts";
 import { maxPool2d } from "../kernels/maxpool2d.ts";
 import {
   apply,
+  checkBits,
   drawPool,
   int,
   open,
   pairOf,
   randomTensor,
   refuses,
-  sameBits,
   specialTensor,
   testGoldens,
+  testVariants,
 } from "./harness.ts";
 
 const gpu = await open();
@@ -24,10 +24,7 @@ test("40 random poolings, on bits: NaN wins, padding never does", async () => {
     const dilation = pairOf(() => int(1, 3));
     const { x: shape, options } = drawPool(dilation);
     const x = i % 2 ? randomTensor(shape) : specialTensor(shape);
-    sameBits(
-      await gpu.eager(maxPool2d, x, { ...options, dilation }),
-      evaluateReference(maxPool2d, { x }, { ...options, dilation }),
-    );
+    await checkBits(gpu, maxPool2d, { x }, { ...options, dilation });
   }
 });
 
@@ -56,5 +53,6 @@ test("what does not fit is refused", async () => {
   await refusesUse({ kernel: 2, dilation: 0 }, /maxpool2d: dilation is 0/);
 });
 
+testVariants(gpu, maxPool2d);
 await testGoldens(gpu, "max_pool2d");
 test.run();

@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, normalize, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -41,31 +41,37 @@ const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length;
 /** Bytes of what lenet5 needs, gzipped. */
 const SMALL = 20_480;
 
-test("the package holds what its users need, and nothing else", () => {
+/** What `npm publish` would send. */
+function packed(): string[] {
+  const stdio: StdioOptions = ["ignore", "pipe", "ignore"];
   const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
-  const [{ files }] = JSON.parse(
-    execFileSync("npm", args, { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }),
-  );
-  const paths = (files as { path: string }[]).map(({ path }) => path);
-  const needed = [
-    "package.json",
-    "README.md",
-    "dist/nets/index.js",
-    "nets/weights/lenet5.safetensors",
-    "examples/digits/digit-0-a.png",
-  ];
-  const entries = Object.values(manifest.exports).flatMap((entry) =>
-    typeof entry === "string" ? entry : Object.values(entry as object),
-  );
-  for (const path of [...needed, ...entries, ...Object.values<string>(manifest.bin)]) {
-    assert.ok(paths.includes(path.replace("./", "")), `${path} is missing`);
+  const [{ files }] = JSON.parse(execFileSync("npm", args, { cwd: ROOT, encoding: "utf8", stdio }));
+  return (files as { path: string }[]).map(({ path }) => path);
+}
+
+test("the package holds what its users need", () => {
+  const paths = packed();
+  const has = (path: string, from = "package.json") => assert.ok(paths.includes(path), `${from} wants ${path}`);
+  for (const path of ["README.md", "nets/weights/lenet5.safetensors", "examples/digits/digit-0-a.png"]) has(path);
+  for (const entry of Object.values<string | object>(manifest.exports)) {
+    for (const path of typeof entry === "string" ? [entry] : Object.values(entry)) has(normalize(path));
   }
-  const legal =
-    /^(package\.json|README\.md|LICENSE|dist\/[\w/.-]+\.(js|d\.ts)|nets\/weights\/\w+\.(safetensors|json)|examples\/digits\/.*)$/;
-  const odd = paths.filter(
-    (path) => !legal.test(path) || /test|bench|conformance|tsbuildinfo|train|mnist\./.test(path),
-  );
-  assert.equal(odd, []);
+  for (const path of Object.values<string>(manifest.bin)) has(normalize(path));
+  for (const path of paths.filter((file) => /\.(js|d\.ts)$/.test(file))) {
+    const imports = readFileSync(join(ROOT, path), "utf8").matchAll(/(?:from|import) ?\(?"(\.[^"]+)"/g);
+    for (const [, wanted] of imports) has(join(dirname(path), wanted.replace(/\.ts$/, ".d.ts")), path);
+  }
+});
+
+test("the package holds nothing else", () => {
+  const legal = [
+    /^(package\.json|README\.md|LICENSE)$/,
+    /^dist\/(core|browser|index|(engine|kernels|nets|cli)\/[\w/]+)\.(js|d\.ts)$/,
+    /^nets\/weights\/(README\.md|\w+\.(safetensors|json))$/,
+    /^examples\/digits\/(README\.md|[\w-]+\.png)$/,
+  ];
+  const isOdd = (path: string) => !legal.some((pattern) => pattern.test(path)) || path.startsWith("dist/nets/weights");
+  assert.equal(packed().filter(isOdd), []);
 });
 
 test("the browser's entry is free of Node and of native packages", async () => {

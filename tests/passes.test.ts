@@ -10,7 +10,16 @@ import { linear } from "../kernels/linear.ts";
 import { relu } from "../kernels/relu.ts";
 import { tanh } from "../kernels/tanh.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
-import { assertOutputs, evaluateGraph, open, randomNet, randomTensors, refuses, runPlan } from "./harness.ts";
+import {
+  assertOutputs,
+  assertRewritten,
+  kernelsOf,
+  open,
+  randomNet,
+  randomTensors,
+  refuses,
+  runPlan,
+} from "./harness.ts";
 
 const gpu = await open();
 const all = Object.keys(passes) as PassName[];
@@ -18,24 +27,13 @@ const all = Object.keys(passes) as PassName[];
 const fuse = (graph: Graph, outputs: readonly string[], names: readonly PassName[] = all): Graph =>
   names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
 
-const kernelsOf = (graph: Graph): string =>
-  graph.nodes.flatMap((node) => (node.kind === "op" ? [node.kernel.name] : [])).join(" ");
-
-/** The outputs of a rewritten graph against those of the graph, both by the references. */
-function assertSame(rewritten: Graph, graph: Graph, outputs: readonly string[]): void {
-  const tensors = randomTensors(graph);
-  const values = evaluateGraph(rewritten, tensors);
-  const got = Object.fromEntries(outputs.map((name) => [name, values[rewritten.names.get(name) as number]]));
-  assertOutputs(got, graph, outputs, tensors);
-}
-
 /** Fuses what `build` makes of x [2, 3, 5, 5] and asserts on the kernels that remain. */
 function assertFuses(build: (x: Value) => Value, kernels: string, outputs: string[] = [], names = all): void {
   const graph = new Graph();
   graph.name("y", build(graph.input("x", [2, 3, 5, 5])));
   const fused = fuse(graph, ["y", ...outputs], names);
-  assert.is(kernelsOf(fused), kernels);
-  assertSame(fused, graph, ["y", ...outputs]);
+  assert.is(kernelsOf(fused).join(" "), kernels);
+  assertRewritten(fused, graph, ["y", ...outputs]);
 }
 
 const conv = (name: string, x: Value, bias = false) => convLayer(name, x, 3, 3, { padding: 1, bias });
@@ -46,7 +44,7 @@ for (const name of all) {
   test(`${name} by itself leaves the outputs of 30 random nets what they are`, () => {
     for (let i = 0; i < 30; i++) {
       const { graph, outputs } = randomNet(16);
-      assertSame(passes[name](graph, outputs), graph, outputs);
+      assertRewritten(passes[name](graph, outputs), graph, outputs);
     }
   });
 }
@@ -66,7 +64,7 @@ test("prune drops what no output needs, but no input", () => {
   graph.name("dead", tanh(unused));
   graph.name("y", relu(x));
   const pruned = prune(graph, ["y"]);
-  assert.is(kernelsOf(pruned), "relu");
+  assert.equal(kernelsOf(pruned), ["relu"]);
   assert.equal([...pruned.names.keys()], ["y"]);
   assert.is(pruned.nodes.filter(({ kind }) => kind === "input").length, 2);
 });
@@ -101,7 +99,7 @@ test("a difference is no sum", () => {
   const x = graph.input("x", [2, 3, 5, 5]);
   graph.name("y", sub(conv("conv", x), x));
   graph.name("z", sub(conv("conv2", x), perChannel(x)));
-  assertSame(fuse(graph, ["y", "z"]), graph, ["y", "z"]);
+  assertRewritten(fuse(graph, ["y", "z"]), graph, ["y", "z"]);
 });
 
 test("what is read twice, or asked for, is kept", () => {

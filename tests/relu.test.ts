@@ -1,20 +1,20 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
-import { evaluateReference } from "../engine/kernel.ts";
 import { relu } from "../kernels/relu.ts";
-import { apply, open, randomShape, refuses, sameBits, specialTensor, testGoldens } from "./harness.ts";
+import { apply, checkBits, open, randomShape, refuses, specialTensor, testGoldens, testVariants } from "./harness.ts";
 
 const gpu = await open();
 
 test("40 random tensors, on bits: NaN stays, -0 becomes 0", async () => {
   for (let i = 0; i < 40; i++) {
     const x = specialTensor(randomShape());
-    sameBits(await gpu.eager(relu, x), evaluateReference(relu, { x }));
+    await checkBits(gpu, relu, { x });
   }
 });
 
 test("it has no options", () =>
   refuses(() => apply(relu, [[3]], { inplace: true }), UsageError, "USAGE", /relu has no option "inplace"; it has no/));
 
+testVariants(gpu, relu);
 await testGoldens(gpu, "relu");
 test.run();

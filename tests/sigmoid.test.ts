@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { sigmoid } from "../kernels/sigmoid.ts";
-import { apply, checkElementwise, checkRow, open, refuses, testGoldens, ulps } from "./harness.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants, ulps } from "./harness.ts";
 
 const gpu = await open();
 
@@ -13,5 +13,6 @@ test("it saturates at 0 and 1, and NaN stays", () =>
 test("it has no options", () =>
   refuses(() => apply(sigmoid, [[3]], { beta: 1 }), UsageError, "USAGE", /sigmoid has no option "beta"; it has no/));
 
+testVariants(gpu, sigmoid);
 await testGoldens(gpu, "sigmoid");
 test.run();

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { UsageError } from "../engine/errors.ts";
 import { silu } from "../kernels/silu.ts";
-import { apply, checkElementwise, checkRow, open, refuses, testGoldens, ulps } from "./harness.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants, ulps } from "./harness.ts";
 
 const gpu = await open();
 
@@ -13,5 +13,6 @@ test("zeros keep their sign, large values stay or vanish, and NaN stays", () =>
 test("it has no options", () =>
   refuses(() => apply(silu, [[3]], { beta: 1 }), UsageError, "USAGE", /silu has no option "beta"; it has no/));
 
+testVariants(gpu, silu);
 await testGoldens(gpu, "silu");
 test.run();

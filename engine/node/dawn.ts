@@ -1,11 +1,11 @@
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { constants, homedir } from "node:os";
+import { constants, freemem, homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
 import { FileError, UsageError } from "../errors.ts";
-import { type Found, findAdapter, type Host } from "../gpu.ts";
+import type { Host } from "../gpu.ts";
 import { cacheFolder } from "./cache.ts";
 import { openFile } from "./files.ts";
 
@@ -41,18 +41,27 @@ export const nodeHost: Host = {
       darwin: "WebGPU needs macOS 11 or later and a GPU with Metal",
       win32: "install the GPU's driver with Direct3D 12; Windows 10 or later also has WARP, a software adapter",
     }[process.platform as string] ?? `npm webgpu has no build for ${process.platform}`,
+  freeMemory: freemem,
   open: openFile,
   settle: settleSleeping,
 };
 
-type Create = (flags: string[]) => GPU;
+/**
+ * Dawn's entry points by driver. Made on first use, so that importing shadenet neither opens a driver nor fails where
+ * there is none; kept for good, since Dawn crashes when one is collected while its device still has something to tell.
+ */
+const instances = new Map<string, GPU>();
 
-/** Loaded on first use, so that importing shadenet neither opens a driver nor fails where there is none. */
-const dawn = async (): Promise<Create> => ((await import("webgpu")) as { create: Create }).create;
+async function dawn(driver: "system" | "embedded"): Promise<GPU> {
+  const { create } = (await import("webgpu")) as { create: (flags: string[]) => GPU };
+  const instance = instances.get(driver) ?? create([]);
+  instances.set(driver, instance);
+  return instance;
+}
 
-async function requestSystem(options: GPURequestAdapterOptions): Promise<Found | undefined> {
-  if (process.platform === "linux" && !hasVulkanDriver()) return undefined;
-  return findAdapter((await dawn())([]), options);
+async function requestSystem(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
+  if (process.platform === "linux" && !hasVulkanDriver()) return null;
+  return (await dawn("system")).requestAdapter(options);
 }
 
 /** Looks where the Vulkan loader looks, since Dawn prints warnings of its own when there is no driver. */
@@ -68,17 +77,17 @@ function hasVulkanDriver(): boolean {
   return folders.some((folder) => existsSync(folder) && readdirSync(folder).some((file) => file.endsWith(".json")));
 }
 
-async function requestEmbedded(options: GPURequestAdapterOptions): Promise<Found | undefined> {
-  if (process.platform !== "linux" || process.arch !== "x64") return undefined;
+async function requestEmbedded(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
+  if (process.platform !== "linux" || process.arch !== "x64") return null;
   const folder = await unpackSwiftShader();
-  if (!folder) return undefined;
+  if (!folder) return null;
   const driver = join(folder, "vk_swiftshader_icd.json");
   const before = { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES, VK_ICD_FILENAMES: process.env.VK_ICD_FILENAMES };
   // Node's process.env reaches the Vulkan loader's getenv(). VK_DRIVER_FILES wins where the loader knows it.
   Object.assign(process.env, { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver });
   try {
     preload(join(folder, "libvulkan.so.1"));
-    return await findAdapter((await dawn())([]), options);
+    return await (await dawn("embedded")).requestAdapter(options);
   } finally {
     for (const [name, value] of Object.entries(before)) {
       if (value === undefined) delete process.env[name];

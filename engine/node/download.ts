@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utim
 import { hostname } from "node:os";
 import { basename, dirname, join, parse } from "node:path";
 import {
+  addressOf,
   checkHash,
   type DownloadOptions,
   download,
@@ -41,8 +42,10 @@ export interface CacheOptions extends DownloadOptions {
 
 const HOST = hostname().replace(/\W/g, "_");
 
-/** For a name that no other download has. */
-const ownName = (): string => `${HOST}-${process.pid}-${randomBytes(4).toString("hex")}.part`;
+/** Ends a name as no other download does. */
+const ownSuffix = (): string => `.${HOST}-${process.pid}-${randomBytes(4).toString("hex")}.part`;
+
+const PART_SUFFIX = /^\.(\w+)-(\d+)-\w+\.part$/;
 
 /** A part that has not changed for longer is abandoned; in milliseconds, and more than a download ever waits. */
 const LEASE = 10 * 60_000;
@@ -81,6 +84,7 @@ async function isSound(path: string, url: string, { sha256: wanted, signal }: Ca
   const file = await stat(path).catch(() => undefined);
   if (!file) return false;
   const known = await readJson<Entry>(`${path}.json`);
+  if (!wanted && known?.size !== file.size) return false;
   const untouched = known?.size === file.size && known.modified === file.mtimeMs;
   // Touched is not yet damaged: the folder may have been copied.
   const sha256 = untouched ? known.sha256 : await hashFile(path, signal);
@@ -120,7 +124,7 @@ class Part implements Sink {
 
   /** Begins with what an earlier download of the same file left. */
   static async open(target: string): Promise<Part> {
-    const path = `${target}.${ownName()}`;
+    const path = `${target}${ownSuffix()}`;
     await adopt(await abandonedParts(target), path);
     const version = await readJson<Version>(`${path}.json`);
     const part = new Part(path, await open(path, version ? "r+" : "w"));
@@ -174,10 +178,10 @@ class Part implements Sink {
 
   /** Leaves what has come to the next download, or to nobody where nothing can be gone on with. */
   async giveUp(keep: boolean): Promise<void> {
-    const { validator, total = 0 } = this.version;
-    if (keep && validator && this.size > 0 && this.size < total) await this.#file.utimes(0, 0);
-    else await removePart(this.path);
     await this.#file.close();
+    const { validator, total = 0 } = this.version;
+    if (keep && validator && this.size > 0 && this.size < total) await utimes(this.path, 0, 0);
+    else await removePart(this.path);
   }
 }
 
@@ -201,10 +205,11 @@ async function adopt(parts: readonly string[], path: string): Promise<void> {
 /** Parts of a file that nobody writes to any more. */
 async function abandonedParts(target: string): Promise<string[]> {
   const parts: string[] = [];
-  for (const file of await readdir(dirname(target))) {
-    const [, host, pid] = /^\.(\w+)-(\d+)-\w+\.part$/.exec(file.slice(basename(target).length)) ?? [];
-    if (!pid || !file.startsWith(basename(target))) continue;
-    const path = join(dirname(target), file);
+  const [folder, name] = [dirname(target), basename(target)];
+  for (const file of await readdir(folder)) {
+    const [, host, pid] = (file.startsWith(name) && PART_SUFFIX.exec(file.slice(name.length))) || [];
+    if (!pid) continue;
+    const path = join(folder, file);
     const modified = (await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now();
     if (Date.now() - modified > LEASE || (host === HOST && !isRunning(Number(pid)))) parts.push(path);
   }
@@ -237,7 +242,7 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 }
 
 async function writeEntry(path: string, entry: Entry): Promise<void> {
-  const draft = `${path}.json.${ownName()}`;
+  const draft = `${path}.json${ownSuffix()}`;
   await writeFile(draft, `${JSON.stringify(entry, null, 2)}\n`);
   await rename(draft, `${path}.json`);
 }

@@ -1,0 +1,106 @@
+import { UsageError } from "../engine/errors.ts";
+import type { Gpu } from "../engine/gpu.ts";
+import { Graph } from "../engine/graph.ts";
+import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import { compile } from "../engine/net.ts";
+import { Executable, ParamStore } from "../engine/runtime.ts";
+import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
+import { arraysCheckpoint } from "../engine/weights.ts";
+import * as exported from "../kernels/index.ts";
+
+/** What else kernels/index.ts exports are plain functions. */
+const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reference" in each);
+
+/** Of the largest value that the reference gives, or of 1. */
+const TOLERANCE = 1e-5;
+
+export interface SelfTest {
+  /** The kernel, or the variant of it that was run. */
+  readonly kernel: string;
+  readonly ok: boolean;
+  /** The largest difference to the reference, as a share of the largest value (of 1, if that is less). */
+  readonly error?: number;
+  /** Why it could not be run. */
+  readonly message?: string;
+}
+
+/** Runs the example of every kernel, by itself and by each variant that takes it, and compares with the reference. */
+export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
+  for (const kernel of kernels) {
+    const { shapes, options = {} } = kernel.example;
+    const inputs = randomInputs(shapes);
+    const wanted = evaluateReference(kernel, inputs, options).data;
+    for (const variant of [kernel.name, ...(kernel.variants ?? []).map(({ name }) => name)]) {
+      const name = variant.startsWith(kernel.name) ? variant : `${kernel.name} ${variant}`;
+      try {
+        const error = difference(await runVariant(gpu, kernel, variant, inputs), wanted);
+        yield { kernel: name, ok: error <= TOLERANCE, error };
+      } catch (error) {
+        // A variant may refuse the example, or this device.
+        if (variant !== kernel.name && error instanceof UsageError) continue;
+        yield { kernel: name, ok: false, message: (error as Error).message };
+      }
+    }
+  }
+}
+
+type Inputs = Readonly<Record<string, Tensor>>;
+
+function randomInputs(shapes: Readonly<Record<string, Shape>>): Inputs {
+  const random = randomNumbers(1);
+  const draw = ([name, shape]: [string, Shape]) => {
+    // A variance is positive.
+    const number = name === "variance" ? () => 0.5 + random() : () => 2 * random() - 1;
+    return [name, { shape, data: Float32Array.from({ length: sizeOf(shape) }, number) }];
+  };
+  return Object.fromEntries(Object.entries(shapes).map(draw));
+}
+
+async function runVariant(gpu: Gpu, kernel: AnyKernel, variant: string, inputs: Inputs): Promise<Float32Array> {
+  const graph = new Graph();
+  const isVariadic = kernel.inputs[0].endsWith("...");
+  const names = isVariadic ? Object.keys(inputs) : kernel.inputs.map((name) => name.replace("?", ""));
+  const values = names.map((name, i) => {
+    if (!(name in inputs)) return undefined;
+    // Parameters, since variants may want to pack their weights.
+    return i === 0 ? graph.input(name, inputs[name].shape) : graph.param(name, inputs[name].shape);
+  });
+  graph.name("y", kernel(...values, kernel.example.options ?? {}));
+  const plan = compile(graph, ["y"], gpu, { variants: { [kernel.name]: variant } });
+  const params = new ParamStore(gpu, arraysCheckpoint(inputs));
+  try {
+    const executable = await Executable.create(gpu, plan, params);
+    try {
+      const { y } = await executable.run({ [names[0]]: inputs[names[0]].data });
+      return y.data;
+    } finally {
+      executable.dispose();
+    }
+  } finally {
+    params.dispose();
+  }
+}
+
+/** NaN and infinities must be where the reference has them. */
+function difference(got: Float32Array, wanted: Float64Array): number {
+  if (got.length !== wanted.length) return Infinity;
+  let [scale, largest] = [1, 0];
+  wanted.forEach((value, i) => {
+    if (Number.isFinite(value)) scale = Math.max(scale, Math.abs(value));
+    if (Object.is(got[i], Math.fround(value))) return;
+    const error = Math.abs(got[i] - value);
+    largest = Math.max(largest, Number.isNaN(error) ? Infinity : error);
+  });
+  return largest / scale;
+}
+
+/** Numbers from 0 to 1 that are the same every time: xorshift of 32 bits (Marsaglia, "Xorshift RNGs", 2003). */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
