@@ -3,7 +3,7 @@ import { formatShape, sizeOf } from "../engine/tensor.ts";
 import { type Checkpoint, encodeSafetensors, fileSource, openCheckpoint, type Shape } from "../index.ts";
 import { type CommonOptions, type Context, command } from "./command.ts";
 import { writeWhole } from "./files.ts";
-import { columns, count } from "./format.ts";
+import { columns, count, oneLine } from "./format.ts";
 import { complain, openProgress, print, printJson } from "./terminal.ts";
 
 type Dtype = "f32" | "f16";
@@ -48,8 +48,8 @@ async function convert(input: string, output: string | undefined, options: Optio
         [...checkpoint.tensors].map(([name, { dtype }]) => [name, storedAs(dtype, options.dtype)]),
       );
       await writeWhole(output, async (file) => {
-        await file.write(header(checkpoint, dtypes));
-        const sink: Sink = async (name, values) => void (await file.write(encode(name, values, dtypes.get(name))));
+        await file.appendFile(header(checkpoint, dtypes));
+        const sink: Sink = (name, values) => file.appendFile(encode(name, values, dtypes.get(name)));
         const read = await readAll(checkpoint, context, sink);
         rows = read.map((row) => ({ ...row, dtype: dtypes.get(row.name)?.toUpperCase() ?? row.dtype }));
       });
@@ -123,7 +123,7 @@ function encode(name: string, values: Float32Array, dtype?: Dtype): Uint8Array {
 function describe(file: string, rows: readonly Row[]): string[] {
   const values = rows.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   return [
-    ...columns(rows.map(({ name, shape, dtype }) => [name, dtype, formatShape(shape)])),
+    ...columns(rows.map(({ name, shape, dtype }) => [oneLine(name), dtype, formatShape(shape)])),
     `${file}: ${count(rows.length)} tensors with ${count(values)} values`,
   ];
 }

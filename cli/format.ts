@@ -44,8 +44,12 @@ export function columns(rows: readonly (readonly string[])[], right: readonly nu
 export const clip = (text: string, width: number): string =>
   text.length > width ? `${text.slice(0, width - 1)}…` : text;
 
-/** A message on one line, whatever it was made of. */
-export const oneLine = (message: string): string => message.replace(/\s*[\r\n]+\s*/g, " ").trim();
+/** A text on one line and without control characters, whatever file it came from. */
+export const oneLine = (text: string): string =>
+  text
+    .replace(/\s*[\r\n]+\s*/g, " ")
+    .replace(/\p{Cc}/gu, "?")
+    .trim();
 
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);

@@ -42,7 +42,7 @@ export async function openProgress(task: string): Promise<Progress> {
     barsize: 30,
     clearOnComplete: true,
     hideCursor: true,
-    // It would catch SIGINT by itself; main.ts does.
+    // It would catch SIGINT by itself; program.ts does.
     gracefulExit: false,
   });
   let started = false;

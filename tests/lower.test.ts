@@ -25,7 +25,7 @@ import {
   runPlan,
 } from "./harness.ts";
 
-const gpu = await open();
+const gpu = await open({ limits: "default" });
 
 /** Small convolutions gain nothing by their variants: here chance decides, or they are taken wherever they can be. */
 let chance = 1;
@@ -68,6 +68,14 @@ test("images change their layout at the ends of a chain only", () => {
   const conversions = kernelsOf(lowered).filter((name) => name.startsWith("to_n"));
   assert.equal(conversions, ["to_nhwc", "to_nchw"]);
   assertRewritten(lowered, graph, ["y"]);
+});
+
+test("no variant needs more than the device can bind where the plain kernel does not", () => {
+  chance = 1;
+  const graph = new Graph();
+  // 98 MiB for x and for y.
+  graph.name("y", convLayer("conv", graph.input("x", [16, 128, 112, 112]), 128, 3, { padding: 1 }));
+  assert.ok(compile(graph, ["y"], gpu).steps.length > 0);
 });
 
 test("without subgroups everything stays as it is", () => {
