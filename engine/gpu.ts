@@ -95,9 +95,13 @@ async function requestDevice(adapter: GPUAdapter, options: OpenOptions): Promise
 
 function summarize(adapter: GPUAdapter, fallback?: string): AdapterSummary {
   const { vendor, architecture, device, description } = adapter.info;
-  // Adapters fill in different fields; the description is the most telling, then the device.
-  const name = [description, device, `${vendor} ${architecture}`.trim()].find((text) => text) ?? "unknown adapter";
-  const software = adapter.info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(`${architecture} ${name}`);
+  const software =
+    adapter.info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(`${architecture} ${description}`);
+  // Dawn's description is the driver's: enough for a software adapter, but not for a GPU.
+  const names = software
+    ? [description, device]
+    : [device && description ? `${device} (${description})` : device, description];
+  const name = [...names, `${vendor} ${architecture}`.trim()].find((text) => text) ?? "unknown adapter";
   return { name, vendor, architecture, device, description, software, fallback };
 }
 

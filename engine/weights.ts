@@ -1,6 +1,5 @@
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { FileError, WeightsError } from "./errors.ts";
-import { openPth } from "./pth.ts";
 import { countElements, makeCheckpoint, openSafetensors, quote } from "./safetensors.ts";
 import { formatShape, type Shape, sameShape, type Tensor } from "./tensor.ts";
 
@@ -68,8 +67,13 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
   try {
     const start = await source.read(0, Math.min(source.size, 512));
     // "PK" opens a zip archive, 0x80 and a protocol number a pickle; the header of safetensors begins with "{".
-    if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) return await openPth(source);
-    if (start[8] === 0x7b) return await openSafetensors(source);
+    // The length of a header of safetensors could be read as either, but it has zeros above and "{" behind it.
+    if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return await openSafetensors(source);
+    if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) {
+      // Loaded only where it is needed: it is the largest part of what a browser would load.
+      const { openPth } = await import("./pth.ts");
+      return await openPth(source);
+    }
     throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);
   } catch (error) {
     await source.close?.();

@@ -1,4 +1,5 @@
-// Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them.
+// Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them. Comments are
+// left out, since browsers load it; lines stay where they are, so that a compiler's message points into the .wgsl file.
 // `node kernels/generate_wgsl.mjs --check` only tells whether it is up to date (exit 1 if not).
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
@@ -11,7 +12,8 @@ const names = readdirSync(folder)
 const modules = names.map((name) => {
   const source = readFileSync(new URL(`${name}.wgsl`, folder), "utf8");
   if (/[`\\]|\$\{/.test(source)) throw new Error(`${name}.wgsl: backticks, backslashes and \${ cannot be embedded`);
-  return `export const ${name} = \`${source}\`;\n`;
+  const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
+  return `export const ${name} = \`${code}\`;\n`;
 });
 const text = `// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.\n\n${modules.join("\n")}`;
 

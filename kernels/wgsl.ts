@@ -1,14 +1,14 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const adaptive_avgpool2d = `// adaptive_avgpool2d: y[n,c,i,j] = mean of x over rows floor(i H / H') .. ceil((i + 1) H / H') - 1, columns alike.
-//
-// Layout: NCHW, with N and C as one dimension "planes".
-// Threads: one per output element, in the order of (plane, i, j).
+export const adaptive_avgpool2d = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // output elements
+  count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
 }
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let right = ((j + 1) * params.x_width + params.y_width - 1) / params.y_width;
   var sum = 0.0;
   for (var row = top; row < bottom; row++) {
-    // Row by row, so that a large window rounds no worse than two small ones.
+
     var row_sum = 0.0;
     for (var column = left; column < right; column++) {
       row_sum += x[(plane * params.x_height + row) * params.x_width + column];
@@ -44,19 +44,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const adaptive_avgpool2d_nhwc = `// adaptive_avgpool2d_nhwc: the mean over rows floor(i H / H') .. ceil((i + 1) H / H') - 1, columns alike, four channels
-// at a time.
-//
-// Layout: NHWC in vec4.
-// Threads: one per vec4 of the output, channels first.
+export const adaptive_avgpool2d_nhwc = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // vec4s of the output
+  count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
-  channels: u32, // in vec4
+  channels: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -81,7 +81,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let right = ((j + 1) * params.x_width + params.y_width - 1) / params.y_width;
   var sum = vec4f();
   for (var row = top; row < bottom; row++) {
-    // Row by row, so that a large window rounds no worse than two small ones.
+
     var row_sum = vec4f();
     for (var column = left; column < right; column++) {
       row_sum += x[((n * params.x_height + row) * params.x_width + column) * params.channels + c];
@@ -92,18 +92,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const add = `// add: y = a + alpha * b with broadcasting, then relu if asked for.
-//
-// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
-// Threads: one per output element.
+export const add = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 const RELU: bool = false;
 
 struct Params {
   count: u32,
-  size1: u32, size2: u32, size3: u32, // of y
-  a0: u32, a1: u32, a2: u32, a3: u32, // strides
+  size1: u32, size2: u32, size3: u32,
+  a0: u32, a1: u32, a2: u32, a3: u32,
   b0: u32, b1: u32, b2: u32, b3: u32,
   alpha: f32,
 }
@@ -113,7 +113,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: f32) -> f32 {
   let bits = bitcast<u32>(v);
   return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
@@ -136,24 +136,24 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const avgpool2d = `// avgpool2d: y[n,c,i,j] = (sum of x over the window) / divisor.
-//
-// The divisor is the number of the window's elements inside the image, that of those inside the padded image (the padding
-// counts, what ceilMode adds beyond it does not), or a given number.
-// Layout: NCHW, with N and C as one dimension planes.
-// Threads: one per output element, in the order of (plane, i, j).
+export const avgpool2d = `
+
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 const COUNT_INCLUDE_PAD: bool = true;
 
 struct Params {
-  count: u32, // output elements
+  count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
-  divisor: u32, // 0: by the window
+  divisor: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -190,10 +190,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const batchnorm = `// batchnorm at inference: y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c].
-//
-// Layout: [N, C, inner]; c is the second dimension.
-// Threads: one per element.
+export const batchnorm = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 const WEIGHT: bool = true;
@@ -232,10 +232,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const channel_shuffle = `// channel_shuffle: the channels, seen as [groups, C / groups], transposed to [C / groups, groups].
-//
-// Layout: [N, C, inner].
-// Threads: one per element of y.
+export const channel_shuffle = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -262,10 +262,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const clamp = `// clamp: y = min(max(x, low), high). NaN stays.
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const clamp = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -291,18 +291,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const concat = `// concat: copies one of the inputs to its place along one dimension of the output; one dispatch per input.
-//
-// Layout: the input seen as [outer, size, inner], the output as [outer, y_size, inner].
-// Threads: one per element of the input.
+export const concat = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
   count: u32,
-  size_inner: u32, // size * inner
+  size_inner: u32,
   y_size_inner: u32,
-  offset: u32, // first * inner, first being the input's place in the output
+  offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -320,15 +320,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const conv2d = `// conv2d, plain: the definition as it stands, and the reference for every faster variant.
-//
-//   y[n,o,i,j] = b[o] + sum over c,k,l of x[n, g C + c, i s - p + k d, j s - p + l d] * w[o,c,k,l]
-//
-// C input channels per group; g is the group of output channel o; outside the image x is 0.
-// Epilogue: + r[n,o,i,j], then relu, each if asked for.
-// Layout: x, r, y are NCHW; w is O,C,KH,KW. A long w may come in pieces: this dispatch has the output channels
-// first .. first + channels - 1, and w starts at channel "first".
-// Threads: one per output element, in the order of (n, channel, i, j).
+export const conv2d = `
+
+
+
+
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 const BIAS: bool = true;
@@ -336,12 +336,12 @@ const RESIDUAL: bool = false;
 const RELU: bool = false;
 
 struct Params {
-  count: u32, // output elements of this dispatch
+  count: u32,
   first: u32,
   channels: u32,
   x_channels: u32, x_height: u32, x_width: u32,
   y_channels: u32, y_height: u32, y_width: u32,
-  group_in: u32, group_out: u32, // channels per group
+  group_in: u32, group_out: u32,
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
@@ -355,7 +355,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: f32) -> f32 {
   let bits = bitcast<u32>(v);
   return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
@@ -406,15 +406,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 `;
 
 export const conv2d_subgroup = `enable subgroups;
-// conv2d_subgroup: the convolution as a matrix product in registers, one subgroup per tile of
-// SUBGROUP * PIXELS output pixels by CHANNELS * 4 output channels (implicit GEMM: no im2col matrix is written).
-//
-// Every lane holds the sums of PIXELS pixels for all channels of the tile. Of the weights of one input channel each lane
-// loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
-// Epilogue: + b, + r, relu, each if asked for.
-// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
-// With wid.z > 0 further products of the same shape follow at the given strides (for Winograd).
-// Threads: workgroup x is the tile of pixels, y that of channels; lane q of pixel p is pixel p * SUBGROUP + q.
+
+
+
+
+
+
+
+
+
 
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
@@ -423,18 +423,18 @@ const BIAS: bool = true;
 const RESIDUAL: bool = false;
 const RELU: bool = false;
 
-// Loads per lane for the CHANNELS vec4 of one input channel.
+
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
 
 struct Params {
-  pixels: u32, // N * y_height * y_width
+  pixels: u32,
   x_height: u32, x_width: u32, x_channels: u32,
   y_height: u32, y_width: u32, y_channels: u32,
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
-  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
+  x_stride: u32, w_stride: u32, y_stride: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -444,7 +444,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: vec4f) -> vec4f {
   let bits = bitcast<vec4u>(v);
   return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
@@ -520,11 +520,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
 }
 `;
 
-export const gelu = `// gelu: y = x/2 * (1 + erf(x / sqrt(2))).
-//
-// erf by formula 7.1.26 of Abramowitz and Stegun, "Handbook of mathematical functions", whose error is below 1.5e-7.
-// Layout: any; element by element.
-// Threads: one per element.
+export const gelu = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -553,10 +553,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const hardsigmoid = `// hardsigmoid: y = min(max(x + 3, 0), 6) / 6. NaN stays.
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const hardsigmoid = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -580,10 +580,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const hardswish = `// hardswish: y = x * min(max(x + 3, 0), 6) / 6. NaN stays.
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const hardswish = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -607,10 +607,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const leaky_relu = `// leaky_relu: y = x where x is positive, else negativeSlope * x. NaN stays.
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const leaky_relu = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -635,18 +635,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const linear = `// linear, plain: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for.
-//
-// Layout: x [N,K], w [O,K], y [N,O], rows first. A long w may come in pieces: this dispatch has the rows
-// first .. first + rows - 1 of w.
-// Threads: one per output element, in the order of (n, row).
+export const linear = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 const BIAS: bool = true;
 const RELU: bool = false;
 
 struct Params {
-  count: u32, // output elements of this dispatch
+  count: u32,
   first: u32,
   rows: u32,
   in_features: u32,
@@ -659,7 +659,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: f32) -> f32 {
   let bits = bitcast<u32>(v);
   return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
@@ -674,7 +674,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let row = index % params.rows;
   let n = index / params.rows;
   let o = params.first + row;
-  // Four running sums: shorter chains of additions round less and wait less for one another.
+
   var sums = vec4f();
   var k = 0u;
   for (; k + 4 <= params.in_features; k += 4) {
@@ -694,12 +694,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 `;
 
 export const linear_gemv = `enable subgroups;
-// linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for; for small batches, where the time
-// goes into reading w. One subgroup computes ROWS rows of w for IMAGES images, so that w is read once, side by side.
-//
-// Layout: x [N,K] and w [O,K] with K in vec4, y [N,O]. A long w may come in pieces: this dispatch has the rows
-// first .. first + rows - 1 of w.
-// Threads: workgroup (x, y) is a group of rows, z a group of images; lane q takes every SUBGROUP-th vec4.
+
+
+
+
+
+
 
 const SUBGROUP: u32 = 8;
 const ROWS: u32 = 4;
@@ -711,7 +711,7 @@ struct Params {
   batch: u32,
   first: u32,
   rows: u32,
-  in_features: u32, // in vec4
+  in_features: u32,
   out_features: u32,
 }
 
@@ -721,7 +721,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: f32) -> f32 {
   let bits = bitcast<u32>(v);
   return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
@@ -735,7 +735,7 @@ fn main(
 ) {
   let first_row = (wid.x + wid.y * groups.x) * ROWS;
   let first_image = wid.z * IMAGES;
-  // Rows and images beyond the last are computed from the last, and not written.
+
   var sums: array<array<vec4f, ROWS>, IMAGES>;
   for (var k = lane; k < params.in_features; k += SUBGROUP) {
     var inputs: array<vec4f, IMAGES>;
@@ -764,11 +764,11 @@ fn main(
 }
 `;
 
-export const lrn = `// lrn, local response normalization: y = x / (k + alpha / size * sum of x^2 over size neighbouring channels)^beta.
-//
-// The channels are c - size/2 .. c + (size - 1)/2, as far as there are such.
-// Layout: [N, C, inner].
-// Threads: one per element.
+export const lrn = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -777,7 +777,7 @@ struct Params {
   channels: u32,
   inner: u32,
   size: u32,
-  alpha: f32, // divided by size already
+  alpha: f32,
   beta: f32,
   k: f32,
 }
@@ -805,10 +805,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const matmul = `// matmul: y[n,i,j] = sum over k of a[n,i,k] * b[n,k,j].
-//
-// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first; a or b may be one matrix for the whole batch.
-// Threads: one per output element, in the order of (n, i, j).
+export const matmul = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -817,7 +817,7 @@ struct Params {
   m: u32,
   n: u32,
   k: u32,
-  a_stride: u32, // elements from one matrix to the next; 0 if there is one for all
+  a_stride: u32,
   b_stride: u32,
 }
 
@@ -845,17 +845,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const maxpool2d = `// maxpool2d: y[n,c,i,j] = max of x over the window. Padding never wins; a NaN in the window does.
-//
-// Maxima are taken over integer keys that sort as the floats do, NaN above all: WGSL may assume that there is no NaN,
-// and its max() may drop one.
-// Layout: NCHW, with N and C as one dimension "planes".
-// Threads: one per output element, in the order of (plane, i, j).
+export const maxpool2d = `
+
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // output elements
+  count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
   kernel_height: u32, kernel_width: u32,
@@ -868,7 +868,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
+
 fn sortable(bits: i32) -> i32 {
   return bits ^ ((bits >> 31) & 0x7fffffff);
 }
@@ -909,19 +909,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const maxpool2d_nhwc = `// maxpool2d_nhwc: the maximum over the window, four channels at a time. Padding never wins; a NaN in the window does.
-//
-// Maxima are taken over integer keys that sort as the floats do, NaN above all: see maxpool2d.
-// Layout: NHWC in vec4.
-// Threads: one per vec4 of the output, channels first.
+export const maxpool2d_nhwc = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // vec4s of the output
+  count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
-  channels: u32, // in vec4
+  channels: u32,
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
@@ -932,7 +932,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
+
 fn sortable(bits: vec4i) -> vec4i {
   return bits ^ ((bits >> vec4u(31)) & vec4i(0x7fffffff));
 }
@@ -975,18 +975,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const mean = `// mean: y = average of x over some of its dimensions.
-//
-// Layout: up to four dimensions; "kept" sizes and strides lead to a y element's first x, "reduced" ones through its sum.
-// Threads: one per output element.
+export const mean = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
   count: u32,
-  kept1: u32, kept2: u32, kept3: u32,             // sizes of y; 1 where reduced
-  reduced0: u32, reduced1: u32, reduced2: u32, reduced3: u32, // sizes of x that are summed over; 1 where kept
-  stride0: u32, stride1: u32, stride2: u32, stride3: u32,     // of x
+  kept1: u32, kept2: u32, kept3: u32,
+  reduced0: u32, reduced1: u32, reduced2: u32, reduced3: u32,
+  stride0: u32, stride1: u32, stride2: u32, stride3: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -1008,7 +1008,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var q0 = 0u; q0 < params.reduced0; q0++) {
     for (var q1 = 0u; q1 < params.reduced1; q1++) {
       for (var q2 = 0u; q2 < params.reduced2; q2++) {
-        // Row by row, so that long sums round less.
+
         var row = 0.0;
         for (var q3 = 0u; q3 < params.reduced3; q3++) {
           row += x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3];
@@ -1021,17 +1021,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const mul = `// mul: y = a * b with broadcasting.
-//
-// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
-// Threads: one per output element.
+export const mul = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
   count: u32,
-  size1: u32, size2: u32, size3: u32, // of y
-  a0: u32, a1: u32, a2: u32, a3: u32, // strides
+  size1: u32, size2: u32, size3: u32,
+  a0: u32, a1: u32, a2: u32, a3: u32,
   b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
@@ -1056,10 +1056,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const pad = `// pad: y = x with a constant around it.
-//
-// Layout: NCHW, with N and C as one dimension "planes".
-// Threads: one per output element, in the order of (plane, i, j).
+export const pad = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1081,7 +1081,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  // Left of and above the image these wrap around to large numbers, which fail the test below, too.
+
   let column = index % params.y_width - params.left;
   let row = index / params.y_width % params.y_height - params.top;
   let plane = index / (params.y_width * params.y_height);
@@ -1093,10 +1093,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const relu = `// relu: y = max(x, 0). Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const relu = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1119,10 +1119,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const sigmoid = `// sigmoid: y = 1 / (1 + e^-x).
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const sigmoid = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1145,10 +1145,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const silu = `// silu, also called swish: y = x / (1 + e^-x).
-//
-// Layout: any; element by element.
-// Threads: one per element.
+export const silu = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1171,17 +1171,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const softmax = `// softmax: y[i] = e^(x[i] - max x) / sum of e^(x[k] - max x), along one dimension; its logarithm with LOG.
-//
-// Layout: the tensor seen as [outer, size, inner], softmax along size.
-// Threads: one per (outer, inner). It reads its elements twice: the running sum is scaled down whenever the running
-// maximum grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
+export const softmax = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 const LOG: bool = false;
 
 struct Params {
-  count: u32, // outer * inner
+  count: u32,
   size: u32,
   inner: u32,
 }
@@ -1219,12 +1219,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const tanh = `// tanh: y = (e^2x - 1) / (e^2x + 1), without the overflow and the cancellation of that form.
-//
-// Near 0 by the series x - x^3/3 + 2 x^5/15 - 17 x^7/315 + 62 x^9/2835, else as 1 - 2 / (e^2|x| + 1) with x's sign.
-// WGSL's own tanh may be as coarse as sinh/cosh and overflow with them. NaN stays.
-// Layout: any; element by element.
-// Threads: one per element.
+export const tanh = `
+
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1245,17 +1245,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let v = x[index];
   let s = v * v;
   let series = v * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0 - s * (62.0 / 2835.0)))));
-  // tanh(10) rounds to 1.
+
   let far = sign(v) * (1.0 - 2.0 / (exp(2.0 * min(abs(v), 10.0)) + 1.0));
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
   y[index] = select(select(far, series, s < 0.09), v, is_nan);
 }
 `;
 
-export const to_nchw = `// to_nchw: y[n,c,p] = x[n,p,c], p being a pixel, for the first channels of x.
-//
-// Layout: x [N, pixels, C], C padded; y [N, C, pixels].
-// Threads: one per element of y.
+export const to_nchw = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
@@ -1283,18 +1283,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const to_nhwc = `// to_nhwc: y[n,p,c] = x[n,c,p], p being a pixel; the channels that x has not are 0.
-//
-// Layout: x [N, C, pixels]; y [N, pixels, C] in vec4.
-// Threads: one per vec4 of y, pixels first, so that neighbours read side by side.
+export const to_nhwc = `
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // N * y_channels * pixels
+  count: u32,
   pixels: u32,
   x_channels: u32,
-  y_channels: u32, // in vec4
+  y_channels: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -1321,20 +1321,20 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const winograd_input = `// winograd_input: V = B^T d B for every 6x6 patch d of the image, patches 4 apart: the first step of the convolution
-// F(4x4, 3x3) of A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015.
-//
-// Layout: x NHWC in vec4; v is [36, tiles, C] in vec4, a tile being one patch: n, then rows, then columns.
-// Threads: one per (tile, vec4 of channels).
+export const winograd_input = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 
 struct Params {
-  count: u32, // tiles * channels
+  count: u32,
   tiles: u32,
   tiles_height: u32, tiles_width: u32,
   x_height: u32, x_width: u32,
-  channels: u32, // in vec4
+  channels: u32,
   pad_top: i32, pad_left: i32,
 }
 
@@ -1342,7 +1342,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// B^T times a column.
+
 fn transform(d: array<vec4f, 6>) -> array<vec4f, 6> {
   let a = d[4] - 4.0 * d[2];
   let b = d[3] - 4.0 * d[1];
@@ -1384,11 +1384,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
-export const winograd_output = `// winograd_output: Y = A^T m A for every 6x6 matrix m of products: the last step of the convolution F(4x4, 3x3),
-// see winograd_input. Epilogue: + b, + r, relu, each if asked for.
-//
-// Layout: x is [36, tiles, C] in vec4; y and r NHWC in vec4.
-// Threads: one per (tile, vec4 of channels), which writes 4x4 pixels as far as they are in the image.
+export const winograd_output = `
+
+
+
+
 
 const WORKGROUP: u32 = 64;
 const BIAS: bool = true;
@@ -1396,11 +1396,11 @@ const RESIDUAL: bool = false;
 const RELU: bool = false;
 
 struct Params {
-  count: u32, // tiles * channels
+  count: u32,
   tiles: u32,
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
-  channels: u32, // in vec4
+  channels: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -1409,13 +1409,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+
 fn relu(v: vec4f) -> vec4f {
   let bits = bitcast<vec4u>(v);
   return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
 }
 
-// A^T times a column.
+
 fn transform(m: array<vec4f, 6>) -> array<vec4f, 4> {
   let a = m[1] + m[2];
   let b = m[1] - m[2];
