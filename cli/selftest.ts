@@ -7,6 +7,7 @@ import { Executable, ParamStore } from "../engine/runtime.ts";
 import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
 import { arraysCheckpoint } from "../engine/weights.ts";
 import * as exported from "../kernels/index.ts";
+import { variants } from "../kernels/variants.ts";
 
 /** What else kernels/index.ts exports are plain functions. */
 const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reference" in each);
@@ -30,7 +31,7 @@ export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
     const { shapes, options = {} } = kernel.example;
     const inputs = randomInputs(shapes);
     const wanted = evaluateReference(kernel, inputs, options).data;
-    for (const variant of [kernel.name, ...(kernel.variants ?? []).map(({ name }) => name)]) {
+    for (const variant of [kernel.name, ...(variants[kernel.name] ?? []).map(({ name }) => name)]) {
       const name = variant.startsWith(kernel.name) ? variant : `${kernel.name} ${variant}`;
       try {
         const error = difference(await runVariant(gpu, kernel, variant, inputs), wanted);

@@ -1,8 +1,7 @@
-import { openUrl } from "./browser_files.ts";
 import { DisposedError, GpuError, UsageError } from "./errors.ts";
 import type { Value } from "./graph.ts";
 import { Graph } from "./graph.ts";
-import type { Traits } from "./kernel.ts";
+import type { Traits, Variants } from "./kernel.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
 import { type Limits, makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
@@ -31,7 +30,8 @@ export const browserHost: Host = {
   advice:
     "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
     "in Linux Chromium it may need chrome://flags/#enable-unsafe-webgpu",
-  open: openUrl,
+  // Loaded only where it is needed: weights may come from a file or a bundle.
+  open: async (location, options) => (await import("./browser_files.ts")).openUrl(location, options),
 };
 
 export interface OpenOptions {
@@ -42,9 +42,11 @@ export interface OpenOptions {
   readonly onLost?: (error: GpuError) => void;
   /** The nets that loadNet() knows by name. */
   readonly nets?: Readonly<Record<string, AnyNet>>;
+  /** The faster kernels to choose from; without them nets run on the plain ones. */
+  readonly variants?: Variants;
 }
 
-const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets"];
+const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets", "variants"];
 
 export interface AdapterSummary {
   /** One line for people, such as "NVIDIA H100 80GB HBM3 (vulkan)". */
@@ -113,6 +115,7 @@ export class Gpu {
   readonly host: Host;
   /** What the choice between variants of a kernel depends on. */
   readonly traits: Traits;
+  readonly variants: Variants;
   /** Live GPU buffers and their bytes, for tests and reports. */
   readonly alive = { buffers: 0, bytes: 0 };
   readonly #nets: Readonly<Record<string, AnyNet>>;
@@ -134,6 +137,7 @@ export class Gpu {
     const oneSize = device.features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
     this.traits = { subgroupSize: oneSize ? subgroupMinSize : 0, software: this.adapter.software };
     this.#nets = options.nets ?? {};
+    this.variants = options.variants ?? {};
     device.onuncapturederror = ({ error }) => {
       this.#uncaptured ??= new GpuError("GPU", error.message);
     };

@@ -52,6 +52,17 @@ export interface Variant<K extends string, O> {
   build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits): Value;
 }
 
+/** A variant of some operator, whose inputs and options are not known here. */
+export interface AnyVariant {
+  readonly name: string;
+  refuses(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): string | undefined;
+  gains?(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): boolean;
+  build(inputs: Readonly<Record<string, Value>>, call: Call<string, object>, traits: Traits): Value;
+}
+
+/** The variants of each operator by its name, best first: kernels/variants.ts. */
+export type Variants = Readonly<Record<string, readonly AnyVariant[]>>;
+
 /** A kernel as its author writes it: see kernels/relu.ts for the smallest and kernels/conv2d.ts for a full one. */
 export interface KernelSpec<K extends string, O extends object> {
   /** The operator: the name of its .wgsl, its .ts, its test and its label on the GPU. */
@@ -78,8 +89,6 @@ export interface KernelSpec<K extends string, O extends object> {
   parts?(call: Call<K, O>): readonly Part[];
   /** The weight that may be split over several buffers along its first dimension, the output channels. */
   readonly split?: InputName<K>;
-  /** Faster implementations, best first. */
-  readonly variants?: readonly Variant<K, O>[];
   /** Which neighbours this kernel can take in: see passes.ts. */
   readonly fuses?: {
     /** Option to set for a relu that follows. */

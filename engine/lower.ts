@@ -1,6 +1,6 @@
 import { UsageError } from "./errors.ts";
 import type { Graph, OpNode } from "./graph.ts";
-import type { Call, Traits } from "./kernel.ts";
+import type { AnyVariant, Call, Traits, Variants } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
 
 /** A variant per operator that must be taken, such as `{ conv2d: "conv2d" }` for the plain kernel. */
@@ -10,17 +10,23 @@ export type Forced = Readonly<Record<string, string>>;
  * Replaces operators by the first of their variants that takes the call on this device and gains by it. The graph computes the same
  * values as before. Throws a UsageError when a forced variant does not exist or does not apply.
  */
-export function lower(graph: Graph, outputs: readonly string[], traits: Traits, forced: Forced = {}): Graph {
+export function lower(
+  graph: Graph,
+  outputs: readonly string[],
+  { traits, variants }: { readonly traits: Traits; readonly variants: Variants },
+  forced: Forced = {},
+): Graph {
   const lowered = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || !node.kernel.variants) return "copy";
+    if (node.kind !== "op") return "copy";
+    const known = variants[node.kernel.name] ?? [];
     const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, graph.nodes[id].shape]));
     const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
     const inputs = next.inputsOf(node);
     const wanted = forced[node.kernel.name];
     if (wanted === node.kernel.name) return "copy";
-    checkForced(node, wanted);
+    checkForced(node, known, wanted);
     const reasons: string[] = [];
-    for (const variant of node.kernel.variants) {
+    for (const variant of known) {
       if (wanted !== undefined && variant.name !== wanted) continue;
       if (wanted === undefined && variant.gains?.(call, traits, inputs) === false) continue;
       const reason = variant.refuses(call, traits, inputs);
@@ -34,8 +40,8 @@ export function lower(graph: Graph, outputs: readonly string[], traits: Traits, 
   return prune(lowered, outputs);
 }
 
-function checkForced({ kernel }: OpNode, wanted: string | undefined): void {
-  const names = [kernel.name, ...(kernel.variants ?? []).map(({ name }) => name)];
+function checkForced({ kernel }: OpNode, known: readonly AnyVariant[], wanted: string | undefined): void {
+  const names = [kernel.name, ...known.map(({ name }) => name)];
   if (wanted === undefined || names.includes(wanted)) return;
   throw new UsageError(`${kernel.name} has no variant "${wanted}"; it has ${names.join(", ")}`);
 }

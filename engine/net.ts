@@ -141,14 +141,14 @@ export function inputShape(definition: AnyNet, options: NetOptions, load: LoadOp
 export function compile(
   graph: Graph,
   outputs: readonly string[],
-  { traits, limits }: Pick<Gpu, "traits" | "limits">,
-  { passes: enabled = PASSES, variants }: Pick<LoadOptions, "passes" | "variants"> = {},
+  target: Pick<Gpu, "traits" | "limits" | "variants">,
+  { passes: enabled = PASSES, variants: forced }: Pick<LoadOptions, "passes" | "variants"> = {},
 ): Plan {
   const unknown = enabled.find((name) => !PASSES.includes(name));
   if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
   const names = PASSES.filter((name) => enabled.includes(name));
   const fused = names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
-  return makePlan(lower(fused, outputs, traits, variants), outputs, limits);
+  return makePlan(lower(fused, outputs, target, forced), outputs, target.limits);
 }
 
 const PASSES = Object.keys(passes) as PassName[];

@@ -1,15 +1,18 @@
-import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { nhwcVariant } from "./layout.ts";
 import { nchw, type Pair, pair } from "./options.ts";
-import { adaptive_avgpool2d_nhwc, adaptive_avgpool2d as wgsl } from "./wgsl.ts";
+import { adaptive_avgpool2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
 const start = (i: number, input: number, output: number) => Math.floor((i * input) / output);
 const end = (i: number, input: number, output: number) => Math.ceil(((i + 1) * input) / output);
 
-const spec: KernelSpec<"x", { outputSize: Pair }> = {
+/**
+ * Averages x [N, C, H, W] over windows that tile it -> y [N, C, ...outputSize], of any size, also a larger one.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html.
+ */
+export const adaptiveAvgPool2d = defineKernel({
   name: "adaptive_avgpool2d",
   inputs: ["x"],
   options: { outputSize: undefined as unknown as Pair },
@@ -55,13 +58,4 @@ const spec: KernelSpec<"x", { outputSize: Pair }> = {
     }
     return y;
   },
-};
-
-/**
- * Averages x [N, C, H, W] over windows that tile it -> y [N, C, ...outputSize], of any size, also a larger one.
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html.
- */
-export const adaptiveAvgPool2d = defineKernel({
-  ...spec,
-  variants: [nhwcVariant("adaptive_avgpool2d_nhwc", adaptive_avgpool2d_nhwc, spec)],
 });

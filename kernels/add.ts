@@ -1,9 +1,8 @@
 import { UsageError } from "../engine/errors.ts";
 import type { Value } from "../engine/graph.ts";
-import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { broadcastParams, broadcastReference, broadcastShape } from "./broadcast.ts";
-import { anyLayout } from "./layout.ts";
 import { add as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -12,13 +11,12 @@ const WORKGROUP = 64;
  * a + alpha b with broadcasting, up to four dimensions, then relu if asked for: the residual connection.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.add.html.
  */
-export const add: Kernel<{ alpha: number; relu: boolean }> = defineKernel({
+export const add = defineKernel({
   name: "add",
   inputs: ["a", "b"],
   options: { alpha: 1, relu: false },
   wgsl,
   fuses: { relu: "relu" },
-  variants: [anyLayout(([a, b], options) => add(a, b, options))],
   example: { shapes: { a: [2, 3, 4, 5], b: [3, 1, 5] } },
 
   shape({ a, b }, { alpha }) {

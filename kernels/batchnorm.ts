@@ -1,7 +1,6 @@
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
-import { channelsLast } from "./layout.ts";
 import { batchnorm as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -10,12 +9,11 @@ const WORKGROUP = 64;
  * Batch normalization at inference: x [N, C, ...], mean, variance, weight and bias [C] -> y of x's shape.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode.
  */
-export const batchNorm: Kernel<{ eps: number }> = defineKernel({
+export const batchNorm = defineKernel({
   name: "batchnorm",
   inputs: ["x", "mean", "variance", "weight?", "bias?"],
   options: { eps: 1e-5 },
   wgsl,
-  variants: [channelsLast((x, statistics, options) => batchNorm(x, ...statistics, options))],
   example: { shapes: { x: [2, 8, 3, 5], mean: [8], variance: [8], weight: [8], bias: [8] } },
 
   shape({ x, ...statistics }, { eps }) {

@@ -1,7 +1,6 @@
 import { ShapeError } from "../engine/errors.ts";
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
-import { conv2dVariants } from "./conv2d_variants.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
 import { nchw } from "./options.ts";
 import { conv2d as wgsl } from "./wgsl.ts";
@@ -25,7 +24,6 @@ export const conv2d = defineKernel({
     options: { padding: 1, relu: true },
   },
   split: "w",
-  variants: conv2dVariants,
   fuses: { relu: "relu", add: "r", batchnorm: { weight: "w", bias: "b" } },
 
   shape({ x, w, b, r }, options) {

@@ -32,7 +32,7 @@ const LEAST_WORK = 2e6;
 const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
   sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
 
-const subgroup: Conv2dVariant = {
+export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
   refuses,
   gains,
@@ -76,7 +76,7 @@ const FEWEST_TILES = 16;
 /** With fewer output channels the transforms cost most of what they save, and hold more memory than the net itself. */
 const FEWEST_CHANNELS = 128;
 
-const winograd: Conv2dVariant = {
+export const conv2dWinogradVariant: Conv2dVariant = {
   name: "conv2d_winograd",
   refuses(call, traits, inputs) {
     const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
@@ -118,5 +118,3 @@ const winograd: Conv2dVariant = {
     return asNchw(winogradOutput(products, b, r && asNhwc(r), { size, relu: options.relu }));
   },
 };
-
-export const conv2dVariants: readonly Conv2dVariant[] = [winograd, subgroup];

@@ -1,7 +1,6 @@
 import { UsageError } from "../engine/errors.ts";
 import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { anyLayout } from "./layout.ts";
 
 const WORKGROUP = 64;
 
@@ -16,7 +15,7 @@ export function elementwise<O extends Record<string, number> = Record<never, num
   f: (x: number, options: Readonly<O>) => number,
   options = {} as O,
 ): Kernel<O> {
-  const kernel: Kernel<O> = defineKernel({
+  return defineKernel({
     name,
     inputs: ["x"],
     options,
@@ -34,8 +33,6 @@ export function elementwise<O extends Record<string, number> = Record<never, num
     consts: () => ({ WORKGROUP }),
     params: ({ y, options }) => ({ count: sizeOf(y), ...options }),
     grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
-    variants: [anyLayout(([x], given: Readonly<O>) => kernel(x, given))],
     reference: ({ x }, { options }) => Float64Array.from(x, (v) => f(v, options)),
   });
-  return kernel;
 }

@@ -1,5 +1,14 @@
 import type { Value } from "../engine/graph.ts";
-import { type Call, defineKernel, type KernelSpec, linearGrid, type Named, type Variant } from "../engine/kernel.ts";
+import {
+  type AnyKernel,
+  type AnyVariant,
+  type Call,
+  defineKernel,
+  type Kernel,
+  type KernelSpec,
+  linearGrid,
+  type Variant,
+} from "../engine/kernel.ts";
 import { type Shape, sameShape, sizeOf, stridesOf } from "../engine/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
 import { toNhwc } from "./to_nhwc.ts";
@@ -29,19 +38,17 @@ function sourceOf(x: Value): Value | undefined {
 }
 
 /** The variant of a kernel that is the same in every layout: it is applied to NHWC images where all inputs are such. */
-export function anyLayout<K extends string, O>(
-  apply: (inputs: readonly Value[], options: Readonly<O>) => Value,
-): Variant<K, O> {
-  const values = (inputs: Named<K, Value>): Value[] => Object.values(inputs as Record<string, Value>);
+export function anyLayout(kernel: AnyKernel): AnyVariant {
+  const values = (inputs: Readonly<Record<string, Value>>) => Object.values(inputs);
   return {
     name: "nhwc",
-    refuses(_call: Call<K, O>, _traits, inputs) {
+    refuses(_call, _traits, inputs) {
       const all = values(inputs);
       const fits = all.every((x) => x.shape.length === 4 && sameShape(x.shape, all[0].shape));
       return fits ? undefined : "its inputs are not images of one shape";
     },
     gains: (_call, _traits, inputs) => values(inputs).every(isNhwc),
-    build: (inputs, { options, y }) => asNchw(apply(values(inputs).map(asNhwc), options), y[1]),
+    build: (inputs, { options, y }) => asNchw(kernel(...values(inputs).map(asNhwc), options), y[1]),
   };
 }
 
@@ -69,18 +76,17 @@ function permute(x: ArrayLike<number>, shape: Shape, order: readonly number[]): 
  * The variant of a kernel from images to images whose WGSL, `wgsl`, does the same on NHWC in vec4. Its Params are the
  * plain kernel's with `count` in vec4s, and `channels`, also in vec4s.
  */
-export function nhwcVariant<O extends object>(name: string, wgsl: string, plain: KernelSpec<"x", O>): Variant<"x", O> {
+export function nhwcVariant<O extends object>(name: string, wgsl: string, plain: Kernel<O>): Variant<"x", O> {
   const nchw = ({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
     shapes: { x: nchwShape(shapes.x) },
     options,
     y: nchwShape(y),
   });
   const [n, , h, w] = plain.example.shapes.x;
-  const kernel = defineKernel<"x", O>({
-    ...plain,
+  const kernel = defineKernel({
+    ...(plain as unknown as KernelSpec<"x", O>),
     name,
     wgsl,
-    variants: undefined,
     example: { ...plain.example, shapes: { x: [n, h, w, 8] } },
     shape: ({ x }, options) => nhwcShape(plain.shape({ x: nchwShape(x) }, options)),
     cost: (call) => plain.cost(nchw(call)),
@@ -106,18 +112,16 @@ export function nhwcVariant<O extends object>(name: string, wgsl: string, plain:
 }
 
 /** The variant of a kernel on [N, C, inner] that takes an NHWC image as [N H W, C, 1]. */
-export function channelsLast<K extends string, O>(
-  apply: (x: Value, rest: readonly Value[], options: Readonly<O>) => Value,
-): Variant<K, O> {
+export function channelsLast(kernel: AnyKernel): AnyVariant {
   return {
     name: "nhwc",
     refuses: ({ y }) => (y.length === 4 && y[1] % 4 === 0 ? undefined : "its channels are no multiple of 4"),
-    gains: (_call, _traits, inputs) => isNhwc(Object.values(inputs as Record<string, Value>)[0]),
-    build(inputs, { options, y }) {
-      const [x, ...rest] = Object.values(inputs as Record<string, Value>);
+    gains: (_call, _traits, { x }) => isNhwc(x),
+    build({ x, ...rest }, { options, y }) {
       const image = asNhwc(x);
       const flat = x.graph.reshape(image, [sizeOf(image.shape.slice(0, 3)), image.shape[3], 1]);
-      return asNchw(x.graph.reshape(apply(flat, rest, options), image.shape), y[1]);
+      const given = kernel.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
+      return asNchw(x.graph.reshape(kernel(flat, ...given, options), image.shape), y[1]);
     },
   };
 }

@@ -1,15 +1,22 @@
 import { ShapeError } from "../engine/errors.ts";
-import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
-import { type LinearOptions, linearGemv } from "./linear_gemv.ts";
 import { linear as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
-const spec: KernelSpec<"x" | "w" | "b?", LinearOptions> = {
+export interface LinearOptions {
+  relu: boolean;
+}
+
+/**
+ * Fully connected layer: x [..., K], w [O, K], b [O] -> y [..., O].
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional relu.
+ */
+export const linear = defineKernel({
   name: "linear",
   inputs: ["x", "w", "b?"],
-  options: { relu: false },
+  options: { relu: false } as LinearOptions,
   wgsl,
   example: { shapes: { x: [3, 20], w: [5, 20], b: [5] } },
   split: "w",
@@ -52,10 +59,4 @@ const spec: KernelSpec<"x" | "w" | "b?", LinearOptions> = {
       return options.relu && sum < 0 ? 0 : sum;
     });
   },
-};
-
-/**
- * Fully connected layer: x [..., K], w [O, K], b [O] -> y [..., O].
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional relu.
- */
-export const linear = defineKernel({ ...spec, variants: [linearGemv(spec)] });
+});

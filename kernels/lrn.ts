@@ -1,7 +1,6 @@
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, type Kernel, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sizeOf } from "../engine/tensor.ts";
-import { channelsLast } from "./layout.ts";
 import { lrn as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -18,12 +17,11 @@ export interface LrnOptions {
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.LocalResponseNorm.html, with its defaults; from
  * A. Krizhevsky, I. Sutskever, G. Hinton: "ImageNet classification with deep convolutional neural networks", 2012.
  */
-export const lrn: Kernel<LrnOptions> = defineKernel({
+export const lrn = defineKernel({
   name: "lrn",
   inputs: ["x"],
   options: { size: 5, alpha: 1e-4, beta: 0.75, k: 1 },
   wgsl,
-  variants: [channelsLast((x, _rest, options) => lrn(x, options))],
   example: { shapes: { x: [2, 8, 3, 5] }, options: { alpha: 1 } },
 
   shape({ x }, options) {

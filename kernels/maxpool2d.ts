@@ -1,9 +1,8 @@
-import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { nhwcVariant } from "./layout.ts";
 import type { Pair } from "./options.ts";
 import { type PoolOptions, poolGeometry, poolShape } from "./pooling.ts";
-import { maxpool2d_nhwc, maxpool2d as wgsl } from "./wgsl.ts";
+import { maxpool2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -11,7 +10,11 @@ export interface MaxPool2dOptions extends PoolOptions {
   dilation: Pair;
 }
 
-const spec: KernelSpec<"x", MaxPool2dOptions> = {
+/**
+ * 2D max pooling: x [N, C, H, W] -> y [N, C, H', W']. Padding never wins; NaN does.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
+ */
+export const maxPool2d = defineKernel({
   name: "maxpool2d",
   inputs: ["x"],
   options: {
@@ -79,10 +82,4 @@ const spec: KernelSpec<"x", MaxPool2dOptions> = {
     }
     return y;
   },
-};
-
-/**
- * 2D max pooling: x [N, C, H, W] -> y [N, C, H', W']. Padding never wins; NaN does.
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html.
- */
-export const maxPool2d = defineKernel({ ...spec, variants: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, spec)] });
+});

@@ -168,11 +168,7 @@ async function runOperator(gpu: Gpu, build: (values: Inputs) => Value, inputs: R
   const params = new ParamStore(gpu, arraysCheckpoint(inputs));
   let executable: Executable | undefined;
   try {
-    executable = await Executable.create(
-      gpu,
-      compile(graph, ["output"], gpu),
-      params,
-    );
+    executable = await Executable.create(gpu, compile(graph, ["output"], gpu), params);
     return (await executable.run({ [entries[0][0]]: entries[0][1].data })).output;
   } finally {
     executable?.dispose();

@@ -19,6 +19,7 @@ import { maxPool2d } from "../kernels/maxpool2d.ts";
 import { type Pair, pair } from "../kernels/options.ts";
 import { relu } from "../kernels/relu.ts";
 import { toNhwc } from "../kernels/to_nhwc.ts";
+import { variants } from "../kernels/variants.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { casesOf, runCase } from "./conformance.ts";
 
@@ -152,7 +153,7 @@ async function runEveryWay(gpu: Gpu, kernel: AnyKernel, inputs: Inputs, options:
   const present = Object.fromEntries(Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, t]] : [])));
   const plain = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
   const results = new Map([[kernel.name, plain]]);
-  for (const { name: variant } of kernel.variants ?? []) {
+  for (const { name: variant } of variants[kernel.name] ?? []) {
     const graph = new Graph();
     const values = names.map((name, i) => {
       const { shape } = inputs[name] ?? {};
@@ -178,7 +179,7 @@ const inNhwc = (x: Value): Value => (x.shape.length === 4 ? asNchw(toNhwc(x), x.
 
 /** Adds a test that the tests before it have run every variant of a kernel, where the device can. */
 export function testVariants(gpu: Gpu, kernel: AnyKernel): void {
-  for (const { name } of kernel.variants ?? []) {
+  for (const { name } of variants[kernel.name] ?? []) {
     test(`the variant ${name} was tested`, () => {
       assert.ok(taken.has(`${kernel.name}/${name}`) || gpu.traits.subgroupSize === 0, "no call was one for it");
     });

@@ -11,6 +11,7 @@ import { conv2d } from "../kernels/conv2d.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { maxPool2d } from "../kernels/maxpool2d.ts";
 import { relu } from "../kernels/relu.ts";
+import { variants } from "../kernels/variants.ts";
 import { batchNormLayer, convLayer, linearLayer } from "../nets/layers.ts";
 import {
   assertOutputs,
@@ -29,7 +30,7 @@ const gpu = await open({ limits: "default" });
 
 /** Small convolutions gain nothing by their variants: here chance decides, or they are taken wherever they can be. */
 let chance = 1;
-for (const variant of conv2d.variants ?? []) Object.assign(variant, { gains: () => random() < chance });
+for (const variant of variants.conv2d) Object.assign(variant, { gains: () => random() < chance });
 
 const traitsOf = (subgroupSize: number): Traits => ({ subgroupSize, software: pick(true, false) });
 
@@ -44,7 +45,7 @@ for (const subgroupSize of [0, 4, 8, 16, 32, 64, 128]) {
     for (let i = 0; i < 20; i++) {
       const { graph, outputs } = randomNet(12);
       chance = pick(0.5, 1);
-      assertRewritten(lower(graph, outputs, traitsOf(subgroupSize)), graph, outputs);
+      assertRewritten(lower(graph, outputs, { traits: traitsOf(subgroupSize), variants }), graph, outputs);
     }
   });
 }
@@ -64,7 +65,7 @@ test("images change their layout at the ends of a chain only", () => {
     const z = relu(add(batchNormLayer("bn", convLayer("b", y, 16, 1)), y));
     return linearLayer("fc", flatten(adaptiveAvgPool2d(z, { outputSize: 1 })), 10);
   });
-  const lowered = lower(graph, ["y"], traitsOf(8));
+  const lowered = lower(graph, ["y"], { traits: traitsOf(8), variants });
   const conversions = kernelsOf(lowered).filter((name) => name.startsWith("to_n"));
   assert.equal(conversions, ["to_nhwc", "to_nchw"]);
   assertRewritten(lowered, graph, ["y"]);
@@ -80,12 +81,13 @@ test("no variant needs more than the device can bind where the plain kernel does
 
 test("without subgroups everything stays as it is", () => {
   const graph = netOf((x) => relu(convLayer("a", x, 16, 3)));
-  assert.equal(kernelsOf(lower(graph, ["y"], traitsOf(0))), ["conv2d", "relu"]);
+  assert.equal(kernelsOf(lower(graph, ["y"], { traits: traitsOf(0), variants })), ["conv2d", "relu"]);
 });
 
 test("a variant can be asked for", async () => {
   const graph = netOf((x) => convLayer("a", x, 16, 3, { padding: 1 }));
-  const forced = (variant: string) => kernelsOf(lower(graph, ["y"], traitsOf(8), { conv2d: variant }));
+  const forced = (variant: string) =>
+    kernelsOf(lower(graph, ["y"], { traits: traitsOf(8), variants }, { conv2d: variant }));
   assert.equal(forced("conv2d"), ["conv2d"]);
   assert.ok(forced("conv2d_subgroup").includes("conv2d_subgroup"));
   assert.ok(forced("conv2d_winograd").includes("winograd_input"));
@@ -95,7 +97,7 @@ test("a variant can be asked for", async () => {
 
 test("a variant that cannot take a call says why", async () => {
   const refusesVariant = (build: (x: Value) => Value, subgroupSize: number, variant: string, why: RegExp) => {
-    const call = () => lower(netOf(build), ["y"], traitsOf(subgroupSize), { conv2d: variant });
+    const call = () => lower(netOf(build), ["y"], { traits: traitsOf(subgroupSize), variants }, { conv2d: variant });
     return refuses(call, UsageError, "USAGE", why);
   };
   const conv =

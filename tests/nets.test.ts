@@ -8,6 +8,7 @@ import { compile, inputShape, netOptions, paramShapes, traceNet } from "../engin
 import { nodeHost } from "../engine/node/dawn.ts";
 import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
 import { arraysCheckpoint } from "../engine/weights.ts";
+import { variants } from "../kernels/variants.ts";
 import { nets } from "../nets/index.ts";
 import { readNets, runNet, runStages } from "./conformance.ts";
 import { open, randomTensor, refuses, withNet } from "./harness.ts";
@@ -83,7 +84,7 @@ test("activations take at most 1.25 times what is alive at once, on every kind o
   for (const name of Object.keys(nets)) {
     for (const subgroupSize of [0, 4, 8, 32]) {
       for (const batch of [1, 2]) {
-        const device = { traits: { subgroupSize, software: false }, limits: gpu.limits };
+        const device = { traits: { subgroupSize, software: false }, limits: gpu.limits, variants };
         const plan = compile(trace(name, { batch }), ["logits", "probabilities"], device);
         const bytes = plan.buffers.reduce((sum, size) => sum + size, 0);
         const ratio = bytes / plan.activationLowerBound;
@@ -175,7 +176,7 @@ test("what does not fit is refused in one clear line, and leaves nothing behind"
 });
 
 test("a net over the memory there is says how much it needs", async () => {
-  const small = await openWith({ nets }, { ...nodeHost, freeMemory: () => 100 * 2 ** 20 });
+  const small = await openWith({ nets, variants }, { ...nodeHost, freeMemory: () => 100 * 2 ** 20 });
   try {
     if (!small.adapter.software) return;
     const weights = generatedCheckpoint(goldens, "alexnet");

@@ -90,6 +90,10 @@ test("what the convolution cannot take in stays", () => {
   assertFuses((x) => add(add(conv("conv", x), x), x), "conv2d add");
   assertFuses((x) => add(conv("conv", x, true), perChannel(x)), "conv2d add");
   assertFuses((x) => tanh(conv("conv", x)), "conv2d tanh");
+  const residual = (x: Value) => conv2d(x, x.graph.param("w", [3, 3, 3, 3]), undefined, x, { padding: 1 });
+  assertFuses((x) => batchNormLayer("bn", residual(x)), "conv2d batchnorm");
+  assertFuses((x) => add(residual(x), x), "conv2d add");
+  assertFuses((x) => add(residual(x), perChannel(x)), "conv2d add");
 });
 
 test("a difference is no sum", () => {

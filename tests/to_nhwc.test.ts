@@ -1,4 +1,5 @@
 import { test } from "uvu";
+import * as assert from "uvu/assert";
 import { ShapeError } from "../engine/errors.ts";
 import { toNhwc } from "../kernels/to_nhwc.ts";
 import { apply, checkBits, int, open, pick, refuses, specialTensor } from "./harness.ts";
@@ -7,7 +8,10 @@ const gpu = await open();
 
 test("40 random images, on bits, with channels padded to whole vec4s", async () => {
   for (let i = 0; i < 40; i++) {
-    await checkBits(gpu, toNhwc, { x: specialTensor([pick(1, 3, 5), int(1, 13), int(1, 9), int(1, 9)]) });
+    const [batch, channels, height, width] = [pick(1, 3, 5), int(1, 13), int(1, 9), int(1, 9)];
+    const shape = [batch, channels, height, width];
+    assert.equal(apply(toNhwc, [shape]).shape, [batch, height, width, 4 * Math.ceil(channels / 4)]);
+    await checkBits(gpu, toNhwc, { x: specialTensor(shape) });
   }
 });
 
