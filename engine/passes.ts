@@ -1,5 +1,5 @@
 import { type Derivation, Graph, type Node, type OpNode, readsOf, type Value } from "./graph.ts";
-import { sameShape, sizeOf } from "./tensor.ts";
+import { sameShape } from "./tensor.ts";
 
 /** A rewrite of a graph that leaves the values in `outputs` (their names) what they were. */
 export type Pass = (graph: Graph, outputs: readonly string[]) => Graph;
@@ -36,98 +36,87 @@ export const foldBatchNorm: Pass = (graph, outputs) => {
     const nameOf = (p: Node | undefined) => (p?.kind === "param" ? p.name : undefined);
     const eps = (node.options as { eps: number }).eps;
     const channels = w.shape[0];
-    const sources = [w, b, ...statistics].map(nameOf);
-    const present = sources.filter((name) => name !== undefined);
-    // The sources that exist arrive in order; undefined stands for an absent bias or affine pair.
-    const inPlace = (tensors: Float32Array[]) => {
-      let i = 0;
-      return sources.map((name) => (name === undefined ? undefined : tensors[i++]));
-    };
-    const scaleOf = (variance: Float32Array, gamma: Float32Array | undefined, c: number) =>
-      (gamma ? gamma[c] : 1) / Math.sqrt(variance[c] + eps);
-    const foldedWeight: Derivation = {
-      sources: present,
-      compute: (...tensors) => {
-        const [weights, , , variance, gamma] = inPlace(tensors) as Float32Array[];
-        const row = weights.length / channels;
-        const folded = new Float32Array(weights.length);
-        for (let c = 0, i = 0; c < channels; c++) {
-          const scale = scaleOf(variance, gamma, c);
-          for (const end = i + row; i < end; i++) folded[i] = weights[i] * scale;
-        }
-        return folded;
-      },
-    };
-    const foldedBias: Derivation = {
-      sources: present,
-      compute: (...tensors) => {
-        const [, own, mean, variance, gamma, beta] = inPlace(tensors) as Float32Array[];
-        return mean.map((m, c) => ((own ? own[c] : 0) - m) * scaleOf(variance, gamma, c) + (beta ? beta[c] : 0));
-      },
-    };
-    const label = `${nameOf(w)} folded with ${nameOf(statistics[0])}`;
-    return next.graph.add(
-      conv.kernel,
-      {
-        ...next.inputsOf(conv),
-        [weight]: next.graph.param(label, w.shape, foldedWeight),
-        [bias]: next.graph.param(`${label}, bias`, [channels], foldedBias),
-      },
-      conv.options,
+    const [mean, variance, gamma, beta] = statistics.map(nameOf);
+    const scaleOf = (c: number, v: Float32Array, g?: Float32Array) => (g ? g[c] : 1) / Math.sqrt(v[c] + eps);
+    const foldedWeight = derivation([nameOf(w), variance, gamma], (weights, v, g) => {
+      const row = weights.length / channels;
+      const folded = new Float32Array(weights.length);
+      for (let c = 0, i = 0; c < channels; c++) {
+        const scale = scaleOf(c, v, g);
+        for (const end = i + row; i < end; i++) folded[i] = weights[i] * scale;
+      }
+      return folded;
+    });
+    const foldedBias = derivation([mean, variance, gamma, beta, nameOf(b)], (means, v, g, shift, own) =>
+      means.map((m, c) => ((own ? own[c] : 0) - m) * scaleOf(c, v, g) + (shift ? shift[c] : 0)),
     );
+    const label = `${nameOf(w)} folded with ${mean}`;
+    const inputs = {
+      ...next.inputsOf(conv),
+      [weight]: next.graph.param(label, w.shape, foldedWeight),
+      [bias]: next.graph.param(`${label}, bias`, [channels], foldedBias),
+    };
+    return next.graph.add(conv.kernel, inputs, conv.options);
   });
   return prune(folded, outputs);
 };
 
+/** A derivation from parameters of which some may be absent; their tensors are then undefined. */
+function derivation(
+  names: readonly (string | undefined)[],
+  compute: (...tensors: Float32Array[]) => Float32Array,
+): Derivation {
+  const sources = names.filter((name) => name !== undefined);
+  return {
+    sources,
+    compute: (...tensors) => compute(...names.map((name) => tensors[name ? sources.indexOf(name) : -1])),
+  };
+}
+
+/** A pass that lets the kernel of one operand of an add take in the other, as the inputs that `takeIn` gives it. */
+function fuseOperand(
+  takeIn: (host: OpNode, other: Node, value: () => Value) => Record<string, Value> | undefined,
+): Pass {
+  return (graph, outputs) => {
+    const single = usedOnce(graph, outputs);
+    const fused = rewrite(graph, (node, _id, next) => {
+      if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
+      const { alpha, relu } = node.options as { alpha: number; relu: boolean };
+      const { a, b } = node.inputs;
+      for (const [x, other] of [
+        [a, b],
+        [b, a],
+      ]) {
+        const host = graph.nodes[x];
+        if (alpha !== 1 || host.kind !== "op" || !single(x) || isFused(host)) continue;
+        const option = host.kernel.fuses?.relu;
+        if (relu && !option) continue;
+        const taken = takeIn(host, graph.nodes[other], () => next.value(other));
+        if (!taken) continue;
+        const options = relu ? { ...host.options, [option as string]: true } : host.options;
+        return next.graph.add(host.kernel, { ...next.inputsOf(host), ...taken }, options);
+      }
+      return "copy";
+    });
+    return prune(fused, outputs);
+  };
+}
+
 /** Turns the sum of a kernel's output and a parameter of one value per channel into the kernel's own bias. */
-export const fuseBias: Pass = (graph, outputs) => {
-  const single = usedOnce(graph, outputs);
-  const fused = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
-    for (const [x, other] of [
-      [node.inputs.a, node.inputs.b],
-      [node.inputs.b, node.inputs.a],
-    ]) {
-      const host = graph.nodes[x];
-      const bias = graph.nodes[other];
-      if (host.kind !== "op" || !host.kernel.fuses?.batchnorm || !single(x) || isFused(host)) continue;
-      const input = host.kernel.fuses.batchnorm.bias;
-      const channels = host.shape[1];
-      const perChannel = [channels, ...host.shape.slice(2).map(() => 1)];
-      if (bias.kind !== "param" || input in host.inputs || sizeOf(bias.shape) !== channels) continue;
-      if (!sameShape(bias.shape, perChannel) && !sameShape(bias.shape, [1, ...perChannel])) continue;
-      const b = next.graph.reshape(next.value(other), [channels]);
-      return next.graph.add(
-        host.kernel,
-        { ...next.inputsOf(host), [input]: b },
-        { ...host.options, ...reluOf(node, host) },
-      );
-    }
-    return "copy";
-  });
-  return prune(fused, outputs);
-};
+export const fuseBias = fuseOperand(({ kernel, inputs, shape }, other, value) => {
+  const bias = kernel.fuses?.batchnorm?.bias;
+  const perChannel = [shape[1], ...shape.slice(2).map(() => 1)];
+  const fits = sameShape(other.shape, perChannel) || sameShape(other.shape, [1, ...perChannel]);
+  if (!bias || bias in inputs || other.kind !== "param" || !fits) return undefined;
+  const b = value();
+  return { [bias]: b.graph.reshape(b, [shape[1]]) };
+});
 
 /** Adds a residual in the kernel that makes one of the two operands. */
-export const fuseAdd: Pass = (graph, outputs) => {
-  const single = usedOnce(graph, outputs);
-  const fused = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
-    const { a, b } = node.inputs;
-    if (!sameShape(graph.nodes[a].shape, graph.nodes[b].shape)) return "copy";
-    for (const [x, other] of [
-      [a, b],
-      [b, a],
-    ]) {
-      const host = graph.nodes[x];
-      if (host.kind !== "op" || !host.kernel.fuses?.add || !single(x) || isFused(host)) continue;
-      const inputs = { ...next.inputsOf(host), [host.kernel.fuses.add]: next.value(other) };
-      return next.graph.add(host.kernel, inputs, { ...host.options, ...reluOf(node, host) });
-    }
-    return "copy";
-  });
-  return prune(fused, outputs);
-};
+export const fuseAdd = fuseOperand(({ kernel, shape }, other, value) => {
+  const residual = kernel.fuses?.add;
+  return residual && sameShape(shape, other.shape) ? { [residual]: value() } : undefined;
+});
 
 /** Applies a relu in the kernel that makes its operand. */
 export const fuseRelu: Pass = (graph, outputs) => {
@@ -150,11 +139,6 @@ export type PassName = keyof typeof passes;
 function isFused(node: OpNode): boolean {
   const { relu, add } = node.kernel.fuses ?? {};
   return Boolean(relu && (node.options as Record<string, unknown>)[relu]) || Boolean(add && add in node.inputs);
-}
-
-/** An add with its own relu hands it on to the kernel that takes the add in. */
-function reluOf(add: OpNode, host: OpNode): object {
-  return (add.options as { relu?: boolean }).relu && host.kernel.fuses?.relu ? { [host.kernel.fuses.relu]: true } : {};
 }
 
 function usedOnce(graph: Graph, outputs: readonly string[]): (id: number) => boolean {

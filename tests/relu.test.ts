@@ -7,7 +7,7 @@ const gpu = await open();
 
 test("40 random tensors, on bits: NaN stays, -0 becomes 0", async () => {
   for (let i = 0; i < 40; i++) {
-    const x = specialTensor(randomShape());
+    const x = specialTensor(i % 4 ? randomShape() : randomShape(4));
     await checkBits(gpu, relu, { x });
   }
 });
