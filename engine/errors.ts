@@ -63,3 +63,11 @@ export class DisposedError extends ShadenetError {
     super("DISPOSED", `${what} was used after it was disposed of; make a new one`);
   }
 }
+
+/** Throws a UsageError that lists the legal options if there is any other. */
+export function checkOptions(what: string, given: object, legal: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !legal.includes(name));
+  if (unknown === undefined) return;
+  const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
+  throw new UsageError(`${what} has no option "${unknown}"; ${list}`);
+}

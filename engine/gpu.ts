@@ -1,11 +1,11 @@
-import { DisposedError, GpuError, UsageError } from "./errors.ts";
+import { checkOptions, DisposedError, GpuError, UsageError } from "./errors.ts";
 import type { Value } from "./graph.ts";
 import { Graph } from "./graph.ts";
 import type { Traits, Variants } from "./kernel.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
 import { type Limits, makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
-import type { Tensor } from "./tensor.ts";
+import { formatBytes, type Tensor } from "./tensor.ts";
 import { arraysCheckpoint } from "./weights.ts";
 
 /** What differs between Node and a browser; engine/node/ has Node's. */
@@ -29,7 +29,7 @@ export const browserHost: Host = {
   providers: () => [{ requestAdapter: async (options) => globalThis.navigator?.gpu?.requestAdapter(options) }],
   advice:
     "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
-    "in Linux Chromium it may need chrome://flags/#enable-unsafe-webgpu",
+    "Chromium on Linux may need chrome://flags/#enable-unsafe-webgpu",
   // Loaded only where it is needed: weights may come from a file or a bundle.
   open: async (location, options) => (await import("./browser_files.ts")).openUrl(location, options),
 };
@@ -67,8 +67,7 @@ export interface AdapterSummary {
  * Call close() on the result, or Node will not exit.
  */
 export async function openGpu(options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> {
-  const unknown = Object.keys(options).find((name) => !OPEN_OPTIONS.includes(name));
-  if (unknown) throw new UsageError(`openGpu() has no option "${unknown}"; its options are ${OPEN_OPTIONS.join(", ")}`);
+  checkOptions("openGpu()", options, OPEN_OPTIONS);
   for (const provider of host.providers()) {
     const adapter = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
     if (adapter) return new Gpu(await requestDevice(adapter, options), adapter, host, options, provider.fallback);
@@ -185,8 +184,11 @@ export class Gpu {
     const error = await this.settle(scope);
     if (!error) return buffer;
     this.destroyBuffer(buffer);
-    const held = `${(this.alive.bytes / 2 ** 20).toFixed(0)} MiB are held already`;
-    throw new GpuError("OUT_OF_MEMORY", `the device has no ${(size / 2 ** 20).toFixed(0)} MiB for ${label}; ${held}`);
+    const held = formatBytes(this.alive.bytes);
+    throw new GpuError(
+      "OUT_OF_MEMORY",
+      `the device has no ${formatBytes(size)} for ${label}; ${held} are held already`,
+    );
   }
 
   destroyBuffer(buffer: GPUBuffer): void {

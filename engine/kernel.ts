@@ -1,4 +1,4 @@
-import { UsageError } from "./errors.ts";
+import { checkOptions, UsageError } from "./errors.ts";
 import { Value } from "./graph.ts";
 import { type Shape, sizeOf } from "./tensor.ts";
 
@@ -131,7 +131,7 @@ function splitArguments(args: readonly unknown[]): { values: (Value | undefined)
   for (const v of values) {
     if (v !== undefined && !(v instanceof Value)) throw new UsageError("expected values of a graph, then the options");
   }
-  if (hasOptions && (typeof last !== "object" || last === null)) throw new UsageError("options must be an object");
+  if (hasOptions && (typeof last !== "object" || !last)) throw new UsageError("options must be an object");
   return { values, options: hasOptions ? (last as object) : {} };
 }
 
@@ -155,12 +155,7 @@ function nameInputs(kernel: AnyKernel, values: readonly (Value | undefined)[]): 
 /** Options filled with the defaults; an unknown one throws a UsageError that lists the legal ones. */
 export function completeOptions<O extends object>(kernel: Kernel<O>, given: object): O {
   const legal = Object.keys(kernel.options);
-  for (const key of Object.keys(given)) {
-    if (!legal.includes(key)) {
-      const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
-      throw new UsageError(`${kernel.name} has no option "${key}"; ${list}`);
-    }
-  }
+  checkOptions(kernel.name, given, legal);
   const options = { ...kernel.options, ...given };
   for (const key of legal) {
     if (options[key as keyof O] === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);

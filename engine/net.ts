@@ -1,5 +1,5 @@
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
-import { DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
+import { checkOptions, DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { Graph, type Value } from "./graph.ts";
 import type { Image, Transforms } from "./image.ts";
@@ -112,14 +112,9 @@ function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, opt
 
 /** Separates what a net is built with from what it is loaded with; an unknown option throws, naming the legal ones. */
 export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, given: object): O {
-  const legal = Object.keys(definition.options);
+  checkOptions(definition.name, given, [...Object.keys(definition.options), ...LOAD_OPTIONS]);
   const own = Object.entries(given).filter(([name, value]) => !LOAD_OPTIONS.includes(name) && value !== undefined);
   for (const [name, value] of own) {
-    if (!legal.includes(name)) {
-      throw new UsageError(
-        `${definition.name} has no option "${name}"; its options are ${[...legal, ...LOAD_OPTIONS].join(", ")}`,
-      );
-    }
     const wanted = definition.options[name as keyof O];
     if (typeof value !== typeof wanted || (typeof wanted === "number" && !(Number.isInteger(value) && value > 0))) {
       const kind = typeof wanted === "number" ? "a positive integer" : `a ${typeof wanted}`;
@@ -253,9 +248,8 @@ export class Net {
     input: Float32Array | Tensor,
     options: { readonly features?: readonly string[] } = {},
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
-    const { features: names = [], ...rest } = options;
-    const unknown = Object.keys(rest)[0];
-    if (unknown) throw new UsageError(`run() has no option "${unknown}"; its option is features`);
+    checkOptions("run()", options, ["features"]);
+    const names = options.features ?? [];
     const executable = await this.#compiled(names);
     const all = await this.#runSlices(executable, checkedInput(input, this.inputShape));
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));

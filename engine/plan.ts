@@ -1,7 +1,7 @@
 import { GpuError, UsageError } from "./errors.ts";
 import { type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
 import { type AnyKernel, bytesOnce, type Call, type Grid, type Part, packParams, specialize } from "./kernel.ts";
-import { type Shape, sizeOf } from "./tensor.ts";
+import { formatBytes, type Shape, sizeOf } from "./tensor.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
 export interface Limits {
@@ -236,10 +236,9 @@ function splitParam(name: string, shape: Shape, limits: Limits): number[] {
 function checkActivation(bytes: number, what: string, limits: Limits): void {
   const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   if (bytes <= limit) return;
-  const size = (n: number) => `${(n / 2 ** 20).toFixed(1)} MiB`;
   throw new GpuError(
     "LIMIT",
-    `${what} needs ${size(bytes)}; the device binds at most ${size(limit)}: use a smaller batch or image`,
+    `${what} needs ${formatBytes(bytes)}; the device binds at most ${formatBytes(limit)}: use a smaller batch or image`,
   );
 }
 

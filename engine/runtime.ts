@@ -3,7 +3,7 @@ import { DisposedError, GpuError, ShapeError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import type { LoadOptions } from "./net.ts";
 import type { ParamPlan, Place, Plan, Step } from "./plan.ts";
-import { formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
+import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
 // The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
 const MAP_READ = 1;
@@ -272,10 +272,8 @@ function checkInput(name: string, shape: Shape, data: Float32Array | undefined):
 function checkMemory({ adapter, host }: Gpu, plan: Plan): void {
   const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
   if (bytesOf(plan).total <= free) return;
-  throw new GpuError("OUT_OF_MEMORY", `the machine has ${mib(free)} of free memory; ${memoryNeed(plan)}`);
+  throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory; ${memoryNeed(plan)}`);
 }
-
-const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
 function bytesOf({ buffers, params }: Plan) {
   const activations = buffers.reduce((sum, bytes) => sum + bytes, 0);
@@ -285,5 +283,5 @@ function bytesOf({ buffers, params }: Plan) {
 
 function memoryNeed(plan: Plan): string {
   const { activations, weights, total } = bytesOf(plan);
-  return `the net needs ${mib(total)} (weights ${mib(weights)}, activations ${mib(activations)})`;
+  return `the net needs ${formatBytes(total)} (weights ${formatBytes(weights)}, activations ${formatBytes(activations)})`;
 }

@@ -24,6 +24,9 @@ export function stridesOf(shape: Shape): number[] {
 
 export const formatShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
+/** Bytes for people. */
+export const formatBytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
 /** Throws a ShapeError unless every size is a positive integer and the element count is exact in a double. */

@@ -184,7 +184,7 @@ test("a net over the memory there is says how much it needs", async () => {
       () => small.loadNet("alexnet", { weights }),
       GpuError,
       "OUT_OF_MEMORY",
-      /machine has 100 MiB.*needs 2\d\d MiB/,
+      /machine has 100.0 MiB.*needs 2\d\d\.\d MiB/,
     );
     assert.is(small.alive.buffers, 0);
   } finally {

@@ -1,17 +1,25 @@
 import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { dirname, join, normalize, relative } from "node:path";
+import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 
-/** Bundles a program that imports from dist/ for a browser; returns what it loads at once, without what comes later. */
+/** Bundles a program that imports from dist/ for a browser: what it loads at once, without what it imports later. */
 async function bundle(program: string): Promise<{ code: string; modules: string[] }> {
+  const later: Plugin = {
+    name: "later",
+    setup({ onResolve }) {
+      onResolve({ filter: /.*/ }, ({ kind, path }) =>
+        kind === "dynamic-import" ? { path, external: true } : undefined,
+      );
+    },
+  };
   const { outputFiles, metafile } = await build({
     stdin: { contents: program, resolveDir: join(ROOT, "dist") },
     absWorkingDir: ROOT,
@@ -19,21 +27,13 @@ async function bundle(program: string): Promise<{ code: string; modules: string[
     format: "esm",
     target: "es2022",
     bundle: true,
-    splitting: true,
     minify: true,
     write: false,
-    outdir: "out",
     metafile: true,
     logLevel: "silent",
+    plugins: [later],
   });
-  const chunks = new Set(
-    Object.keys(metafile.outputs).filter((path) => metafile.outputs[path].entryPoint === "<stdin>"),
-  );
-  for (const chunk of chunks) {
-    for (const { path, kind } of metafile.outputs[chunk].imports) if (kind === "import-statement") chunks.add(path);
-  }
-  const code = outputFiles.filter(({ path }) => chunks.has(relative(ROOT, path))).map(({ text }) => text);
-  return { code: code.join("\n"), modules: Object.keys(metafile.inputs) };
+  return { code: outputFiles[0].text, modules: Object.keys(metafile.inputs) };
 }
 
 const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length;
