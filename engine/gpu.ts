@@ -28,7 +28,7 @@ export interface Host {
 export const browserHost: Host = {
   providers: () => [{ requestAdapter: async (options) => globalThis.navigator?.gpu?.requestAdapter(options) }],
   advice:
-    "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a secure page (https or localhost); " +
+    "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a page of https or localhost; " +
     "Chromium on Linux may need chrome://flags/#enable-unsafe-webgpu",
   // Loaded only where it is needed: weights may come from a file or a bundle.
   open: async (location, options) => (await import("./browser_files.ts")).openUrl(location, options),
@@ -99,10 +99,8 @@ function summarize(adapter: GPUAdapter, fallback?: string): AdapterSummary {
   const software =
     adapter.info.isFallbackAdapter || /llvmpipe|swiftshader|software/i.test(`${architecture} ${description}`);
   // Dawn's description is the driver's: enough for a software adapter, but not for a GPU.
-  const names = software
-    ? [description, device]
-    : [device && description ? `${device} (${description})` : device, description];
-  const name = [...names, `${vendor} ${architecture}`.trim()].find((text) => text) ?? "unknown adapter";
+  const inFull = `${device || `${vendor} ${architecture}`} ${description && `(${description})`}`.trim();
+  const name = (software && description) || inFull || "unknown adapter";
   return { name, vendor, architecture, device, description, software, fallback };
 }
 
@@ -134,7 +132,11 @@ export class Gpu {
     this.host = host;
     const { subgroupMinSize, subgroupMaxSize } = adapter.info;
     const oneSize = device.features.has("subgroups") && subgroupMinSize === subgroupMaxSize;
-    this.traits = { subgroupSize: oneSize ? subgroupMinSize : 0, software: this.adapter.software };
+    this.traits = {
+      subgroupSize: oneSize ? subgroupMinSize : 0,
+      software: this.adapter.software,
+      maxBinding: Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize),
+    };
     this.#nets = options.nets ?? {};
     this.variants = options.variants ?? {};
     device.onuncapturederror = ({ error }) => {

@@ -45,18 +45,17 @@ export class Graph {
   readonly names = new Map<string, number>();
 
   input(name: string, shape: Shape): Value {
+    if (this.indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${name}`);
     return this.push({ kind: "input", name, shape: checkShape(shape, `input "${name}"`) });
   }
 
   /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
   param(name: string, shape: Shape, from?: Derivation): Value {
-    const known = this.nodes.findIndex((node) => node.kind === "param" && node.name === name);
+    const known = this.indexOf("param", name);
     if (known >= 0) {
-      if (formatShape(this.nodes[known].shape) !== formatShape(shape)) {
-        throw new ShapeError(
-          `the parameter ${name} is ${formatShape(this.nodes[known].shape)} and cannot also be ${formatShape(shape)}`,
-        );
-      }
+      const had = formatShape(this.nodes[known].shape);
+      const wanted = formatShape(shape);
+      if (had !== wanted) throw new ShapeError(`the parameter ${name} is ${had} and cannot also be ${wanted}`);
       return this.value(known);
     }
     return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), from });
@@ -107,8 +106,19 @@ export class Graph {
     return value;
   }
 
+  /** The id of a named value; throws a UsageError that lists the names there are. */
+  find(name: string): number {
+    const id = this.names.get(name);
+    if (id !== undefined) return id;
+    throw new UsageError(`there is no layer called "${name}"; there are ${[...this.names.keys()].join(", ")}`);
+  }
+
   value(id: number): Value {
     return new Value(this, id, this.nodes[id].shape);
+  }
+
+  private indexOf(kind: "input" | "param", name: string): number {
+    return this.nodes.findIndex((node) => node.kind === kind && node.name === name);
   }
 
   private push(node: Node): Value {

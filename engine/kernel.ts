@@ -39,6 +39,8 @@ export interface Traits {
   readonly subgroupSize: number;
   /** True for a software adapter. */
   readonly software: boolean;
+  /** Bytes that the device can bind at once. */
+  readonly maxBinding: number;
 }
 
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
@@ -231,11 +233,14 @@ export function specialize(wgsl: string, consts: Readonly<Record<string, number 
 function literal(name: string, type: string, value: number | boolean): string {
   if (type === "bool" && typeof value === "boolean") return String(value);
   if (type === "f32" && typeof value === "number" && Number.isFinite(value)) {
-    return Number.isInteger(value) ? `${value}.0` : String(value);
+    return /[.e]/.test(String(value)) ? String(value) : `${value}.0`;
   }
-  if (type !== "f32" && Number.isInteger(value) && (type === "i32" || (value as number) >= 0)) return String(value);
+  if ((type === "u32" || type === "i32") && fits(value, type)) return String(value);
   throw new UsageError(`the WGSL constant ${name} is a ${type} and cannot be ${value}`);
 }
+
+const fits = (value: unknown, type: "u32" | "i32"): boolean =>
+  Number.isInteger(value) && value === (type === "u32" ? (value as number) >>> 0 : (value as number) | 0);
 
 /** Bytes of `struct Params`, padded to 16; throws a UsageError unless exactly the struct's fields are given. */
 export function packParams(
@@ -249,14 +254,9 @@ export function packParams(
     const value = values[name];
     if (value === undefined) throw new UsageError(`${kernel}: Params.${name} was given no value`);
     if (type === "f32") view.setFloat32(i * 4, value, true);
-    else if (
-      !Number.isInteger(value) ||
-      value < (type === "u32" ? 0 : -(2 ** 31)) ||
-      value >= 2 ** (type === "u32" ? 32 : 31)
-    ) {
-      throw new UsageError(`${kernel}: Params.${name} = ${value} is no ${type}`);
-    } else if (type === "u32") view.setUint32(i * 4, value, true);
-    else view.setInt32(i * 4, value, true);
+    else if (!fits(value, type)) throw new UsageError(`${kernel}: Params.${name} = ${value} is no ${type}`);
+    // A negative i32 as well: the bits are the same.
+    else view.setUint32(i * 4, value, true);
   });
   const unknown = Object.keys(values).find((name) => !fields.some((field) => field.name === name));
   if (unknown) throw new UsageError(`${kernel}: struct Params has no field ${unknown}`);

@@ -250,8 +250,8 @@ export class Net {
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
     checkOptions("run()", options, ["features"]);
     const names = options.features ?? [];
-    const executable = await this.#compiled(names);
-    const all = await this.#runSlices(executable, checkedInput(input, this.inputShape));
+    const data = checkedInput(input, this.inputShape);
+    const all = await this.#runSlices(await this.#compiled(names), data);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
@@ -339,12 +339,12 @@ export function paramShapes(graph: Graph): Map<string, Shape> {
   return new Map(graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])));
 }
 
+/** A copy of the input, which is the caller's again at once; what it is will be checked where it is used. */
 function checkedInput(input: Float32Array | Tensor, wanted: Shape): Float32Array {
-  if (input instanceof Float32Array) return input;
-  if (formatShape(input.shape) !== formatShape(wanted)) {
+  if ("shape" in input && !sameShape(input.shape, wanted)) {
     throw new ShapeError(`the input is ${formatShape(input.shape)}; the net was loaded for ${formatShape(wanted)}`);
   }
-  return input.data;
+  return ("data" in input ? input.data : input)?.slice();
 }
 
 function best(probabilities: Float32Array, labels: readonly string[], top: number): Prediction[] {

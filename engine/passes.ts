@@ -6,7 +6,7 @@ export type Pass = (graph: Graph, outputs: readonly string[]) => Graph;
 
 /** Drops the nodes that no output needs. Inputs stay: they are the net's signature. */
 export const prune: Pass = (graph, outputs) => {
-  const live = new Set<number>(outputs.map((name) => idOf(graph, name)));
+  const live = new Set<number>(outputs.map((name) => graph.find(name)));
   for (let id = graph.nodes.length - 1; id >= 0; id--) {
     const node = graph.nodes[id];
     if (node.kind === "input") live.add(id);
@@ -144,14 +144,8 @@ function isFused(node: OpNode): boolean {
 function usedOnce(graph: Graph, outputs: readonly string[]): (id: number) => boolean {
   const uses = new Array<number>(graph.nodes.length).fill(0);
   for (const node of graph.nodes) for (const id of readsOf(node)) uses[id]++;
-  for (const name of outputs) uses[idOf(graph, name)] += 2;
+  for (const name of outputs) uses[graph.find(name)] += 2;
   return (id) => uses[id] === 1;
-}
-
-function idOf(graph: Graph, name: string): number {
-  const id = graph.names.get(name);
-  if (id === undefined) throw new Error(`no value is called ${name}`);
-  return id;
 }
 
 interface Next {

@@ -1,4 +1,4 @@
-import { GpuError, UsageError } from "./errors.ts";
+import { GpuError } from "./errors.ts";
 import { type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
 import { type AnyKernel, bytesOnce, type Call, type Grid, type Part, packParams, specialize } from "./kernel.ts";
 import { formatBytes, type Shape, sizeOf } from "./tensor.ts";
@@ -57,13 +57,7 @@ export interface Plan {
 
 /** Lays a graph out as steps over reused buffers. Throws a GpuError (LIMIT) where a tensor cannot fit the device. */
 export function makePlan(graph: Graph, outputs: readonly string[], limits: Limits = DEFAULT_LIMITS): Plan {
-  const outputIds = outputs.map((name) => {
-    const id = graph.names.get(name);
-    if (id === undefined) {
-      throw new UsageError(`there is no layer called "${name}"; there are ${[...graph.names.keys()].join(", ")}`);
-    }
-    return id;
-  });
+  const outputIds = outputs.map((name) => graph.find(name));
   const root = (id: number): number => {
     const node = graph.nodes[id];
     return node.kind === "view" ? root(node.x) : id;
@@ -128,7 +122,8 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
         `${kernel.name} cannot split its input ${name}, ${describe(graph, id)}, over the device's binding limit`,
       );
     }
-    if (weight === undefined) return [{ start: 0, count: node.shape[1] ?? 1 }];
+    const rows = kernel.split ? graph.nodes[node.inputs[kernel.split]].shape[0] : 1;
+    if (weight === undefined) return [{ start: 0, count: rows }];
     const { shape, pieces } = params[weight];
     const row = sizeOf(shape) / shape[0];
     let start = 0;

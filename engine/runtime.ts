@@ -111,12 +111,6 @@ export class Executable {
   #queue: Promise<unknown> = Promise.resolve();
   #pending = 0;
   #disposed = false;
-  declare [Symbol.dispose]: () => void;
-
-  static {
-    if (Symbol.dispose)
-      Object.defineProperty(Executable.prototype, Symbol.dispose, { value: Executable.prototype.dispose });
-  }
 
   /**
    * Compiles while the parameters load. Throws a GpuError: OUT_OF_MEMORY says how much the plan needs, SHADER which

@@ -1,4 +1,4 @@
-import { defineKernel, type Grid } from "../engine/kernel.ts";
+import { defineKernel, type Grid, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { conv2d_subgroup as wgsl } from "./wgsl.ts";
 
@@ -23,11 +23,12 @@ const consts = (pixels: number, options: Tiling, epilogue: { b?: Shape; r?: Shap
   RELU: epilogue.relu,
 });
 
-const grid = (pixels: number, channels: number, products: number, options: Tiling): Grid => [
-  Math.ceil(pixels / (options.subgroup * pixelsPerLane(pixels, options))),
-  Math.ceil(channels / 4 / CHANNELS),
-  products,
-];
+const channelTiles = (channels: number): number => Math.ceil(channels / 4 / CHANNELS);
+
+function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
+  const [x, y] = linearGrid(pixels, options.subgroup * pixelsPerLane(pixels, options));
+  return [x, y, channelTiles(channels) * products];
+}
 
 /**
  * The convolution on NHWC images with register tiles shared by subgroup shuffles: x [N, H, W, C], w [KH, KW, C, O],
@@ -71,6 +72,7 @@ export const conv2dSubgroup = defineKernel({
     dilation_width: options.dilation[1],
     pad_top: options.padding[0],
     pad_left: options.padding[1],
+    channel_tiles: channelTiles(y[3]),
     x_stride: 0,
     w_stride: 0,
     y_stride: 0,
@@ -138,6 +140,7 @@ export const matmulSubgroup = defineKernel({
     dilation_width: 1,
     pad_top: 0,
     pad_left: 0,
+    channel_tiles: channelTiles(y[2]),
     x_stride: (x[1] * x[2]) / 4,
     w_stride: (x[2] * y[2]) / 4,
     y_stride: (y[1] * y[2]) / 4,

@@ -6,8 +6,9 @@ enable subgroups;
 // loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
 // Epilogue: + b, + r, relu, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
-// With wid.z > 0 further products of the same shape follow at the given strides (for Winograd).
-// Threads: workgroup x is the tile of pixels, y that of channels; lane q of pixel p is pixel p * SUBGROUP + q.
+// Several products of the same shape may follow each other at the given strides (for Winograd).
+// Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; lane q has the tile's pixels
+// q, SUBGROUP + q, 2 * SUBGROUP + q, ...
 
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
@@ -27,6 +28,7 @@ struct Params {
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
+  channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
 }
 
@@ -44,9 +46,14 @@ fn relu(v: vec4f) -> vec4f {
 }
 
 @compute @workgroup_size(SUBGROUP)
-fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let first_pixel = wid.x * SUBGROUP * PIXELS + lane;
-  let first_channel = wid.y * CHANNELS;
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_pixel = (wid.x + wid.y * groups.x) * SUBGROUP * PIXELS + lane;
+  let first_channel = wid.z % params.channel_tiles * CHANNELS;
+  let product = wid.z / params.channel_tiles;
   var image: array<u32, PIXELS>;
   var top: array<i32, PIXELS>;
   var left: array<i32, PIXELS>;
@@ -58,7 +65,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
-  var w_row = wid.z * params.w_stride + first_channel + lane;
+  var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < params.kernel_width; l++) {
       var x_first: array<u32, PIXELS>;
@@ -68,7 +75,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
         let column = left[p] + i32(l * params.dilation_width);
         inside[p] = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
         let position = (image[p] * params.x_height + u32(row)) * params.x_width + u32(column);
-        x_first[p] = wid.z * params.x_stride + select(0u, position * params.x_channels, inside[p]);
+        x_first[p] = product * params.x_stride + select(0u, position * params.x_channels, inside[p]);
       }
       for (var c = 0u; c < params.x_channels; c++) {
         var inputs: array<vec4f, PIXELS>;
@@ -99,7 +106,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
       if (pixel >= params.pixels || channel >= params.y_channels) {
         continue;
       }
-      let out = wid.z * params.y_stride + pixel * params.y_channels + channel;
+      let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
       if (BIAS) {
         sum += b[channel];

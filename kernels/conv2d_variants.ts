@@ -1,6 +1,6 @@
 import type { Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
 import { asNchw, asNhwc, padded } from "./layout.ts";
@@ -14,7 +14,7 @@ type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 
 /** What every variant here wants. */
 function refuses(
-  { options, y }: Call<Inputs, Conv2dOptions>,
+  { shapes, options, y }: Call<Inputs, Conv2dOptions>,
   traits: Traits,
   { w }: Named<Inputs, Value>,
 ): string | undefined {
@@ -23,8 +23,16 @@ function refuses(
   if (options.groups !== 1) return "it has more than one group";
   if (y[1] % 4 !== 0) return `its ${y[1]} output channels are no multiple of 4`;
   if (!w.graph.isParam(w)) return "its weight is no parameter";
-  return undefined;
+  const [batch, channels, height, width] = shapes.x;
+  return refusesSize(
+    [batch * padded(channels) * height * width, (padded(channels) * sizeOf(w.shape)) / w.shape[1]],
+    traits,
+  );
 }
+
+/** A variant needs no tensor that the device cannot bind; `elements` of each. */
+const refusesSize = (elements: readonly number[], { maxBinding }: Traits): string | undefined =>
+  Math.max(...elements) * 4 > maxBinding ? "it would need a tensor over the device's binding limit" : undefined;
 
 /** Multiply-adds below which the conversions to NHWC and back cost more than a fast kernel saves. */
 const LEAST_WORK = 2e6;
@@ -70,6 +78,9 @@ const G = [
   [0, 0, 1],
 ];
 
+/** Tiles of 4x4 in images [N, C, H, W]. */
+const tilesOf = ([batch, , height, width]: Shape): number => batch * Math.ceil(height / 4) * Math.ceil(width / 4);
+
 /** With fewer tiles the 36 products are too flat to be worth it. */
 const FEWEST_TILES = 16;
 
@@ -83,13 +94,14 @@ export const conv2dWinogradVariant: Conv2dVariant = {
     if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
       return "it is no 3x3 convolution of stride and dilation 1";
     if (call.shapes.x[1] % 4 !== 0) return `its ${call.shapes.x[1]} input channels are no multiple of 4`;
-    return refuses(call, traits, inputs);
+    const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
+    const most = Math.max(channels, outChannels);
+    return (
+      refusesSize([36 * tilesOf(call.y) * most, 36 * channels * outChannels], traits) ?? refuses(call, traits, inputs)
+    );
   },
   gains(call) {
-    const [batch, channels, height, width] = call.y;
-    return (
-      gains(call) && channels >= FEWEST_CHANNELS && batch * Math.ceil(height / 4) * Math.ceil(width / 4) >= FEWEST_TILES
-    );
+    return gains(call) && call.y[1] >= FEWEST_CHANNELS && tilesOf(call.y) >= FEWEST_TILES;
   },
   build({ x, w, b, r }, { options, y }, { subgroupSize }) {
     const { outChannels, groupIn, padding } = geometry(w.shape, options);

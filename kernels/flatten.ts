@@ -1,3 +1,4 @@
+import { checkOptions } from "../engine/errors.ts";
 import type { Value } from "../engine/graph.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { axis } from "./options.ts";
@@ -6,7 +7,9 @@ import { axis } from "./options.ts";
  * Joins the dimensions from `startDim` on into one; [N, C, H, W] becomes [N, C H W]. A view: nothing is computed.
  * https://pytorch.org/docs/stable/generated/torch.nn.Flatten.html
  */
-export function flatten(x: Value, { startDim = 1 } = {}): Value {
+export function flatten(x: Value, options: { startDim?: number } = {}): Value {
+  checkOptions("flatten", options, ["startDim"]);
+  const { startDim = 1 } = options;
   const start = axis("flatten", "startDim", startDim, x.shape.length);
   return x.graph.reshape(x, [...x.shape.slice(0, start), sizeOf(x.shape.slice(start))]);
 }

@@ -27,5 +27,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let v = x[index];
-  y[index] = 0.5 * v * (1.0 + erf(v * 0.7071067811865476));
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(0.5 * v * (1.0 + erf(v * 0.7071067811865476)), v, is_nan);
 }

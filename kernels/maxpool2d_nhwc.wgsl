@@ -21,6 +21,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+// The key of -infinity, which a window of padding alone has.
+const LOWEST = bitcast<i32>(0x807fffffu);
+
 // Flips the lower bits of negative floats, whose magnitudes sort backwards. Its own inverse.
 fn sortable(bits: vec4i) -> vec4i {
   return bits ^ ((bits >> vec4u(31)) & vec4i(0x7fffffff));
@@ -46,7 +49,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
   let top = i32(i * params.stride_height) - params.pad_height;
   let left = i32(j * params.stride_width) - params.pad_width;
-  var largest = vec4i(bitcast<i32>(0x80000000u));
+  var largest = vec4i(LOWEST);
   for (var k = 0u; k < params.kernel_height; k++) {
     let row = top + i32(k * params.dilation_height);
     if (row < 0 || row >= i32(params.x_height)) {

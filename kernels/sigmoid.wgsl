@@ -20,5 +20,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let v = x[index];
-  y[index] = 1.0 / (1.0 + exp(-v));
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(1.0 / (1.0 + exp(-v)), v, is_nan);
 }

@@ -17,6 +17,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+// NaN and +infinity, on bits, since WGSL may assume that there are none.
+fn is_unfit(v: f32) -> bool {
+  let bits = bitcast<u32>(v);
+  return (bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
@@ -26,8 +32,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let first = index / params.inner * params.size * params.inner + index % params.inner;
   var largest = x[first];
   var sum = 1.0;
+  var unfit = is_unfit(largest);
   for (var k = 1u; k < params.size; k++) {
     let v = x[first + k * params.inner];
+    unfit = unfit || is_unfit(v);
     if (v > largest) {
       sum = sum * exp(largest - v) + 1.0;
       largest = v;
@@ -35,12 +43,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       sum += exp(v - largest);
     }
   }
+  // No probabilities come of NaN, of infinity, or of nothing but -infinity.
+  unfit = unfit || bitcast<u32>(largest) == 0xff800000u;
+  let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    if (LOG) {
-      y[i] = x[i] - largest - log(sum);
-    } else {
-      y[i] = exp(x[i] - largest) / sum;
-    }
+    let v = x[i] - largest;
+    y[i] = select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit);
   }
 }

@@ -416,6 +416,7 @@ export const conv2d_subgroup = `enable subgroups;
 
 
 
+
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8;
@@ -434,6 +435,7 @@ struct Params {
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
+  channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32,
 }
 
@@ -451,9 +453,14 @@ fn relu(v: vec4f) -> vec4f {
 }
 
 @compute @workgroup_size(SUBGROUP)
-fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let first_pixel = wid.x * SUBGROUP * PIXELS + lane;
-  let first_channel = wid.y * CHANNELS;
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_pixel = (wid.x + wid.y * groups.x) * SUBGROUP * PIXELS + lane;
+  let first_channel = wid.z % params.channel_tiles * CHANNELS;
+  let product = wid.z / params.channel_tiles;
   var image: array<u32, PIXELS>;
   var top: array<i32, PIXELS>;
   var left: array<i32, PIXELS>;
@@ -465,7 +472,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
-  var w_row = wid.z * params.w_stride + first_channel + lane;
+  var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < params.kernel_width; l++) {
       var x_first: array<u32, PIXELS>;
@@ -475,7 +482,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
         let column = left[p] + i32(l * params.dilation_width);
         inside[p] = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
         let position = (image[p] * params.x_height + u32(row)) * params.x_width + u32(column);
-        x_first[p] = wid.z * params.x_stride + select(0u, position * params.x_channels, inside[p]);
+        x_first[p] = product * params.x_stride + select(0u, position * params.x_channels, inside[p]);
       }
       for (var c = 0u; c < params.x_channels; c++) {
         var inputs: array<vec4f, PIXELS>;
@@ -506,7 +513,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(subgroup_invocation_id) lane
       if (pixel >= params.pixels || channel >= params.y_channels) {
         continue;
       }
-      let out = wid.z * params.y_stride + pixel * params.y_channels + channel;
+      let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
       if (BIAS) {
         sum += b[channel];
@@ -549,7 +556,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let v = x[index];
-  y[index] = 0.5 * v * (1.0 + erf(v * 0.7071067811865476));
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(0.5 * v * (1.0 + erf(v * 0.7071067811865476)), v, is_nan);
 }
 `;
 
@@ -869,6 +877,9 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 
+const LOWEST = bitcast<i32>(0x807fffffu);
+
+
 fn sortable(bits: i32) -> i32 {
   return bits ^ ((bits >> 31) & 0x7fffffff);
 }
@@ -891,7 +902,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
   let top = i32(i * params.stride_height) - params.pad_height;
   let left = i32(j * params.stride_width) - params.pad_width;
-  var largest = bitcast<i32>(0x80000000u);
+  var largest = LOWEST;
   for (var k = 0u; k < params.kernel_height; k++) {
     let row = top + i32(k * params.dilation_height);
     if (row < 0 || row >= i32(params.x_height)) {
@@ -933,6 +944,9 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 
+const LOWEST = bitcast<i32>(0x807fffffu);
+
+
 fn sortable(bits: vec4i) -> vec4i {
   return bits ^ ((bits >> vec4u(31)) & vec4i(0x7fffffff));
 }
@@ -957,7 +971,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
   let top = i32(i * params.stride_height) - params.pad_height;
   let left = i32(j * params.stride_width) - params.pad_width;
-  var largest = vec4i(bitcast<i32>(0x80000000u));
+  var largest = vec4i(LOWEST);
   for (var k = 0u; k < params.kernel_height; k++) {
     let row = top + i32(k * params.dilation_height);
     if (row < 0 || row >= i32(params.x_height)) {
@@ -1141,7 +1155,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let v = x[index];
-  y[index] = 1.0 / (1.0 + exp(-v));
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(1.0 / (1.0 + exp(-v)), v, is_nan);
 }
 `;
 
@@ -1167,7 +1182,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let v = x[index];
-  y[index] = v / (1.0 + exp(-v));
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  y[index] = select(v / (1.0 + exp(-v)), v, is_nan);
 }
 `;
 
@@ -1190,6 +1206,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+
+fn is_unfit(v: f32) -> bool {
+  let bits = bitcast<u32>(v);
+  return (bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
@@ -1199,8 +1221,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let first = index / params.inner * params.size * params.inner + index % params.inner;
   var largest = x[first];
   var sum = 1.0;
+  var unfit = is_unfit(largest);
   for (var k = 1u; k < params.size; k++) {
     let v = x[first + k * params.inner];
+    unfit = unfit || is_unfit(v);
     if (v > largest) {
       sum = sum * exp(largest - v) + 1.0;
       largest = v;
@@ -1208,13 +1232,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       sum += exp(v - largest);
     }
   }
+
+  unfit = unfit || bitcast<u32>(largest) == 0xff800000u;
+  let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    if (LOG) {
-      y[i] = x[i] - largest - log(sum);
-    } else {
-      y[i] = exp(x[i] - largest) / sum;
-    }
+    let v = x[i] - largest;
+    y[i] = select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit);
   }
 }
 `;

@@ -508,10 +508,12 @@ test("two who want the same file at a time share its download", async () => {
   ];
   setTimeout(() => third.abort("third"), 20);
   assert.is(await downloads[2], "third");
+  while (slow.requests.length === 0) await sleep(2);
+  await arrival(slow, 50_000);
   first.abort("first");
   assert.is(await downloads[0], "first");
   assert.ok(readFileSync(await downloads[1]).equals(BODY));
-  assert.is(slow.requests.length, 2);
+  assert.is(range(slow, 2), "bytes=50000-");
 });
 
 /** Downloads in a process of its own. */

@@ -32,7 +32,11 @@ const gpu = await open({ limits: "default" });
 let chance = 1;
 for (const variant of variants.conv2d) Object.assign(variant, { gains: () => random() < chance });
 
-const traitsOf = (subgroupSize: number): Traits => ({ subgroupSize, software: pick(true, false) });
+const traitsOf = (subgroupSize: number): Traits => ({
+  subgroupSize,
+  software: pick(true, false),
+  maxBinding: 2 ** 27,
+});
 
 function netOf(build: (x: Value) => Value): Graph {
   const graph = new Graph();

@@ -135,7 +135,7 @@ test("unknown features and options are refused", () =>
       { features: ["conv3"] },
       /no layer called "conv3"; there are conv1, bn1, relu, conv2, bn2, sum, fc/,
     );
-    await refusesOptions({ feature: ["relu"] }, /run\(\) has no option "feature"; its option is features/);
+    await refusesOptions({ feature: ["relu"] }, /run\(\) has no option "feature"; its options are features/);
   }));
 
 test("whatever goes wrong while loading, nothing stays on the GPU", async () => {
