@@ -1,4 +1,4 @@
-import { styleText } from "node:util";
+import * as util from "node:util";
 import { oneLine } from "./format.ts";
 
 /** Data go to stdout. */
@@ -17,9 +17,9 @@ export const complain = (message: string): void => void process.stderr.write(`sh
 export const colourDepth = (): number =>
   process.stdout.isTTY && !process.env.NO_COLOR ? process.stdout.getColorDepth() : 1;
 
-/** Styles a text where stdout shows colours. */
-export const paint = (style: Parameters<typeof styleText>[0], text: string): string =>
-  colourDepth() > 1 ? styleText(style, text) : text;
+/** Styles a text where stdout shows colours (and Node is 20.12 or later, which brought styleText). */
+export const paint = (style: Parameters<typeof util.styleText>[0], text: string): string =>
+  colourDepth() > 1 && util.styleText ? util.styleText(style, text) : text;
 
 /** Characters per line: the terminal's, or 80 where there is none. */
 export const lineWidth = (): number => process.stdout.columns || 80;
