@@ -26,6 +26,7 @@ const FOLD_BYTES = 16 * 2 ** 20;
 export const openUrl: OpenSource = async (location, options) => {
   const url = addressOf(location);
   const blob = await inTurn(url, options.signal, () => cachedBlob(url, options));
+  options.signal?.throwIfAborted();
   return blobSource(blob, url);
 };
 
@@ -49,7 +50,6 @@ async function cachedBlob(url: string, options: Parameters<OpenSource>[1] & Down
   }
   // A full or forbidden storage costs the next visit a download, nothing more.
   await cache?.put(url, new Response(blob, { headers })).catch(() => {});
-  signal?.throwIfAborted();
   return blob;
 }
 

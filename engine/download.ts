@@ -38,7 +38,7 @@ const REPORT_EVERY = 50;
  * Downloads a file into a sink, going on from what the sink already holds. A connection that breaks or stalls is taken
  * up again where it broke if the file is still the same and the server can do that, and from the start if not.
  * Rejects with the signal's reason, with a FileError when the server refuses or cannot be reached, with a WeightsError
- * for a web page or an empty file; the sink then keeps what has come.
+ * for a web page or other text and for an empty file. The sink keeps what else has come.
  */
 export async function download(url: string, sink: Sink, options: DownloadOptions = {}): Promise<void> {
   const { signal, retries = 5, backoffMs = 500 } = options;
@@ -75,8 +75,9 @@ export async function download(url: string, sink: Sink, options: DownloadOptions
   }
 }
 
-/** An attempt that failed in a way that another one may mend, in milliseconds from now. */
+/** An attempt that failed in a way that another one may mend. */
 class Interruption extends Error {
+  /** What the server asks to wait before it, in milliseconds. */
   readonly waitMs: number;
   constructor(message: string, waitMs = 0, options?: ErrorOptions) {
     super(message, options);
@@ -144,20 +145,23 @@ async function receive(url: string, response: Response, sink: Sink, connection: 
     throw new Interruption("the file on the server has changed");
   }
   if (status !== 200 && status !== 206) throw refusal(url, response);
-  if (/^text\/html/i.test(headers.get("content-type") ?? "")) throw pageError(url);
+  if (/^text\/html/i.test(headers.get("content-type") ?? "")) throw textError(url, "<");
   if (status === 200) await sink.restart({ validator: validatorOf(headers), total: lengthOf(headers) });
   const { total } = sink.version;
   report(sink);
 
   const reader = body?.getReader();
+  let start = "";
   while (reader) {
     const of = total === undefined ? "" : ` of ${total}`;
     const { done, value } = await connection.wait(reader.read(), `the connection broke after ${sink.size}${of} bytes`);
     if (done) break;
-    if (sink.size === 0 && isPage(value)) throw pageError(url);
+    if (start.length < HEAD) start += String.fromCharCode(...value.subarray(0, 2 * HEAD));
+    if (start.length >= HEAD && status === 200) await refuseText(url, start, sink);
     await sink.append(value);
     report(sink);
   }
+  if (status === 200) await refuseText(url, start, sink);
 
   if (sink.size === 0) throw new WeightsError(`${url} is empty; wanted a .safetensors or .pth file`);
   // A browser hides from us whether another origin compressed the bytes that it counted; it does its own check.
@@ -200,13 +204,21 @@ function refusal(url: string, { status, statusText, headers }: Response): Error 
   return new FileError(`cannot download ${url}: ${got}, wanted 200; ${advice}`);
 }
 
-const isPage = (start: Uint8Array): boolean =>
-  /^\s*<(!doctype|html|head|body|\?xml)/i.test(new TextDecoder().decode(start.subarray(0, 64)));
+/** Bytes by which text is told: every kind of weights has some among its first that no text has. */
+const HEAD = 16;
 
-const pageError = (url: string): WeightsError =>
-  new WeightsError(
-    `${url}: the server sent a web page, wanted a .safetensors or .pth file; check the address, and whether it needs a login`,
-  );
+/** Refuses a login page, an error in JSON or a git-lfs pointer, so that none of them gets into a cache. */
+async function refuseText(url: string, start: string, sink: Sink): Promise<void> {
+  if (!/^[\t\n\r -~]+$/.test(start.slice(0, HEAD))) return;
+  await sink.restart({});
+  throw textError(url, start);
+}
+
+function textError(url: string, start: string): WeightsError {
+  const what = /^\s*</.test(start) ? "a web page" : `text (${JSON.stringify(start)})`;
+  const advice = "check the address, and whether it needs a login";
+  return new WeightsError(`${url}: the server sent ${what}, wanted a .safetensors or .pth file; ${advice}`);
+}
 
 type Report = (sink: Sink, end?: boolean) => void;
 

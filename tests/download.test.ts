@@ -173,11 +173,11 @@ test("addresses differ by their query, not by their fragment", async () => {
   assert.match(one, /404/);
   assert.match(other, /404/);
   const path = `/${++files}/x%20y.bin`;
-  for (const query of ["?v=1", "?v=2"]) handlers.set(path + query, (_, response) => response.end(`bytes${query}`));
+  for (const query of ["?v=1", "?v=2"]) handlers.set(path + query, (_, response) => response.end(`\0${query}`));
   const a = await cachedFile(`${origin}${path}?v=1`);
   const b = await cachedFile(`${origin}${path}?v=2`);
-  assert.is(readFileSync(a, "utf8"), "bytes?v=1");
-  assert.is(readFileSync(b, "utf8"), "bytes?v=2");
+  assert.is(readFileSync(a, "utf8"), "\0?v=1");
+  assert.is(readFileSync(b, "utf8"), "\0?v=2");
   assert.is(await cachedFile(`${origin}${path}?v=2#there`), b);
   assert.match(basename(a), /^x_20y-\w{10}\.bin$/);
 });
@@ -215,7 +215,7 @@ test("a cached file needs no server, and none that is damaged is used", async ()
 });
 
 test("a cached file with another hash is replaced", async () => {
-  const old = Buffer.from("old");
+  const old = Buffer.of(1, 2, 3);
   const served = serve((request, response, count) => send(request, response, { body: count === 1 ? old : BODY }));
   await get(served, {}, old);
   await get(served, { sha256: SHA256.slice(0, 8) });
@@ -362,7 +362,7 @@ test("a wrong Content-Length is told", async () => {
 });
 
 test("compressed bytes are not counted", async () => {
-  const body = Buffer.alloc(5000, "weights");
+  const body = Buffer.alloc(5000);
   const packed = gzipSync(body);
   const served = serve((_, response) => {
     response.writeHead(200, { "content-length": packed.length, "content-encoding": "gzip" }).end(packed);
@@ -414,15 +414,34 @@ test("a server in trouble is asked again, when it says", async () => {
   assert.is(busy.requests.length, 1);
 });
 
-test("a web page is no weights", async () => {
+test("a web page or other text is no weights", async () => {
   const page = "<!DOCTYPE html><title>Log in</title>";
-  for (const type of ["text/html; charset=utf-8", "application/octet-stream"]) {
-    const served = serve((_, response) => response.writeHead(200, { "content-type": type }).end(page));
-    await refuses(() => cachedFile(served.url, QUICK), WeightsError, "WEIGHTS", /the server sent a web page, wanted/);
+  const lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:0";
+  for (const [type, body, message] of [
+    ["text/html; charset=utf-8", page, /: the server sent a web page, wanted a \.safetensors or \.pth file; check the/],
+    ["application/octet-stream", page, /the server sent a web page/],
+    ["application/json", '{"error":"no"}', /the server sent text \("\{\\"error\\":\\"no\\"\}"\), wanted/],
+    ["text/plain", lfs, /the server sent text \("version https:\/\/git-lfs/],
+    ["text/plain", "no", /the server sent text \("no"\)/],
+  ] as const) {
+    const headers = { "content-type": type, etag: '"1"', "content-length": body.length };
+    const served = serve((_, response) => response.writeHead(200, headers).end(body));
+    await refuses(() => cachedFile(served.url, QUICK), WeightsError, "WEIGHTS", message);
     assert.is(served.requests.length, 1);
     assert.equal(left(served), []);
   }
-  // Nor does it do harm to what has come before.
+
+  // Text is not told from the first few bytes alone.
+  const slow = serve(async (_, response) => {
+    for (const byte of ["A", "A", "\0", "A", "A"]) {
+      response.write(byte);
+      await sleep(10);
+    }
+    response.end();
+  });
+  await get(slow, {}, Buffer.from("AA\0AA"));
+
+  // A page does no harm to what has come before.
   const served = serve((request, response, count) => {
     if (count === 2) response.writeHead(200, { "content-type": "text/html" }).end(page);
     else send(request, response, count === 1 ? { cut: 1000 } : {});
