@@ -68,13 +68,13 @@ export const conv2dSubgroupVariant: Conv2dVariant = {
   },
 };
 
-/** Rows of G of F(4x4, 3x3): a kernel g becomes G g G^T. */
+/** Rows of G of F(4x4, 3x3) at 0, ±1/sqrt(2), ±sqrt(2) and infinity: a kernel g becomes G g G^T. */
 const G = [
-  [1 / 4, 0, 0],
-  [-1 / 6, -1 / 6, -1 / 6],
-  [-1 / 6, 1 / 6, -1 / 6],
-  [1 / 24, 1 / 12, 1 / 6],
-  [1 / 24, -1 / 12, 1 / 6],
+  [1, 0, 0],
+  [-2 / 3, -Math.SQRT2 / 3, -1 / 3],
+  [-2 / 3, Math.SQRT2 / 3, -1 / 3],
+  [1 / 6, Math.SQRT2 / 6, 1 / 3],
+  [1 / 6, -Math.SQRT2 / 6, 1 / 3],
   [0, 0, 1],
 ];
 

@@ -1351,6 +1351,7 @@ export const winograd_input = `
 
 
 
+
 const WORKGROUP: u32 = 64;
 
 struct Params {
@@ -1366,13 +1367,21 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+const P = 0.7071067811865476;
+const Q = 1.4142135623730951;
+
 
 fn transform(d: array<vec4f, 6>) -> array<vec4f, 6> {
-  let a = d[4] - 4.0 * d[2];
-  let b = d[3] - 4.0 * d[1];
-  let c = d[4] - d[2];
-  let e = 2.0 * (d[3] - d[1]);
-  return array<vec4f, 6>(4.0 * d[0] - 5.0 * d[2] + d[4], a + b, a - b, c + e, c - e, 4.0 * d[1] - 5.0 * d[3] + d[5]);
+  let even_p = d[4] - 2.0 * d[2];
+  let odd_p = P * (d[3] - 2.0 * d[1]);
+  let even_q = d[4] - 0.5 * d[2];
+  let odd_q = Q * (d[3] - 0.5 * d[1]);
+  return array<vec4f, 6>(
+    d[0] - 2.5 * d[2] + d[4],
+    even_p + odd_p, even_p - odd_p,
+    even_q + odd_q, even_q - odd_q,
+    d[1] - 2.5 * d[3] + d[5],
+  );
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -1439,13 +1448,21 @@ fn relu(v: vec4f) -> vec4f {
   return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
 }
 
+const P = 0.7071067811865476;
+const Q = 1.4142135623730951;
+
 
 fn transform(m: array<vec4f, 6>) -> array<vec4f, 4> {
-  let a = m[1] + m[2];
-  let b = m[1] - m[2];
-  let c = m[3] + m[4];
-  let d = m[3] - m[4];
-  return array<vec4f, 4>(m[0] + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m[5]);
+  let even_p = m[1] + m[2];
+  let odd_p = P * (m[1] - m[2]);
+  let even_q = m[3] + m[4];
+  let odd_q = Q * (m[3] - m[4]);
+  return array<vec4f, 4>(
+    m[0] + even_p + even_q,
+    odd_p + odd_q,
+    0.5 * even_p + 2.0 * even_q,
+    0.5 * odd_p + 2.0 * odd_q + m[5],
+  );
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -4,14 +4,16 @@ import { winograd_input as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
-/** Rows of B^T of F(4x4, 3x3). */
+const [P, Q] = [Math.SQRT1_2, Math.SQRT2];
+
+/** Rows of B^T of F(4x4, 3x3) at the points 0, ±P, ±Q and infinity. */
 const B_TRANSPOSED = [
-  [4, 0, -5, 0, 1, 0],
-  [0, -4, -4, 1, 1, 0],
-  [0, 4, -4, -1, 1, 0],
-  [0, -2, -1, 2, 1, 0],
-  [0, 2, -1, -2, 1, 0],
-  [0, 4, 0, -5, 0, 1],
+  [1, 0, -2.5, 0, 1, 0],
+  [0, -2 * P, -2, P, 1, 0],
+  [0, 2 * P, -2, -P, 1, 0],
+  [0, -Q / 2, -0.5, Q, 1, 0],
+  [0, Q / 2, -0.5, -Q, 1, 0],
+  [0, 1, 0, -2.5, 0, 1],
 ];
 
 /** B^T d B of every 6x6 patch d of x [N, H, W, C] -> [36, tiles, C]. The first step of conv2d_winograd. */

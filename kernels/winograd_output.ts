@@ -4,12 +4,14 @@ import { winograd_output as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
-/** Rows of A^T of F(4x4, 3x3). */
+const [P, Q] = [Math.SQRT1_2, Math.SQRT2];
+
+/** Rows of A^T of F(4x4, 3x3) at the points 0, ±P, ±Q and infinity. */
 const A_TRANSPOSED = [
   [1, 1, 1, 1, 1, 0],
-  [0, 1, -1, 2, -2, 0],
-  [0, 1, 1, 4, 4, 0],
-  [0, 1, -1, 8, -8, 1],
+  [0, P, -P, Q, -Q, 0],
+  [0, 0.5, 0.5, 2, 2, 0],
+  [0, P / 2, -P / 2, 2 * Q, -2 * Q, 1],
 ];
 
 /** A^T m A of every 6x6 matrix m of x [36, tiles, C] -> [N, H', W', C]. The last step of conv2d_winograd. */

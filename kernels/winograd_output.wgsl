@@ -29,13 +29,21 @@ fn relu(v: vec4f) -> vec4f {
   return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
 }
 
+const P = 0.7071067811865476;
+const Q = 1.4142135623730951;
+
 // A^T times a column.
 fn transform(m: array<vec4f, 6>) -> array<vec4f, 4> {
-  let a = m[1] + m[2];
-  let b = m[1] - m[2];
-  let c = m[3] + m[4];
-  let d = m[3] - m[4];
-  return array<vec4f, 4>(m[0] + a + c, b + 2.0 * d, a + 4.0 * c, b + 8.0 * d + m[5]);
+  let even_p = m[1] + m[2];
+  let odd_p = P * (m[1] - m[2]);
+  let even_q = m[3] + m[4];
+  let odd_q = Q * (m[3] - m[4]);
+  return array<vec4f, 4>(
+    m[0] + even_p + even_q,
+    odd_p + odd_q,
+    0.5 * even_p + 2.0 * even_q,
+    0.5 * odd_p + 2.0 * odd_q + m[5],
+  );
 }
 
 @compute @workgroup_size(WORKGROUP)
