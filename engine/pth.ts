@@ -50,7 +50,7 @@ export async function openPth(source: ByteSource, inflateRaw: InflateRaw = infla
   );
 }
 
-/** An opened file of either format: the pickled object, and where its storages lie: little-endian and dense. */
+/** An opened file of either format: the pickled object, and where its storages lie, little-endian and dense. */
 interface Saved {
   readonly root: Value;
   locate(storage: Storage): Promise<Place>;

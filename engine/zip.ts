@@ -153,13 +153,13 @@ let crcTable: Int32Array | undefined;
 
 function makeCrcTable(): Int32Array {
   const table = new Int32Array(8 * 256);
-  for (let i = 0; i < table.length; i++) {
-    let bits = i < 256 ? i : table[i - 256];
-    // The first row takes in a byte, bit by bit; the others look up what one more byte of zeros does to the row above.
-    if (i < 256) for (let bit = 0; bit < 8; bit++) bits = bits & 1 ? (bits >>> 1) ^ 0xedb88320 : bits >>> 1;
-    else bits = table[bits & 255] ^ (bits >>> 8);
+  // The first row takes in a byte, bit by bit; the others look up what one more byte of zeros does to the row above.
+  for (let i = 0; i < 256; i++) {
+    let bits = i;
+    for (let bit = 0; bit < 8; bit++) bits = bits & 1 ? (bits >>> 1) ^ 0xedb88320 : bits >>> 1;
     table[i] = bits;
   }
+  for (let i = 256; i < table.length; i++) table[i] = table[table[i - 256] & 255] ^ (table[i - 256] >>> 8);
   return table;
 }
 

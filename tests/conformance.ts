@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { Checkpoint } from "../engine/checkpoint.ts";
 import type { Gpu } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
-import { compile } from "../engine/net.ts";
+import { compile, type Net } from "../engine/net.ts";
 import { fileSource } from "../engine/node/files.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
 import { openSafetensors } from "../engine/safetensors.ts";
@@ -221,65 +221,51 @@ export const readNets = (path: string = new URL("nets.json", GOLDENS).pathname):
 /** A net is asked to come within 5 times PyTorch's own float32 error, but never below 5e-6 of the logits' rms. */
 const limitOf = (torch: number): number => Math.max(5 * torch, 5e-6);
 
+/** Loads the net of a record on its generated weights, and disposes of it after its use. */
+async function withRecord<T>(gpu: Gpu, file: NetsFile, key: string, options: object, use: (net: Net) => Promise<T>) {
+  const { net: name = key, input_shape: shape, options: own } = file.nets[key];
+  const [batch, , ...imageSize] = shape;
+  const weights = generatedCheckpoint(file, key);
+  const net = await gpu.loadNet(nets[name], { weights, batch, imageSize: imageSize as never, ...own, ...options });
+  try {
+    return await use(net);
+  } finally {
+    net.dispose();
+  }
+}
+
 /** Runs one net on generated weights and compares its logits with the float64 ones. */
 export async function runNet(gpu: Gpu, file: NetsFile, key: string, options: object = {}): Promise<NetResult> {
   const record = file.nets[key];
   const limit = limitOf(record.torch_f32_max_err_over_rms);
-  const definition = nets[record.net ?? key];
-  if (!definition) return { net: key, limit, status: "skip", message: `there is no net ${record.net}` };
+  if (!nets[record.net ?? key]) return { net: key, limit, status: "skip", message: `there is no net ${record.net}` };
   try {
-    const [batch, , height, width] = record.input_shape;
-    const weights = generatedCheckpoint(file, key);
-    const net = await gpu.loadNet(definition, {
-      weights,
-      batch,
-      imageSize: [height, width],
-      ...record.options,
-      ...options,
-    });
-    try {
-      const { logits } = await net.run(generatedInput(file, key));
-      const errOverRms = largestError(logits.data, record.logits_f64) / record.logits_rms;
-      const status = errOverRms <= limit ? "pass" : "fail";
-      return {
-        net: key,
-        errOverRms,
-        limit,
-        status,
-        ...(status === "fail" ? { message: `error over rms is ${errOverRms}` } : {}),
-      };
-    } finally {
-      net.dispose();
-    }
+    const { logits } = await withRecord(gpu, file, key, options, (net) => net.run(generatedInput(file, key)));
+    const errOverRms = largestError(logits.data, record.logits_f64) / record.logits_rms;
+    if (errOverRms <= limit) return { net: key, errOverRms, limit, status: "pass" };
+    return { net: key, errOverRms, limit, status: "fail", message: `error over rms is ${errOverRms}` };
   } catch (error) {
     return { net: key, limit, status: "fail", message: (error as Error).message };
   }
 }
 
-/** Largest error of every stage's samples over the stage's rms, with the features asked for in groups. */
+/** Largest error of every stage's samples over the stage's rms, beside its limit. */
 export async function runStages(
   gpu: Gpu,
   file: NetsFile,
   key: string,
 ): Promise<{ stage: string; errOverRms: number; limit: number }[]> {
-  const record = file.nets[key];
-  const [batch, , height, width] = record.input_shape;
-  const weights = generatedCheckpoint(file, key);
-  const net = await gpu.loadNet(nets[record.net], { weights, batch, imageSize: [height, width], ...record.options });
-  try {
-    const { features } = await net.run(generatedInput(file, key), {
-      features: record.stages.map(({ stage }) => stage),
-    });
-    return record.stages.map(({ stage, shape, samples, rms, torch_f32_err_over_rms: torch }) => {
-      if (String(features[stage].shape) !== String(shape))
-        throw new Error(`${stage} is [${features[stage].shape}], wanted [${shape}]`);
-      const got = samples.map(([index]) => features[stage].data[index]);
-      const wanted = samples.map(([, value]) => value);
-      return { stage, errOverRms: largestError(got, wanted) / rms, limit: limitOf(torch) };
-    });
-  } finally {
-    net.dispose();
-  }
+  const { stages } = file.nets[key];
+  const names = stages.map(({ stage }) => stage);
+  const input = generatedInput(file, key);
+  const { features } = await withRecord(gpu, file, key, {}, (net) => net.run(input, { features: names }));
+  return stages.map(({ stage, shape, samples, rms, torch_f32_err_over_rms: torch }) => {
+    const { shape: got, data } = features[stage];
+    if (String(got) !== String(shape)) throw new Error(`${stage} is [${got}], wanted [${shape}]`);
+    const values = samples.map(([index]) => data[index]);
+    const wanted = samples.map(([, value]) => value);
+    return { stage, errOverRms: largestError(values, wanted) / rms, limit: limitOf(torch) };
+  });
 }
 
 /** NaN where either has one. */

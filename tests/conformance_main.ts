@@ -1,18 +1,19 @@
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { openGpu } from "../index.ts";
-import { type CaseResult, type NetResult, openCases, readNets, runCase, runNet } from "./conformance.ts";
+import { type CaseResult, type NetResult, openCases, readNets, runCase, runNet, runStages } from "./conformance.ts";
 
-// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--only REGEX] [--json FILE]
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--only REGEX] [--stages] [--json FILE]
 
-const { cases, nets, only, json } = new Command("conformance")
+const { cases, nets, only, stages, json } = new Command("conformance")
   .description("Checks every operator and net against PyTorch's reference outputs.")
   .option("--cases <file>", "operator cases (default: the committed ones, unless --nets is given)")
   .option("--nets <file>", "nets (default: the committed ones, unless --cases is given)")
   .option("--only <regex>", "only the cases and nets whose id it matches", ".")
+  .option("--stages", "every layer of the nets, too, not only the logits")
   .option("--json <file>", "writes the results to a file")
   .parse()
-  .opts<{ cases?: string; nets?: string; only: string; json?: string }>();
+  .opts<{ cases?: string; nets?: string; only: string; stages?: boolean; json?: string }>();
 
 const goldens = new URL("../../tests/goldens/", import.meta.url).pathname;
 const wanted = new RegExp(only);
@@ -38,6 +39,11 @@ try {
     for (const key of Object.keys(file.nets).filter((key) => wanted.test(key))) {
       const start = performance.now();
       const result = await runNet(gpu, file, key);
+      const missed = stages && result.status === "pass" ? (await runStages(gpu, file, key)).filter(isOver) : [];
+      if (missed.length > 0) {
+        const list = missed.map(({ stage, errOverRms, limit }) => `${stage} (${errOverRms}, limit ${limit})`);
+        Object.assign(result, { status: "fail", message: `off at ${list.join(", ")}` });
+      }
       netResults.push(result);
       const { torch_f32_max_err_over_rms: torch } = file.nets[key];
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
@@ -46,7 +52,7 @@ try {
       else {
         const figures = [result.errOverRms, result.limit, torch].map((v) => v.toExponential(2));
         console.log(
-          `${result.status} ${key} error/rms ${figures[0]}, limit ${figures[1]}, PyTorch float32 ${figures[2]} (${seconds} s)`,
+          `${result.status} ${key} error/rms ${figures[0]}, limit ${figures[1]}, PyTorch float32 ${figures[2]} (${seconds} s) ${result.message ?? ""}`,
         );
       }
     }
@@ -54,6 +60,12 @@ try {
 } finally {
   gpu.close();
 }
+
+/** NaN is over any limit. */
+function isOver({ errOverRms, limit }: { errOverRms: number; limit: number }): boolean {
+  return !(errOverRms <= limit);
+}
+
 const all = [...caseResults, ...netResults];
 const count = (status: string) => all.filter((result) => result.status === status).length;
 if (json)
