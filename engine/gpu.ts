@@ -235,11 +235,11 @@ export class Gpu {
 
   /**
    * Runs one operator, or any function of values, by itself on tensors: `gpu.eager(maxPool2d, x, { kernel: 3 })`.
-   * Leave an optional tensor out with undefined.
+   * Leave an optional tensor out with undefined. A single kernel is the plain one, without variants.
    */
-  async eager<O extends object>(
-    op: (...args: (Value | undefined | O)[]) => Value,
-    ...args: (Tensor | undefined | O)[]
+  async eager<A extends unknown[]>(
+    op: (...args: A) => Value,
+    ...args: { [I in keyof A]: TensorFor<A[I]> }
   ): Promise<Tensor> {
     this.check();
     const graph = new Graph();
@@ -251,7 +251,7 @@ export class Gpu {
       tensors[name] = arg;
       return i === 0 ? graph.input(name, arg.shape) : graph.param(name, arg.shape);
     });
-    graph.name("output", op(...values));
+    graph.name("output", op(...(values as A)));
     const store = new ParamStore(this, arraysCheckpoint(tensors));
     let executable: Executable | undefined;
     try {
@@ -292,6 +292,9 @@ export function findNet(nets: Readonly<Record<string, AnyNet>>, name: string): A
     `there is no net "${name}"; there are ${Object.keys(nets).join(", ") || "none: give openGpu() some"}`,
   );
 }
+
+/** What eager() takes where the operator takes a value. */
+type TensorFor<T> = T extends Value ? Tensor : T;
 
 const isTensor = (arg: unknown): arg is Tensor =>
   typeof arg === "object" && arg !== null && "data" in arg && "shape" in arg && arg.data instanceof Float32Array;

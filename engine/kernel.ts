@@ -141,10 +141,9 @@ function nameInputs(kernel: AnyKernel, values: readonly (Value | undefined)[]): 
   const named: Record<string, Value> = {};
   const variadic = kernel.inputs[0].endsWith("...");
   const names = variadic ? values.map((_, i) => kernel.inputs[0].replace("...", String(i))) : kernel.inputs;
-  if (values.length > names.length) {
-    throw new UsageError(
-      `${kernel.name} takes at most ${names.length} inputs (${names.join(", ")}), got ${values.length}`,
-    );
+  const given = values.findLastIndex((value) => value) + 1;
+  if (given > names.length) {
+    throw new UsageError(`${kernel.name} takes at most ${names.length} inputs (${names.join(", ")}), got ${given}`);
   }
   names.forEach((name, i) => {
     const value = values[i];

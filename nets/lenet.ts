@@ -29,6 +29,8 @@ export const lenet5: NetDefinition = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
   preprocess: (image) => digitInput(image),
   labels: async () => [..."0123456789"],
-  weights: { MNIST: { url: new URL("../../nets/weights/lenet5.safetensors", import.meta.url) } },
+  weights: {
+    MNIST: { url: new URL("../../nets/weights/lenet5.safetensors", import.meta.url), sha256: "3df23196" },
+  },
   defaultWeights: "MNIST",
 };

@@ -1,9 +1,11 @@
-import { readdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ShapeError, UsageError, WeightsError } from "../engine/errors.ts";
 import { readImage } from "../index.ts";
+import { lenet5 } from "../nets/lenet.ts";
 import { readNets, runNet, runStages } from "./conformance.ts";
 import { assertClose, open, randomTensor, refuses, withNet } from "./harness.ts";
 
@@ -27,6 +29,12 @@ test("its layers are PyTorch's", async () => {
   assert.ok(stages.length > 5);
   for (const { stage, errOverRms, limit } of stages)
     assert.ok(errOverRms <= limit, `${stage}: ${errOverRms}, at most ${limit}`);
+});
+
+test("its weights are the file that is named by its hash", () => {
+  const { url, sha256 } = lenet5.weights.MNIST;
+  const digest = createHash("sha256").update(readFileSync(url)).digest("hex");
+  assert.ok(sha256 && digest.startsWith(sha256), `the file's hash is ${digest}`);
 });
 
 test("it reads the digits that the files are named after", () =>
