@@ -1,7 +1,7 @@
 import { UsageError } from "../engine/errors.ts";
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { type PoolOptions, poolGeometry, poolShape } from "./pooling.ts";
+import { type PoolOptions, poolGeometry, poolParams, poolShape } from "./pooling.ts";
 import { avgpool2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -46,23 +46,10 @@ export const avgPool2d = defineKernel({
 
   consts: ({ options }) => ({ WORKGROUP, COUNT_INCLUDE_PAD: options.countIncludePad }),
 
-  params({ shapes: { x }, options, y }) {
-    const { kernel, stride, padding } = poolGeometry("avgpool2d", options);
-    return {
-      count: sizeOf(y),
-      x_height: x[2],
-      x_width: x[3],
-      y_height: y[2],
-      y_width: y[3],
-      kernel_height: kernel[0],
-      kernel_width: kernel[1],
-      stride_height: stride[0],
-      stride_width: stride[1],
-      pad_height: padding[0],
-      pad_width: padding[1],
-      divisor: options.divisorOverride ?? 0,
-    };
-  },
+  params: ({ shapes: { x }, options, y }) => ({
+    ...poolParams("avgpool2d", x, y, options),
+    divisor: options.divisorOverride ?? 0,
+  }),
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 

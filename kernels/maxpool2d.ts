@@ -1,7 +1,7 @@
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import type { Pair } from "./options.ts";
-import { type PoolOptions, poolGeometry, poolShape } from "./pooling.ts";
+import { type PoolOptions, poolGeometry, poolParams, poolShape } from "./pooling.ts";
 import { maxpool2d as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -37,22 +37,9 @@ export const maxPool2d = defineKernel({
   consts: () => ({ WORKGROUP }),
 
   params({ shapes: { x }, options, y }) {
-    const { kernel, stride, padding, dilation } = poolGeometry("maxpool2d", options);
-    return {
-      count: sizeOf(y),
-      x_height: x[2],
-      x_width: x[3],
-      y_height: y[2],
-      y_width: y[3],
-      kernel_height: kernel[0],
-      kernel_width: kernel[1],
-      stride_height: stride[0],
-      stride_width: stride[1],
-      pad_height: padding[0],
-      pad_width: padding[1],
-      dilation_height: dilation[0],
-      dilation_width: dilation[1],
-    };
+    const { dilation } = poolGeometry("maxpool2d", options);
+    const params = poolParams("maxpool2d", x, y, options);
+    return { ...params, dilation_height: dilation[0], dilation_width: dilation[1] };
   },
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),

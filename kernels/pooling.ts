@@ -1,5 +1,5 @@
 import { ShapeError } from "../engine/errors.ts";
-import { formatShape, type Shape } from "../engine/tensor.ts";
+import { formatShape, type Shape, sizeOf } from "../engine/tensor.ts";
 import { nchw, type Pair, pair } from "./options.ts";
 
 export interface PoolOptions {
@@ -41,4 +41,22 @@ export function poolShape(name: string, x: Shape, options: Readonly<PoolOptions 
     );
   }
   return [batch, channels, ...out];
+}
+
+/** The fields of `struct Params` that all poolings have. */
+export function poolParams(name: string, x: Shape, y: Shape, options: Readonly<PoolOptions & { dilation?: Pair }>) {
+  const { kernel, stride, padding } = poolGeometry(name, options);
+  return {
+    count: sizeOf(y),
+    x_height: x[2],
+    x_width: x[3],
+    y_height: y[2],
+    y_width: y[3],
+    kernel_height: kernel[0],
+    kernel_width: kernel[1],
+    stride_height: stride[0],
+    stride_width: stride[1],
+    pad_height: padding[0],
+    pad_width: padding[1],
+  };
 }
