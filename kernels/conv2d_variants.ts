@@ -2,6 +2,7 @@ import type { Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { conv2dTile, matmulTile } from "./conv2d_tile.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
 import { asNchw, asNhwc, padded } from "./layout.ts";
 import { winogradInput } from "./winograd_input.ts";
@@ -12,14 +13,17 @@ import { winogradOutput } from "./winograd_output.ts";
 type Inputs = "x" | "w" | "b?" | "r?";
 type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 
+const hasSubgroups = ({ subgroupSize }: Traits): boolean => subgroupSize >= 4 && subgroupSize <= 64;
+
+/** Register tiles shared by shuffles are what software adapters are best at; GPUs have memory for a workgroup. */
+const prefersSubgroups = (traits: Traits): boolean => traits.software && hasSubgroups(traits);
+
 /** What every variant here wants. */
 function refuses(
   { shapes, options, y }: Call<Inputs, Conv2dOptions>,
   traits: Traits,
   { w }: Named<Inputs, Value>,
 ): string | undefined {
-  if (traits.subgroupSize < 4 || traits.subgroupSize > 64)
-    return "the device has no subgroups of one size between 4 and 64";
   if (options.groups !== 1) return "it has more than one group";
   if (y[1] % 4 !== 0) return `its ${y[1]} output channels are no multiple of 4`;
   if (!w.graph.isParam(w)) return "its weight is no parameter";
@@ -40,32 +44,42 @@ const LEAST_WORK = 2e6;
 const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
   sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
 
+/** Adds a convolution on NHWC images by one of the kernels, with its weight packed as KH, KW, C, O. */
+function buildDirect(
+  kernel: typeof conv2dSubgroup,
+  { x, w, b, r }: Named<Inputs, Value>,
+  { options }: Call<Inputs, Conv2dOptions>,
+  { subgroupSize: subgroup }: Traits,
+): Value {
+  const { outChannels, groupIn, kernel: size, stride, dilation, padding } = geometry(w.shape, options);
+  const channels = padded(groupIn);
+  const packed = w.graph.derive(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
+    const area = sizeOf(size);
+    const result = new Float32Array(area * channels * outChannels);
+    for (let o = 0, i = 0; o < outChannels; o++) {
+      for (let c = 0; c < groupIn; c++) {
+        for (let k = 0; k < area; k++) result[(k * channels + c) * outChannels + o] = weights[i++];
+      }
+    }
+    return result;
+  });
+  const geometryOf = { stride, dilation, padding, relu: options.relu };
+  return asNchw(kernel(asNhwc(x), packed, b, r && asNhwc(r), { subgroup, ...geometryOf }));
+}
+
 export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
+  refuses: (call, traits, inputs) =>
+    hasSubgroups(traits) ? refuses(call, traits, inputs) : "the device has no subgroups of one size between 4 and 64",
+  gains: (call, traits) => prefersSubgroups(traits) && gains(call),
+  build: (inputs, call, traits) => buildDirect(conv2dSubgroup, inputs, call, traits),
+};
+
+export const conv2dTileVariant: Conv2dVariant = {
+  name: "conv2d_tile",
   refuses,
   gains,
-  build({ x, w, b, r }, { options }, { subgroupSize }) {
-    const { outChannels, groupIn, kernel, stride, dilation, padding } = geometry(w.shape, options);
-    const channels = padded(groupIn);
-    const packed = w.graph.derive(w, "packed as KH, KW, C, O", [...kernel, channels, outChannels], (weights) => {
-      const area = sizeOf(kernel);
-      const result = new Float32Array(area * channels * outChannels);
-      for (let o = 0, i = 0; o < outChannels; o++) {
-        for (let c = 0; c < groupIn; c++) {
-          for (let k = 0; k < area; k++) result[(k * channels + c) * outChannels + o] = weights[i++];
-        }
-      }
-      return result;
-    });
-    const y = conv2dSubgroup(asNhwc(x), packed, b, r && asNhwc(r), {
-      subgroup: subgroupSize,
-      stride,
-      dilation,
-      padding,
-      relu: options.relu,
-    });
-    return asNchw(y);
-  },
+  build: (inputs, call, traits) => buildDirect(conv2dTile, inputs, call, traits),
 };
 
 /** Rows of G of F(4x4, 3x3) at 0, ±1/sqrt(2), ±sqrt(2) and infinity: a kernel g becomes G g G^T. */
@@ -103,7 +117,7 @@ export const conv2dWinogradVariant: Conv2dVariant = {
   gains(call) {
     return gains(call) && call.y[1] >= FEWEST_CHANNELS && tilesOf(call.y) >= FEWEST_TILES;
   },
-  build({ x, w, b, r }, { options, y }, { subgroupSize }) {
+  build({ x, w, b, r }, { options, y }, traits) {
     const { outChannels, groupIn, padding } = geometry(w.shape, options);
     const packed = w.graph.derive(w, "transformed for F(4x4, 3x3)", [36, groupIn, outChannels], (weights) => {
       const result = new Float32Array(36 * groupIn * outChannels);
@@ -125,7 +139,9 @@ export const conv2dWinogradVariant: Conv2dVariant = {
       return result;
     });
     const transformed = winogradInput(asNhwc(x), { padding });
-    const products = matmulSubgroup(transformed, packed, { subgroup: subgroupSize });
+    const products = prefersSubgroups(traits)
+      ? matmulSubgroup(transformed, packed, { subgroup: traits.subgroupSize })
+      : matmulTile(transformed, packed);
     const size = [y[0], y[2], y[3]];
     return asNchw(winogradOutput(products, b, r && asNhwc(r), { size, relu: options.relu }));
   },

@@ -3,7 +3,7 @@ import { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { add } from "./add.ts";
 import { batchNorm } from "./batchnorm.ts";
 import { clamp } from "./clamp.ts";
-import { conv2dSubgroupVariant, conv2dWinogradVariant } from "./conv2d_variants.ts";
+import { conv2dSubgroupVariant, conv2dTileVariant, conv2dWinogradVariant } from "./conv2d_variants.ts";
 import { gelu } from "./gelu.ts";
 import { hardSigmoid } from "./hardsigmoid.ts";
 import { hardSwish } from "./hardswish.ts";
@@ -40,7 +40,7 @@ const each = (kernels: readonly AnyKernel[], variant: (kernel: AnyKernel) => Any
 
 /** The faster implementations of each operator, best first. */
 export const variants = {
-  conv2d: [conv2dWinogradVariant, conv2dSubgroupVariant],
+  conv2d: [conv2dWinogradVariant, conv2dSubgroupVariant, conv2dTileVariant],
   linear: [linearGemvVariant],
   maxpool2d: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, maxPool2d)],
   adaptive_avgpool2d: [nhwcVariant("adaptive_avgpool2d_nhwc", adaptive_avgpool2d_nhwc, adaptiveAvgPool2d)],

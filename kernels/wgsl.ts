@@ -527,6 +527,134 @@ fn main(
 }
 `;
 
+export const conv2d_tile = `
+
+
+
+
+
+
+
+
+
+
+const BIAS: bool = true;
+const RESIDUAL: bool = false;
+const RELU: bool = false;
+
+const SIDE = 8u;
+const PIXELS = 64u;
+const CHANNELS = 16u;
+const DEPTH = 4u;
+const LOADS = PIXELS * DEPTH / (SIDE * SIDE);
+
+struct Params {
+  pixels: u32,
+  x_height: u32, x_width: u32, x_channels: u32,
+  y_height: u32, y_width: u32, y_channels: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+  channel_tiles: u32,
+  x_stride: u32, w_stride: u32, y_stride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read> r: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+var<workgroup> inputs: array<array<vec4f, PIXELS>, DEPTH>;
+var<workgroup> weights: array<array<vec4f, CHANNELS>, DEPTH * 4>;
+
+
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+@compute @workgroup_size(SIDE, SIDE)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) lid: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let first_pixel = (wid.x + wid.y * groups.x) * PIXELS;
+  let first_channel = wid.z % params.channel_tiles * CHANNELS;
+  let product = wid.z / params.channel_tiles;
+
+
+  let own = first_pixel + thread;
+  let image = own / (params.y_height * params.y_width);
+  let top = i32(own / params.y_width % params.y_height * params.stride_height) - params.pad_top;
+  let left = i32(own % params.y_width * params.stride_width) - params.pad_left;
+
+  var sums: array<array<vec4f, 2>, 8>;
+  for (var k = 0u; k < params.kernel_height; k++) {
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let row = top + i32(k * params.dilation_height);
+      let column = left + i32(l * params.dilation_width);
+      let inside = own < params.pixels
+        && row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+      let position = (image * params.x_height + u32(row)) * params.x_width + u32(column);
+      let x_first = product * params.x_stride + select(0u, position * params.x_channels, inside);
+      let w_first = product * params.w_stride
+        + (k * params.kernel_width + l) * params.x_channels * 4 * params.y_channels;
+
+      for (var c = 0u; c < params.x_channels; c += DEPTH) {
+        for (var d = 0u; d < LOADS; d++) {
+          let here = inside && c + d < params.x_channels;
+          inputs[d][thread] = select(vec4f(), x[select(0u, x_first + c + d, here)], here);
+        }
+        for (var load = 0u; load < LOADS; load++) {
+          let depth = (thread + load * SIDE * SIDE) / CHANNELS;
+          let channel = first_channel + thread % CHANNELS;
+          let here = c * 4 + depth < params.x_channels * 4 && channel < params.y_channels;
+          let at = w_first + (c * 4 + depth) * params.y_channels + channel;
+          weights[depth][thread % CHANNELS] = select(vec4f(), w[select(0u, at, here)], here);
+        }
+        workgroupBarrier();
+        for (var d = 0u; d < DEPTH; d++) {
+          for (var e = 0u; e < 4; e++) {
+            let w0 = weights[d * 4 + e][lid.x];
+            let w1 = weights[d * 4 + e][lid.x + SIDE];
+            for (var p = 0u; p < 8; p++) {
+              let v = inputs[d][lid.y + p * SIDE][e];
+              sums[p][0] += v * w0;
+              sums[p][1] += v * w1;
+            }
+          }
+        }
+        workgroupBarrier();
+      }
+    }
+  }
+
+  for (var p = 0u; p < 8; p++) {
+    let pixel = first_pixel + lid.y + p * SIDE;
+    for (var q = 0u; q < 2; q++) {
+      let channel = first_channel + lid.x + q * SIDE;
+      if (pixel >= params.pixels || channel >= params.y_channels) {
+        continue;
+      }
+      let out = product * params.y_stride + pixel * params.y_channels + channel;
+      var sum = sums[p][q];
+      if (BIAS) {
+        sum += b[channel];
+      }
+      if (RESIDUAL) {
+        sum += r[out];
+      }
+      y[out] = select(sum, relu(sum), RELU);
+    }
+  }
+}
+`;
+
 export const gelu = `
 
 
