@@ -14,13 +14,17 @@ interface Tiling {
 const pixelsPerLane = (pixels: number, { subgroup }: Tiling): number =>
   subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
-const consts = (pixels: number, options: Tiling, epilogue: { b?: Shape; r?: Shape; relu: boolean }) => ({
+const consts = (pixels: number, options: Tiling) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
   CHANNELS,
-  BIAS: epilogue.b !== undefined,
-  RESIDUAL: epilogue.r !== undefined,
-  RELU: epilogue.relu,
+});
+
+/** What a convolution's kernel adds and applies last, as fields of its `struct Params`. */
+export const epilogue = (b: Shape | undefined, r: Shape | undefined, relu: boolean) => ({
+  bias: Number(b !== undefined),
+  residual: Number(r !== undefined),
+  relu: Number(relu),
 });
 
 const channelTiles = (channels: number): number => Math.ceil(channels / 4 / CHANNELS);
@@ -55,8 +59,9 @@ export const conv2dSubgroup = defineKernel({
   },
 
   cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * sizeOf(w.slice(0, 3)) }),
-  consts: ({ shapes: { b, r }, options, y }) => consts(sizeOf(y.slice(0, 3)), options, { b, r, relu: options.relu }),
-  params: ({ shapes: { x, w }, options, y }) => ({
+  consts: ({ options, y }) => consts(sizeOf(y.slice(0, 3)), options),
+  params: ({ shapes: { x, w, b, r }, options, y }) => ({
+    ...epilogue(b, r, options.relu),
     pixels: sizeOf(y.slice(0, 3)),
     x_height: x[1],
     x_width: x[2],
@@ -123,8 +128,9 @@ export const matmulSubgroup = defineKernel({
   example: { shapes: { x: [3, 5, 8], w: [3, 8, 12] } },
   shape: ({ x, w }) => [x[0], x[1], w[2]],
   cost: ({ shapes: { x }, y }) => ({ flops: 2 * sizeOf(y) * x[2] }),
-  consts: ({ options, y }) => consts(y[1], options, { relu: false }),
+  consts: ({ options, y }) => consts(y[1], options),
   params: ({ shapes: { x }, y }) => ({
+    ...epilogue(undefined, undefined, false),
     pixels: y[1],
     x_height: 1,
     x_width: x[1],

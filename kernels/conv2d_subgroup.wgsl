@@ -13,9 +13,6 @@ enable subgroups;
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8;
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 // Loads per lane for the CHANNELS vec4 of one input channel.
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
@@ -30,6 +27,7 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
+  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -65,6 +63,14 @@ fn main(
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
+  if (params.bias == 1) {
+    for (var q = 0u; q < CHANNELS; q++) {
+      let bias = b[first_channel + q];
+      for (var p = 0u; p < PIXELS; p++) {
+        sums[p][q] = bias;
+      }
+    }
+  }
   var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < params.kernel_width; l++) {
@@ -108,13 +114,10 @@ fn main(
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
-      if (BIAS) {
-        sum += b[channel];
-      }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }

@@ -1,16 +1,10 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
-import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
 /** Pixels and channels of a tile. */
 const TILE = 64;
-
-const consts = (epilogue: { b?: Shape; r?: Shape; relu: boolean }) => ({
-  BIAS: epilogue.b !== undefined,
-  RESIDUAL: epilogue.r !== undefined,
-  RELU: epilogue.relu,
-});
 
 function grid(pixels: number, channels: number, products: number): Grid {
   const [x, y] = linearGrid(pixels, TILE);
@@ -28,7 +22,7 @@ export const conv2dTile = defineKernel({
   ...convolution,
   name: "conv2d_tile",
   wgsl,
-  consts: ({ shapes: { b, r }, options }) => consts({ b, r, relu: options.relu }),
+  consts: () => ({}),
   params: (call, part) => ({ ...convolution.params(call, part), channel_tiles: Math.ceil(call.y[3] / TILE) }),
   grid: ({ y }) => grid(sizeOf(y.slice(0, 3)), y[3], 1),
 });
@@ -40,7 +34,7 @@ export const matmulTile = defineKernel({
   ...products,
   name: "matmul_tile",
   wgsl,
-  consts: () => consts({ relu: false }),
+  consts: () => ({}),
   params: (call, part) => ({ ...products.params(call, part), channel_tiles: Math.ceil(call.y[2] / TILE) }),
   grid: ({ y }) => grid(y[1], y[2], y[0]),
 });

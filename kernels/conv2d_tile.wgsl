@@ -9,9 +9,6 @@
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; thread (i, j) has the tile's
 // pixels j, j + 8, j + 16, ... and its vec4s of channels i and i + 8.
 
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 const SIDE = 8u;              // threads across and down
 const PIXELS = 64u;           // of the tile
@@ -29,6 +26,7 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
+  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -114,13 +112,13 @@ fn main(
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
-      if (BIAS) {
+      if (params.bias == 1) {
         sum += b[channel];
       }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }

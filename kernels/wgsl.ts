@@ -420,9 +420,6 @@ export const conv2d_subgroup = `enable subgroups;
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8;
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
@@ -437,6 +434,7 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32,
+  bias: u32, residual: u32, relu: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -472,6 +470,14 @@ fn main(
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
+  if (params.bias == 1) {
+    for (var q = 0u; q < CHANNELS; q++) {
+      let bias = b[first_channel + q];
+      for (var p = 0u; p < PIXELS; p++) {
+        sums[p][q] = bias;
+      }
+    }
+  }
   var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < params.kernel_width; l++) {
@@ -515,13 +521,10 @@ fn main(
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
-      if (BIAS) {
-        sum += b[channel];
-      }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }
@@ -538,9 +541,6 @@ export const conv2d_tile = `
 
 
 
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 const SIDE = 8u;
 const PIXELS = 64u;
@@ -558,6 +558,7 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32,
+  bias: u32, residual: u32, relu: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -643,13 +644,13 @@ fn main(
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
       var sum = sums[p][q];
-      if (BIAS) {
+      if (params.bias == 1) {
         sum += b[channel];
       }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }
@@ -1552,9 +1553,6 @@ export const winograd_output = `
 
 
 const WORKGROUP: u32 = 64;
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 struct Params {
   count: u32,
@@ -1562,6 +1560,7 @@ struct Params {
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
   channels: u32,
+  bias: u32, residual: u32, relu: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -1621,13 +1620,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       }
       let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
       var sum = row[j];
-      if (BIAS) {
+      if (params.bias == 1) {
         sum += b[c];
       }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }

@@ -1,5 +1,6 @@
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { epilogue } from "./conv2d_subgroup.ts";
 import { winograd_output as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -24,13 +25,9 @@ export const winogradOutput = defineKernel({
   example: { shapes: { x: [36, 12, 8], b: [8] }, options: { size: [2, 9, 7] } },
   shape: ({ x }, { size }) => [...size, x[2]],
   cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) * 5 }),
-  consts: ({ shapes: { b, r }, options }) => ({
-    WORKGROUP,
-    BIAS: b !== undefined,
-    RESIDUAL: r !== undefined,
-    RELU: options.relu,
-  }),
-  params: ({ shapes: { x }, y }) => ({
+  consts: () => ({ WORKGROUP }),
+  params: ({ shapes: { x, b, r }, options, y }) => ({
+    ...epilogue(b, r, options.relu),
     count: (x[1] * x[2]) / 4,
     tiles: x[1],
     tiles_height: Math.ceil(y[1] / 4),

@@ -5,9 +5,6 @@
 // Threads: one per (tile, vec4 of channels), which writes 4x4 pixels as far as they are in the image.
 
 const WORKGROUP: u32 = 64;
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 struct Params {
   count: u32, // tiles * channels
@@ -15,6 +12,7 @@ struct Params {
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
   channels: u32, // in vec4
+  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -74,13 +72,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       }
       let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
       var sum = row[j];
-      if (BIAS) {
+      if (params.bias == 1) {
         sum += b[c];
       }
-      if (RESIDUAL) {
+      if (params.residual == 1) {
         sum += r[out];
       }
-      y[out] = select(sum, relu(sum), RELU);
+      y[out] = select(sum, relu(sum), params.relu == 1);
     }
   }
 }
