@@ -61,22 +61,6 @@ export class Graph {
     return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), from });
   }
 
-  /** A parameter computed from another when the weights are loaded: packed for a kernel, say. */
-  derive(param: Value, label: string, shape: Shape, compute: (tensor: Float32Array) => Float32Array): Value {
-    const node = this.nodes[param.id];
-    if (node.kind !== "param") throw new UsageError(`cannot derive "${label}": it is no parameter`);
-    const { from } = node;
-    return this.param(`${node.name}, ${label}`, shape, {
-      sources: from?.sources ?? [node.name],
-      compute: (...tensors) => compute(from ? from.compute(...tensors) : tensors[0]),
-    });
-  }
-
-  /** True for a parameter, which is known before the net runs. */
-  isParam(value: Value): boolean {
-    return this.nodes[value.id].kind === "param";
-  }
-
   reshape(x: Value, shape: Shape): Value {
     this.own(x);
     checkShape(shape, "the reshaped value");
@@ -135,4 +119,23 @@ export class Graph {
 export function readsOf(node: Node): number[] {
   if (node.kind === "op") return Object.values(node.inputs);
   return node.kind === "view" ? [node.x] : [];
+}
+
+/** True for a parameter, which is known before the net runs. */
+export const isParam = ({ graph, id }: Value): boolean => graph.nodes[id].kind === "param";
+
+/** A parameter computed from another when the weights are loaded: packed for a kernel, say. */
+export function deriveParam(
+  { graph, id }: Value,
+  label: string,
+  shape: Shape,
+  compute: (tensor: Float32Array) => Float32Array,
+): Value {
+  const node = graph.nodes[id];
+  if (node.kind !== "param") throw new UsageError(`cannot derive "${label}": it is no parameter`);
+  const { from } = node;
+  return graph.param(`${node.name}, ${label}`, shape, {
+    sources: from?.sources ?? [node.name],
+    compute: (...tensors) => compute(from ? from.compute(...tensors) : tensors[0]),
+  });
 }

@@ -1,4 +1,4 @@
-import type { Value } from "../engine/graph.ts";
+import { deriveParam, isParam, type Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
@@ -26,7 +26,7 @@ function refuses(
 ): string | undefined {
   if (options.groups !== 1) return "it has more than one group";
   if (y[1] % 4 !== 0) return `its ${y[1]} output channels are no multiple of 4`;
-  if (!w.graph.isParam(w)) return "its weight is no parameter";
+  if (!isParam(w)) return "its weight is no parameter";
   const [batch, channels, height, width] = shapes.x;
   return refusesSize(
     [batch * padded(channels) * height * width, (padded(channels) * sizeOf(w.shape)) / w.shape[1]],
@@ -53,7 +53,7 @@ function buildDirect(
 ): Value {
   const { outChannels, groupIn, kernel: size, stride, dilation, padding } = geometry(w.shape, options);
   const channels = padded(groupIn);
-  const packed = w.graph.derive(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
+  const packed = deriveParam(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
     const area = sizeOf(size);
     const result = new Float32Array(area * channels * outChannels);
     for (let o = 0, i = 0; o < outChannels; o++) {
@@ -119,7 +119,7 @@ export const conv2dWinogradVariant: Conv2dVariant = {
   },
   build({ x, w, b, r }, { options, y }, traits) {
     const { outChannels, groupIn, padding } = geometry(w.shape, options);
-    const packed = w.graph.derive(w, "transformed for F(4x4, 3x3)", [36, groupIn, outChannels], (weights) => {
+    const packed = deriveParam(w, "transformed for F(4x4, 3x3)", [36, groupIn, outChannels], (weights) => {
       const result = new Float32Array(36 * groupIn * outChannels);
       for (let o = 0; o < outChannels; o++) {
         for (let c = 0; c < groupIn; c++) {
