@@ -1,5 +1,5 @@
 import { ShapeError, UsageError } from "./errors.ts";
-import { type AnyKernel, completeOptions } from "./kernel.ts";
+import { type AnyKernel, type Call, completeOptions } from "./kernel.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "./tensor.ts";
 
 /** A tensor in a graph: what a kernel takes and gives. */
@@ -99,6 +99,18 @@ export class Graph {
 
   value(id: number): Value {
     return new Value(this, id, this.nodes[id].shape);
+  }
+
+  /** What holds a value's elements: itself, or what it is a view of. */
+  root(id: number): number {
+    const node = this.nodes[id];
+    return node.kind === "view" ? this.root(node.x) : id;
+  }
+
+  /** What a kernel's functions are told of a node that it computes. */
+  callOf({ inputs, options, shape: y }: OpNode): Call<string, object> {
+    const shapes = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, this.nodes[id].shape]));
+    return { shapes, options, y };
   }
 
   private indexOf(kind: "input" | "param", name: string): number {

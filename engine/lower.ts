@@ -1,14 +1,14 @@
 import { UsageError } from "./errors.ts";
 import type { Graph, OpNode } from "./graph.ts";
-import type { AnyVariant, Call, Traits, Variants } from "./kernel.ts";
+import type { AnyVariant, Traits, Variants } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
 
 /** A variant per operator that must be taken, such as `{ conv2d: "conv2d" }` for the plain kernel. */
 export type Forced = Readonly<Record<string, string>>;
 
 /**
- * Replaces operators by the first of their variants that takes the call on this device and gains by it. The graph computes the same
- * values as before. Throws a UsageError when a forced variant does not exist or does not apply.
+ * Replaces operators by the first of their variants that takes the call on this device and gains by it. The graph
+ * computes the same values as before. Throws a UsageError when a forced variant does not exist or does not apply.
  */
 export function lower(
   graph: Graph,
@@ -19,8 +19,7 @@ export function lower(
   const lowered = rewrite(graph, (node, _id, next) => {
     if (node.kind !== "op") return "copy";
     const known = variants[node.kernel.name] ?? [];
-    const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, graph.nodes[id].shape]));
-    const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
+    const call = graph.callOf(node);
     const inputs = next.inputsOf(node);
     const wanted = forced[node.kernel.name];
     if (wanted === node.kernel.name) return "copy";

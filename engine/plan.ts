@@ -1,6 +1,6 @@
 import { GpuError } from "./errors.ts";
 import { type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
-import { type AnyKernel, bytesOnce, type Call, type Grid, type Part, packParams, specialize } from "./kernel.ts";
+import { type AnyKernel, bytesOnce, type Grid, type Part, packParams, specialize } from "./kernel.ts";
 import { formatBytes, type Shape, sizeOf } from "./tensor.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
@@ -58,11 +58,7 @@ export interface Plan {
 /** Lays a graph out as steps over reused buffers. Throws a GpuError (LIMIT) where a tensor cannot fit the device. */
 export function makePlan(graph: Graph, outputs: readonly string[], limits: Limits = DEFAULT_LIMITS): Plan {
   const outputIds = outputs.map((name) => graph.find(name));
-  const root = (id: number): number => {
-    const node = graph.nodes[id];
-    return node.kind === "view" ? root(node.x) : id;
-  };
-  const lifetimes = findLifetimes(graph, outputIds.map(root), root);
+  const lifetimes = findLifetimes(graph, outputIds);
   const memory = assignBuffers(lifetimes);
   for (const { id, bytes } of lifetimes) checkActivation(bytes, describe(graph, id), limits);
 
@@ -76,9 +72,9 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
   });
 
   const placeOf = (id: number, piece = 0): Place => {
-    const param = paramIndex.get(root(id));
+    const param = paramIndex.get(graph.root(id));
     if (param !== undefined) return { param, piece };
-    return { buffer: memory.bufferOf.get(root(id)) as number };
+    return { buffer: memory.bufferOf.get(graph.root(id)) as number };
   };
 
   const steps: Step[] = [];
@@ -88,8 +84,7 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
 
   function stepsOf(graph: Graph, node: OpNode, id: number): Step[] {
     const { kernel } = node;
-    const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, i]) => [name, graph.nodes[i].shape]));
-    const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
+    const call = graph.callOf(node);
     const code = specialize(kernel.wgsl, kernel.consts(call));
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
     const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
@@ -113,9 +108,9 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
 
   /** One part per piece of the kernel's weight. */
   function splitWeight(kernel: AnyKernel, node: OpNode): Part[] {
-    const weight = kernel.split ? paramIndex.get(root(node.inputs[kernel.split])) : undefined;
+    const weight = kernel.split ? paramIndex.get(graph.root(node.inputs[kernel.split])) : undefined;
     for (const [name, id] of Object.entries(node.inputs)) {
-      const index = paramIndex.get(root(id));
+      const index = paramIndex.get(graph.root(id));
       if (index === undefined || index === weight || params[index].pieces.length === 1) continue;
       throw new GpuError(
         "LIMIT",
@@ -147,6 +142,13 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
   };
 }
 
+/** Bytes that a plan takes on the GPU. */
+export function bytesOf({ buffers, params }: Plan) {
+  const activations = buffers.reduce((sum, bytes) => sum + bytes, 0);
+  const weights = params.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  return { activations, weights, total: activations + weights };
+}
+
 interface Lifetime {
   readonly id: number;
   readonly bytes: number;
@@ -155,12 +157,12 @@ interface Lifetime {
   readonly last: number;
 }
 
-function findLifetimes(graph: Graph, outputs: readonly number[], root: (id: number) => number): Lifetime[] {
+function findLifetimes(graph: Graph, outputs: readonly number[]): Lifetime[] {
   const last = graph.nodes.map((_, id) => id);
   graph.nodes.forEach((node, id) => {
-    for (const read of readsOf(node)) last[root(read)] = Math.max(last[root(read)], id);
+    for (const read of readsOf(node)) last[graph.root(read)] = id;
   });
-  for (const id of outputs) last[id] = graph.nodes.length;
+  for (const id of outputs) last[graph.root(id)] = graph.nodes.length;
   return graph.nodes.flatMap((node, id) =>
     node.kind === "op" || node.kind === "input"
       ? // Inputs are written before the first step, wherever their node stands.

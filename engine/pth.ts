@@ -17,8 +17,6 @@ import {
   viewOf,
 } from "./zip.ts";
 
-export { crc32, type InflateRaw } from "./zip.ts";
-
 /**
  * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of
  * torch 1.6 and later, or the pickle stream before it (https://docs.pytorch.org/docs/stable/notes/serialization.html).

@@ -2,7 +2,7 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { DisposedError, GpuError, ShapeError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import type { LoadOptions } from "./net.ts";
-import type { ParamPlan, Place, Plan, Step } from "./plan.ts";
+import { bytesOf, type ParamPlan, type Place, type Plan, type Step } from "./plan.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
 // The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
@@ -267,12 +267,6 @@ function checkMemory({ adapter, host }: Gpu, plan: Plan): void {
   const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
   if (bytesOf(plan).total <= free) return;
   throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory; ${memoryNeed(plan)}`);
-}
-
-function bytesOf({ buffers, params }: Plan) {
-  const activations = buffers.reduce((sum, bytes) => sum + bytes, 0);
-  const weights = params.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return { activations, weights, total: activations + weights };
 }
 
 function memoryNeed(plan: Plan): string {

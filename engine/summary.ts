@@ -1,7 +1,7 @@
 import { GpuError } from "./errors.ts";
 import { type Graph, type Node, readsOf } from "./graph.ts";
 import { passes } from "./passes.ts";
-import { DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./plan.ts";
+import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./plan.ts";
 import { type Shape, sizeOf } from "./tensor.ts";
 
 export interface LayerSummary {
@@ -88,12 +88,8 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 /** The parameters that a node reads, directly or under another shape. */
 function trainedParams(graph: Graph, node: Node): number[] {
   if (node.kind !== "op") return [];
-  const root = (id: number): number => {
-    const read = graph.nodes[id];
-    return read.kind === "view" ? root(read.x) : id;
-  };
   return readsOf(node)
-    .map(root)
+    .map((id) => graph.root(id))
     .filter((id) => {
       const param = graph.nodes[id];
       return param.kind === "param" && !/\.running_(mean|var)$/.test(param.name);
@@ -104,12 +100,10 @@ function engineNeeds(graph: Graph, limits: Limits): EngineNeeds {
   const results = ["logits", "probabilities"].filter((name) => graph.names.has(name));
   const outputs = results.length > 0 ? results : [...graph.names.keys()].slice(-1);
   const fused = Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
-  const needs = ({ params, buffers, activationLowerBound, steps }: Plan) => ({
-    weights: 4 * sum(params.map(({ shape }) => sizeOf(shape))),
-    activations: sum(buffers),
-    activationLowerBound,
-    steps: steps.length,
-  });
+  const needs = (plan: Plan) => {
+    const { weights, activations } = bytesOf(plan);
+    return { weights, activations, activationLowerBound: plan.activationLowerBound, steps: plan.steps.length };
+  };
   try {
     return needs(makePlan(fused, outputs, limits));
   } catch (error) {

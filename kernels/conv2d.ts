@@ -1,7 +1,7 @@
 import { ShapeError } from "../engine/errors.ts";
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { formatShape, sameShape, sizeOf } from "../engine/tensor.ts";
-import { type Conv2dOptions, geometry } from "./convolution.ts";
+import { type Conv2dOptions, geometry, outputSize } from "./convolution.ts";
 import { nchw } from "./options.ts";
 import { conv2d as wgsl } from "./wgsl.ts";
 
@@ -41,14 +41,12 @@ export const conv2d = defineKernel({
     if (b && !sameShape(b, [g.outChannels])) {
       throw new ShapeError(`conv2d: b is ${formatShape(b)}; w ${formatShape(w)} wants [${g.outChannels}]`);
     }
-    const size = (input: number, padding: number, kernel: number, stride: number, dilation: number) =>
-      Math.floor((input + padding - dilation * (kernel - 1) - 1) / stride) + 1;
     const [top, left, bottom, right] = g.padding;
     const y = [
       n,
       g.outChannels,
-      size(height, top + bottom, g.kernel[0], g.stride[0], g.dilation[0]),
-      size(width, left + right, g.kernel[1], g.stride[1], g.dilation[1]),
+      outputSize(height, top + bottom, g.kernel[0], g.stride[0], g.dilation[0]),
+      outputSize(width, left + right, g.kernel[1], g.stride[1], g.dilation[1]),
     ];
     if (y[2] < 1 || y[3] < 1) {
       throw new ShapeError(

@@ -1,5 +1,6 @@
 import { defineKernel, type Grid, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { outputSize } from "./convolution.ts";
 import { conv2d_subgroup as wgsl } from "./wgsl.ts";
 
 /** vec4s of output channels per tile. */
@@ -53,8 +54,7 @@ export const conv2dSubgroup = defineKernel({
   example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 12], b: [12] }, options: { padding: [1, 1, 1, 1] } },
 
   shape({ x, w }, { stride, dilation, padding }) {
-    const size = (d: number) =>
-      Math.floor((x[1 + d] + padding[d] + padding[d + 2] - dilation[d] * (w[d] - 1) - 1) / stride[d]) + 1;
+    const size = (d: number) => outputSize(x[1 + d], padding[d] + padding[d + 2], w[d], stride[d], dilation[d]);
     return [x[0], size(0), size(1), w[3]];
   },
 

@@ -4,7 +4,8 @@ import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { conv2dTile, matmulTile } from "./conv2d_tile.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
-import { asNchw, asNhwc, padded } from "./layout.ts";
+import { asNchw, asNhwc } from "./layout.ts";
+import { padded } from "./to_nhwc.ts";
 import { winogradInput } from "./winograd_input.ts";
 import { winogradOutput } from "./winograd_output.ts";
 

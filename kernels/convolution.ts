@@ -26,3 +26,7 @@ export function geometry(w: Shape, options: Readonly<Conv2dOptions>) {
     padding: sides("conv2d: padding", options.padding),
   };
 }
+
+/** Height or width of a convolution's output; `padding` is that of both sides together. */
+export const outputSize = (input: number, padding: number, kernel: number, stride: number, dilation: number): number =>
+  Math.floor((input + padding - dilation * (kernel - 1) - 1) / stride) + 1;

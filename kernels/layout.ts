@@ -11,13 +11,10 @@ import {
 } from "../engine/kernel.ts";
 import { type Shape, sameShape, sizeOf, stridesOf } from "../engine/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
-import { toNhwc } from "./to_nhwc.ts";
+import { padded, toNhwc } from "./to_nhwc.ts";
 
 // The fast kernels work on NHWC images, whose channels lie side by side in vec4s. A variant takes its inputs through
 // asNhwc and gives its result through toNchw; of a conversion and its inverse nothing remains in the graph.
-
-/** Channels are padded to whole vec4s. */
-export const padded = (channels: number): number => Math.ceil(channels / 4) * 4;
 
 /** An image [N, C, H, W] as [N, H, W, C], with the channels padded to a multiple of 4 by zeros. */
 export function asNhwc(x: Value): Value {
@@ -96,7 +93,7 @@ export function nhwcVariant<O extends object>(name: string, wgsl: string, plain:
       count: sizeOf(call.y) / 4,
       channels: call.y[3] / 4,
     }),
-    grid: ({ y }) => linearGrid(sizeOf(y) / 4, 64),
+    grid: (call) => linearGrid(sizeOf(call.y) / 4, plain.consts(nchw(call)).WORKGROUP as number),
     reference({ x }, call) {
       const inner = nchw(call);
       const y = plain.reference({ x: Float32Array.from(permute(x, call.shapes.x, [0, 3, 1, 2])) }, inner);

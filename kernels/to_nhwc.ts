@@ -5,6 +5,9 @@ import { to_nhwc as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
+/** Channels are padded to whole vec4s. */
+export const padded = (channels: number): number => Math.ceil(channels / 4) * 4;
+
 /** Images [N, C, H, W] -> [N, H, W, C], with C padded to a multiple of 4 by zeros. */
 export const toNhwc = defineKernel({
   name: "to_nhwc",
@@ -14,7 +17,7 @@ export const toNhwc = defineKernel({
   example: { shapes: { x: [2, 3, 4, 5] } },
   shape({ x }) {
     const [batch, channels, height, width] = nchw("to_nhwc", x);
-    return [batch, height, width, Math.ceil(channels / 4) * 4];
+    return [batch, height, width, padded(channels)];
   },
   cost: () => ({ flops: 0 }),
   consts: () => ({ WORKGROUP }),

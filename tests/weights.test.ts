@@ -3,10 +3,11 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ByteSource, Checkpoint } from "../engine/checkpoint.ts";
 import { FileError, WeightsError } from "../engine/errors.ts";
-import { crc32, openPth } from "../engine/pth.ts";
+import { openPth } from "../engine/pth.ts";
 import { encodeSafetensors, openSafetensors } from "../engine/safetensors.ts";
 import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
 import { arraysCheckpoint, blobSource, bytesSource, matchCheckpoint, openCheckpoint } from "../engine/weights.ts";
+import { crc32 } from "../engine/zip.ts";
 
 const fixture = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../tests/goldens/pth/${name}`, import.meta.url)));
