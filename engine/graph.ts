@@ -20,6 +20,15 @@ export interface Derivation {
   compute(...tensors: Float32Array[]): Float32Array;
 }
 
+/** Which implementation of an operator was taken, and why: see lower.ts. */
+export interface Choice {
+  /** The layer, by its name in the net. */
+  readonly layer: string;
+  readonly operator: string;
+  readonly variant: string;
+  readonly why: string;
+}
+
 export type Node = { readonly shape: Shape } & (
   | { readonly kind: "input"; readonly name: string }
   | { readonly kind: "param"; readonly name: string; readonly from?: Derivation }
@@ -30,6 +39,8 @@ export type Node = { readonly shape: Shape } & (
       readonly kernel: AnyKernel;
       readonly inputs: Readonly<Record<string, number>>;
       readonly options: object;
+      /** For what an operator was lowered to. */
+      readonly choice?: Choice;
     }
 );
 
@@ -72,14 +83,14 @@ export class Graph {
     return this.push({ kind: "view", x: x.id, shape });
   }
 
-  add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object): Value {
+  add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object, choice?: Choice): Value {
     const options = completeOptions(kernel, given);
     const entries = Object.entries(inputs);
     for (const [, value] of entries) this.own(value);
     const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
     const shape = checkShape(kernel.shape(shapes, options), `the output of ${kernel.name}`);
     const ids = Object.fromEntries(entries.map(([name, value]) => [name, value.id]));
-    return this.push({ kind: "op", kernel, inputs: ids, options, shape });
+    return this.push({ kind: "op", kernel, inputs: ids, options, shape, choice });
   }
 
   /** Names a value, so that it can be asked for as an output. Returns the value. */
@@ -105,6 +116,26 @@ export class Graph {
   root(id: number): number {
     const node = this.nodes[id];
     return node.kind === "view" ? this.root(node.x) : id;
+  }
+
+  /** Notes on the operators from a node on, that have no note yet, what they were chosen for. */
+  explain(from: number, choice: Choice): void {
+    for (let id = from; id < this.nodes.length; id++) {
+      const node = this.nodes[id];
+      if (node.kind === "op" && !node.choice) this.nodes[id] = { ...node, choice };
+    }
+  }
+
+  /** The name of an operator's layer: that of its weight, which survives fusion, or of its output. */
+  layerOf(id: number): string {
+    const node = this.nodes[id] as OpNode;
+    if (node.choice) return node.choice.layer;
+    for (const input of Object.values(node.inputs)) {
+      const param = this.nodes[input];
+      if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
+    }
+    for (const [name, named] of this.names) if (named === id) return name;
+    return node.kernel.name;
   }
 
   /** What a kernel's functions are told of a node that it computes. */

@@ -168,7 +168,7 @@ export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next
     if (node.kind === "input") return result.input(node.name, node.shape);
     if (node.kind === "param") return result.param(node.name, node.shape, node.from);
     if (node.kind === "view") return result.reshape(value(node.x), node.shape);
-    return result.add(node.kernel, inputsOf(node), node.options);
+    return result.add(node.kernel, inputsOf(node), node.options, node.choice);
   };
   graph.nodes.forEach((node, id) => {
     const replaced = visit(node, id, next);

@@ -1,6 +1,16 @@
 import { GpuError } from "./errors.ts";
-import { type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
-import { type AnyKernel, bytesOnce, type Grid, type Part, packParams, specialize } from "./kernel.ts";
+import { type Choice, type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
+import {
+  type AnyKernel,
+  bytesOnce,
+  bytesPerElement,
+  type Dtype,
+  type Grid,
+  type Part,
+  packParams,
+  specialize,
+  storedAs,
+} from "./kernel.ts";
 import { formatBytes, type Shape, sizeOf } from "./tensor.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
@@ -20,6 +30,8 @@ export interface Step {
   /** The layer's name where it has one, else the kernel's. */
   readonly label: string;
   readonly kernel: string;
+  /** Why this kernel, where there was a choice. */
+  readonly choice?: Choice;
   /** The specialized WGSL; steps with the same code share a pipeline. */
   readonly code: string;
   readonly bindings: readonly {
@@ -45,6 +57,7 @@ export interface ParamPlan {
 
 /** What runs, in what order, on which memory: plain data, printable, without a GPU object. */
 export interface Plan {
+  readonly dtype: Dtype;
   readonly steps: readonly Step[];
   /** Bytes of each activation buffer. */
   readonly buffers: readonly number[];
@@ -56,9 +69,15 @@ export interface Plan {
 }
 
 /** Lays a graph out as steps over reused buffers. Throws a GpuError (LIMIT) where a tensor cannot fit the device. */
-export function makePlan(graph: Graph, outputs: readonly string[], limits: Limits = DEFAULT_LIMITS): Plan {
+export function makePlan(
+  graph: Graph,
+  outputs: readonly string[],
+  limits: Limits = DEFAULT_LIMITS,
+  dtype: Dtype = "f32",
+): Plan {
+  const elementBytes = bytesPerElement(dtype);
   const outputIds = outputs.map((name) => graph.find(name));
-  const lifetimes = findLifetimes(graph, outputIds);
+  const lifetimes = findLifetimes(graph, outputIds, elementBytes);
   const memory = assignBuffers(lifetimes);
   for (const { id, bytes } of lifetimes) checkActivation(bytes, describe(graph, id), limits);
 
@@ -67,7 +86,7 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
   graph.nodes.forEach((node, id) => {
     if (node.kind !== "param") return;
     paramIndex.set(id, params.length);
-    const pieces = splitParam(node.name, node.shape, limits);
+    const pieces = splitParam(node.name, node.shape, elementBytes, limits);
     params.push({ name: node.name, shape: node.shape, from: node.from, pieces });
   });
 
@@ -85,12 +104,13 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
   function stepsOf(graph: Graph, node: OpNode, id: number): Step[] {
     const { kernel } = node;
     const call = graph.callOf(node);
-    const code = specialize(kernel.wgsl, kernel.consts(call));
+    const code = storedAs(dtype, kernel.name, specialize(kernel.wgsl, kernel.consts(call)));
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
     const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
     return parts.map((part, piece) => ({
-      label: labelOf(graph, node, id),
+      label: graph.layerOf(id),
       kernel: kernel.name,
+      choice: node.choice,
       code,
       bindings: kernel.reflection.bindings.map(({ index, name, type }) => {
         if (name === "params") return { index, type, place: undefined };
@@ -102,7 +122,7 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
       params: packParams(kernel.name, kernel.reflection.params, kernel.params(call, part)),
       grid: kernel.grid(call, part),
       flops: flops / parts.length,
-      bytes: bytes / parts.length,
+      bytes: ((bytes / parts.length) * elementBytes) / 4,
     }));
   }
 
@@ -133,6 +153,7 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
     node.kind === "input" ? [{ name: node.name, shape: node.shape, buffer: memory.bufferOf.get(id) as number }] : [],
   );
   return {
+    dtype,
     steps,
     buffers: memory.sizes,
     params,
@@ -143,9 +164,9 @@ export function makePlan(graph: Graph, outputs: readonly string[], limits: Limit
 }
 
 /** Bytes that a plan takes on the GPU. */
-export function bytesOf({ buffers, params }: Plan) {
+export function bytesOf({ buffers, params, dtype }: Plan) {
   const activations = buffers.reduce((sum, bytes) => sum + bytes, 0);
-  const weights = params.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  const weights = params.reduce((sum, { shape }) => sum + bytesPerElement(dtype) * sizeOf(shape), 0);
   return { activations, weights, total: activations + weights };
 }
 
@@ -157,7 +178,7 @@ interface Lifetime {
   readonly last: number;
 }
 
-function findLifetimes(graph: Graph, outputs: readonly number[]): Lifetime[] {
+function findLifetimes(graph: Graph, outputs: readonly number[], elementBytes: number): Lifetime[] {
   const last = graph.nodes.map((_, id) => id);
   graph.nodes.forEach((node, id) => {
     for (const read of readsOf(node)) last[graph.root(read)] = id;
@@ -166,7 +187,7 @@ function findLifetimes(graph: Graph, outputs: readonly number[]): Lifetime[] {
   return graph.nodes.flatMap((node, id) =>
     node.kind === "op" || node.kind === "input"
       ? // Inputs are written before the first step, wherever their node stands.
-        [{ id, bytes: 4 * sizeOf(node.shape), first: node.kind === "input" ? -1 : id, last: last[id] }]
+        [{ id, bytes: elementBytes * sizeOf(node.shape), first: node.kind === "input" ? -1 : id, last: last[id] }]
       : [],
   );
 }
@@ -218,15 +239,16 @@ function lowerBound(lifetimes: readonly Lifetime[]): number {
 }
 
 /** Elements per piece, cut along the first dimension so that each piece fits a binding. */
-function splitParam(name: string, shape: Shape, limits: Limits): number[] {
+function splitParam(name: string, shape: Shape, elementBytes: number, limits: Limits): number[] {
   const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const rowBytes = (4 * sizeOf(shape)) / (shape[0] ?? 1);
-  if (4 * sizeOf(shape) <= limit) return [sizeOf(shape)];
+  const rowBytes = (elementBytes * sizeOf(shape)) / (shape[0] ?? 1);
+  if (elementBytes * sizeOf(shape) <= limit) return [sizeOf(shape)];
   const rows = Math.floor(limit / rowBytes);
   if (rows === 0)
     throw new GpuError("LIMIT", `one row of ${name} has ${rowBytes} bytes; a binding holds at most ${limit}`);
   const pieces: number[] = [];
-  for (let row = 0; row < shape[0]; row += rows) pieces.push((Math.min(rows, shape[0] - row) * rowBytes) / 4);
+  for (let row = 0; row < shape[0]; row += rows)
+    pieces.push((Math.min(rows, shape[0] - row) * rowBytes) / elementBytes);
   return pieces;
 }
 
@@ -242,15 +264,5 @@ function checkActivation(bytes: number, what: string, limits: Limits): void {
 function describe(graph: Graph, id: number): string {
   const node = graph.nodes[id];
   if (node.kind === "param" || node.kind === "input") return `${node.kind} "${node.name}"`;
-  return node.kind === "op" ? `the output of ${labelOf(graph, node, id)}` : "a view";
-}
-
-/** The layer's name: that of its weight, which survives fusion, or of its output. */
-function labelOf(graph: Graph, node: OpNode, id: number): string {
-  for (const input of Object.values(node.inputs)) {
-    const param = graph.nodes[input];
-    if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
-  }
-  for (const [name, named] of graph.names) if (named === id) return name;
-  return node.kernel.name;
+  return node.kind === "op" ? `the output of ${graph.layerOf(id)}` : "a view";
 }
