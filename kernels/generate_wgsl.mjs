@@ -1,10 +1,11 @@
 // Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them. Comments are
 // left out, since browsers load it; lines stay where they are, so that a compiler's message points into the .wgsl file.
 // `node kernels/generate_wgsl.mjs --check` only tells whether it is up to date (exit 1 if not).
+// wgsl_hash.ts tells whether kernels are still those that something was measured with.
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const folder = new URL(".", import.meta.url);
-const target = new URL("wgsl.ts", folder);
 const names = readdirSync(folder)
   .filter((file) => file.endsWith(".wgsl"))
   .map((file) => file.slice(0, -".wgsl".length))
@@ -15,11 +16,19 @@ const modules = names.map((name) => {
   const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
   return `export const ${name} = \`${code}\`;\n`;
 });
-const text = `// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.\n\n${modules.join("\n")}`;
+const note = "// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.";
+const hash = createHash("sha256").update(modules.join("")).digest("hex").slice(0, 12);
+const generated = {
+  "wgsl.ts": `${note}\n\n${modules.join("\n")}`,
+  "wgsl_hash.ts": `${note}\n\nexport const wgslHash = "${hash}";\n`,
+};
 
-if (!process.argv.includes("--check")) {
-  writeFileSync(target, text);
-} else if (readFileSync(target, "utf8") !== text) {
-  console.error("kernels/wgsl.ts is stale: run npm run wgsl");
-  process.exitCode = 1;
+for (const [name, text] of Object.entries(generated)) {
+  const target = new URL(name, folder);
+  if (!process.argv.includes("--check")) {
+    writeFileSync(target, text);
+  } else if (readFileSync(target, "utf8") !== text) {
+    console.error(`kernels/${name} is stale: run npm run wgsl`);
+    process.exitCode = 1;
+  }
 }

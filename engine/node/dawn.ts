@@ -8,6 +8,7 @@ import { FileError, UsageError } from "../errors.ts";
 import type { Host } from "../gpu.ts";
 import { cacheFolder } from "./cache.ts";
 import { openFile } from "./files.ts";
+import { folderStorage } from "./storage.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -43,6 +44,7 @@ export const nodeHost: Host = {
     }[process.platform as string] ?? `npm webgpu has no build for ${process.platform}`,
   freeMemory: freemem,
   open: openFile,
+  storage: folderStorage,
   settle: settleSleeping,
 };
 
@@ -52,9 +54,18 @@ export const nodeHost: Host = {
  */
 const instances = new Map<string, GPU>();
 
+/**
+ * Timestamps to the nanosecond, since a kernel takes less than the 65 us to which they are rounded against prying pages;
+ * what Dawn holds back as experimental (subgroup matrices); and f16 on NVIDIA, which its driver has.
+ */
+const FLAGS = [
+  "disable-dawn-features=timestamp_quantization",
+  "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
+];
+
 async function dawn(driver: "system" | "embedded"): Promise<GPU> {
   const { create } = (await import("webgpu")) as { create: (flags: string[]) => GPU };
-  const instance = instances.get(driver) ?? create([]);
+  const instance = instances.get(driver) ?? create(FLAGS);
   instances.set(driver, instance);
   return instance;
 }

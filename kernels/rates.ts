@@ -1,0 +1,49 @@
+import type { Rates } from "../engine/kernel.ts";
+
+/**
+ * How fast kinds of devices are, by vendor as WebGPU names it, for estimates where nothing was measured on the device
+ * itself (`shadenet tune`). Only ratios matter. "software" was measured on llvmpipe with two cores by
+ * `npm run bench:kernels`; the GPUs' rows are what their data sheets and the shapes of the kernels suggest.
+ */
+export const rates: Readonly<Record<string, Rates>> = {
+  software: {
+    flops: 50e9,
+    bytes: 10e9,
+    dispatch: 10e-6,
+    workgroups: 2,
+    efficiency: {
+      conv2d: 0.03,
+      conv2d_subgroup: 0.85,
+      matmul_subgroup: 0.8,
+      conv2d_tile: 0.08,
+      conv2d_tile_128: 0.08,
+      conv2d_tile_split: 0.08,
+      matmul_tile: 0.08,
+      matmul_tile_128: 0.08,
+      winograd_input: 0.04,
+      winograd_output: 0.03,
+      winograd_input_2x2: 0.04,
+      winograd_output_2x2: 0.03,
+      linear: 0.03,
+      linear_gemv: 0.2,
+    },
+  },
+  gpu: {
+    flops: 10e12,
+    bytes: 0.4e12,
+    dispatch: 4e-6,
+    workgroups: 128,
+    efficiency: {
+      conv2d: 0.05,
+      conv2d_subgroup: 0.25,
+      matmul_subgroup: 0.25,
+      conv2d_tile: 0.5,
+      conv2d_tile_128: 0.6,
+      conv2d_tile_split: 0.5,
+      matmul_tile: 0.5,
+      matmul_tile_128: 0.6,
+      linear: 0.05,
+      linear_gemv: 0.3,
+    },
+  },
+};
