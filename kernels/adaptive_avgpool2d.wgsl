@@ -5,14 +5,16 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // output elements
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -34,9 +36,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     // Row by row, so that a large window rounds no worse than two small ones.
     var row_sum = 0.0;
     for (var column = left; column < right; column++) {
-      row_sum += x[(plane * params.x_height + row) * params.x_width + column];
+      row_sum += f32(x[(plane * params.x_height + row) * params.x_width + column]);
     }
     sum += row_sum;
   }
-  y[index] = sum / f32((bottom - top) * (right - left));
+  y[index] = Real(sum / f32((bottom - top) * (right - left)));
 }

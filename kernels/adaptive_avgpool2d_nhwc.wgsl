@@ -6,6 +6,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // vec4s of the output
   x_height: u32, x_width: u32,
@@ -13,8 +15,8 @@ struct Params {
   channels: u32, // in vec4
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -38,9 +40,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     // Row by row, so that a large window rounds no worse than two small ones.
     var row_sum = vec4f();
     for (var column = left; column < right; column++) {
-      row_sum += x[((n * params.x_height + row) * params.x_width + column) * params.channels + c];
+      row_sum += vec4f(x[((n * params.x_height + row) * params.x_width + column) * params.channels + c]);
     }
     sum += row_sum;
   }
-  y[index] = sum / f32((bottom - top) * (right - left));
+  y[index] = vec4<Real>(sum / f32((bottom - top) * (right - left)));
 }

@@ -8,6 +8,8 @@
 const WORKGROUP: u32 = 64;
 const COUNT_INCLUDE_PAD: bool = true;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // output elements
   x_height: u32, x_width: u32,
@@ -18,8 +20,8 @@ struct Params {
   divisor: u32, // 0: by the window
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -43,10 +45,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var row = first.x; row < end.x; row++) {
     let x_row = (plane * params.x_height + u32(row)) * params.x_width;
     for (var column = first.y; column < end.y; column++) {
-      sum += x[x_row + u32(column)];
+      sum += f32(x[x_row + u32(column)]);
     }
   }
   let window = select(end - first, padded_end - start, COUNT_INCLUDE_PAD);
   let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
-  y[index] = sum / f32(divisor);
+  y[index] = Real(sum / f32(divisor));
 }

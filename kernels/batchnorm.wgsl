@@ -7,6 +7,8 @@ const WORKGROUP: u32 = 64;
 const WEIGHT: bool = true;
 const BIAS: bool = true;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
   channels: u32,
@@ -14,12 +16,12 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> mean: array<f32>;
-@group(0) @binding(2) var<storage, read> variance: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> mean: array<Real>;
+@group(0) @binding(2) var<storage, read> variance: array<Real>;
+@group(0) @binding(3) var<storage, read> weight: array<Real>;
+@group(0) @binding(4) var<storage, read> bias: array<Real>;
+@group(0) @binding(5) var<storage, read_write> y: array<Real>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -29,12 +31,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index / params.inner % params.channels;
-  var v = (x[index] - mean[c]) / sqrt(variance[c] + params.eps);
+  var v = (f32(x[index]) - f32(mean[c])) / sqrt(f32(variance[c]) + params.eps);
   if (WEIGHT) {
-    v *= weight[c];
+    v *= f32(weight[c]);
   }
   if (BIAS) {
-    v += bias[c];
+    v += f32(bias[c]);
   }
-  y[index] = v;
+  y[index] = Real(v);
 }

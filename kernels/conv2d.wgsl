@@ -13,6 +13,8 @@ const BIAS: bool = true;
 const RESIDUAL: bool = false;
 const RELU: bool = false;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // output elements of this dispatch
   first: u32,
@@ -26,11 +28,11 @@ struct Params {
   pad_top: i32, pad_left: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> r: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> w: array<Real>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read> r: array<Real>;
+@group(0) @binding(4) var<storage, read_write> y: array<Real>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
@@ -67,17 +69,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       for (var l = 0u; l < params.kernel_width; l++) {
         let column = left + i32(l * params.dilation_width);
         if (column >= 0 && column < i32(params.x_width)) {
-          sum += x[x_row + u32(column)] * w[w_row + l];
+          sum += f32(x[x_row + u32(column)]) * f32(w[w_row + l]);
         }
       }
     }
   }
   if (BIAS) {
-    sum += b[o];
+    sum += f32(b[o]);
   }
   let out = ((n * params.y_channels + o) * params.y_height + i) * params.y_width + j;
   if (RESIDUAL) {
-    sum += r[out];
+    sum += f32(r[out]);
   }
-  y[out] = select(sum, relu(sum), RELU);
+  y[out] = Real(select(sum, relu(sum), RELU));
 }

@@ -13,7 +13,7 @@ interface Tiling {
 
 /** Pixels per lane: fewer where the image is small, so that tiles are not mostly empty. */
 const pixelsPerLane = (pixels: number, { subgroup }: Tiling): number =>
-  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
+  subgroup >= 32 ? 1 : pixels <= 32 * subgroup ? 2 : 4;
 
 const consts = (pixels: number, options: Tiling) => ({
   SUBGROUP: options.subgroup,
@@ -33,6 +33,12 @@ const channelTiles = (channels: number): number => Math.ceil(channels / 4 / CHAN
 function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
   const [x, y] = linearGrid(pixels, options.subgroup * pixelsPerLane(pixels, options));
   return [x, y, channelTiles(channels) * products];
+}
+
+/** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
+function work(pixels: number, channels: number, k: number, options: Tiling): number {
+  const tile = options.subgroup * pixelsPerLane(pixels, options);
+  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * 4 * CHANNELS * k;
 }
 
 /**
@@ -58,7 +64,10 @@ export const conv2dSubgroup = defineKernel({
     return [x[0], size(0), size(1), w[3]];
   },
 
-  cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * sizeOf(w.slice(0, 3)) }),
+  cost({ shapes: { w }, options, y }) {
+    const k = sizeOf(w.slice(0, 3));
+    return { flops: 2 * sizeOf(y) * k, work: work(sizeOf(y.slice(0, 3)), y[3], k, options) };
+  },
   consts: ({ options, y }) => consts(sizeOf(y.slice(0, 3)), options),
   params: ({ shapes: { x, w, b, r }, options, y }) => ({
     ...epilogue(b, r, options.relu),
@@ -127,7 +136,10 @@ export const matmulSubgroup = defineKernel({
   wgsl,
   example: { shapes: { x: [3, 5, 8], w: [3, 8, 12] } },
   shape: ({ x, w }) => [x[0], x[1], w[2]],
-  cost: ({ shapes: { x }, y }) => ({ flops: 2 * sizeOf(y) * x[2] }),
+  cost: ({ shapes: { x }, options, y }) => ({
+    flops: 2 * sizeOf(y) * x[2],
+    work: y[0] * work(y[1], y[2], x[2], options),
+  }),
   consts: ({ options, y }) => consts(y[1], options),
   params: ({ shapes: { x }, y }) => ({
     ...epilogue(undefined, undefined, false),

@@ -4,6 +4,7 @@ enable subgroups;
 //
 // Every lane holds the sums of PIXELS pixels for all channels of the tile. Of the weights of one input channel each lane
 // loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
+// The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, relu, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
 // Several products of the same shape may follow each other at the given strides (for Winograd).
@@ -16,6 +17,11 @@ const CHANNELS: u32 = 8;
 
 // Loads per lane for the CHANNELS vec4 of one input channel.
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
+
+// A place in a row that stays outside whatever is added.
+const OUTSIDE = -0x40000000i;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
   pixels: u32, // N * y_height * y_width
@@ -30,11 +36,11 @@ struct Params {
   bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> r: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
@@ -63,41 +69,62 @@ fn main(
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
-  if (params.bias == 1) {
-    for (var q = 0u; q < CHANNELS; q++) {
-      let bias = b[first_channel + q];
-      for (var p = 0u; p < PIXELS; p++) {
-        sums[p][q] = bias;
-      }
-    }
-  }
+  // A filter is kernel_height x columns runs of "run" vec4s.
+  let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
+  let run = params.kernel_width / columns * params.x_channels;
+  let row_length = params.x_width * params.x_channels;
   var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
-    for (var l = 0u; l < params.kernel_width; l++) {
-      var x_first: array<u32, PIXELS>;
-      var inside: array<bool, PIXELS>;
+    for (var l = 0u; l < columns; l++) {
+      var x_row: array<u32, PIXELS>;
+      var start: array<i32, PIXELS>;
       for (var p = 0u; p < PIXELS; p++) {
         let row = top[p] + i32(k * params.dilation_height);
-        let column = left[p] + i32(l * params.dilation_width);
-        inside[p] = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
-        let position = (image[p] * params.x_height + u32(row)) * params.x_width + u32(column);
-        x_first[p] = product * params.x_stride + select(0u, position * params.x_channels, inside[p]);
+        let exists = row >= 0 && row < i32(params.x_height);
+        x_row[p] = product * params.x_stride + (image[p] * params.x_height + u32(row)) * row_length;
+        start[p] = select(OUTSIDE, (left[p] + i32(l * params.dilation_width)) * i32(params.x_channels), exists);
       }
-      for (var c = 0u; c < params.x_channels; c++) {
+      for (var c = 0u; c < run; c++) {
         var inputs: array<vec4f, PIXELS>;
         for (var p = 0u; p < PIXELS; p++) {
-          inputs[p] = select(vec4f(), x[x_first[p] + c], inside[p]);
+          let at = u32(start[p] + i32(c)); // huge to the left of the row
+          let inside = at < row_length;
+          inputs[p] = select(vec4f(), vec4f(x[select(0u, x_row[p] + at, inside)]), inside);
         }
-        for (var e = 0u; e < 4; e++) {
-          var loaded: array<vec4f, LOADS>;
-          for (var load = 0u; load < LOADS; load++) {
-            loaded[load] = w[w_row + load * SUBGROUP];
+        if (PIXELS > 2) {
+          for (var e = 0u; e < 4; e++) {
+            var loaded: array<vec4f, LOADS>;
+            for (var load = 0u; load < LOADS; load++) {
+              loaded[load] = vec4f(w[w_row + load * SUBGROUP]);
+            }
+            w_row += params.y_channels;
+            for (var q = 0u; q < CHANNELS; q++) {
+              let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
+              for (var p = 0u; p < PIXELS; p++) {
+                sums[p][q] += inputs[p][e] * weights;
+              }
+            }
           }
-          w_row += params.y_channels;
+        } else {
+          // Four rows of weights at once keep the sums in registers for longer: a fifth faster on small images. With more
+          // pixels compilers no longer unroll this.
+          var loaded: array<mat4x4f, LOADS>;
+          for (var load = 0u; load < LOADS; load++) {
+            let at = w_row + load * SUBGROUP;
+            loaded[load] = mat4x4f(
+              vec4f(w[at]), vec4f(w[at + params.y_channels]), vec4f(w[at + 2 * params.y_channels]), vec4f(w[at + 3 * params.y_channels]),
+            );
+          }
+          w_row += 4 * params.y_channels;
           for (var q = 0u; q < CHANNELS; q++) {
-            let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
+            let own = loaded[q / SUBGROUP];
+            let source = q % SUBGROUP;
+            let weights = mat4x4f(
+              subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
+              subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+            );
             for (var p = 0u; p < PIXELS; p++) {
-              sums[p][q] += inputs[p][e] * weights;
+              sums[p][q] += weights * inputs[p];
             }
           }
         }
@@ -105,19 +132,30 @@ fn main(
     }
   }
 
-  for (var p = 0u; p < PIXELS; p++) {
-    let pixel = first_pixel + p * SUBGROUP;
-    for (var q = 0u; q < CHANNELS; q++) {
-      let channel = first_channel + q;
-      if (pixel >= params.pixels || channel >= params.y_channels) {
+  // Four channels at a time, the sums of the next moving up: compilers would unroll a loop with indices of its own, and
+  // take twice as long for the whole kernel.
+  let end_channel = min(first_channel + CHANNELS, params.y_channels);
+  for (var channel = first_channel; channel < end_channel; channel++) {
+    var bias = vec4f();
+    if (params.bias == 1) {
+      bias = vec4f(b[channel]);
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      let pixel = first_pixel + p * SUBGROUP;
+      if (pixel >= params.pixels) {
         continue;
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
-      var sum = sums[p][q];
+      var sum = sums[p][0] + bias;
       if (params.residual == 1) {
-        sum += r[out];
+        sum += vec4f(r[out]);
       }
-      y[out] = select(sum, relu(sum), params.relu == 1);
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      for (var q = 0u; q < CHANNELS - 1; q++) {
+        sums[p][q] = sums[p][q + 1];
+      }
     }
   }
 }

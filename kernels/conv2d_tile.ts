@@ -1,40 +1,126 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { conv2dSubgroup, epilogue, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
-/** Pixels and channels of a tile. */
-const TILE = 64;
-
-function grid(pixels: number, channels: number, products: number): Grid {
-  const [x, y] = linearGrid(pixels, TILE);
-  return [x, y, Math.ceil(channels / TILE) * products];
+function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
+  const [x, y] = linearGrid(pixels, tile);
+  return [x, y, Math.ceil(channels / tile) * parts];
 }
+
+/** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
+const workOf = (tile: number, pixels: number, channels: number, k: number): number =>
+  2 * Math.ceil(pixels / tile) * Math.ceil(channels / tile) * tile ** 2 * k;
 
 type Conv2dSpec = KernelSpec<"x" | "w" | "b?" | "r?", typeof conv2dSubgroup.options>;
 const convolution = conv2dSubgroup as unknown as Conv2dSpec;
 
-/**
- * The convolution on NHWC images with tiles in workgroup memory: as conv2d_subgroup, without subgroups (whose size, an
- * option there, means nothing here).
- */
-export const conv2dTile = defineKernel({
-  ...convolution,
-  name: "conv2d_tile",
-  wgsl,
-  consts: () => ({}),
-  params: (call, part) => ({ ...convolution.params(call, part), channel_tiles: Math.ceil(call.y[3] / TILE) }),
-  grid: ({ y }) => grid(sizeOf(y.slice(0, 3)), y[3], 1),
-});
-
 const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmulSubgroup.options>;
 
+/**
+ * The convolution on NHWC images with tiles of `tile` pixels and channels in workgroup memory: as conv2d_subgroup,
+ * without subgroups (whose size, an option there, means nothing here).
+ */
+const conv2dTiles = (name: string, tile: 64 | 128) =>
+  defineKernel({
+    ...convolution,
+    name,
+    wgsl,
+    cost: ({ shapes: { w }, y }) => {
+      const k = sizeOf(w.slice(0, 3));
+      return { flops: 2 * sizeOf(y) * k, work: workOf(tile, sizeOf(y.slice(0, 3)), y[3], k) };
+    },
+    consts: () => ({ SIDE: tile / 8 }),
+    params: (call, part) => ({
+      ...convolution.params(call, part),
+      channel_tiles: Math.ceil(call.y[3] / tile),
+      splits: 1,
+    }),
+    grid: ({ y }) => grid(tile, sizeOf(y.slice(0, 3)), y[3], 1),
+  });
+
 /** A batch of matrix products by the same WGSL: as matmul_subgroup. */
-export const matmulTile = defineKernel({
-  ...products,
-  name: "matmul_tile",
-  wgsl,
-  consts: () => ({}),
-  params: (call, part) => ({ ...products.params(call, part), channel_tiles: Math.ceil(call.y[2] / TILE) }),
-  grid: ({ y }) => grid(y[1], y[2], y[0]),
+const matmulTiles = (name: string, tile: 64 | 128) =>
+  defineKernel({
+    ...products,
+    name,
+    wgsl,
+    cost: ({ shapes: { x }, y }) => ({ flops: 2 * sizeOf(y) * x[2], work: y[0] * workOf(tile, y[1], y[2], x[2]) }),
+    consts: () => ({ SIDE: tile / 8 }),
+    params: (call, part) => ({ ...products.params(call, part), channel_tiles: Math.ceil(call.y[2] / tile), splits: 1 }),
+    grid: ({ y }) => grid(tile, y[1], y[2], y[0]),
+  });
+
+export const conv2dTile = conv2dTiles("conv2d_tile", 64);
+export const conv2dTile128 = conv2dTiles("conv2d_tile_128", 128);
+export const matmulTile = matmulTiles("matmul_tile", 64);
+export const matmulTile128 = matmulTiles("matmul_tile_128", 128);
+
+type SplitSpec = KernelSpec<"x" | "w", typeof conv2dSubgroup.options & { splits: number }>;
+
+/**
+ * The same convolution in `splits` partial sums, each over an equal share of the filter: [splits, N, H', W', O], without
+ * bias, residual and relu, for sum_splits to add up. For images too small to keep a GPU busy.
+ */
+export const conv2dTileSplit = defineKernel({
+  ...(conv2dTile as unknown as SplitSpec),
+  name: "conv2d_tile_split",
+  inputs: ["x", "w"],
+  options: { ...conv2dTile.options, splits: 2 },
+  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 12] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
+  shape: ({ x, w }, { splits, ...options }) => [
+    splits,
+    ...convolution.shape({ x, w, b: undefined, r: undefined }, options),
+  ],
+  cost({ shapes: { w }, y: [, ...y] }) {
+    const k = sizeOf(w.slice(0, 3));
+    return { flops: 2 * sizeOf(y) * k, work: workOf(64, sizeOf(y.slice(0, 3)), y[3], k) };
+  },
+  params: ({ shapes: { x, w }, options, y: [, ...y] }, part) => ({
+    ...convolution.params({ shapes: { x, w, b: undefined, r: undefined }, options, y }, part),
+    ...epilogue(undefined, undefined, false),
+    channel_tiles: Math.ceil(y[3] / 64),
+    splits: options.splits,
+    y_stride: sizeOf(y) / 4,
+  }),
+  grid: ({ options, y: [, ...y] }) => grid(64, sizeOf(y.slice(0, 3)), y[3], options.splits),
+
+  reference({ x, w }, { shapes, options, y: [splits, ...shape] }) {
+    const [kernelHeight, kernelWidth, channels] = shapes.w;
+    const { dilation, padding, stride } = options;
+    const [, height, width] = shapes.x;
+    const y = new Float64Array(splits * sizeOf(shape));
+    // Runs of the filter in steps of 16 channels, cut at equal numbers of steps.
+    const columns = dilation[1] === 1 ? 1 : kernelWidth;
+    const run = (kernelWidth / columns) * channels;
+    const stepsOfRun = Math.ceil(run / 16);
+    const steps = kernelHeight * columns * stepsOfRun;
+    for (let split = 0, out = 0; split < splits; split++) {
+      const first = Math.floor((split * steps) / splits);
+      const end = Math.floor(((split + 1) * steps) / splits);
+      for (let n = 0; n < shape[0]; n++) {
+        for (let i = 0; i < shape[1]; i++) {
+          for (let j = 0; j < shape[2]; j++) {
+            for (let o = 0; o < shape[3]; o++, out++) {
+              for (let step = first; step < end; step++) {
+                const tap = Math.floor(step / stepsOfRun);
+                const start = (step % stepsOfRun) * 16;
+                for (let q = start; q < Math.min(start + 16, run); q++) {
+                  const k = Math.floor(tap / columns);
+                  const l = (tap % columns) + Math.floor(q / channels);
+                  const row = i * stride[0] - padding[0] + k * dilation[0];
+                  const column = j * stride[1] - padding[1] + l * dilation[1];
+                  if (row < 0 || row >= height || column < 0 || column >= width) continue;
+                  y[out] +=
+                    x[((n * height + row) * width + column) * channels + (q % channels)] *
+                    w[((k * kernelWidth + l) * channels + (q % channels)) * shape[3] + o];
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    return y;
+  },
 });

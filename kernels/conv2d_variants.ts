@@ -1,13 +1,19 @@
+import { fastest, tryOut } from "../engine/estimate.ts";
 import { deriveParam, isParam, type Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
-import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { sizeOf } from "../engine/tensor.ts";
+import { conv2dDepthwise } from "./conv2d_depthwise.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
-import { conv2dTile, matmulTile } from "./conv2d_tile.ts";
+import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
 import { asNchw, asNhwc } from "./layout.ts";
+import { sumSplits } from "./sum_splits.ts";
 import { padded } from "./to_nhwc.ts";
+import { F2, F4, productsOf, tileCount, transformFilters, type Winograd } from "./winograd.ts";
 import { winogradInput } from "./winograd_input.ts";
+import { winogradInput2x2 } from "./winograd_input_2x2.ts";
 import { winogradOutput } from "./winograd_output.ts";
+import { winogradOutput2x2 } from "./winograd_output_2x2.ts";
 
 // The ways to compute conv2d on NHWC images. Weights are packed as they are loaded.
 
@@ -16,23 +22,20 @@ type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 
 const hasSubgroups = ({ subgroupSize }: Traits): boolean => subgroupSize >= 4 && subgroupSize <= 64;
 
-/** Register tiles shared by shuffles are what software adapters are best at; GPUs have memory for a workgroup. */
-const prefersSubgroups = (traits: Traits): boolean => traits.software && hasSubgroups(traits);
+const refusesChannels = (channels: number): string | undefined =>
+  channels % 4 === 0 ? undefined : `its ${channels} output channels are no multiple of 4`;
 
-/** What every variant here wants. */
+/** What every variant for dense filters wants. */
 function refuses(
   { shapes, options, y }: Call<Inputs, Conv2dOptions>,
   traits: Traits,
   { w }: Named<Inputs, Value>,
 ): string | undefined {
   if (options.groups !== 1) return "it has more than one group";
-  if (y[1] % 4 !== 0) return `its ${y[1]} output channels are no multiple of 4`;
   if (!isParam(w)) return "its weight is no parameter";
   const [batch, channels, height, width] = shapes.x;
-  return refusesSize(
-    [batch * padded(channels) * height * width, (padded(channels) * sizeOf(w.shape)) / w.shape[1]],
-    traits,
-  );
+  const image = batch * padded(channels) * height * width;
+  return refusesChannels(y[1]) ?? refusesSize([image, (padded(channels) * sizeOf(w.shape)) / w.shape[1]], traits);
 }
 
 /** A variant needs no tensor that the device cannot bind; `elements` of each. */
@@ -45,17 +48,12 @@ const LEAST_WORK = 2e6;
 const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
   sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
 
-/** Adds a convolution on NHWC images by one of the kernels, with its weight packed as KH, KW, C, O. */
-function buildDirect(
-  kernel: typeof conv2dSubgroup,
-  { x, w, b, r }: Named<Inputs, Value>,
-  { options }: Call<Inputs, Conv2dOptions>,
-  { subgroupSize: subgroup }: Traits,
-): Value {
-  const { outChannels, groupIn, kernel: size, stride, dilation, padding } = geometry(w.shape, options);
+/** The weight packed as KH, KW, C, O for dense filters, or as KH, KW, C for depthwise ones. */
+function packed(w: Value): Value {
+  const [outChannels, groupIn, ...size] = w.shape;
+  const area = sizeOf(size);
   const channels = padded(groupIn);
-  const packed = deriveParam(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
-    const area = sizeOf(size);
+  return deriveParam(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
     const result = new Float32Array(area * channels * outChannels);
     for (let o = 0, i = 0; o < outChannels; o++) {
       for (let c = 0; c < groupIn; c++) {
@@ -64,86 +62,143 @@ function buildDirect(
     }
     return result;
   });
-  const geometryOf = { stride, dilation, padding, relu: options.relu };
-  return asNchw(kernel(asNhwc(x), packed, b, r && asNhwc(r), { subgroup, ...geometryOf }));
 }
+
+/** What the kernels on NHWC images take of a convolution's options. */
+function nhwcOptions(w: Value, options: Conv2dOptions) {
+  const { stride, dilation, padding } = geometry(w.shape, options);
+  return { stride, dilation, padding, relu: options.relu };
+}
+
+const direct =
+  (kernel: typeof conv2dSubgroup): Conv2dVariant["build"] =>
+  ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
+    asNchw(kernel(asNhwc(x), packed(w), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) }));
 
 export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
   refuses: (call, traits, inputs) =>
     hasSubgroups(traits) ? refuses(call, traits, inputs) : "the device has no subgroups of one size between 4 and 64",
-  gains: (call, traits) => prefersSubgroups(traits) && gains(call),
-  build: (inputs, call, traits) => buildDirect(conv2dSubgroup, inputs, call, traits),
+  gains,
+  build: direct(conv2dSubgroup),
 };
 
-export const conv2dTileVariant: Conv2dVariant = {
-  name: "conv2d_tile",
+export const conv2dTileVariant: Conv2dVariant = { name: "conv2d_tile", refuses, gains, build: direct(conv2dTile) };
+
+export const conv2dTile128Variant: Conv2dVariant = {
+  name: "conv2d_tile_128",
   refuses,
   gains,
-  build: (inputs, call, traits) => buildDirect(conv2dTile, inputs, call, traits),
+  build: direct(conv2dTile128),
 };
 
-/** Rows of G of F(4x4, 3x3) at 0, ±1/sqrt(2), ±sqrt(2) and infinity: a kernel g becomes G g G^T. */
-const G = [
-  [1, 0, 0],
-  [-2 / 3, -Math.SQRT2 / 3, -1 / 3],
-  [-2 / 3, Math.SQRT2 / 3, -1 / 3],
-  [1 / 6, Math.SQRT2 / 6, 1 / 3],
-  [1 / 6, -Math.SQRT2 / 6, 1 / 3],
-  [0, 0, 1],
-];
+/** Tiles of 64 that this many workgroups more would compute in about the same time. */
+const SPLIT_UP_TO = 128;
 
-/** Tiles of 4x4 in images [N, C, H, W]. */
-const tilesOf = ([batch, , height, width]: Shape): number => batch * Math.ceil(height / 4) * Math.ceil(width / 4);
+/** Sums shorter than this are not worth being cut. */
+const LEAST_TERMS = 128;
 
-/** With fewer tiles the 36 products are too flat to be worth it. */
-const FEWEST_TILES = 16;
+/** Elements of all partial sums together: with more they would be among a net's largest tensors. */
+const MOST_SUMS = 240_000;
 
-/** With fewer output channels the transforms cost most of what they save, and hold more memory than the net itself. */
-const FEWEST_CHANNELS = 128;
+/** Into how many partial sums a convolution is cut so that about SPLIT_UP_TO workgroups have something to do. */
+function splitsOf({ shapes: { w }, y: [batch, channels, height, width] }: Call<Inputs, Conv2dOptions>): number {
+  const tiles = Math.ceil((batch * height * width) / 64) * Math.ceil(channels / 64);
+  const limits = [
+    SPLIT_UP_TO / tiles,
+    sizeOf(w.slice(1)) / LEAST_TERMS,
+    MOST_SUMS / (batch * channels * height * width),
+  ];
+  return Math.floor(Math.min(16, ...limits));
+}
 
-export const conv2dWinogradVariant: Conv2dVariant = {
-  name: "conv2d_winograd",
-  refuses(call, traits, inputs) {
-    const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
-    if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
-      return "it is no 3x3 convolution of stride and dilation 1";
-    if (call.shapes.x[1] % 4 !== 0) return `its ${call.shapes.x[1]} input channels are no multiple of 4`;
-    const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
-    const most = Math.max(channels, outChannels);
-    return (
-      refusesSize([36 * tilesOf(call.y) * most, 36 * channels * outChannels], traits) ?? refuses(call, traits, inputs)
+export const conv2dTileSplitVariant: Conv2dVariant = {
+  name: "conv2d_tile_split",
+  refuses: (call, traits, inputs) =>
+    splitsOf(call) < 2 ? "it has pixels enough for a whole GPU, or short sums" : refuses(call, traits, inputs),
+  gains,
+  build({ x, w, b, r }, call, { subgroupSize: subgroup }) {
+    const { relu, ...options } = nhwcOptions(w, call.options);
+    const sums = conv2dTileSplit(asNhwc(x), packed(w), { subgroup, ...options, splits: splitsOf(call) });
+    return asNchw(sumSplits(sums, b, r && asNhwc(r), { relu }));
+  },
+};
+
+export const conv2dDepthwiseVariant: Conv2dVariant = {
+  name: "conv2d_depthwise",
+  refuses({ shapes: { x }, options, y }, _traits, { w }) {
+    if (options.groups !== x[1] || y[1] !== x[1]) return "its channels are not filtered one by one";
+    return isParam(w) ? refusesChannels(y[1]) : "its weight is no parameter";
+  },
+  build({ x, w, b, r }, { options }) {
+    const [channels, , ...size] = w.shape;
+    const area = sizeOf(size);
+    const filters = deriveParam(w, "packed as KH, KW, C", [...size, channels], (weights) =>
+      Float32Array.from(weights, (_, i) => weights[(i % channels) * area + Math.floor(i / channels)]),
     );
-  },
-  gains(call) {
-    return gains(call) && call.y[1] >= FEWEST_CHANNELS && tilesOf(call.y) >= FEWEST_TILES;
-  },
-  build({ x, w, b, r }, { options, y }, traits) {
-    const { outChannels, groupIn, padding } = geometry(w.shape, options);
-    const packed = deriveParam(w, "transformed for F(4x4, 3x3)", [36, groupIn, outChannels], (weights) => {
-      const result = new Float32Array(36 * groupIn * outChannels);
-      for (let o = 0; o < outChannels; o++) {
-        for (let c = 0; c < groupIn; c++) {
-          const g = (o * groupIn + c) * 9;
-          for (let i = 0; i < 6; i++) {
-            const [p, q, s] = G[i];
-            // A row of G g, then its products with the rows of G.
-            const a = p * weights[g] + q * weights[g + 3] + s * weights[g + 6];
-            const b = p * weights[g + 1] + q * weights[g + 4] + s * weights[g + 7];
-            const d = p * weights[g + 2] + q * weights[g + 5] + s * weights[g + 8];
-            for (let j = 0; j < 6; j++) {
-              result[((i * 6 + j) * groupIn + c) * outChannels + o] = a * G[j][0] + b * G[j][1] + d * G[j][2];
-            }
-          }
-        }
-      }
-      return result;
-    });
-    const transformed = winogradInput(asNhwc(x), { padding });
-    const products = prefersSubgroups(traits)
-      ? matmulSubgroup(transformed, packed, { subgroup: traits.subgroupSize })
-      : matmulTile(transformed, packed);
-    const size = [y[0], y[2], y[3]];
-    return asNchw(winogradOutput(products, b, r && asNhwc(r), { size, relu: options.relu }));
+    return asNchw(conv2dDepthwise(asNhwc(x), filters, b, r && asNhwc(r), nhwcOptions(w, options)));
   },
 };
+
+/** The products of matrices a [batch, M, K] and b [batch, K, N], by the kernel that is best at them on this device. */
+function multiply(a: Value, b: Value, traits: Traits): Value {
+  const ways = [
+    ...(hasSubgroups(traits) ? [() => matmulSubgroup(a, b, { subgroup: traits.subgroupSize })] : []),
+    () => matmulTile(a, b),
+    () => matmulTile128(a, b),
+  ];
+  return fastest(ways.map((make) => tryOut(a.graph, make, traits))).value;
+}
+
+/**
+ * With fewer output channels than `fewestChannels` the transforms cost most of what they save, and hold more memory than
+ * the net itself.
+ */
+function winograd(
+  name: string,
+  error: number,
+  fewestChannels: number,
+  algorithm: Winograd,
+  transformInput: typeof winogradInput,
+  transformOutput: typeof winogradOutput,
+): Conv2dVariant {
+  const products = productsOf(algorithm);
+  return {
+    name,
+    error,
+    refuses(call, traits, inputs) {
+      const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
+      const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
+      if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
+        return "it is no 3x3 convolution of stride and dilation 1";
+      if (channels % 4 !== 0) return `its ${channels} input channels are no multiple of 4`;
+      const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
+      const sizes = [products * tiles * Math.max(channels, outChannels), products * channels * outChannels];
+      return refusesSize(sizes, traits) ?? refuses(call, traits, inputs);
+    },
+    gains: (call) => gains(call) && call.y[1] >= fewestChannels,
+    build({ x, w, b, r }, { options, y }, traits) {
+      const { padding } = geometry(w.shape, options);
+      const [outChannels, channels] = w.shape;
+      const filters = deriveParam(w, `transformed for ${name}`, [products, channels, outChannels], (weights) =>
+        transformFilters(algorithm, weights, w.shape),
+      );
+      const transformed = transformInput(asNhwc(x), { padding });
+      const size = [y[0], y[2], y[3]];
+      return asNchw(
+        transformOutput(multiply(transformed, filters, traits), b, r && asNhwc(r), { size, relu: options.relu }),
+      );
+    },
+  };
+}
+
+export const conv2dWinogradVariant = winograd("conv2d_winograd", 2e-6, 128, F4, winogradInput, winogradOutput);
+
+export const conv2dWinograd2x2Variant = winograd(
+  "conv2d_winograd_2x2",
+  5e-7,
+  256,
+  F2,
+  winogradInput2x2,
+  winogradOutput2x2,
+);

@@ -8,6 +8,8 @@ const WORKGROUP: u32 = 64;
 const BIAS: bool = true;
 const RELU: bool = false;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // output elements of this dispatch
   first: u32,
@@ -16,10 +18,10 @@ struct Params {
   out_features: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> w: array<Real>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 // Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
@@ -43,14 +45,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (; k + 4 <= params.in_features; k += 4) {
     let i = n * params.in_features + k;
     let j = row * params.in_features + k;
-    sums += vec4f(x[i], x[i + 1], x[i + 2], x[i + 3]) * vec4f(w[j], w[j + 1], w[j + 2], w[j + 3]);
+    sums += vec4f(f32(x[i]), f32(x[i + 1]), f32(x[i + 2]), f32(x[i + 3])) * vec4f(f32(w[j]), f32(w[j + 1]), f32(w[j + 2]), f32(w[j + 3]));
   }
   for (; k < params.in_features; k++) {
-    sums.x += x[n * params.in_features + k] * w[row * params.in_features + k];
+    sums.x += f32(x[n * params.in_features + k]) * f32(w[row * params.in_features + k]);
   }
   var sum = (sums.x + sums.y) + (sums.z + sums.w);
   if (BIAS) {
-    sum += b[o];
+    sum += f32(b[o]);
   }
-  y[n * params.out_features + o] = select(sum, relu(sum), RELU);
+  y[n * params.out_features + o] = Real(select(sum, relu(sum), RELU));
 }

@@ -1,12 +1,9 @@
-import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/kernel.ts";
+import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { type LinearOptions, linear } from "./linear.ts";
 import { linear_gemv as wgsl } from "./wgsl.ts";
 
 const ROWS = 4;
-
-/** Smaller weights are read in no time by any kernel; one pipeline less is compiled. */
-const LEAST_WEIGHTS = 1e5;
 
 type Inputs = "x" | "w" | "b?";
 
@@ -40,13 +37,3 @@ export const linearGemv = defineKernel<Inputs, LinearOptions & { subgroup: numbe
     return [width, height, Math.ceil(batchOf(y) / imagesOf(y))];
   },
 });
-
-export const linearGemvVariant: Variant<Inputs, LinearOptions> = {
-  name: "linear_gemv",
-  refuses({ shapes: { w } }, { subgroupSize }) {
-    if (subgroupSize < 4) return "the device has no subgroups of one size of at least 4";
-    return w[1] % 4 === 0 ? undefined : `its ${w[1]} input features are no multiple of 4`;
-  },
-  gains: ({ shapes: { w } }) => sizeOf(w) >= LEAST_WEIGHTS,
-  build: ({ x, w, b }, { options }, { subgroupSize }) => linearGemv(x, w, b, { ...options, subgroup: subgroupSize }),
-};

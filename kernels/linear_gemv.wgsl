@@ -12,6 +12,8 @@ const IMAGES: u32 = 1;
 const BIAS: bool = true;
 const RELU: bool = false;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   batch: u32,
   first: u32,
@@ -20,10 +22,10 @@ struct Params {
   out_features: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 // Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
@@ -45,10 +47,10 @@ fn main(
   for (var k = lane; k < params.in_features; k += SUBGROUP) {
     var inputs: array<vec4f, IMAGES>;
     for (var n = 0u; n < IMAGES; n++) {
-      inputs[n] = x[min(first_image + n, params.batch - 1) * params.in_features + k];
+      inputs[n] = vec4f(x[min(first_image + n, params.batch - 1) * params.in_features + k]);
     }
     for (var row = 0u; row < ROWS; row++) {
-      let weights = w[min(first_row + row, params.rows - 1) * params.in_features + k];
+      let weights = vec4f(w[min(first_row + row, params.rows - 1) * params.in_features + k]);
       for (var n = 0u; n < IMAGES; n++) {
         sums[n][row] += inputs[n] * weights;
       }
@@ -59,10 +61,10 @@ fn main(
       var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
       let o = params.first + first_row + row;
       if (BIAS) {
-        sum += b[min(o, params.out_features - 1)];
+        sum += f32(b[min(o, params.out_features - 1)]);
       }
       if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o] = select(sum, relu(sum), RELU);
+        y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), RELU));
       }
     }
   }

@@ -6,6 +6,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
   channels: u32,
@@ -16,8 +18,8 @@ struct Params {
   k: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -32,8 +34,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let first = index - below * params.inner;
   var sum = 0.0;
   for (var q = 0u; q <= below + above; q++) {
-    let v = x[first + q * params.inner];
+    let v = f32(x[first + q * params.inner]);
     sum += v * v;
   }
-  y[index] = x[index] / pow(params.k + params.alpha * sum, params.beta);
+  y[index] = Real(f32(x[index]) / pow(params.k + params.alpha * sum, params.beta));
 }

@@ -5,6 +5,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
   m: u32,
@@ -14,9 +16,9 @@ struct Params {
   b_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Real>;
+@group(0) @binding(1) var<storage, read> b: array<Real>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -32,7 +34,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let b_first = batch * params.b_stride + j;
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) {
-    sum += a[a_first + k] * b[b_first + k * params.n];
+    sum += f32(a[a_first + k]) * f32(b[b_first + k * params.n]);
   }
-  y[index] = sum;
+  y[index] = Real(sum);
 }

@@ -7,6 +7,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // output elements
   x_height: u32, x_width: u32,
@@ -17,8 +19,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // The key of -infinity, which a window of padding alone has.
@@ -57,9 +59,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     for (var l = 0u; l < params.kernel_width; l++) {
       let column = left + i32(l * params.dilation_width);
       if (column >= 0 && column < i32(params.x_width)) {
-        largest = max(largest, key(x[x_row + u32(column)]));
+        largest = max(largest, key(f32(x[x_row + u32(column)])));
       }
     }
   }
-  y[index] = bitcast<f32>(sortable(largest));
+  y[index] = Real(bitcast<f32>(sortable(largest)));
 }

@@ -6,6 +6,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // vec4s of the output
   x_height: u32, x_width: u32,
@@ -17,8 +19,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // The key of -infinity, which a window of padding alone has.
@@ -59,9 +61,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     for (var l = 0u; l < params.kernel_width; l++) {
       let column = left + i32(l * params.dilation_width);
       if (column >= 0 && column < i32(params.x_width)) {
-        largest = max(largest, key(x[(x_row + u32(column)) * params.channels + c]));
+        largest = max(largest, key(vec4f(x[(x_row + u32(column)) * params.channels + c])));
       }
     }
   }
-  y[index] = bitcast<vec4f>(sortable(largest));
+  y[index] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
 }

@@ -5,6 +5,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
   kept1: u32, kept2: u32, kept3: u32,             // sizes of y; 1 where reduced
@@ -12,8 +14,8 @@ struct Params {
   stride0: u32, stride1: u32, stride2: u32, stride3: u32,     // of x
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -34,11 +36,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
         // Row by row, so that long sums round less.
         var row = 0.0;
         for (var q3 = 0u; q3 < params.reduced3; q3++) {
-          row += x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3];
+          row += f32(x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3]);
         }
         sum += row;
       }
     }
   }
-  y[index] = sum / f32(params.reduced0 * params.reduced1 * params.reduced2 * params.reduced3);
+  y[index] = Real(sum / f32(params.reduced0 * params.reduced1 * params.reduced2 * params.reduced3));
 }

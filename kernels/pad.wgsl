@@ -5,6 +5,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
@@ -13,8 +15,8 @@ struct Params {
   value: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -29,7 +31,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let plane = index / (params.y_width * params.y_height);
   var v = params.value;
   if (row < params.x_height && column < params.x_width) {
-    v = x[(plane * params.x_height + row) * params.x_width + column];
+    v = f32(x[(plane * params.x_height + row) * params.x_width + column]);
   }
-  y[index] = v;
+  y[index] = Real(v);
 }

@@ -5,12 +5,14 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -19,6 +21,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let bits = bitcast<u32>(x[index]);
-  y[index] = select(x[index], 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+  let v = f32(x[index]);
+  let bits = bitcast<u32>(v);
+  y[index] = Real(select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u));
 }

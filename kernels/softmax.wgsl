@@ -7,14 +7,16 @@
 const WORKGROUP: u32 = 64;
 const LOG: bool = false;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // outer * inner
   size: u32,
   inner: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 // NaN and +infinity, on bits, since WGSL may assume that there are none.
@@ -30,11 +32,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let first = index / params.inner * params.size * params.inner + index % params.inner;
-  var largest = x[first];
+  var largest = f32(x[first]);
   var sum = 1.0;
   var unfit = is_unfit(largest);
   for (var k = 1u; k < params.size; k++) {
-    let v = x[first + k * params.inner];
+    let v = f32(x[first + k * params.inner]);
     unfit = unfit || is_unfit(v);
     if (v > largest) {
       sum = sum * exp(largest - v) + 1.0;
@@ -48,7 +50,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    let v = x[i] - largest;
-    y[i] = select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit);
+    let v = f32(x[i]) - largest;
+    y[i] = Real(select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit));
   }
 }

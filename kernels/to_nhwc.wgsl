@@ -5,6 +5,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // N * y_channels * pixels
   pixels: u32,
@@ -12,8 +14,8 @@ struct Params {
   y_channels: u32, // in vec4
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -29,8 +31,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var e = 0u; e < 4; e++) {
     let channel = c * 4 + e;
     if (channel < params.x_channels) {
-      v[e] = x[(n * params.x_channels + channel) * params.pixels + pixel];
+      v[e] = f32(x[(n * params.x_channels + channel) * params.pixels + pixel]);
     }
   }
-  y[(n * params.pixels + pixel) * params.y_channels + c] = v;
+  y[(n * params.pixels + pixel) * params.y_channels + c] = vec4<Real>(v);
 }

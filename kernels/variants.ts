@@ -3,13 +3,21 @@ import { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { add } from "./add.ts";
 import { batchNorm } from "./batchnorm.ts";
 import { clamp } from "./clamp.ts";
-import { conv2dSubgroupVariant, conv2dTileVariant, conv2dWinogradVariant } from "./conv2d_variants.ts";
+import {
+  conv2dDepthwiseVariant,
+  conv2dSubgroupVariant,
+  conv2dTile128Variant,
+  conv2dTileSplitVariant,
+  conv2dTileVariant,
+  conv2dWinograd2x2Variant,
+  conv2dWinogradVariant,
+} from "./conv2d_variants.ts";
 import { gelu } from "./gelu.ts";
 import { hardSigmoid } from "./hardsigmoid.ts";
 import { hardSwish } from "./hardswish.ts";
 import { anyLayout, channelsLast, nhwcVariant } from "./layout.ts";
 import { leakyRelu } from "./leaky_relu.ts";
-import { linearGemvVariant } from "./linear_gemv.ts";
+import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear_variants.ts";
 import { lrn } from "./lrn.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import { relu } from "./relu.ts";
@@ -40,8 +48,16 @@ const each = (kernels: readonly AnyKernel[], variant: (kernel: AnyKernel) => Any
 
 /** The faster implementations of each operator, best first. */
 export const variants = {
-  conv2d: [conv2dWinogradVariant, conv2dSubgroupVariant, conv2dTileVariant],
-  linear: [linearGemvVariant],
+  conv2d: [
+    conv2dDepthwiseVariant,
+    conv2dWinogradVariant,
+    conv2dWinograd2x2Variant,
+    conv2dSubgroupVariant,
+    conv2dTileVariant,
+    conv2dTile128Variant,
+    conv2dTileSplitVariant,
+  ],
+  linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
   maxpool2d: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, maxPool2d)],
   adaptive_avgpool2d: [nhwcVariant("adaptive_avgpool2d_nhwc", adaptive_avgpool2d_nhwc, adaptiveAvgPool2d)],
   ...each(elementwise, anyLayout),

@@ -7,14 +7,16 @@ export const adaptive_avgpool2d = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -36,11 +38,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
     var row_sum = 0.0;
     for (var column = left; column < right; column++) {
-      row_sum += x[(plane * params.x_height + row) * params.x_width + column];
+      row_sum += f32(x[(plane * params.x_height + row) * params.x_width + column]);
     }
     sum += row_sum;
   }
-  y[index] = sum / f32((bottom - top) * (right - left));
+  y[index] = Real(sum / f32((bottom - top) * (right - left)));
 }
 `;
 
@@ -52,6 +54,8 @@ export const adaptive_avgpool2d_nhwc = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
@@ -59,8 +63,8 @@ struct Params {
   channels: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -84,11 +88,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
     var row_sum = vec4f();
     for (var column = left; column < right; column++) {
-      row_sum += x[((n * params.x_height + row) * params.x_width + column) * params.channels + c];
+      row_sum += vec4f(x[((n * params.x_height + row) * params.x_width + column) * params.channels + c]);
     }
     sum += row_sum;
   }
-  y[index] = sum / f32((bottom - top) * (right - left));
+  y[index] = vec4<Real>(sum / f32((bottom - top) * (right - left)));
 }
 `;
 
@@ -100,6 +104,8 @@ export const add = `
 const WORKGROUP: u32 = 64;
 const RELU: bool = false;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   size1: u32, size2: u32, size3: u32,
@@ -108,9 +114,9 @@ struct Params {
   alpha: f32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Real>;
+@group(0) @binding(1) var<storage, read> b: array<Real>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 
@@ -129,10 +135,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let p2 = index / params.size3 % params.size2;
   let p1 = index / (params.size3 * params.size2) % params.size1;
   let p0 = index / (params.size3 * params.size2 * params.size1);
-  let left = a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3];
-  let right = b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3];
+  let left = f32(a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3]);
+  let right = f32(b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3]);
   let sum = left + params.alpha * right;
-  y[index] = select(sum, relu(sum), RELU);
+  y[index] = Real(select(sum, relu(sum), RELU));
 }
 `;
 
@@ -146,6 +152,8 @@ export const avgpool2d = `
 const WORKGROUP: u32 = 64;
 const COUNT_INCLUDE_PAD: bool = true;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
@@ -156,8 +164,8 @@ struct Params {
   divisor: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -181,12 +189,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var row = first.x; row < end.x; row++) {
     let x_row = (plane * params.x_height + u32(row)) * params.x_width;
     for (var column = first.y; column < end.y; column++) {
-      sum += x[x_row + u32(column)];
+      sum += f32(x[x_row + u32(column)]);
     }
   }
   let window = select(end - first, padded_end - start, COUNT_INCLUDE_PAD);
   let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
-  y[index] = sum / f32(divisor);
+  y[index] = Real(sum / f32(divisor));
 }
 `;
 
@@ -199,6 +207,8 @@ const WORKGROUP: u32 = 64;
 const WEIGHT: bool = true;
 const BIAS: bool = true;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   channels: u32,
@@ -206,12 +216,12 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> mean: array<f32>;
-@group(0) @binding(2) var<storage, read> variance: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> mean: array<Real>;
+@group(0) @binding(2) var<storage, read> variance: array<Real>;
+@group(0) @binding(3) var<storage, read> weight: array<Real>;
+@group(0) @binding(4) var<storage, read> bias: array<Real>;
+@group(0) @binding(5) var<storage, read_write> y: array<Real>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -221,14 +231,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index / params.inner % params.channels;
-  var v = (x[index] - mean[c]) / sqrt(variance[c] + params.eps);
+  var v = (f32(x[index]) - f32(mean[c])) / sqrt(f32(variance[c]) + params.eps);
   if (WEIGHT) {
-    v *= weight[c];
+    v *= f32(weight[c]);
   }
   if (BIAS) {
-    v += bias[c];
+    v += f32(bias[c]);
   }
-  y[index] = v;
+  y[index] = Real(v);
 }
 `;
 
@@ -239,6 +249,8 @@ export const channel_shuffle = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   channels: u32,
@@ -246,8 +258,8 @@ struct Params {
   groups: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -269,14 +281,16 @@ export const clamp = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   low: f32,
   high: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -285,9 +299,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(min(max(v, params.low), params.high), v, is_nan);
+  y[index] = Real(select(min(max(v, params.low), params.high), v, is_nan));
 }
 `;
 
@@ -298,6 +312,8 @@ export const concat = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   size_inner: u32,
@@ -305,8 +321,8 @@ struct Params {
   offset: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -335,6 +351,8 @@ const BIAS: bool = true;
 const RESIDUAL: bool = false;
 const RELU: bool = false;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   first: u32,
@@ -348,11 +366,11 @@ struct Params {
   pad_top: i32, pad_left: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> r: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> w: array<Real>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read> r: array<Real>;
+@group(0) @binding(4) var<storage, read_write> y: array<Real>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 
@@ -389,23 +407,113 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       for (var l = 0u; l < params.kernel_width; l++) {
         let column = left + i32(l * params.dilation_width);
         if (column >= 0 && column < i32(params.x_width)) {
-          sum += x[x_row + u32(column)] * w[w_row + l];
+          sum += f32(x[x_row + u32(column)]) * f32(w[w_row + l]);
         }
       }
     }
   }
   if (BIAS) {
-    sum += b[o];
+    sum += f32(b[o]);
   }
   let out = ((n * params.y_channels + o) * params.y_height + i) * params.y_width + j;
   if (RESIDUAL) {
-    sum += r[out];
+    sum += f32(r[out]);
   }
-  y[out] = select(sum, relu(sum), RELU);
+  y[out] = Real(select(sum, relu(sum), RELU));
+}
+`;
+
+export const conv2d_depthwise = `
+
+
+
+
+
+
+
+
+const WORKGROUP: u32 = 64;
+const COLUMNS = 4u;
+
+alias Real = f32;
+
+struct Params {
+  count: u32,
+  strips: u32,
+  channels: u32,
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+  bias: u32, residual: u32, relu: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let strip = index / params.channels % params.strips;
+  let i = index / params.channels / params.strips % params.y_height;
+  let n = index / params.channels / params.strips / params.y_height;
+  let first = strip * COLUMNS;
+  let top = i32(i * params.stride_height) - params.pad_top;
+  let left = i32(first * params.stride_width) - params.pad_left;
+
+  var sums: array<vec4f, COLUMNS>;
+  for (var k = 0u; k < params.kernel_height; k++) {
+    let row = top + i32(k * params.dilation_height);
+    if (row < 0 || row >= i32(params.x_height)) {
+      continue;
+    }
+    let x_row = (n * params.x_height + u32(row)) * params.x_width;
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let weight = vec4f(w[(k * params.kernel_width + l) * params.channels + c]);
+      for (var p = 0u; p < COLUMNS; p++) {
+        let column = u32(left + i32(p * params.stride_width + l * params.dilation_width));
+        let inside = column < params.x_width;
+        let value = vec4f(x[select(0u, (x_row + column) * params.channels + c, inside)]);
+        sums[p] += select(vec4f(), value * weight, inside);
+      }
+    }
+  }
+
+  for (var p = 0u; p < COLUMNS; p++) {
+    if (first + p >= params.y_width) {
+      continue;
+    }
+    let out = ((n * params.y_height + i) * params.y_width + first + p) * params.channels + c;
+    var sum = sums[p];
+    if (params.bias == 1) {
+      sum += vec4f(b[c]);
+    }
+    if (params.residual == 1) {
+      sum += vec4f(r[out]);
+    }
+    y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+  }
 }
 `;
 
 export const conv2d_subgroup = `enable subgroups;
+
 
 
 
@@ -424,6 +532,11 @@ const CHANNELS: u32 = 8;
 
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
 
+
+const OUTSIDE = -0x40000000i;
+
+alias Real = f32;
+
 struct Params {
   pixels: u32,
   x_height: u32, x_width: u32, x_channels: u32,
@@ -437,11 +550,11 @@ struct Params {
   bias: u32, residual: u32, relu: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> r: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 
@@ -470,41 +583,62 @@ fn main(
   }
 
   var sums: array<array<vec4f, CHANNELS>, PIXELS>;
-  if (params.bias == 1) {
-    for (var q = 0u; q < CHANNELS; q++) {
-      let bias = b[first_channel + q];
-      for (var p = 0u; p < PIXELS; p++) {
-        sums[p][q] = bias;
-      }
-    }
-  }
+
+  let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
+  let run = params.kernel_width / columns * params.x_channels;
+  let row_length = params.x_width * params.x_channels;
   var w_row = product * params.w_stride + first_channel + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
-    for (var l = 0u; l < params.kernel_width; l++) {
-      var x_first: array<u32, PIXELS>;
-      var inside: array<bool, PIXELS>;
+    for (var l = 0u; l < columns; l++) {
+      var x_row: array<u32, PIXELS>;
+      var start: array<i32, PIXELS>;
       for (var p = 0u; p < PIXELS; p++) {
         let row = top[p] + i32(k * params.dilation_height);
-        let column = left[p] + i32(l * params.dilation_width);
-        inside[p] = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
-        let position = (image[p] * params.x_height + u32(row)) * params.x_width + u32(column);
-        x_first[p] = product * params.x_stride + select(0u, position * params.x_channels, inside[p]);
+        let exists = row >= 0 && row < i32(params.x_height);
+        x_row[p] = product * params.x_stride + (image[p] * params.x_height + u32(row)) * row_length;
+        start[p] = select(OUTSIDE, (left[p] + i32(l * params.dilation_width)) * i32(params.x_channels), exists);
       }
-      for (var c = 0u; c < params.x_channels; c++) {
+      for (var c = 0u; c < run; c++) {
         var inputs: array<vec4f, PIXELS>;
         for (var p = 0u; p < PIXELS; p++) {
-          inputs[p] = select(vec4f(), x[x_first[p] + c], inside[p]);
+          let at = u32(start[p] + i32(c));
+          let inside = at < row_length;
+          inputs[p] = select(vec4f(), vec4f(x[select(0u, x_row[p] + at, inside)]), inside);
         }
-        for (var e = 0u; e < 4; e++) {
-          var loaded: array<vec4f, LOADS>;
-          for (var load = 0u; load < LOADS; load++) {
-            loaded[load] = w[w_row + load * SUBGROUP];
+        if (PIXELS > 2) {
+          for (var e = 0u; e < 4; e++) {
+            var loaded: array<vec4f, LOADS>;
+            for (var load = 0u; load < LOADS; load++) {
+              loaded[load] = vec4f(w[w_row + load * SUBGROUP]);
+            }
+            w_row += params.y_channels;
+            for (var q = 0u; q < CHANNELS; q++) {
+              let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
+              for (var p = 0u; p < PIXELS; p++) {
+                sums[p][q] += inputs[p][e] * weights;
+              }
+            }
           }
-          w_row += params.y_channels;
+        } else {
+
+
+          var loaded: array<mat4x4f, LOADS>;
+          for (var load = 0u; load < LOADS; load++) {
+            let at = w_row + load * SUBGROUP;
+            loaded[load] = mat4x4f(
+              vec4f(w[at]), vec4f(w[at + params.y_channels]), vec4f(w[at + 2 * params.y_channels]), vec4f(w[at + 3 * params.y_channels]),
+            );
+          }
+          w_row += 4 * params.y_channels;
           for (var q = 0u; q < CHANNELS; q++) {
-            let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
+            let own = loaded[q / SUBGROUP];
+            let source = q % SUBGROUP;
+            let weights = mat4x4f(
+              subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
+              subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+            );
             for (var p = 0u; p < PIXELS; p++) {
-              sums[p][q] += inputs[p][e] * weights;
+              sums[p][q] += weights * inputs[p];
             }
           }
         }
@@ -512,19 +646,30 @@ fn main(
     }
   }
 
-  for (var p = 0u; p < PIXELS; p++) {
-    let pixel = first_pixel + p * SUBGROUP;
-    for (var q = 0u; q < CHANNELS; q++) {
-      let channel = first_channel + q;
-      if (pixel >= params.pixels || channel >= params.y_channels) {
+
+
+  let end_channel = min(first_channel + CHANNELS, params.y_channels);
+  for (var channel = first_channel; channel < end_channel; channel++) {
+    var bias = vec4f();
+    if (params.bias == 1) {
+      bias = vec4f(b[channel]);
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      let pixel = first_pixel + p * SUBGROUP;
+      if (pixel >= params.pixels) {
         continue;
       }
       let out = product * params.y_stride + pixel * params.y_channels + channel;
-      var sum = sums[p][q];
+      var sum = sums[p][0] + bias;
       if (params.residual == 1) {
-        sum += r[out];
+        sum += vec4f(r[out]);
       }
-      y[out] = select(sum, relu(sum), params.relu == 1);
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      for (var q = 0u; q < CHANNELS - 1; q++) {
+        sums[p][q] = sums[p][q + 1];
+      }
     }
   }
 }
@@ -542,11 +687,17 @@ export const conv2d_tile = `
 
 
 
-const SIDE = 8u;
-const PIXELS = 64u;
-const CHANNELS = 16u;
+
+
+const SIDE: u32 = 8;
+
+const THREADS = SIDE * SIDE;
+const PIXELS = 8 * SIDE;
+const CHANNELS = 2 * SIDE;
 const DEPTH = 4u;
-const LOADS = PIXELS * DEPTH / (SIDE * SIDE);
+const LOADS = PIXELS * DEPTH / THREADS;
+
+alias Real = f32;
 
 struct Params {
   pixels: u32,
@@ -557,15 +708,16 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
+  splits: u32,
   x_stride: u32, w_stride: u32, y_stride: u32,
   bias: u32, residual: u32, relu: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> r: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 var<workgroup> inputs: array<array<vec4f, PIXELS>, DEPTH>;
@@ -586,72 +738,104 @@ fn main(
 ) {
   let first_pixel = (wid.x + wid.y * groups.x) * PIXELS;
   let first_channel = wid.z % params.channel_tiles * CHANNELS;
-  let product = wid.z / params.channel_tiles;
+  let part = wid.z / params.channel_tiles;
+  let product = part / params.splits;
 
 
-  let own = first_pixel + thread;
+  let own = first_pixel + thread % PIXELS;
   let image = own / (params.y_height * params.y_width);
   let top = i32(own / params.y_width % params.y_height * params.stride_height) - params.pad_top;
   let left = i32(own % params.y_width * params.stride_width) - params.pad_left;
+  let channel = first_channel + thread % CHANNELS;
+
+
+  let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
+  let run = params.kernel_width / columns * params.x_channels;
+  let steps_of_run = (run + DEPTH - 1) / DEPTH;
+  let steps = params.kernel_height * columns * steps_of_run;
+  let first_step = part % params.splits * steps / params.splits;
+  let end_step = (part % params.splits + 1) * steps / params.splits;
 
   var sums: array<array<vec4f, 2>, 8>;
-  for (var k = 0u; k < params.kernel_height; k++) {
-    for (var l = 0u; l < params.kernel_width; l++) {
-      let row = top + i32(k * params.dilation_height);
-      let column = left + i32(l * params.dilation_width);
-      let inside = own < params.pixels
-        && row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
-      let position = (image * params.x_height + u32(row)) * params.x_width + u32(column);
-      let x_first = product * params.x_stride + select(0u, position * params.x_channels, inside);
-      let w_first = product * params.w_stride
-        + (k * params.kernel_width + l) * params.x_channels * 4 * params.y_channels;
-
-      for (var c = 0u; c < params.x_channels; c += DEPTH) {
-        for (var d = 0u; d < LOADS; d++) {
-          let here = inside && c + d < params.x_channels;
-          inputs[d][thread] = select(vec4f(), x[select(0u, x_first + c + d, here)], here);
+  for (var step = first_step; step < end_step; step++) {
+    let c = step % steps_of_run * DEPTH;
+    let tap = step / steps_of_run;
+    let row = top + i32(tap / columns * params.dilation_height);
+    let start = (left + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
+    let row_exists = own < params.pixels && row >= 0 && row < i32(params.x_height);
+    let x_row = product * params.x_stride + (image * params.x_height + u32(row)) * params.x_width * params.x_channels;
+    for (var load = 0u; load < LOADS; load++) {
+      let d = (thread + load * THREADS) / PIXELS;
+      let at = u32(start + i32(c + d));
+      let here = row_exists && c + d < run && at < params.x_width * params.x_channels;
+      inputs[d][thread % PIXELS] = select(vec4f(), vec4f(x[select(0u, x_row + at, here)]), here);
+    }
+    let w_first = product * params.w_stride + tap * run * 4 * params.y_channels;
+    for (var load = 0u; load < LOADS; load++) {
+      let depth = (thread + load * THREADS) / CHANNELS;
+      let here = c * 4 + depth < run * 4 && channel < params.y_channels;
+      let at = w_first + (c * 4 + depth) * params.y_channels + channel;
+      weights[depth][thread % CHANNELS] = select(vec4f(), vec4f(w[select(0u, at, here)]), here);
+    }
+    workgroupBarrier();
+    for (var d = 0u; d < DEPTH; d++) {
+      var v: array<vec4f, 8>;
+      for (var p = 0u; p < 8; p++) {
+        v[p] = inputs[d][lid.y + p * SIDE];
+      }
+      for (var e = 0u; e < 4; e++) {
+        let w0 = weights[d * 4 + e][lid.x];
+        let w1 = weights[d * 4 + e][lid.x + SIDE];
+        for (var p = 0u; p < 8; p++) {
+          sums[p][0] += v[p][e] * w0;
+          sums[p][1] += v[p][e] * w1;
         }
-        for (var load = 0u; load < LOADS; load++) {
-          let depth = (thread + load * SIDE * SIDE) / CHANNELS;
-          let channel = first_channel + thread % CHANNELS;
-          let here = c * 4 + depth < params.x_channels * 4 && channel < params.y_channels;
-          let at = w_first + (c * 4 + depth) * params.y_channels + channel;
-          weights[depth][thread % CHANNELS] = select(vec4f(), w[select(0u, at, here)], here);
-        }
-        workgroupBarrier();
-        for (var d = 0u; d < DEPTH; d++) {
-          for (var e = 0u; e < 4; e++) {
-            let w0 = weights[d * 4 + e][lid.x];
-            let w1 = weights[d * 4 + e][lid.x + SIDE];
-            for (var p = 0u; p < 8; p++) {
-              let v = inputs[d][lid.y + p * SIDE][e];
-              sums[p][0] += v * w0;
-              sums[p][1] += v * w1;
-            }
-          }
-        }
-        workgroupBarrier();
       }
     }
+    workgroupBarrier();
   }
 
   for (var p = 0u; p < 8; p++) {
     let pixel = first_pixel + lid.y + p * SIDE;
     for (var q = 0u; q < 2; q++) {
-      let channel = first_channel + lid.x + q * SIDE;
-      if (pixel >= params.pixels || channel >= params.y_channels) {
+      let c = first_channel + lid.x + q * SIDE;
+      if (pixel >= params.pixels || c >= params.y_channels) {
         continue;
       }
-      let out = product * params.y_stride + pixel * params.y_channels + channel;
+      let out = pixel * params.y_channels + c;
       var sum = sums[p][q];
       if (params.bias == 1) {
-        sum += b[channel];
+        sum += vec4f(b[c]);
       }
       if (params.residual == 1) {
-        sum += r[out];
+        sum += vec4f(r[out]);
       }
-      y[out] = select(sum, relu(sum), params.relu == 1);
+      y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
     }
+  }
+}
+`;
+
+export const copy = `
+
+
+
+
+const WORKGROUP: u32 = 64;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index < params.count) {
+    y[index] = x[index];
   }
 }
 `;
@@ -664,12 +848,14 @@ export const gelu = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 fn erf(v: f32) -> f32 {
@@ -684,9 +870,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(0.5 * v * (1.0 + erf(v * 0.7071067811865476)), v, is_nan);
+  y[index] = Real(select(0.5 * v * (1.0 + erf(v * 0.7071067811865476)), v, is_nan));
 }
 `;
 
@@ -697,12 +883,14 @@ export const hardsigmoid = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -711,9 +899,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan);
+  y[index] = Real(select(clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan));
 }
 `;
 
@@ -724,12 +912,14 @@ export const hardswish = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -738,9 +928,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(v * clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan);
+  y[index] = Real(select(v * clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan));
 }
 `;
 
@@ -751,13 +941,15 @@ export const leaky_relu = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   negativeSlope: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -766,9 +958,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_negative = (bitcast<u32>(v) & 0x80000000u) != 0;
-  y[index] = v * select(1.0, params.negativeSlope, is_negative);
+  y[index] = Real(v * select(1.0, params.negativeSlope, is_negative));
 }
 `;
 
@@ -782,6 +974,8 @@ const WORKGROUP: u32 = 64;
 const BIAS: bool = true;
 const RELU: bool = false;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   first: u32,
@@ -790,10 +984,10 @@ struct Params {
   out_features: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> w: array<Real>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 
@@ -817,16 +1011,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (; k + 4 <= params.in_features; k += 4) {
     let i = n * params.in_features + k;
     let j = row * params.in_features + k;
-    sums += vec4f(x[i], x[i + 1], x[i + 2], x[i + 3]) * vec4f(w[j], w[j + 1], w[j + 2], w[j + 3]);
+    sums += vec4f(f32(x[i]), f32(x[i + 1]), f32(x[i + 2]), f32(x[i + 3])) * vec4f(f32(w[j]), f32(w[j + 1]), f32(w[j + 2]), f32(w[j + 3]));
   }
   for (; k < params.in_features; k++) {
-    sums.x += x[n * params.in_features + k] * w[row * params.in_features + k];
+    sums.x += f32(x[n * params.in_features + k]) * f32(w[row * params.in_features + k]);
   }
   var sum = (sums.x + sums.y) + (sums.z + sums.w);
   if (BIAS) {
-    sum += b[o];
+    sum += f32(b[o]);
   }
-  y[n * params.out_features + o] = select(sum, relu(sum), RELU);
+  y[n * params.out_features + o] = Real(select(sum, relu(sum), RELU));
 }
 `;
 
@@ -844,6 +1038,8 @@ const IMAGES: u32 = 1;
 const BIAS: bool = true;
 const RELU: bool = false;
 
+alias Real = f32;
+
 struct Params {
   batch: u32,
   first: u32,
@@ -852,10 +1048,10 @@ struct Params {
   out_features: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<Real>;
+@group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 
@@ -877,10 +1073,10 @@ fn main(
   for (var k = lane; k < params.in_features; k += SUBGROUP) {
     var inputs: array<vec4f, IMAGES>;
     for (var n = 0u; n < IMAGES; n++) {
-      inputs[n] = x[min(first_image + n, params.batch - 1) * params.in_features + k];
+      inputs[n] = vec4f(x[min(first_image + n, params.batch - 1) * params.in_features + k]);
     }
     for (var row = 0u; row < ROWS; row++) {
-      let weights = w[min(first_row + row, params.rows - 1) * params.in_features + k];
+      let weights = vec4f(w[min(first_row + row, params.rows - 1) * params.in_features + k]);
       for (var n = 0u; n < IMAGES; n++) {
         sums[n][row] += inputs[n] * weights;
       }
@@ -891,10 +1087,10 @@ fn main(
       var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
       let o = params.first + first_row + row;
       if (BIAS) {
-        sum += b[min(o, params.out_features - 1)];
+        sum += f32(b[min(o, params.out_features - 1)]);
       }
       if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o] = select(sum, relu(sum), RELU);
+        y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), RELU));
       }
     }
   }
@@ -909,6 +1105,8 @@ export const lrn = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   channels: u32,
@@ -919,8 +1117,8 @@ struct Params {
   k: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -935,10 +1133,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let first = index - below * params.inner;
   var sum = 0.0;
   for (var q = 0u; q <= below + above; q++) {
-    let v = x[first + q * params.inner];
+    let v = f32(x[first + q * params.inner]);
     sum += v * v;
   }
-  y[index] = x[index] / pow(params.k + params.alpha * sum, params.beta);
+  y[index] = Real(f32(x[index]) / pow(params.k + params.alpha * sum, params.beta));
 }
 `;
 
@@ -949,6 +1147,8 @@ export const matmul = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   m: u32,
@@ -958,9 +1158,9 @@ struct Params {
   b_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Real>;
+@group(0) @binding(1) var<storage, read> b: array<Real>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -976,9 +1176,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let b_first = batch * params.b_stride + j;
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) {
-    sum += a[a_first + k] * b[b_first + k * params.n];
+    sum += f32(a[a_first + k]) * f32(b[b_first + k * params.n]);
   }
-  y[index] = sum;
+  y[index] = Real(sum);
 }
 `;
 
@@ -991,6 +1191,8 @@ export const maxpool2d = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
@@ -1001,8 +1203,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 
@@ -1041,11 +1243,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     for (var l = 0u; l < params.kernel_width; l++) {
       let column = left + i32(l * params.dilation_width);
       if (column >= 0 && column < i32(params.x_width)) {
-        largest = max(largest, key(x[x_row + u32(column)]));
+        largest = max(largest, key(f32(x[x_row + u32(column)])));
       }
     }
   }
-  y[index] = bitcast<f32>(sortable(largest));
+  y[index] = Real(bitcast<f32>(sortable(largest)));
 }
 `;
 
@@ -1056,6 +1258,8 @@ export const maxpool2d_nhwc = `
 
 
 const WORKGROUP: u32 = 64;
+
+alias Real = f32;
 
 struct Params {
   count: u32,
@@ -1068,8 +1272,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 
@@ -1110,11 +1314,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     for (var l = 0u; l < params.kernel_width; l++) {
       let column = left + i32(l * params.dilation_width);
       if (column >= 0 && column < i32(params.x_width)) {
-        largest = max(largest, key(x[(x_row + u32(column)) * params.channels + c]));
+        largest = max(largest, key(vec4f(x[(x_row + u32(column)) * params.channels + c])));
       }
     }
   }
-  y[index] = bitcast<vec4f>(sortable(largest));
+  y[index] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
 }
 `;
 
@@ -1125,6 +1329,8 @@ export const mean = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   kept1: u32, kept2: u32, kept3: u32,
@@ -1132,8 +1338,8 @@ struct Params {
   stride0: u32, stride1: u32, stride2: u32, stride3: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1154,13 +1360,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
         var row = 0.0;
         for (var q3 = 0u; q3 < params.reduced3; q3++) {
-          row += x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3];
+          row += f32(x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3]);
         }
         sum += row;
       }
     }
   }
-  y[index] = sum / f32(params.reduced0 * params.reduced1 * params.reduced2 * params.reduced3);
+  y[index] = Real(sum / f32(params.reduced0 * params.reduced1 * params.reduced2 * params.reduced3));
 }
 `;
 
@@ -1171,6 +1377,8 @@ export const mul = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   size1: u32, size2: u32, size3: u32,
@@ -1178,9 +1386,9 @@ struct Params {
   b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Real>;
+@group(0) @binding(1) var<storage, read> b: array<Real>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1193,9 +1401,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let p2 = index / params.size3 % params.size2;
   let p1 = index / (params.size3 * params.size2) % params.size1;
   let p0 = index / (params.size3 * params.size2 * params.size1);
-  let left = a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3];
-  let right = b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3];
-  y[index] = left * right;
+  let left = f32(a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3]);
+  let right = f32(b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3]);
+  y[index] = Real(left * right);
 }
 `;
 
@@ -1206,6 +1414,8 @@ export const pad = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   x_height: u32, x_width: u32,
@@ -1214,8 +1424,8 @@ struct Params {
   value: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1230,9 +1440,140 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let plane = index / (params.y_width * params.y_height);
   var v = params.value;
   if (row < params.x_height && column < params.x_width) {
-    v = x[(plane * params.x_height + row) * params.x_width + column];
+    v = f32(x[(plane * params.x_height + row) * params.x_width + column]);
   }
-  y[index] = v;
+  y[index] = Real(v);
+}
+`;
+
+export const peak = `
+
+
+
+
+
+
+
+const WORKGROUP: u32 = 64;
+const REPEATS: u32 = 128;
+
+
+const UNROLLED = 32u;
+
+struct Params {
+  count: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(global_invocation_id) gid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+) {
+  let factor = vec4f(x[0]);
+  let term = vec4f(x[1]);
+
+  var a = vec4f(0, 1, 2, 3) + f32(lid);
+  var b = vec4f(4, 5, 6, 7) + f32(lid);
+  for (var i = 0u; i < REPEATS; i++) {
+    for (var j = 0u; j < UNROLLED; j++) {
+      a = a * factor + term;
+      b = b * factor + term;
+    }
+  }
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index < params.count) {
+    y[index] = dot(a + b, vec4f(1));
+  }
+}
+`;
+
+export const preprocess = `
+
+
+
+
+
+
+
+
+
+
+
+
+
+alias Real = f32;
+
+const WORKGROUP: u32 = 8;
+const GREY: bool = false;
+const WEIGHT_BITS = vec3u(22);
+const HALF = vec3i(1 << 21);
+
+struct Params {
+  kept: vec2u,
+  corner: vec2u,
+  taps: vec2u,
+  crop: u32,
+  start: u32,
+  mean: vec3f,
+  deviation: vec3f,
+}
+
+@group(0) @binding(0) var x: texture_2d<f32>;
+@group(0) @binding(1) var<storage, read> weights: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn load(column: i32, row: i32) -> vec3i {
+  let color = vec3i(round(255.0 * textureLoad(x, vec2i(column, row), 0).rgb));
+  let luma = (19595 * color.r + 38470 * color.g + 7471 * color.b + 0x8000) >> 16;
+  return select(color, vec3i(luma), GREY);
+}
+
+fn mean_of_row(j: u32, row: i32) -> vec3i {
+  let first = weights[j];
+  let taps = params.taps.x;
+  var sum = HALF;
+  for (var k = 0u; k < taps; k++) {
+    sum += weights[params.kept.x + j * taps + k] * load(first + i32(k), row);
+  }
+  return sum >> WEIGHT_BITS;
+}
+
+fn resized_pixel(i: u32, j: u32) -> vec3i {
+  let rows = params.kept.x * (1 + params.taps.x);
+  let first = weights[rows + i];
+  let taps = params.taps.y;
+  var sum = HALF;
+  for (var k = 0u; k < taps; k++) {
+    sum += weights[rows + params.kept.y + i * taps + k] * mean_of_row(j, first + i32(k));
+  }
+  return sum >> WEIGHT_BITS;
+}
+
+@compute @workgroup_size(WORKGROUP, WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u) {
+  if (any(gid.xy >= vec2u(params.crop))) {
+    return;
+  }
+
+  let pixel = gid.xy - params.corner;
+  var p = vec3i();
+  if (all(pixel < params.kept)) {
+    p = resized_pixel(pixel.y, pixel.x);
+  }
+  let normal = (vec3f(p) / 255.0 - params.mean) / params.deviation;
+  let plane = params.crop * params.crop;
+  let index = params.start + gid.y * params.crop + gid.x;
+  y[index] = Real(normal.r);
+  if (!GREY) {
+    y[index + plane] = Real(normal.g);
+    y[index + 2 * plane] = Real(normal.b);
+  }
 }
 `;
 
@@ -1243,12 +1584,14 @@ export const relu = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1257,8 +1600,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let bits = bitcast<u32>(x[index]);
-  y[index] = select(x[index], 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+  let v = f32(x[index]);
+  let bits = bitcast<u32>(v);
+  y[index] = Real(select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u));
 }
 `;
 
@@ -1269,12 +1613,14 @@ export const sigmoid = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1283,9 +1629,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(1.0 / (1.0 + exp(-v)), v, is_nan);
+  y[index] = Real(select(1.0 / (1.0 + exp(-v)), v, is_nan));
 }
 `;
 
@@ -1296,12 +1642,14 @@ export const silu = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1310,9 +1658,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(v / (1.0 + exp(-v)), v, is_nan);
+  y[index] = Real(select(v / (1.0 + exp(-v)), v, is_nan));
 }
 `;
 
@@ -1325,14 +1673,16 @@ export const softmax = `
 const WORKGROUP: u32 = 64;
 const LOG: bool = false;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   size: u32,
   inner: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 
@@ -1348,11 +1698,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let first = index / params.inner * params.size * params.inner + index % params.inner;
-  var largest = x[first];
+  var largest = f32(x[first]);
   var sum = 1.0;
   var unfit = is_unfit(largest);
   for (var k = 1u; k < params.size; k++) {
-    let v = x[first + k * params.inner];
+    let v = f32(x[first + k * params.inner]);
     unfit = unfit || is_unfit(v);
     if (v > largest) {
       sum = sum * exp(largest - v) + 1.0;
@@ -1366,9 +1716,57 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
-    let v = x[i] - largest;
-    y[i] = select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit);
+    let v = f32(x[i]) - largest;
+    y[i] = Real(select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit));
   }
+}
+`;
+
+export const sum_splits = `
+
+
+
+
+const WORKGROUP: u32 = 64;
+
+alias Real = f32;
+
+struct Params {
+  count: u32,
+  splits: u32,
+  channels: u32,
+  bias: u32, residual: u32, relu: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  var sum = vec4f();
+  for (var split = 0u; split < params.splits; split++) {
+    sum += vec4f(x[split * params.count + index]);
+  }
+  if (params.bias == 1) {
+    sum += vec4f(b[index % params.channels]);
+  }
+  if (params.residual == 1) {
+    sum += vec4f(r[index]);
+  }
+  y[index] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
 }
 `;
 
@@ -1381,12 +1779,14 @@ export const tanh = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1395,13 +1795,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = x[index];
+  let v = f32(x[index]);
   let s = v * v;
   let series = v * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0 - s * (62.0 / 2835.0)))));
 
   let far = sign(v) * (1.0 - 2.0 / (exp(2.0 * min(abs(v), 10.0)) + 1.0));
   let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = select(select(far, series, s < 0.09), v, is_nan);
+  y[index] = Real(select(select(far, series, s < 0.09), v, is_nan));
 }
 `;
 
@@ -1412,6 +1812,8 @@ export const to_nchw = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   pixels: u32,
@@ -1419,8 +1821,8 @@ struct Params {
   y_channels: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1443,6 +1845,8 @@ export const to_nhwc = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   pixels: u32,
@@ -1450,8 +1854,8 @@ struct Params {
   y_channels: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -1467,10 +1871,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   for (var e = 0u; e < 4; e++) {
     let channel = c * 4 + e;
     if (channel < params.x_channels) {
-      v[e] = x[(n * params.x_channels + channel) * params.pixels + pixel];
+      v[e] = f32(x[(n * params.x_channels + channel) * params.pixels + pixel]);
     }
   }
-  y[(n * params.pixels + pixel) * params.y_channels + c] = v;
+  y[(n * params.pixels + pixel) * params.y_channels + c] = vec4<Real>(v);
 }
 `;
 
@@ -1483,6 +1887,8 @@ export const winograd_input = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   tiles: u32,
@@ -1492,8 +1898,8 @@ struct Params {
   pad_top: i32, pad_left: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 const P = 0.7071067811865476;
@@ -1525,22 +1931,104 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
   let n = tile / (params.tiles_width * params.tiles_height);
 
+
+
   var columns: array<array<vec4f, 6>, 6>;
-  for (var j = 0; j < 6; j++) {
+  for (var column = left; column < left + 6; column++) {
     var d: array<vec4f, 6>;
     for (var i = 0; i < 6; i++) {
       let row = top + i;
-      let column = left + j;
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), x[select(0u, position * params.channels + c, inside)], inside);
+      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
-    columns[j] = transform(d);
+    for (var k = 0u; k < 5; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[5] = transform(d);
   }
-  for (var i = 0u; i < 6; i++) {
-    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+  let stride = params.tiles * params.channels;
+  for (var at = index; at < 36 * stride; at += 6 * stride) {
+    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
     for (var j = 0u; j < 6; j++) {
-      y[((i * 6 + j) * params.tiles + tile) * params.channels + c] = row[j];
+      y[at + j * stride] = vec4<Real>(values[j]);
+    }
+    for (var k = 0u; k < 6; k++) {
+      for (var i = 0u; i < 5; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
+    }
+  }
+}
+`;
+
+export const winograd_input_2x2 = `
+
+
+
+
+
+
+const WORKGROUP: u32 = 64;
+
+alias Real = f32;
+
+struct Params {
+  count: u32,
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  x_height: u32, x_width: u32,
+  channels: u32,
+  pad_top: i32, pad_left: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+
+fn transform(d: array<vec4f, 4>) -> array<vec4f, 4> {
+  return array<vec4f, 4>(d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = i32(tile % params.tiles_width * 2) - params.pad_left;
+  let top = i32(tile / params.tiles_width % params.tiles_height * 2) - params.pad_top;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+
+
+  var columns: array<array<vec4f, 4>, 4>;
+  for (var column = left; column < left + 4; column++) {
+    var d: array<vec4f, 4>;
+    for (var i = 0; i < 4; i++) {
+      let row = top + i;
+      let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+      let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
+      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+    }
+    for (var k = 0u; k < 3; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[3] = transform(d);
+  }
+  let stride = params.tiles * params.channels;
+  for (var at = index; at < 16 * stride; at += 4 * stride) {
+    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var j = 0u; j < 4; j++) {
+      y[at + j * stride] = vec4<Real>(values[j]);
+    }
+    for (var k = 0u; k < 4; k++) {
+      for (var i = 0u; i < 3; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
     }
   }
 }
@@ -1554,6 +2042,8 @@ export const winograd_output = `
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32;
+
 struct Params {
   count: u32,
   tiles: u32,
@@ -1563,10 +2053,10 @@ struct Params {
   bias: u32, residual: u32, relu: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read> r: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 
@@ -1604,29 +2094,131 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = tile / params.tiles_width % params.tiles_height * 4;
   let n = tile / (params.tiles_width * params.tiles_height);
 
+
+
   var columns: array<array<vec4f, 4>, 6>;
-  for (var j = 0u; j < 6; j++) {
+  let column_stride = params.tiles * params.channels;
+  for (var at = index; at < 6 * column_stride; at += column_stride) {
     var m: array<vec4f, 6>;
     for (var i = 0u; i < 6; i++) {
-      m[i] = x[((i * 6 + j) * params.tiles + tile) * params.channels + c];
+      m[i] = vec4f(x[at + i * 6 * column_stride]);
     }
-    columns[j] = transform(m);
+    for (var k = 0u; k < 5; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[5] = transform(m);
   }
-  for (var i = 0u; i < 4; i++) {
-    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+  var bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[c]);
+  }
+  let end_row = min(top + 4, params.y_height);
+  for (var row = top; row < end_row; row++) {
+    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
     for (var j = 0u; j < 4; j++) {
-      if (top + i >= params.y_height || left + j >= params.y_width) {
+      if (left + j >= params.y_width) {
         continue;
       }
-      let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
-      var sum = row[j];
-      if (params.bias == 1) {
-        sum += b[c];
-      }
+      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
+      var sum = values[j] + bias;
       if (params.residual == 1) {
-        sum += r[out];
+        sum += vec4f(r[out]);
       }
-      y[out] = select(sum, relu(sum), params.relu == 1);
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var k = 0u; k < 6; k++) {
+      for (var i = 0u; i < 3; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
+    }
+  }
+}
+`;
+
+export const winograd_output_2x2 = `
+
+
+
+
+
+const WORKGROUP: u32 = 64;
+
+alias Real = f32;
+
+struct Params {
+  count: u32,
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32,
+  bias: u32, residual: u32, relu: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+
+fn transform(m: array<vec4f, 4>) -> array<vec4f, 2> {
+  return array<vec4f, 2>(m[0] + m[1] + m[2], m[1] - m[2] + m[3]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = tile % params.tiles_width * 2;
+  let top = tile / params.tiles_width % params.tiles_height * 2;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+
+
+  var columns: array<array<vec4f, 2>, 4>;
+  let column_stride = params.tiles * params.channels;
+  for (var at = index; at < 4 * column_stride; at += column_stride) {
+    var m: array<vec4f, 4>;
+    for (var i = 0u; i < 4; i++) {
+      m[i] = vec4f(x[at + i * 4 * column_stride]);
+    }
+    for (var k = 0u; k < 3; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[3] = transform(m);
+  }
+  var bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[c]);
+  }
+  let end_row = min(top + 2, params.y_height);
+  for (var row = top; row < end_row; row++) {
+    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var j = 0u; j < 2; j++) {
+      if (left + j >= params.y_width) {
+        continue;
+      }
+      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
+      var sum = values[j] + bias;
+      if (params.residual == 1) {
+        sum += vec4f(r[out]);
+      }
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var k = 0u; k < 4; k++) {
+      for (var i = 0u; i < 1; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
     }
   }
 }

@@ -7,6 +7,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // tiles * channels
   tiles: u32,
@@ -16,8 +18,8 @@ struct Params {
   pad_top: i32, pad_left: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 const P = 0.7071067811865476;
@@ -49,22 +51,32 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
   let n = tile / (params.tiles_width * params.tiles_height);
 
+  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
+  // seconds.
   var columns: array<array<vec4f, 6>, 6>;
-  for (var j = 0; j < 6; j++) {
+  for (var column = left; column < left + 6; column++) {
     var d: array<vec4f, 6>;
     for (var i = 0; i < 6; i++) {
       let row = top + i;
-      let column = left + j;
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), x[select(0u, position * params.channels + c, inside)], inside);
+      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
-    columns[j] = transform(d);
+    for (var k = 0u; k < 5; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[5] = transform(d);
   }
-  for (var i = 0u; i < 6; i++) {
-    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+  let stride = params.tiles * params.channels;
+  for (var at = index; at < 36 * stride; at += 6 * stride) {
+    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
     for (var j = 0u; j < 6; j++) {
-      y[((i * 6 + j) * params.tiles + tile) * params.channels + c] = row[j];
+      y[at + j * stride] = vec4<Real>(values[j]);
+    }
+    for (var k = 0u; k < 6; k++) {
+      for (var i = 0u; i < 5; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
     }
   }
 }

@@ -6,6 +6,8 @@
 
 const WORKGROUP: u32 = 64;
 
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
 struct Params {
   count: u32, // tiles * channels
   tiles: u32,
@@ -15,10 +17,10 @@ struct Params {
   bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read> r: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 // Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
@@ -56,29 +58,42 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = tile / params.tiles_width % params.tiles_height * 4;
   let n = tile / (params.tiles_width * params.tiles_height);
 
+  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
+  // seconds.
   var columns: array<array<vec4f, 4>, 6>;
-  for (var j = 0u; j < 6; j++) {
+  let column_stride = params.tiles * params.channels;
+  for (var at = index; at < 6 * column_stride; at += column_stride) {
     var m: array<vec4f, 6>;
     for (var i = 0u; i < 6; i++) {
-      m[i] = x[((i * 6 + j) * params.tiles + tile) * params.channels + c];
+      m[i] = vec4f(x[at + i * 6 * column_stride]);
     }
-    columns[j] = transform(m);
+    for (var k = 0u; k < 5; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[5] = transform(m);
   }
-  for (var i = 0u; i < 4; i++) {
-    let row = transform(array<vec4f, 6>(columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]));
+  var bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[c]);
+  }
+  let end_row = min(top + 4, params.y_height);
+  for (var row = top; row < end_row; row++) {
+    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
     for (var j = 0u; j < 4; j++) {
-      if (top + i >= params.y_height || left + j >= params.y_width) {
+      if (left + j >= params.y_width) {
         continue;
       }
-      let out = ((n * params.y_height + top + i) * params.y_width + left + j) * params.channels + c;
-      var sum = row[j];
-      if (params.bias == 1) {
-        sum += b[c];
-      }
+      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
+      var sum = values[j] + bias;
       if (params.residual == 1) {
-        sum += r[out];
+        sum += vec4f(r[out]);
       }
-      y[out] = select(sum, relu(sum), params.relu == 1);
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var k = 0u; k < 6; k++) {
+      for (var i = 0u; i < 3; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
     }
   }
 }

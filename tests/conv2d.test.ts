@@ -1,8 +1,15 @@
 import { test } from "uvu";
+import * as assert from "uvu/assert";
 import { ShapeError, UsageError } from "../engine/errors.ts";
-import { evaluateReference } from "../engine/kernel.ts";
+import { Graph } from "../engine/graph.ts";
+import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import { compile } from "../engine/net.ts";
+import type { Shape, Tensor } from "../engine/tensor.ts";
 import { conv2d } from "../kernels/conv2d.ts";
+import { matmulSubgroup } from "../kernels/conv2d_subgroup.ts";
+import { conv2dTileSplit, matmulTile, matmulTile128 } from "../kernels/conv2d_tile.ts";
 import { pair, sides } from "../kernels/options.ts";
+import { variants } from "../kernels/variants.ts";
 import {
   apply,
   checkKernel,
@@ -15,6 +22,7 @@ import {
   random,
   randomTensor,
   refuses,
+  runPlan,
   sumBound,
   testGoldens,
   testVariants,
@@ -23,10 +31,12 @@ import {
 const gpu = await open();
 
 /**
- * The Winograd variant's gate, in place of the 8 of a direct convolution: its sums cancel, and over a whole tile, so that
+ * The Winograd variants' gate, in place of the 8 of a direct convolution: its sums cancel, and over a whole tile, so that
  * it is to be measured by the largest sum of magnitudes in the image.
  */
 const WINOGRAD_K = 100;
+
+const everyWinograd = <T>(tolerance: T) => ({ conv2d_winograd: tolerance, conv2d_winograd_2x2: tolerance });
 
 /** With a bias, a residual, a relu. Few of a run, since every combination is compiled on its own. */
 const EPILOGUES = Array.from({ length: 3 }, () => [random() < 0.5, random() < 0.5, random() < 0.5]);
@@ -37,10 +47,13 @@ interface Draw {
   readonly groupOut?: number;
   /** 3x3 with stride and dilation 1. */
   readonly plain3x3?: boolean;
+  /** Pixels that the image is larger than the window, at most. */
+  readonly room?: number;
 }
 
 /** A convolution that fits: shapes and options. */
-function draw({ groups = 1, groupIn = int(1, 9), groupOut = int(1, 9), plain3x3 = false }: Draw = {}) {
+function draw({ plain3x3 = false, room = plain3x3 ? 20 : 8, ...channels }: Draw = {}) {
+  const { groups = 1, groupIn = int(1, 9), groupOut = int(1, 9) } = channels;
   const kernel = plain3x3 ? [3, 3] : [int(1, 5), int(1, 5)];
   const dilation = plain3x3 ? 1 : pairOf(() => int(1, 3));
   const stride = plain3x3 ? 1 : pairOf(() => int(1, 6));
@@ -49,7 +62,7 @@ function draw({ groups = 1, groupIn = int(1, 9), groupOut = int(1, 9), plain3x3 
   const [top, left, bottom, right] = sides("padding", padding);
   const size = pair("dilation", dilation).map((step, d) => {
     const window = step * (kernel[d] - 1) + 1;
-    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, plain3x3 ? 20 : 8);
+    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, room);
   });
   return {
     x: [pick(1, 3, 5), groups * groupIn, ...size],
@@ -65,7 +78,14 @@ async function check({ x, w, options }: ReturnType<typeof draw>): Promise<void> 
   const all = { ...options, relu };
   const bound = sumBound(conv2d, magnitudes(inputs), all, WINOGRAD_K);
   const largest = Math.max(...evaluateReference(conv2d, inputs, all).data.map(bound));
-  await checkKernel(gpu, conv2d, inputs, all, 8, { conv2d_winograd: () => largest });
+  await checkKernel(
+    gpu,
+    conv2d,
+    inputs,
+    all,
+    8,
+    everyWinograd(() => largest),
+  );
 }
 
 test("40 random convolutions", async () => {
@@ -88,6 +108,16 @@ test("10 random depthwise convolutions", async () => {
   for (let i = 0; i < 10; i++) await check(draw({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
 });
 
+test("20 random depthwise convolutions of whole vec4s of channels", async () => {
+  for (let i = 0; i < 20; i++) await check(draw({ groups: 4 * int(1, 5), groupIn: 1, groupOut: 1 }));
+});
+
+test("10 random convolutions of small images with long sums, which may be split", async () => {
+  for (let i = 0; i < 10; i++) {
+    await check(draw({ groupIn: int(29, 70), groupOut: 4 * int(1, 20), plain3x3: pick(true, false), room: 4 }));
+  }
+});
+
 testVariants(gpu, conv2d);
 
 test("NaN and infinity reach the outputs that see them, and no others", async () => {
@@ -95,7 +125,81 @@ test("NaN and infinity reach the outputs that see them, and no others", async ()
     const { x, w, options } = draw({ groupIn: 4, groupOut: 4 });
     const inputs = { x: nonFiniteTensor(x), w: randomTensor(w) };
     // Winograd's tiles share what they see.
-    await checkKernel(gpu, conv2d, inputs, { ...options, relu: i % 2 === 0 }, 8, { conv2d_winograd: false });
+    await checkKernel(gpu, conv2d, inputs, { ...options, relu: i % 2 === 0 }, 8, everyWinograd(false as const));
+  }
+});
+
+test("20 random convolutions split into partial sums", async () => {
+  for (let i = 0; i < 20; i++) {
+    const { x, w, options } = draw({ groupIn: 4 * int(1, 12), groupOut: 4 * int(1, 17), room: 4 });
+    const inputs = {
+      x: randomTensor([x[0], x[2], x[3], x[1]]),
+      w: randomTensor([w[2], w[3], w[1], w[0]]),
+    };
+    const { stride, dilation, padding } = options;
+    const split = {
+      stride: pair("stride", stride),
+      dilation: pair("dilation", dilation),
+      padding: sides("padding", padding),
+      // More than there are steps leaves some sums empty.
+      splits: int(1, 16),
+    };
+    await checkKernel(gpu, conv2dTileSplit, inputs, split);
+  }
+});
+
+test("20 random batches of matrix products, as Winograd's convolutions have them", async () => {
+  const { subgroupSize } = gpu.traits;
+  const kernels: [AnyKernel, object][] = [
+    [matmulTile, {}],
+    [matmulTile128, {}],
+  ];
+  if (subgroupSize >= 4 && subgroupSize <= 64) kernels.push([matmulSubgroup, { subgroup: subgroupSize }]);
+  for (let i = 0; i < 20; i++) {
+    const [batch, m, k, n] = [pick(1, 16, 36), int(1, 150), 4 * int(1, 12), 4 * int(1, 40)];
+    const inputs = { x: randomTensor([batch, m, k]), w: randomTensor([batch, k, n]) };
+    for (const [kernel, options] of kernels) await checkKernel(gpu, kernel, inputs, options);
+  }
+});
+
+/** Normal with mean 0. (Box and Muller, 1958.) */
+const normal = (deviation: number): number =>
+  deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+const normalTensor = (shape: Shape, deviation: number): Tensor => {
+  const { data } = randomTensor(shape);
+  return { shape, data: data.map(() => normal(deviation)) };
+};
+
+/** The rms error of a variant over the rms of its output, for images as they come from a relu, and weights as He has them. */
+async function relativeError(variant: string, channels: number, side: number): Promise<number> {
+  const image = normalTensor([1, channels, side, side], 1);
+  const x = { ...image, data: image.data.map((value) => Math.max(0, value)) };
+  const w = normalTensor([8, channels, 3, 3], Math.sqrt(2 / (9 * channels)));
+  const graph = new Graph();
+  graph.name("y", conv2d(graph.input("x", x.shape), graph.param("w", w.shape), { padding: 1 }));
+  const plan = compile(graph, ["y"], gpu, { passes: [], variants: { conv2d: variant } });
+  const { y } = await runPlan(gpu, plan, { x, w });
+  const want = evaluateReference(conv2d, { x, w }, { padding: 1 }).data;
+  const squares = want.reduce((sum, value) => sum + value ** 2, 0);
+  return Math.sqrt(want.reduce((sum, value, i) => sum + (y.data[i] - value) ** 2, 0) / squares);
+}
+
+test("the variants that round more have the errors that they state", async () => {
+  const approximate = variants.conv2d.filter(({ error = 0 }) => error > 0);
+  assert.equal(
+    approximate.map(({ name }) => name),
+    Object.keys(everyWinograd(0)),
+  );
+  for (const { name, error = 0 } of approximate) {
+    for (const [channels, side] of [
+      [128, 14],
+      [512, 7],
+    ]) {
+      const got = await relativeError(name, channels, side);
+      assert.ok(got <= error, `${name} of ${channels} channels is off by ${got}, and states ${error}`);
+      assert.ok(got > error / 20, `${name} of ${channels} channels is off by ${got} only, and states ${error}`);
+    }
   }
 });
 

@@ -34,10 +34,28 @@ test("40 random layers", async () => {
   }
 });
 
+test("20 random layers of many rows and whole vec4s of features", async () => {
+  for (let i = 0; i < 20; i++) {
+    const [outFeatures, inFeatures] = [4 * int(1, 30), 4 * int(1, 40)];
+    const inputs = {
+      x: randomTensor([...pick([], [2]), int(5, 90), inFeatures]),
+      w: randomTensor([outFeatures, inFeatures]),
+      b: pick(undefined, randomTensor([outFeatures])),
+    };
+    await checkKernel(gpu, linear, inputs, { relu: pick(false, true) });
+  }
+});
+
 test("NaN and infinity stay in their row, with and without relu", async () => {
   for (const relu of [false, true]) {
-    const inputs = { x: nonFiniteTensor([9, 13]), w: randomTensor([5, 13]), b: randomTensor([5]) };
-    await checkKernel(gpu, linear, inputs, { relu });
+    for (const [outFeatures, inFeatures] of [
+      [5, 13],
+      [8, 12],
+    ]) {
+      const w = randomTensor([outFeatures, inFeatures]);
+      const inputs = { x: nonFiniteTensor([9, inFeatures]), w, b: randomTensor([outFeatures]) };
+      await checkKernel(gpu, linear, inputs, { relu });
+    }
   }
 });
 

@@ -1,0 +1,87 @@
+// conv2d_depthwise: the convolution with a filter of its own for every channel (as many groups as channels).
+//
+// y[n,i,j,c] = b[c] + sum over k, l of x[n, i stride - pad + k dilation, j stride - pad + l dilation, c] w[k,l,c].
+// Every input is needed by few outputs, so that memory is what takes time: a thread computes COLUMNS neighbouring pixels of
+// four channels, and loads each weight once for all of them.
+// Epilogue: + b, + r, relu, each if asked for.
+// Layout: x, r, y are NHWC in vec4; w is KH,KW,C with C in vec4. Sizes of channels in Params count vec4s.
+// Threads: one per COLUMNS pixels of a row and vec4 of channels.
+
+const WORKGROUP: u32 = 64;
+const COLUMNS = 4u;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  count: u32, // N * y_height * strips * channels
+  strips: u32, // of COLUMNS pixels in a row
+  channels: u32,
+  x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+  bias: u32, residual: u32, relu: u32, // 1 if asked for
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let strip = index / params.channels % params.strips;
+  let i = index / params.channels / params.strips % params.y_height;
+  let n = index / params.channels / params.strips / params.y_height;
+  let first = strip * COLUMNS;
+  let top = i32(i * params.stride_height) - params.pad_top;
+  let left = i32(first * params.stride_width) - params.pad_left;
+
+  var sums: array<vec4f, COLUMNS>;
+  for (var k = 0u; k < params.kernel_height; k++) {
+    let row = top + i32(k * params.dilation_height);
+    if (row < 0 || row >= i32(params.x_height)) {
+      continue;
+    }
+    let x_row = (n * params.x_height + u32(row)) * params.x_width;
+    for (var l = 0u; l < params.kernel_width; l++) {
+      let weight = vec4f(w[(k * params.kernel_width + l) * params.channels + c]);
+      for (var p = 0u; p < COLUMNS; p++) {
+        let column = u32(left + i32(p * params.stride_width + l * params.dilation_width)); // huge to the left of the row
+        let inside = column < params.x_width;
+        let value = vec4f(x[select(0u, (x_row + column) * params.channels + c, inside)]);
+        sums[p] += select(vec4f(), value * weight, inside);
+      }
+    }
+  }
+
+  for (var p = 0u; p < COLUMNS; p++) {
+    if (first + p >= params.y_width) {
+      continue;
+    }
+    let out = ((n * params.y_height + i) * params.y_width + first + p) * params.channels + c;
+    var sum = sums[p];
+    if (params.bias == 1) {
+      sum += vec4f(b[c]);
+    }
+    if (params.residual == 1) {
+      sum += vec4f(r[out]);
+    }
+    y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+  }
+}

@@ -1,0 +1,24 @@
+import { ShapeError } from "../engine/errors.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
+import { formatShape, sizeOf } from "../engine/tensor.ts";
+import { copy as wgsl } from "./wgsl.ts";
+
+const WORKGROUP = 64;
+
+/** y = x, of any shape with a multiple of 4 elements: a measure of memory, see roofline.ts. */
+export const copy = defineKernel({
+  name: "copy",
+  inputs: ["x"],
+  options: {},
+  wgsl,
+  example: { shapes: { x: [3, 20] } },
+  shape({ x }) {
+    if (sizeOf(x) % 4 === 0) return x;
+    throw new ShapeError(`copy takes a multiple of 4 elements, got ${formatShape(x)}`);
+  },
+  cost: () => ({ flops: 0 }),
+  consts: () => ({ WORKGROUP }),
+  params: ({ y }) => ({ count: sizeOf(y) / 4 }),
+  grid: ({ y }) => linearGrid(sizeOf(y) / 4, WORKGROUP),
+  reference: ({ x }) => Float64Array.from(x),
+});

@@ -1,0 +1,135 @@
+import { UsageError } from "../engine/errors.ts";
+import type { Call, Kernel } from "../engine/kernel.ts";
+import {
+  floats,
+  integers,
+  type OnnxConversion,
+  type OnnxOperand,
+  type OnnxOperation,
+  type OnnxOperators,
+  operation,
+} from "../engine/onnx.ts";
+import { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
+import { add } from "./add.ts";
+import { avgPool2d } from "./avgpool2d.ts";
+import { batchNorm } from "./batchnorm.ts";
+import { channelShuffle } from "./channel_shuffle.ts";
+import { clamp } from "./clamp.ts";
+import { concat } from "./concat.ts";
+import { conv2d } from "./conv2d.ts";
+import { geometry } from "./convolution.ts";
+import { gelu } from "./gelu.ts";
+import { hardSigmoid } from "./hardsigmoid.ts";
+import { hardSwish } from "./hardswish.ts";
+import { leakyRelu } from "./leaky_relu.ts";
+import { linear } from "./linear.ts";
+import { lrn } from "./lrn.ts";
+import { matmul } from "./matmul.ts";
+import { maxPool2d } from "./maxpool2d.ts";
+import { mean } from "./mean.ts";
+import { mul } from "./mul.ts";
+import { adaptiveAverage, average, maximum, padImages } from "./onnx_pooling.ts";
+import { sides } from "./options.ts";
+import { pad } from "./pad.ts";
+import { relu } from "./relu.ts";
+import { sigmoid } from "./sigmoid.ts";
+import { silu } from "./silu.ts";
+import { softmax } from "./softmax.ts";
+import { tanh } from "./tanh.ts";
+
+/** What a kernel's calls are in ONNX, by the kernel's name; `inputs` are names of values. */
+const entry = <O extends object>(
+  kernel: Kernel<O>,
+  convert: (inputs: Readonly<Record<string, string>>, call: Call<string, O>) => OnnxOperation,
+): [string, OnnxConversion] => [kernel.name, convert as OnnxConversion];
+
+/** A kernel that ONNX has just so. */
+const same = (kernel: Kernel, op: string): [string, OnnxConversion] =>
+  entry(kernel, (inputs) => operation(op, Object.values(inputs)));
+
+const withRelu = (y: OnnxOperation, relu: boolean): OnnxOperation => (relu ? operation("Relu", [y]) : y);
+
+const scaled = (x: OnnxOperand, factor: number): OnnxOperation => operation("Mul", [x, floats([factor])]);
+
+/** Under a shape in which 0 keeps a size, here the batch's, and -1 stands for what is left. */
+const reshaped = (x: OnnxOperand, shape: readonly number[]): OnnxOperation =>
+  operation("Reshape", [x, integers(shape)]);
+
+/** One per channel, for a parameter that is left out. */
+const perChannel = (channels: number, value: number) => floats(new Array(channels).fill(value), [channels]);
+
+/** The kernels as ONNX's operators of version 17: https://onnx.ai/onnx/operators/. */
+export const onnxOperators: OnnxOperators = Object.fromEntries([
+  same(relu, "Relu"),
+  same(tanh, "Tanh"),
+  same(sigmoid, "Sigmoid"),
+  same(hardSwish, "HardSwish"),
+  same(matmul, "MatMul"),
+  same(mul, "Mul"),
+
+  entry(conv2d, ({ x, w, b, r }, { shapes, options }) => {
+    const { kernel, stride, padding, dilation, groups } = geometry(shapes.w, options);
+    const attributes = { kernel_shape: kernel, strides: stride, pads: padding, dilations: dilation, group: groups };
+    const y = operation("Conv", [x, w, b], attributes);
+    return withRelu(r ? operation("Add", [y, r]) : y, options.relu);
+  }),
+
+  entry(linear, ({ x, w, b }, { shapes, options }) => {
+    if (shapes.x.length === 2) return withRelu(operation("Gemm", [x, w, b], { transB: 1 }), options.relu);
+    const y = operation("MatMul", [x, operation("Transpose", [w], { perm: [1, 0] })]);
+    return withRelu(b ? operation("Add", [y, b]) : y, options.relu);
+  }),
+
+  entry(batchNorm, ({ x, mean, variance, weight, bias }, { y, options }) => {
+    const parameters = [weight ?? perChannel(y[1], 1), bias ?? perChannel(y[1], 0), mean, variance];
+    return operation("BatchNormalization", [x, ...parameters], { epsilon: { float: options.eps } });
+  }),
+
+  entry(lrn, ({ x }, { y: [, channels, ...image], options: { size, alpha, beta, k } }) => {
+    // With an even size the odd channel out is before the middle in PyTorch, behind it in ONNX.
+    if (size % 2 === 0) throw new UsageError(`lrn of an even size (${size}) is not what ONNX has: choose an odd one`);
+    const attributes = { size, alpha: { float: alpha }, beta: { float: beta }, bias: { float: k } };
+    if (image.length === 2) return operation("LRN", [x], attributes);
+    // Runtimes take images only.
+    return reshaped(operation("LRN", [reshaped(x, [0, channels, -1, 1])], attributes), [0, channels, ...image]);
+  }),
+
+  entry(maxPool2d, ({ x }, { shapes, options, y }) => maximum(x, shapes.x, y, options)),
+  entry(avgPool2d, ({ x }, { shapes, options, y }) => average(x, shapes.x, y, options)),
+  entry(adaptiveAvgPool2d, ({ x }, { shapes, y }) => adaptiveAverage(x, shapes.x, y)),
+  entry(pad, ({ x }, { options }) => padImages(x, sides("pad: padding", options.padding), options.value)),
+
+  entry(add, ({ a, b }, { options: { alpha, relu } }) => {
+    if (alpha === -1) return withRelu(operation("Sub", [a, b]), relu);
+    return withRelu(operation("Add", [a, alpha === 1 ? b : scaled(b, alpha)]), relu);
+  }),
+
+  entry(concat, (inputs, { options }) => operation("Concat", Object.values(inputs), { axis: options.dim })),
+
+  entry(mean, ({ x }, { options: { dims, keepDim } }) =>
+    operation("ReduceMean", [x], { axes: dims, keepdims: keepDim ? 1 : 0 }),
+  ),
+
+  entry(softmax, ({ x }, { options: { dim, log } }) => operation(log ? "LogSoftmax" : "Softmax", [x], { axis: dim })),
+
+  entry(clamp, ({ x }, { options: { low, high } }) => {
+    const least = low === -Infinity ? undefined : floats([low]);
+    const most = high === Infinity ? undefined : floats([high]);
+    return operation("Clip", [x, least, most]);
+  }),
+
+  entry(leakyRelu, ({ x }, { options }) => operation("LeakyRelu", [x], { alpha: { float: options.negativeSlope } })),
+
+  entry(hardSigmoid, ({ x }) => operation("HardSigmoid", [x], { alpha: { float: 1 / 6 }, beta: { float: 0.5 } })),
+  entry(silu, ({ x }) => operation("Mul", [x, operation("Sigmoid", [x])])),
+
+  entry(gelu, ({ x }) => {
+    const erf = operation("Erf", [scaled(x, Math.SQRT1_2)]);
+    return operation("Mul", [scaled(x, 0.5), operation("Add", [erf, floats([1])])]);
+  }),
+
+  entry(channelShuffle, ({ x }, { y: [, channels, ...image], options: { groups } }) => {
+    const dealt = reshaped(x, [0, groups, channels / groups, -1]);
+    return reshaped(operation("Transpose", [dealt], { perm: [0, 2, 1, 3] }), [0, channels, ...image]);
+  }),
+]);

@@ -1,0 +1,70 @@
+// winograd_input_2x2: V = B^T d B for every 4x4 patch d of the image, patches 2 apart: the first step of the convolution
+// F(2x2, 3x3) of A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015. For small images, which
+// tiles of 4x4 outputs would cover badly.
+//
+// Layout: x NHWC in vec4; v is [16, tiles, C] in vec4, a tile being one patch: n, then rows, then columns.
+// Threads: one per (tile, vec4 of channels).
+
+const WORKGROUP: u32 = 64;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  x_height: u32, x_width: u32,
+  channels: u32, // in vec4
+  pad_top: i32, pad_left: i32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// B^T times a column.
+fn transform(d: array<vec4f, 4>) -> array<vec4f, 4> {
+  return array<vec4f, 4>(d[0] - d[2], d[1] + d[2], d[2] - d[1], d[3] - d[1]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = i32(tile % params.tiles_width * 2) - params.pad_left;
+  let top = i32(tile / params.tiles_width % params.tiles_height * 2) - params.pad_top;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
+  // seconds.
+  var columns: array<array<vec4f, 4>, 4>;
+  for (var column = left; column < left + 4; column++) {
+    var d: array<vec4f, 4>;
+    for (var i = 0; i < 4; i++) {
+      let row = top + i;
+      let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
+      let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
+      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+    }
+    for (var k = 0u; k < 3; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[3] = transform(d);
+  }
+  let stride = params.tiles * params.channels;
+  for (var at = index; at < 16 * stride; at += 4 * stride) {
+    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var j = 0u; j < 4; j++) {
+      y[at + j * stride] = vec4<Real>(values[j]);
+    }
+    for (var k = 0u; k < 4; k++) {
+      for (var i = 0u; i < 3; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
+    }
+  }
+}

@@ -1,0 +1,87 @@
+// winograd_output_2x2: Y = A^T m A for every 4x4 matrix m of products: the last step of the convolution F(2x2, 3x3), see
+// winograd_input_2x2. Epilogue: + b, + r, relu, each if asked for.
+//
+// Layout: x is [16, tiles, C] in vec4; y and r NHWC in vec4.
+// Threads: one per (tile, vec4 of channels), which writes 2x2 pixels as far as they are in the image.
+
+const WORKGROUP: u32 = 64;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  count: u32, // tiles * channels
+  tiles: u32,
+  tiles_height: u32, tiles_width: u32,
+  y_height: u32, y_width: u32,
+  channels: u32, // in vec4
+  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+// A^T times a column.
+fn transform(m: array<vec4f, 4>) -> array<vec4f, 2> {
+  return array<vec4f, 2>(m[0] + m[1] + m[2], m[1] - m[2] + m[3]);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index % params.channels;
+  let tile = index / params.channels;
+  let left = tile % params.tiles_width * 2;
+  let top = tile / params.tiles_width % params.tiles_height * 2;
+  let n = tile / (params.tiles_width * params.tiles_height);
+
+  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
+  // seconds.
+  var columns: array<array<vec4f, 2>, 4>;
+  let column_stride = params.tiles * params.channels;
+  for (var at = index; at < 4 * column_stride; at += column_stride) {
+    var m: array<vec4f, 4>;
+    for (var i = 0u; i < 4; i++) {
+      m[i] = vec4f(x[at + i * 4 * column_stride]);
+    }
+    for (var k = 0u; k < 3; k++) {
+      columns[k] = columns[k + 1];
+    }
+    columns[3] = transform(m);
+  }
+  var bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[c]);
+  }
+  let end_row = min(top + 2, params.y_height);
+  for (var row = top; row < end_row; row++) {
+    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var j = 0u; j < 2; j++) {
+      if (left + j >= params.y_width) {
+        continue;
+      }
+      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
+      var sum = values[j] + bias;
+      if (params.residual == 1) {
+        sum += vec4f(r[out]);
+      }
+      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+    }
+    for (var k = 0u; k < 4; k++) {
+      for (var i = 0u; i < 1; i++) {
+        columns[k][i] = columns[k][i + 1];
+      }
+    }
+  }
+}
