@@ -46,10 +46,10 @@ export class FileError extends ShadenetError {
   }
 }
 
-/** No adapter or no device, or a device that was lost or ran out of memory. */
+/** No adapter or no device, a device that was lost or ran out of memory, or numbers beyond what f16 holds. */
 export class GpuError extends ShadenetError {
   constructor(
-    code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "GPU",
+    code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "OVERFLOW" | "GPU",
     message: string,
     options?: ErrorOptions,
   ) {

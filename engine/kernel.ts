@@ -41,14 +41,34 @@ export interface Traits {
   readonly software: boolean;
   /** Bytes that the device can bind at once. */
   readonly maxBinding: number;
+  /** True where tensors can be stored as f16. */
+  readonly f16?: boolean;
+  /** How fast devices of this kind are; without it the first variant that applies is taken. */
+  readonly rates?: Rates;
+}
+
+/** What a kind of device does in a second, as far as the choice between variants goes: kernels/rates.ts. */
+export interface Rates {
+  /** Floating-point operations per second, a multiply-add being two. */
+  readonly flops: number;
+  /** Bytes per second. */
+  readonly bytes: number;
+  /** Seconds that a dispatch takes besides its work. */
+  readonly dispatch: number;
+  /** Workgroups that it takes to keep the whole device busy. */
+  readonly workgroups: number;
+  /** The share of `flops` that each kernel reaches on large tensors, by its name; 0.1 where it is not listed. */
+  readonly efficiency: Readonly<Record<string, number>>;
 }
 
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
 export interface Variant<K extends string, O> {
   readonly name: string;
+  /** Largest error of one call over the rms of its output, where it rounds more than the operator's own kernel does. */
+  readonly error?: number;
   /** Why it cannot take this call; undefined if it can. */
   refuses(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): string | undefined;
-  /** Whether it gains anything here; not asked when the variant is forced. */
+  /** Whether it may gain anything here; not asked when the variant is forced. Of those that may, estimates decide. */
   gains?(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): boolean;
   /** Adds its nodes to the graph; takes and gives the same values as the operator. */
   build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits): Value;
@@ -57,6 +77,7 @@ export interface Variant<K extends string, O> {
 /** A variant of some operator, whose inputs and options are not known here. */
 export interface AnyVariant {
   readonly name: string;
+  readonly error?: number;
   refuses(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): string | undefined;
   gains?(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): boolean;
   build(inputs: Readonly<Record<string, Value>>, call: Call<string, object>, traits: Traits): Value;
@@ -76,8 +97,11 @@ export interface KernelSpec<K extends string, O extends object> {
   readonly wgsl: string;
   /** Infers the output's shape; throws a ShapeError or UsageError when inputs or options do not fit. */
   shape(shapes: Named<K, Shape>, options: Readonly<O>): Shape;
-  /** Floating-point operations (a multiply-add is two), and bytes moved if not each tensor once. */
-  cost(call: Call<K, O>): { readonly flops: number; readonly bytes?: number };
+  /**
+   * Floating-point operations (a multiply-add is two), bytes moved (in f32) if not each tensor once, and the operations that are
+   * really done where tiles stand over the edge.
+   */
+  cost(call: Call<K, O>): { readonly flops: number; readonly bytes?: number; readonly work?: number };
   /** Values for the specialization constants of the WGSL. */
   consts(call: Call<K, O>): Readonly<Record<string, number | boolean>>;
   /** Values for the fields of the WGSL's `struct Params`. */
@@ -229,6 +253,22 @@ export function specialize(wgsl: string, consts: Readonly<Record<string, number 
   return code;
 }
 
+/** How tensors are stored on the device. */
+export type Dtype = "f32" | "f16";
+
+export const bytesPerElement = (dtype: Dtype): number => (dtype === "f16" ? 2 : 4);
+
+/**
+ * Makes a WGSL source store its tensors as f16, if it has an `alias Real`. Line numbers do not change. Throws a UsageError
+ * for a kernel that has none.
+ */
+export function storedAs(dtype: Dtype, kernel: string, code: string): string {
+  if (dtype === "f32") return code;
+  const changed = code.replace(/^alias Real = f32;/m, "alias Real = f16;");
+  if (changed === code) throw new UsageError(`${kernel} cannot store f16: its WGSL has no "alias Real = f32;"`);
+  return `enable f16; ${changed}`;
+}
+
 function literal(name: string, type: string, value: number | boolean): string {
   if (type === "bool" && typeof value === "boolean") return String(value);
   if (type === "f32" && typeof value === "number" && Number.isFinite(value)) {
@@ -271,6 +311,6 @@ export function linearGrid(items: number, workgroup: number): Grid {
   return groups <= MAX_WORKGROUPS ? [groups, 1, 1] : [MAX_WORKGROUPS, Math.ceil(groups / MAX_WORKGROUPS), 1];
 }
 
-/** Bytes that a kernel must move at least: every input and the output once. */
+/** Bytes that a kernel must move at least, in f32: every input and the output once. */
 export const bytesOnce = (call: Call<string, object>): number =>
   4 * [...Object.values(call.shapes), call.y].reduce((sum, shape) => sum + (shape ? sizeOf(shape) : 0), 0);
