@@ -1,0 +1,60 @@
+import type { Command } from "commander";
+import { findNet } from "../engine/gpu.ts";
+import { formatDims, OPSET, traceOnnx } from "../engine/onnx.ts";
+import { exportOnnx, nets } from "../index.ts";
+import { onnxOperators } from "../kernels/onnx.ts";
+import { type CommonOptions, type Context, command, nameList, positiveInteger } from "./command.ts";
+import { writeWhole } from "./files.ts";
+import { columns, megabytes } from "./format.ts";
+import { openProgress, print, printJson } from "./terminal.ts";
+
+interface Options extends CommonOptions {
+  readonly weights?: string;
+  readonly batch?: number;
+  readonly imageSize?: number;
+  readonly numClasses?: number;
+  readonly outputs: readonly string[];
+}
+
+export function exportCommand(context: Context): Command {
+  return command(
+    "export",
+    "write a net with its weights as an ONNX model, for other runtimes",
+    "npx shadenet export resnet18 resnet18.onnx --weights resnet18.pth",
+  )
+    .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
+    .argument("<out>", "the .onnx file to write")
+    .option(
+      "--weights <file>",
+      "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
+    )
+    .option("--batch <n>", "images per run; any number if left out", positiveInteger)
+    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
+    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
+    .option("--outputs <names>", "what the model returns: logits, probabilities, layers: a,b,c", nameList, ["logits"])
+    .action((net: string, output: string, options: Options) => exportNet(net, output, options, context));
+}
+
+async function exportNet(net: string, output: string, { json, ...given }: Options, { signal }: Context): Promise<void> {
+  const { weights, batch, imageSize, numClasses, outputs: names } = given;
+  const options = { batch, imageSize, numClasses, outputs: names };
+  // All that can be wrong without weights is found before they are read or downloaded.
+  const { inputs, outputs } = traceOnnx(findNet(nets, net), options, onnxOperators);
+  const progress = await openProgress(`Exporting ${net}`);
+  let bytes = 0;
+  try {
+    await writeWhole(output, async (file) => {
+      const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
+      for await (const piece of exportOnnx(net, { ...options, weights, signal, onProgress })) {
+        await file.appendFile(piece);
+        bytes += piece.length;
+      }
+    });
+  } finally {
+    progress.stop();
+  }
+  if (json) return printJson({ net, output, bytes, opset: OPSET, inputs, outputs });
+  print(`${net} written to ${output}: ${megabytes(bytes)}, ONNX with opset ${OPSET}`);
+  const shapes = Object.entries({ ...inputs, ...outputs });
+  for (const line of columns(shapes.map(([name, dims]) => [`  ${name}`, formatDims(dims)]))) print(line);
+}
