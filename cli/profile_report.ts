@@ -1,0 +1,104 @@
+import type { Plan, Step } from "../engine/plan.ts";
+import type { Timings } from "../engine/profile.ts";
+import type { Roofline } from "../kernels/roofline.ts";
+import { median } from "./format.ts";
+
+// What the timings of a plan's steps say about its kernels: pure functions of plain data.
+
+/** How long something took and what it did in that time. */
+export interface Performance {
+  /** The median of the runs; of several steps, the sum of theirs. */
+  readonly milliseconds: number;
+  /** Floating-point operations, a multiply-add being two, and the bytes that must move at least. */
+  readonly flops: number;
+  readonly bytes: number;
+  /** Per second; undefined where the clock saw no time pass. */
+  readonly flopsRate?: number;
+  readonly bytesRate?: number;
+  /** The least time that the device's roofline allows, over the time taken. Caches can make it more than 1. */
+  readonly rooflineShare?: number;
+}
+
+export interface StepProfile extends Performance {
+  readonly layer: string;
+  readonly kernel: string;
+  /** What the kernel was taken for: the net's operator, which of its variants, and why this one. */
+  readonly operator: string;
+  readonly variant?: string;
+  readonly why?: string;
+  /** Workgroups per dimension. */
+  readonly grid: readonly number[];
+  /** The specialized constants of the kernel's source, tile sizes among them. */
+  readonly constants: Readonly<Record<string, number | boolean>>;
+}
+
+/** Steps that have something in common, together. */
+export interface GroupProfile extends Performance {
+  readonly name: string;
+  readonly steps: number;
+  /** Of the time of all steps. */
+  readonly share: number;
+}
+
+/** Every step of a plan by the median of its times. */
+export function profileSteps({ steps }: Plan, { runs }: Timings, roofline: Roofline): StepProfile[] {
+  return steps.map((step, i) => {
+    const milliseconds = median(runs.map((spans) => spans[i].end - spans[i].start));
+    return { ...describeStep(step), ...rate([{ ...step, milliseconds }], roofline) };
+  });
+}
+
+/** What a step is, without how long it took. */
+export function describeStep({ label, kernel, choice, grid, code }: Step) {
+  const { operator = kernel, variant, why } = choice ?? {};
+  return { layer: label, kernel, operator, variant, why, grid, constants: constantsOf(code) };
+}
+
+/** Steps grouped by what `key` says of them, the slowest group first. */
+export function groupSteps(
+  steps: readonly StepProfile[],
+  key: (step: StepProfile) => string,
+  roofline: Roofline,
+): GroupProfile[] {
+  const total = sum(steps, "milliseconds");
+  const groups = new Map<string, StepProfile[]>();
+  for (const step of steps) groups.set(key(step), [...(groups.get(key(step)) ?? []), step]);
+  return [...groups]
+    .map(([name, members]) => ({ name, steps: members.length, members: rate(members, roofline) }))
+    .map(({ name, steps, members }) => ({ name, steps, share: members.milliseconds / total || 0, ...members }))
+    .sort((a, b) => b.milliseconds - a.milliseconds);
+}
+
+type Work = Pick<Performance, "milliseconds" | "flops" | "bytes">;
+
+/** Work done one after the other, against the roofline. */
+export function rate(parts: readonly Work[], roofline: Pick<Roofline, "flops" | "bytes">): Performance {
+  const [milliseconds, flops, bytes] = (["milliseconds", "flops", "bytes"] as const).map((key) => sum(parts, key));
+  if (milliseconds === 0) return { milliseconds, flops, bytes };
+  const seconds = milliseconds / 1000;
+  const least = parts.reduce((total, part) => total + leastSeconds(part, roofline), 0);
+  return {
+    milliseconds,
+    flops,
+    bytes,
+    flopsRate: flops / seconds,
+    bytesRate: bytes / seconds,
+    rooflineShare: least / seconds,
+  };
+}
+
+/** Bound by arithmetic or by memory, whichever takes longer. (S. Williams et al., "Roofline", 2009.) */
+const leastSeconds = ({ flops, bytes }: Work, roofline: Pick<Roofline, "flops" | "bytes">): number =>
+  Math.max(flops / roofline.flops, bytes / roofline.bytes);
+
+const sum = (parts: readonly Work[], key: keyof Work): number => parts.reduce((total, part) => total + part[key], 0);
+
+/** Module-scope constants with a declared type and a literal value, as specialize() sets them. */
+function constantsOf(code: string): Record<string, number | boolean> {
+  const declarations = code.matchAll(
+    /^const (\w+)\s*:\s*(?:u32|i32|f32|bool)\s*=\s*(true|false|-?[\d.]+(?:e-?\d+)?);/gm,
+  );
+  return Object.fromEntries(
+    [...declarations].map(([, name, value]) => [name, /^[tf]/.test(value) ? value === "true" : Number(value)]),
+  );
+}
