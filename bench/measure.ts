@@ -1,0 +1,110 @@
+import type { Gpu } from "../engine/gpu.ts";
+import { type Dispatch, encode } from "../engine/runtime.ts";
+import type { Timing } from "./report.ts";
+import { summarize } from "./statistics.ts";
+
+// The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
+const MAP_READ = 1;
+const COPY_SRC = 4;
+const COPY_DST = 8;
+const QUERY_RESOLVE = 512;
+
+/** How long something took, in milliseconds: by the computer's clock, and by the device's where it has one. */
+export interface Sample {
+  readonly wall: number;
+  readonly gpu?: number;
+}
+
+export interface Stopwatch {
+  /** Runs dispatches as one submission, and waits for it. */
+  time(dispatches: readonly Dispatch[]): Promise<Sample>;
+  close(): void;
+}
+
+/** Times by the computer's clock, and by timestamps where the device has them. */
+export async function openStopwatch(gpu: Gpu): Promise<Stopwatch> {
+  const { device } = gpu;
+  const buffers: GPUBuffer[] = [];
+  const createBuffer = async (label: string, usage: number) => {
+    const buffer = await gpu.createBuffer(label, 16, usage);
+    buffers.push(buffer);
+    return buffer;
+  };
+  const querySet = device.features.has("timestamp-query")
+    ? device.createQuerySet({ type: "timestamp", count: 2 })
+    : undefined;
+  const resolved = await createBuffer("timestamps", QUERY_RESOLVE | COPY_SRC);
+  const staging = await createBuffer("timestamps to read", MAP_READ | COPY_DST);
+
+  async function readTimestamps(): Promise<number> {
+    await gpu.settle(staging.mapAsync(MAP_READ));
+    const [begin, end] = new BigUint64Array(staging.getMappedRange(0, 16));
+    staging.unmap();
+    return Number(end - begin) / 1e6;
+  }
+
+  return {
+    async time(dispatches) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass({
+        timestampWrites: querySet && { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
+      for (const dispatch of dispatches) encode(pass, dispatch);
+      pass.end();
+      if (querySet) {
+        encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+        encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
+      }
+      const start = performance.now();
+      device.queue.submit([encoder.finish()]);
+      await gpu.settle(device.queue.onSubmittedWorkDone());
+      const wall = performance.now() - start;
+      const sample = querySet ? { wall, gpu: await readTimestamps() } : { wall };
+      gpu.check();
+      return sample;
+    },
+    close() {
+      querySet?.destroy();
+      for (const buffer of buffers) gpu.destroyBuffer(buffer);
+    },
+  };
+}
+
+export interface Pace {
+  /** Runs of each task, after one that warms up. */
+  readonly runs: number;
+  /** Milliseconds after which a task is run no more, once it has three samples. */
+  readonly budget: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A median of fewer would be a matter of luck. */
+const FEWEST = 3;
+
+/**
+ * Runs several tasks in turns, so that whatever else goes on meanwhile slows all of them alike. Returns the samples of
+ * each.
+ */
+export async function interleave(
+  tasks: readonly (() => Promise<Sample>)[],
+  { runs, budget, signal }: Pace,
+): Promise<Sample[][]> {
+  const results = tasks.map((task) => ({ task, samples: [] as Sample[], spent: 0 }));
+  for (let round = 0; round <= runs; round++) {
+    for (const result of results) {
+      if (result.spent > budget && result.samples.length >= Math.min(FEWEST, runs)) continue;
+      signal?.throwIfAborted();
+      const sample = await result.task();
+      result.spent += sample.wall;
+      if (round > 0) result.samples.push(sample);
+    }
+  }
+  return results.map(({ samples }) => samples);
+}
+
+/** Both clocks' times of samples. */
+export function timingsOf(samples: readonly Sample[]): { readonly wall: Timing; readonly gpu?: Timing } {
+  const gpu = samples.flatMap((sample) => sample.gpu ?? []);
+  const wall = summarize(samples.map((sample) => sample.wall));
+  return gpu.length > 0 ? { wall, gpu: summarize(gpu) } : { wall };
+}

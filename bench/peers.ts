@@ -1,0 +1,154 @@
+// npm run bench:peers: the same nets with the same weights in ONNX Runtime, TensorFlow.js, jax-js and shadenet, on the
+// same adapter in one run. Every engine has a process of its own for every net, and they take turns.
+import { existsSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Command } from "commander";
+import { type Context, nameList, positiveInteger } from "../cli/command.ts";
+import { writeWhole } from "../cli/files.ts";
+import { isMain, versionOf as versionOfPackage } from "../cli/package.ts";
+import { runProgram } from "../cli/program.ts";
+import { complain, openProgress, paint, print } from "../cli/terminal.ts";
+import { findNet } from "../engine/gpu.ts";
+import { inputShape, netOptions } from "../engine/net.ts";
+import { cacheFolder } from "../engine/node/cache.ts";
+import { type AdapterSummary, FileError, nets, openGpu, UsageError } from "../index.ts";
+import { compareNet, type Measured, type Setting } from "./peers/compare.ts";
+import {
+  type Contender,
+  contendersOf,
+  ENGINE_NAMES,
+  type EngineName,
+  missingPackages,
+  nameOf,
+  versionOf,
+} from "./peers/engines.ts";
+import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
+
+interface Options extends Effort {
+  readonly nets: readonly string[];
+  readonly batch: number;
+  readonly engines: readonly string[];
+  readonly timeout: number;
+  readonly json?: string;
+}
+
+const peersCommand = ({ signal }: Context) =>
+  new Command("bench:peers")
+    .description("compare shadenet with other engines on the same adapter")
+    .option("--nets <names>", "which nets: a,b,c", nameList, ["alexnet", "resnet18", "resnet50", "vgg16"])
+    .option("--batch <n>", "images per run", positiveInteger, 1)
+    .option("--engines <names>", `which engines: ${ENGINE_NAMES.join(",")}`, nameList, ENGINE_NAMES)
+    .option("--runs <n>", "runs per engine and net at least", positiveInteger, 5)
+    .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
+    .option("--timeout <s>", "when to give an engine up that does not answer", positiveInteger, 300)
+    .option("--json <file>", "write the results as JSON")
+    .option("--debug", "show where in the code an error came from")
+    .addHelpText("after", "\nExample:\n  $ npm run bench:peers -- --nets resnet18,resnet50 --json peers.json")
+    .action((options: Options) => compare(options, signal));
+
+async function compare(options: Options, signal: AbortSignal): Promise<void> {
+  // All that can be wrong is found before anything is measured.
+  const shapes = options.nets.map((net) => ({ net, shape: shapeOf(net, options.batch) }));
+  const engines = checkEngines(options.engines);
+  if (options.json !== undefined) checkTarget(options.json);
+  checkInstalled(engines);
+  const { adapter, maxBinding } = await probe();
+  const { runs, seconds, timeout } = options;
+  const contenders = contendersOf(engines);
+  const env = (contender: Contender) => driverOf(contender, adapter);
+  const setting: Setting = { runs, seconds, timeout, contenders, env, maxBinding, software: adapter.software, signal };
+
+  const rows: PeerRow[] = [];
+  const folder = await mkdtemp(join(tmpdir(), "shadenet-peers-"));
+  const progress = await openProgress("Comparing");
+  let failure: unknown;
+  try {
+    for (const [i, net] of shapes.entries()) {
+      const onProgress = (share: number) => progress.update(i + share, shapes.length);
+      const measured = await compareNet(net, folder, setting, onProgress);
+      rows.push(...measured.map((each) => rowOf(net.net, options.batch, each, adapter)));
+    }
+  } catch (error) {
+    failure = error;
+  } finally {
+    progress.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+  // What was measured before a failure, or before Ctrl-C, is told none the less.
+  if (rows.length > 0) await report(rows, adapter, options);
+  if (failure) throw failure;
+}
+
+/** The shape of a net's input; throws a UsageError that lists the nets when there is no such net. */
+function shapeOf(net: string, batch: number) {
+  const definition = findNet(nets, net);
+  return inputShape(definition, netOptions(definition, {}), { batch });
+}
+
+function checkEngines(names: readonly string[]): EngineName[] {
+  const isKnown = (name: string): name is EngineName => (ENGINE_NAMES as readonly string[]).includes(name);
+  const unknown = names.find((name) => !isKnown(name));
+  if (unknown === undefined) return names.filter(isKnown);
+  throw new UsageError(`there is no engine "${unknown}"; there are ${ENGINE_NAMES.join(", ")}`);
+}
+
+function checkTarget(file: string): void {
+  const folder = dirname(resolve(file));
+  if (!existsSync(folder)) throw new FileError(`cannot write ${file}: its folder does not exist`);
+  if (existsSync(file) && statSync(file).isDirectory()) throw new FileError(`cannot write ${file}: it is a folder`);
+}
+
+function checkInstalled(engines: readonly EngineName[]): void {
+  const missing = missingPackages(engines);
+  if (missing.length === 0) return;
+  const are = missing.length === 1 ? "is" : "are";
+  throw new FileError(`${missing.join(", ")} ${are} not installed: run npm ci --prefix bench/peers`);
+}
+
+/** The adapter that all engines will take. Throws a GpuError where there is none. */
+async function probe() {
+  const gpu = await openGpu();
+  gpu.close();
+  return { adapter: gpu.adapter, maxBinding: gpu.traits.maxBinding };
+}
+
+/**
+ * ONNX Runtime opens a driver by itself: the system's, unless it is led to the software one that comes from npm, which
+ * engine/node/dawn.ts has unpacked for the probe.
+ */
+function driverOf({ engine, provider }: Contender, { fallback }: AdapterSummary): Record<string, string> {
+  if (engine !== "onnxruntime" || provider !== "webgpu" || fallback === undefined) return {};
+  const folder = join(cacheFolder(), `swiftshader-${versionOfPackage("@sparticuz/chromium")}`);
+  const driver = join(folder, "vk_swiftshader_icd.json");
+  return { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: folder };
+}
+
+function rowOf(
+  net: string,
+  batch: number,
+  { contender, coldMs, times, agreesWith, error }: Measured,
+  adapter: AdapterSummary,
+): PeerRow {
+  const version = versionOf(contender.engine);
+  const where = contender.provider === "cpu" ? (cpus()[0]?.model.trim() ?? "unknown CPU") : adapter.name;
+  return { ...contender, version, adapter: where, net, batch, coldMs, ...statistics(times), agreesWith, error };
+}
+
+async function report(rows: readonly PeerRow[], adapter: AdapterSummary, { batch, json }: Options): Promise<void> {
+  if (json !== undefined) await writeWhole(json, (file) => file.writeFile(`${JSON.stringify(rows, null, 2)}\n`));
+  print(`${adapter.name}${adapter.software ? " (software)" : ""}, batch ${batch}`);
+  const versions = new Map(rows.map(({ engine, version }) => [engine, version]));
+  print([...versions].map(([engine, version]) => `${engine} ${version}`).join(", "));
+  print();
+  const [header, ...body] = table(rows, nameOf);
+  print(paint("bold", header));
+  for (const line of body) print(line);
+  for (const { net, error } of rows.filter(({ engine, error }) => engine === "shadenet" && error)) {
+    complain(`shadenet failed with ${net}: ${error}`);
+    process.exitCode = 1;
+  }
+}
+
+if (isMain(import.meta.url)) await runProgram(peersCommand, process.argv.slice(2));
