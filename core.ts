@@ -6,6 +6,7 @@ export { type Derivation, Graph, type Node, type Value } from "./engine/graph.ts
 export { type Image, preprocess, resizeImage, type Transforms } from "./engine/image.ts";
 export { defineKernel, evaluateReference, type Kernel, type KernelSpec, specialize } from "./engine/kernel.ts";
 export type { LoadOptions, Net, NetDefinition, NetOptions, Prediction, Progress, Weights } from "./engine/net.ts";
+export type { Picture } from "./engine/picture.ts";
 export { makePlan, type Plan } from "./engine/plan.ts";
 export { encodeSafetensors, openSafetensors } from "./engine/safetensors.ts";
 export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/summary.ts";

@@ -1,14 +1,37 @@
 // The library in Node.
-import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import { findNet, type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import type { AnyNet } from "./engine/net.ts";
 import { nodeHost } from "./engine/node/dawn.ts";
+import { encodeOnnx } from "./engine/node/onnx.ts";
+import type { ExportOptions } from "./engine/onnx.ts";
+import { onnxOperators } from "./kernels/onnx.ts";
+import { rates } from "./kernels/rates.ts";
 import { variants } from "./kernels/variants.ts";
+import { wgslHash } from "./kernels/wgsl_hash.ts";
 import { nets } from "./nets/index.ts";
 
 export * from "./core.ts";
 export { decodeImage, readImage } from "./engine/node/decode.ts";
 export { fileSource } from "./engine/node/files.ts";
+export type { ExportOptions } from "./engine/onnx.ts";
+export { type Timed, type Tuned, type TuneOptions, tune } from "./engine/tune.ts";
+export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
 /** Opens the best adapter: the system's GPU, else a software one. loadNet() knows every net by name. See engine/gpu.ts. */
-export const openGpu = (options: OpenOptions = {}): Promise<Gpu> => open({ nets, variants, ...options }, nodeHost);
+export const openGpu = (options: OpenOptions = {}): Promise<Gpu> =>
+  open({ nets, variants, rates, kernelHash: wgslHash, ...options }, nodeHost);
+
+/**
+ * A net with its weights as an ONNX model, for other runtimes: the bytes of its file, a few megabytes at a time, as
+ * `await writeFile("resnet18.onnx", exportOnnx("resnet18", { weights: "resnet18.pth" }))` takes them. It maps x
+ * [N, C, H, W] to the logits, or to the `outputs` that are asked for. Nothing is read before the first bytes are;
+ * then it throws what loadNet() throws for a net and its weights, and a UsageError for what ONNX cannot hold: a kernel
+ * that it has no operator for, a model over 2 GiB.
+ */
+export const exportOnnx = (
+  net: string | AnyNet,
+  options: ExportOptions & { readonly [option: string]: unknown } = {},
+): AsyncGenerator<Uint8Array, void, undefined> =>
+  encodeOnnx(typeof net === "string" ? findNet(nets, net) : net, options, onnxOperators);

@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { cacheFolder } from "../engine/node/cache.ts";
-import { type AdapterSummary, openGpu, ShadenetError } from "../index.ts";
+import { type AdapterSummary, ShadenetError } from "../index.ts";
 import { type CommonOptions, type Context, command } from "./command.ts";
 import { binaryBytes, columns, oneLine } from "./format.ts";
 import { ownVersion, versionOf } from "./package.ts";
 import { type SelfTest, selfTests } from "./selftest.ts";
+import { openDevice } from "./session.ts";
 import { paint, print, printJson } from "./terminal.ts";
 
 const PACKAGES = ["webgpu", "@cwasm/jpeg-turbo", "@sparticuz/chromium"];
@@ -35,7 +36,7 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
     cache: cacheFolder(),
   };
   if (!json) printRows(systemRows(system));
-  const gpu = await openGpu().catch((error) => {
+  const gpu = await openDevice().catch((error) => {
     if (json && error instanceof ShadenetError) {
       printJson({ ...system, adapter: null, error: { code: error.code, message: error.message } });
     }

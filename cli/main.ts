@@ -5,12 +5,25 @@ import type { Context } from "./command.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
 import { isMain, ownVersion } from "./package.ts";
+import { profileCommand } from "./profile.ts";
 import { runProgram } from "./program.ts";
 import { runCommand } from "./run.ts";
 import { summaryCommand } from "./summary.ts";
+import { tuneCommand } from "./tune.ts";
 
-const COMMANDS = [classifyCommand, runCommand, summaryCommand, convertCommand, doctorCommand, demoCommand];
+const COMMANDS = [
+  classifyCommand,
+  runCommand,
+  summaryCommand,
+  profileCommand,
+  tuneCommand,
+  convertCommand,
+  exportCommand,
+  doctorCommand,
+  demoCommand,
+];
 
 function shadenet(context: Context): Command {
   const program = new Command("shadenet")

@@ -8,12 +8,19 @@ export interface Session {
   close(): void;
 }
 
+/** Opens the GPU; what is odd about it is told on stderr. */
+export async function openDevice(): Promise<Gpu> {
+  const gpu = await openGpu();
+  for (const warning of gpu.warnings) complain(`warning: ${warning}`);
+  return gpu;
+}
+
 /** Opens the GPU and loads a net, with a progress bar; what is odd about its weights is told on stderr. */
 export async function openNet(
   name: string,
   options: LoadOptions & { readonly [option: string]: unknown },
 ): Promise<Session> {
-  const gpu = await openGpu();
+  const gpu = await openDevice();
   const progress = await openProgress(`Loading ${name}`);
   try {
     const onProgress: LoadOptions["onProgress"] = ({ loaded, total }) => progress.update(loaded, total);

@@ -1,7 +1,7 @@
 import { checkOptions, DisposedError, GpuError, UsageError } from "./errors.ts";
 import type { Value } from "./graph.ts";
 import { Graph } from "./graph.ts";
-import type { Traits, Variants } from "./kernel.ts";
+import type { Rates, Traits, Variants } from "./kernel.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
 import { type Limits, makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
@@ -21,6 +21,11 @@ export interface Host {
   freeMemory?(): number;
   /** Opens weights by path (in Node) or URL. */
   readonly open: OpenSource;
+  /** Keeps small texts by name: what was measured, for the next time. */
+  readonly storage?: {
+    read(name: string): Promise<string | undefined>;
+    write(name: string, text: string): Promise<void>;
+  };
   /** Waits for the device; a software adapter in Node is slowed by plain polling. */
   settle?<T>(promise: Promise<T>): Promise<T>;
 }
@@ -32,6 +37,10 @@ export const browserHost: Host = {
     "Chromium on Linux may need chrome://flags/#enable-unsafe-webgpu",
   // Loaded only where it is needed: weights may come from a file or a bundle.
   open: async (location, options) => (await import("./browser_files.ts")).openUrl(location, options),
+  storage: {
+    read: async (name) => (await import("./browser_storage.ts")).read(name),
+    write: async (name, text) => (await import("./browser_storage.ts")).write(name, text),
+  },
 };
 
 export interface OpenOptions {
@@ -44,9 +53,13 @@ export interface OpenOptions {
   readonly nets?: Readonly<Record<string, AnyNet>>;
   /** The faster kernels to choose from; without them nets run on the plain ones. */
   readonly variants?: Variants;
+  /** How fast kinds of devices are, for the choice between variants: by vendor, "software" and "gpu". */
+  readonly rates?: Readonly<Record<string, Rates>>;
+  /** Changes whenever a kernel does: what was measured with others counts no more. Nothing is kept without it. */
+  readonly kernelHash?: string;
 }
 
-const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets", "variants"];
+const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets", "variants", "rates", "kernelHash"];
 
 export interface AdapterSummary {
   /** One line for people, such as "NVIDIA H100 80GB HBM3 (vulkan)". */
@@ -70,15 +83,26 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
   checkOptions("openGpu()", options, OPEN_OPTIONS);
   for (const provider of host.providers()) {
     const adapter = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
-    if (adapter) return new Gpu(await requestDevice(adapter, options), adapter, host, options, provider.fallback);
+    if (!adapter) continue;
+    const gpu = new Gpu(await requestDevice(adapter, options), adapter, host, options, provider.fallback);
+    if (host.storage && gpu.kernelHash) await (await import("./tuning.ts")).readTuning(gpu);
+    return gpu;
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
 }
 
-/** GPUShaderStage.COMPUTE, which Node has not as a global. */
+// GPUShaderStage and GPUBufferUsage, which Node has not as globals.
 const COMPUTE = 4;
+const UNIFORM = 64;
+const STORAGE = 128;
 
-const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize"] as const;
+const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
+
+/** What a kernel reads or writes. Textures are read, texel by texel. */
+interface Binding {
+  readonly index: number;
+  readonly type: GPUBufferBindingType | "texture";
+}
 const WANTED_FEATURES = ["timestamp-query", "subgroups", "shader-f16"] as const;
 
 async function requestDevice(adapter: GPUAdapter, options: OpenOptions): Promise<GPUDevice> {
@@ -113,9 +137,15 @@ export class Gpu {
   /** What the choice between variants of a kernel depends on. */
   readonly traits: Traits;
   readonly variants: Variants;
+  /** The nets that are known by name. */
+  readonly nets: Readonly<Record<string, AnyNet>>;
+  readonly kernelHash: string | undefined;
+  /** The variants that were measured to be fastest on this device, by callKey(): see tune.ts. */
+  tuned: ReadonlyMap<string, string> = new Map();
+  /** What is odd about this device or what is kept for it. */
+  readonly warnings: string[] = [];
   /** Live GPU buffers and their bytes, for tests and reports. */
   readonly alive = { buffers: 0, bytes: 0 };
-  readonly #nets: Readonly<Record<string, AnyNet>>;
   #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   #gone: Error | undefined;
   #uncaptured: GpuError | undefined;
@@ -136,9 +166,12 @@ export class Gpu {
       subgroupSize: oneSize ? subgroupMinSize : 0,
       software: this.adapter.software,
       maxBinding: Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize),
+      f16: device.features.has("shader-f16"),
+      rates: options.rates?.[this.adapter.software ? "software" : this.adapter.vendor] ?? options.rates?.gpu,
     };
-    this.#nets = options.nets ?? {};
+    this.nets = options.nets ?? {};
     this.variants = options.variants ?? {};
+    this.kernelHash = options.kernelHash;
     device.onuncapturederror = ({ error }) => {
       this.#uncaptured ??= new GpuError("GPU", error.message);
     };
@@ -200,11 +233,7 @@ export class Gpu {
   }
 
   /** Compiles a kernel; the same source is compiled once. Throws a GpuError (SHADER) with the compiler's message. */
-  pipeline(
-    label: string,
-    code: string,
-    bindings: readonly { index: number; type: GPUBufferBindingType }[],
-  ): Promise<GPUComputePipeline> {
+  pipeline(label: string, code: string, bindings: readonly Binding[]): Promise<GPUComputePipeline> {
     this.check();
     let pipeline = this.#pipelines.get(code);
     if (!pipeline) {
@@ -215,9 +244,13 @@ export class Gpu {
     return pipeline;
   }
 
-  async #compile(label: string, code: string, bindings: readonly { index: number; type: GPUBufferBindingType }[]) {
+  async #compile(label: string, code: string, bindings: readonly Binding[]) {
     const { device } = this;
-    const entries = bindings.map(({ index, type }) => ({ binding: index, visibility: COMPUTE, buffer: { type } }));
+    const entries = bindings.map(({ index, type }) => ({
+      binding: index,
+      visibility: COMPUTE,
+      ...(type === "texture" ? { texture: {} } : { buffer: { type } }),
+    }));
     device.pushErrorScope("validation");
     const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
     const module = device.createShaderModule({ label, code });
@@ -227,10 +260,37 @@ export class Gpu {
       this.settle(scope),
       this.settle(compiled).catch((cause: Error) => cause),
     ]);
-    if (!error && !(pipeline instanceof Error)) return pipeline;
+    if (!error && !(pipeline instanceof Error)) {
+      if (this.adapter.software) this.#warmUp(pipeline, bindings);
+      return pipeline;
+    }
     this.check();
     const message = error?.message ?? (pipeline as Error).message;
     throw new GpuError("SHADER", `the kernel ${label} does not compile: ${message}`);
+  }
+
+  /**
+   * Makes a software adapter translate a kernel to machine code now, while weights are loading, and not when it is first
+   * run: a dispatch whose Params are all zero, so that it does nothing.
+   */
+  #warmUp(pipeline: GPUComputePipeline, bindings: readonly Binding[]): void {
+    const { device } = this;
+    if (bindings.some(({ type }) => type === "texture")) return;
+    const buffers: GPUBuffer[] = [];
+    const entries = bindings.map(({ index, type }) => {
+      const usage = type === "uniform" ? UNIFORM : STORAGE;
+      const buffer = device.createBuffer({ label: "nothing", size: 256, usage });
+      buffers.push(buffer);
+      return { binding: index, resource: { buffer } };
+    });
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    for (const buffer of buffers) buffer.destroy();
   }
 
   /**
@@ -274,7 +334,7 @@ export class Gpu {
     options: LoadOptions & { readonly [option: string]: unknown } = {},
   ): Promise<Net> {
     this.check();
-    return Net.load(this, typeof net === "string" ? findNet(this.#nets, net) : net, options);
+    return Net.load(this, typeof net === "string" ? findNet(this.nets, net) : net, options);
   }
 
   /** Ends the device and everything made with it. Safe to call twice. */

@@ -61,20 +61,9 @@ export function resizeImage(image: Image, width: number, height: number): Image 
  */
 export function preprocess(image: Image, transforms: Transforms, channels = 3): Float32Array {
   checkImage(image);
-  checkTransforms(transforms, channels);
-  const { resize, crop } = transforms;
+  const { crop } = transforms;
+  const { width, height, kept, left, top } = frame(image, transforms, channels);
   const source = channels === 1 ? grey(image) : { ...image, channels: 4 };
-  const short = Math.min(image.width, image.height);
-  const width = Math.trunc((resize * image.width) / short);
-  const height = Math.trunc((resize * image.height) / short);
-  const left = cropOffset(width, crop);
-  const top = cropOffset(height, crop);
-  const kept = {
-    left: Math.max(left, 0),
-    top: Math.max(top, 0),
-    width: Math.min(width, crop),
-    height: Math.min(height, crop),
-  };
   const { data: pixels } = resample(source, width, height, kept);
 
   const input = new Float32Array(channels * crop * crop);
@@ -82,13 +71,35 @@ export function preprocess(image: Image, transforms: Transforms, channels = 3): 
     const normal = normalized(transforms.mean[c], transforms.std[c]);
     const plane = input.subarray(c * crop * crop, (c + 1) * crop * crop).fill(normal[0]);
     for (let y = 0; y < kept.height; y++) {
-      const row = (y + kept.top - top) * crop + kept.left - left;
+      const row = (top + y) * crop + left;
       for (let x = 0; x < kept.width; x++) {
         plane[row + x] = normal[pixels[(y * kept.width + x) * source.channels + c]];
       }
     }
   }
   return input;
+}
+
+/** What a picture is resized to, which part of that is kept, and where in the square the part lies. */
+export function frame(
+  picture: { readonly width: number; readonly height: number },
+  transforms: Transforms,
+  channels: number,
+) {
+  checkTransforms(transforms, channels);
+  const { resize, crop } = transforms;
+  const short = Math.min(picture.width, picture.height);
+  const width = Math.trunc((resize * picture.width) / short);
+  const height = Math.trunc((resize * picture.height) / short);
+  const left = cropOffset(width, crop);
+  const top = cropOffset(height, crop);
+  const kept: Rectangle = {
+    left: Math.max(left, 0),
+    top: Math.max(top, 0),
+    width: Math.min(width, crop),
+    height: Math.min(height, crop),
+  };
+  return { width, height, kept, left: kept.left - left, top: kept.top - top };
 }
 
 /** Where a centre crop starts; negative where the image is smaller than the crop. Python rounds halves to even. */
@@ -261,7 +272,7 @@ function grey({ width, height, data }: Image): Raster {
 const WEIGHT_BITS = 22;
 
 /** Which samples make output sample i, and how much each counts: `taps` weights from input sample `start[i]` on. */
-interface Weights {
+export interface Weights {
   readonly taps: number;
   readonly start: Int32Array;
   readonly values: Int32Array;
@@ -320,7 +331,7 @@ function weigh(samples: Raster["data"], from: number, step: number, { taps, valu
  * The weights of a triangle filter for the output samples `first` to `first + count` of `outputs`, from `inputs` input
  * samples. The triangle spans one input sample on either side, or one output sample where the image shrinks.
  */
-function triangleWeights(inputs: number, outputs: number, first: number, count: number): Weights {
+export function triangleWeights(inputs: number, outputs: number, first: number, count: number): Weights {
   const scale = inputs / outputs;
   const support = Math.max(scale, 1);
   const taps = Math.min(Math.ceil(support) * 2 + 1, inputs);

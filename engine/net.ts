@@ -1,14 +1,18 @@
+import { type Batch, takeElements, takePictures } from "./batch.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 import { checkOptions, DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { Graph, type Value } from "./graph.ts";
 import type { Image, Transforms } from "./image.ts";
-import { type Forced, lower } from "./lower.ts";
+import type { Dtype } from "./kernel.ts";
+import { type Forced, lower, type Target, TOLERANCE } from "./lower.ts";
+import { openWeights, publishedWeights } from "./open_weights.ts";
 import { type PassName, passes } from "./passes.ts";
+import { isPicture, type Picture, type PictureInput } from "./picture.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
-import { formatShape, type Shape, sameShape, sizeOf, type Tensor } from "./tensor.ts";
-import { arraysCheckpoint, blobSource, bytesSource, matchCheckpoint, openCheckpoint } from "./weights.ts";
+import { type Shape, sameShape, type Tensor } from "./tensor.ts";
+import { matchCheckpoint } from "./weights.ts";
 
 /** Options that a net may have; each net lists its own with their defaults. */
 export interface NetOptions {
@@ -37,6 +41,14 @@ export interface NetDefinition<O extends NetOptions = NetOptions> {
   probabilities(logits: Value): Value;
   /** One picture as the net's input of shape [C, H, W]. */
   preprocess(image: Image, shape: Shape, transforms?: Transforms): Float32Array;
+  /** The same on the GPU, for a picture in a texture; undefined if there is no such input. */
+  preprocessTexture?(
+    gpu: Gpu,
+    texture: GPUTexture,
+    shape: Shape,
+    dtype: Dtype,
+    transforms?: Transforms,
+  ): Promise<PictureInput | undefined>;
   /** Names of the classes. */
   labels(): Promise<readonly string[]>;
   /** Checkpoints that can be asked for by name. */
@@ -49,10 +61,10 @@ export interface NetDefinition<O extends NetOptions = NetOptions> {
 export type AnyNet = NetDefinition<any>;
 
 export interface Progress {
-  readonly phase: "download" | "load";
-  /** What is being read. */
+  readonly phase: "download" | "load" | "tune";
+  /** What is being read, or the layer that is being measured. */
   readonly file: string;
-  /** Bytes when downloading, elements when loading. */
+  /** Bytes when downloading, elements when loading, layers when tuning. */
   readonly loaded: number;
   readonly total: number;
 }
@@ -77,11 +89,34 @@ export interface LoadOptions {
   readonly passes?: readonly PassName[];
   /** Variants to take whatever the device: `{ conv2d: "conv2d" }` asks for the plain kernel. */
   readonly variants?: Forced;
+  /**
+   * "strict" computes every layer directly. By default faster algorithms (Winograd's) are taken where all of them
+   * together add no more than 2e-5 of the outputs' rms to the error.
+   */
+  readonly precision?: "default" | "strict";
+  /**
+   * "f16" stores weights and activations in half the bytes, where the adapter has shader-f16; sums are float32 all the
+   * same. A run whose values go beyond 65504 throws a GpuError (OVERFLOW).
+   */
+  readonly dtype?: Dtype;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
 
-const LOAD_OPTIONS = ["weights", "batch", "imageSize", "passes", "variants", "signal", "onProgress"];
+const LOAD_OPTIONS = [
+  "weights",
+  "batch",
+  "imageSize",
+  "passes",
+  "variants",
+  "precision",
+  "dtype",
+  "signal",
+  "onProgress",
+];
+
+/** What a graph is compiled with. */
+export type CompileOptions = Pick<LoadOptions, "passes" | "variants" | "precision" | "dtype">;
 
 export interface Prediction {
   readonly label: string;
@@ -132,21 +167,45 @@ export function inputShape(definition: AnyNet, options: NetOptions, load: LoadOp
   return [batch, options.inChannels, height, width];
 }
 
+/** Runs the passes on a graph: all of them by default. */
+export function optimize(graph: Graph, outputs: readonly string[], enabled: readonly PassName[] = PASSES): Graph {
+  const unknown = enabled.find((name) => !PASSES.includes(name));
+  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
+  const names = PASSES.filter((name) => enabled.includes(name));
+  return names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
+}
+
 /** Runs the passes on a graph, picks a variant for every operator, and lays the result out. */
 export function compile(
   graph: Graph,
   outputs: readonly string[],
-  target: Pick<Gpu, "traits" | "limits" | "variants">,
-  { passes: enabled = PASSES, variants: forced }: Pick<LoadOptions, "passes" | "variants"> = {},
+  target: Target & Pick<Gpu, "limits">,
+  { passes: enabled, variants: forced, precision = "default", dtype = "f32" }: CompileOptions = {},
 ): Plan {
-  const unknown = enabled.find((name) => !PASSES.includes(name));
-  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
-  const names = PASSES.filter((name) => enabled.includes(name));
-  const fused = names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
-  return makePlan(lower(fused, outputs, target, forced), outputs, target.limits);
+  if (!DTYPES.includes(dtype)) throw new UsageError(`dtype is "${dtype}"; it must be one of ${DTYPES.join(", ")}`);
+  if (dtype === "f16" && !target.traits.f16) {
+    throw new UsageError('this adapter computes no f16 (it lacks "shader-f16"): load the net as "f32"');
+  }
+  if (!PRECISIONS.includes(precision)) {
+    throw new UsageError(`precision is "${precision}"; it must be one of ${PRECISIONS.join(", ")}`);
+  }
+  // Winograd's intermediate values would lose too much as f16.
+  const tolerance = precision === "strict" || dtype === "f16" ? 0 : TOLERANCE;
+  return makePlan(
+    lower(optimize(graph, outputs, enabled), outputs, target, { forced, tolerance }),
+    outputs,
+    target.limits,
+    dtype,
+  );
 }
 
 const PASSES = Object.keys(passes) as PassName[];
+
+/** What every run computes; features come on top. */
+const OUTPUTS = ["logits", "probabilities"];
+
+const PRECISIONS = ["default", "strict"];
+const DTYPES = ["f32", "f16"];
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
 export class Net {
@@ -159,7 +218,7 @@ export class Net {
   readonly #gpu: Gpu;
   /** The net for one slice of the batch: see traceSlice. */
   readonly #graph: Graph;
-  readonly #compileOptions: Pick<LoadOptions, "passes" | "variants">;
+  readonly #loadOptions: LoadOptions;
   readonly #checkpoint: Checkpoint;
   readonly #params: ParamStore;
   readonly #transforms: Transforms | undefined;
@@ -176,13 +235,16 @@ export class Net {
   static async load(gpu: Gpu, definition: AnyNet, given: LoadOptions & object): Promise<Net> {
     const options = netOptions(definition, given);
     const input = inputShape(definition, options, given);
-    const graph = traceSlice(definition, input, options, gpu);
-    const checkpoint = await openWeights(gpu, definition, given);
+    const graph = traceSlice(definition, input, options, gpu, given.dtype);
+    const plan = compile(graph, OUTPUTS, gpu, given);
+    // Kernels compile while the weights are on their way; the executable finds them in the GPU's cache.
+    for (const { kernel, code, bindings } of plan.steps) gpu.pipeline(kernel, code, bindings).catch(() => {});
+    const checkpoint = await openWeights(definition, given, gpu.host.open);
     const params = new ParamStore(gpu, checkpoint, given);
     const net = new Net(gpu, definition, options, input, graph, given, checkpoint, params);
     try {
       matchCheckpoint(checkpoint, paramShapes(graph));
-      await net.#compiled([]);
+      await net.#keep(OUTPUTS, () => Executable.create(gpu, plan, params));
       return net;
     } catch (error) {
       net.dispose();
@@ -205,7 +267,7 @@ export class Net {
     this.options = options;
     this.#graph = graph;
     this.inputShape = input;
-    this.#compileOptions = given;
+    this.#loadOptions = given;
     this.#checkpoint = checkpoint;
     this.#params = params;
     this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
@@ -219,77 +281,99 @@ export class Net {
 
   /** The plan that is run for these features. */
   async plan(features: readonly string[] = []): Promise<Plan> {
-    return (await this.#compiled(features)).plan;
+    return (await this.executable(features)).plan;
   }
 
-  #compiled(features: readonly string[]): Promise<Executable> {
+  /** The plan for these features on the device. With large batches it is that of a slice. */
+  executable(features: readonly string[] = []): Promise<Executable> {
     if (this.#disposed) throw new DisposedError("the net");
-    const outputs = [...new Set(["logits", "probabilities", ...features])];
+    const outputs = [...new Set([...OUTPUTS, ...features])];
+    return this.#keep(outputs, async () => {
+      const plan = compile(this.#graph, outputs, this.#gpu, this.#loadOptions);
+      return Executable.create(this.#gpu, plan, this.#params);
+    });
+  }
+
+  /** What there is for these outputs already, or what is made now. */
+  #keep(outputs: readonly string[], make: () => Promise<Executable>): Promise<Executable> {
     const key = outputs.join("\n");
     let executable = this.#executables.get(key);
     if (!executable) {
-      executable = this.#compile(outputs);
+      executable = make();
       executable.catch(() => this.#executables.delete(key));
       this.#executables.set(key, executable);
     }
     return executable;
   }
 
-  async #compile(outputs: readonly string[]): Promise<Executable> {
-    const plan = compile(this.#graph, outputs, this.#gpu, this.#compileOptions);
-    return Executable.create(this.#gpu, plan, this.#params);
-  }
-
   /**
-   * Runs one batch: `input` in NCHW of shape inputShape. Returns the logits [N, numClasses], their softmax, and any
-   * layer's output by its name. Concurrent calls are queued. Throws a ShapeError, a UsageError for an unknown layer.
+   * Runs one batch: elements in NCHW of shape inputShape, or up to N pictures, which are prepared as the net's weights
+   * want them; what is left of the batch is zeros. Either is the caller's again at once. Returns the logits
+   * [N, numClasses], their softmax, and any layer's output by its name. Concurrent calls are queued. Throws a ShapeError,
+   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer.
    */
   async run(
-    input: Float32Array | Tensor,
+    input: Float32Array | Tensor | Picture | readonly Picture[],
     options: { readonly features?: readonly string[] } = {},
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
     checkOptions("run()", options, ["features"]);
     const names = options.features ?? [];
-    const data = checkedInput(input, this.inputShape);
-    const all = await this.#runSlices(await this.#compiled(names), data);
+    const all = await this.#run(this.#take(input), names);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
 
-  async #runSlices(executable: Executable, input: Float32Array): Promise<Record<string, Tensor>> {
-    const { shape } = executable.plan.inputs[0];
-    const slices = this.inputShape[0] / shape[0];
-    if (slices === 1) return executable.run({ x: input });
-    const starts = Array.from({ length: slices }, (_, i) => i * sizeOf(shape));
-    const parts = await Promise.all(
-      starts.map((start) => executable.run({ x: input.subarray(start, start + sizeOf(shape)) })),
-    );
-    return Object.fromEntries(
-      Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
-    );
+  async #take(input: Float32Array | Tensor | Picture | readonly Picture[]): Promise<Batch> {
+    if (isPicture(input)) return this.#takePictures([input]);
+    if (Array.isArray(input) && input.every(isPicture)) return this.#takePictures(input);
+    return takeElements(input as Float32Array | Tensor, this.inputShape);
   }
 
-  /** The most probable classes of a picture, best first; of several, one list each. */
-  async classify(image: Image, options?: { readonly top?: number }): Promise<Prediction[]>;
-  async classify(images: readonly Image[], options?: { readonly top?: number }): Promise<Prediction[][]>;
-  async classify(images: Image | readonly Image[], { top = 5 }: { readonly top?: number } = {}) {
+  #takePictures(pictures: readonly Picture[]): Promise<Batch> {
+    const { dtype = "f32" } = this.#loadOptions;
+    return takePictures(pictures, {
+      gpu: this.#gpu,
+      definition: this.definition,
+      shape: this.inputShape,
+      dtype,
+      transforms: this.#transforms,
+    });
+  }
+
+  /** Runs a batch slice by slice, and disposes of it. */
+  async #run(batch: Promise<Batch>, features: readonly string[]): Promise<Record<string, Tensor>> {
+    const taken = batch.catch(() => undefined);
+    try {
+      const executable = await this.executable(features);
+      const [count] = executable.plan.inputs[0].shape;
+      const starts = Array.from({ length: this.inputShape[0] / count }, (_, i) => i * count);
+      const parts = await Promise.all(
+        starts.map((first) => executable.run(batch.then(({ slice }) => ({ x: slice(first, count) })))),
+      );
+      if (parts.length === 1) return parts[0];
+      return Object.fromEntries(
+        Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
+      );
+    } finally {
+      taken.then((batch) => batch?.dispose());
+    }
+  }
+
+  /**
+   * The most probable classes of a picture, best first; of several, one list each. A picture is taken hold of at once; of
+   * several, those of the first batch. Throws what run() throws.
+   */
+  async classify(image: Picture, options?: { readonly top?: number }): Promise<Prediction[]>;
+  async classify(images: readonly Picture[], options?: { readonly top?: number }): Promise<Prediction[][]>;
+  async classify(images: Picture | readonly Picture[], { top = 5 }: { readonly top?: number } = {}) {
     if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
-    const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
-    const labels = await this.definition.labels();
-    const [batch, ...image] = this.inputShape;
+    const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
+    const [batch] = this.inputShape;
     const results: Prediction[][] = [];
     for (let first = 0; first < list.length; first += batch) {
-      // The last batch is filled up with zeros.
-      const input = new Float32Array(sizeOf(this.inputShape));
       const chunk = list.slice(first, first + batch);
-      chunk.forEach((picture, i) => {
-        const pixels = this.definition.preprocess(picture, image, this.#transforms);
-        if (pixels.length !== sizeOf(image)) {
-          throw new ShapeError(`${this.definition.name} prepares no images for ${formatShape(image)}: use run()`);
-        }
-        input.set(pixels, i * pixels.length);
-      });
-      const { probabilities } = await this.run(input);
+      const { probabilities } = await this.#run(this.#takePictures(chunk), []);
+      const labels = await this.definition.labels();
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
         results.push(best(probabilities.data.subarray(i * classes, (i + 1) * classes), labels, top));
@@ -312,12 +396,18 @@ export class Net {
  * The graph for as large a part of the batch as the device can bind: the whole batch, or an equal slice of it where an
  * activation of the whole would be over the limit. Throws a GpuError (LIMIT) when not even one image fits.
  */
-function traceSlice(definition: AnyNet, [batch, ...image]: Shape, options: NetOptions, gpu: Gpu): Graph {
+export function traceSlice(
+  definition: AnyNet,
+  [batch, ...image]: Shape,
+  options: NetOptions,
+  { limits }: Pick<Gpu, "limits">,
+  dtype?: Dtype,
+): Graph {
   for (let slices = 1; ; slices++) {
     if (batch % slices !== 0) continue;
     const graph = traceNet(definition, [batch / slices, ...image], options);
     try {
-      makePlan(graph, ["logits"], gpu.limits);
+      makePlan(graph, ["logits"], limits, dtype);
       return graph;
     } catch (error) {
       if (!(error instanceof GpuError) || error.code !== "LIMIT" || slices === batch) throw error;
@@ -339,14 +429,6 @@ export function paramShapes(graph: Graph): Map<string, Shape> {
   return new Map(graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])));
 }
 
-/** A copy of the input, which is the caller's again at once; what it is will be checked where it is used. */
-function checkedInput(input: Float32Array | Tensor, wanted: Shape): Float32Array {
-  if ("shape" in input && !sameShape(input.shape, wanted)) {
-    throw new ShapeError(`the input is ${formatShape(input.shape)}; the net was loaded for ${formatShape(wanted)}`);
-  }
-  return ("data" in input ? input.data : input)?.slice();
-}
-
 function best(probabilities: Float32Array, labels: readonly string[], top: number): Prediction[] {
   return Array.from(probabilities, (probability, index) => ({
     label: labels[index] ?? `class ${index}`,
@@ -355,30 +437,6 @@ function best(probabilities: Float32Array, labels: readonly string[], top: numbe
   }))
     .sort((a, b) => b.probability - a.probability || a.index - b.index)
     .slice(0, top);
-}
-
-/** The entry of the net's own table, if the weights are one of its names. */
-function publishedWeights(definition: AnyNet, weights: Weights | undefined): PublishedWeights | undefined {
-  if (typeof weights !== "string" || !Object.hasOwn(definition.weights, weights)) return undefined;
-  return definition.weights[weights];
-}
-
-async function openWeights(gpu: Gpu, definition: AnyNet, options: LoadOptions): Promise<Checkpoint> {
-  const weights = options.weights ?? definition.defaultWeights;
-  if (weights === undefined) {
-    throw new UsageError(
-      `${definition.name} comes without weights: give a .safetensors or .pth file, a URL or an object of arrays`,
-    );
-  }
-  if (typeof weights === "string" || weights instanceof URL) {
-    const published = publishedWeights(definition, weights);
-    return openCheckpoint(await gpu.host.open(published?.url ?? weights, { ...options, sha256: published?.sha256 }));
-  }
-  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
-  if (weights instanceof Blob)
-    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
-  if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
-  return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
 }
 
 /** Opens a location; with the first digits of its SHA-256, only if the content has it. */

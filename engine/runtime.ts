@@ -1,6 +1,8 @@
 import type { Checkpoint } from "./checkpoint.ts";
 import { DisposedError, GpuError, ShapeError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
+import { overflows, pack, unpack } from "./half.ts";
+import { bytesPerElement, type Dtype } from "./kernel.ts";
 import type { LoadOptions } from "./net.ts";
 import { bytesOf, type ParamPlan, type Place, type Plan, type Step } from "./plan.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
@@ -31,17 +33,18 @@ export class ParamStore {
   }
 
   /** The buffers of parameters, uploaded on first use, one after the other. */
-  async load(params: readonly ParamPlan[]): Promise<GPUBuffer[][]> {
+  async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
     const { signal, onProgress } = this.#options;
     const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     let loaded = 0;
     const buffers: GPUBuffer[][] = [];
     for (const param of params) {
       signal?.throwIfAborted();
-      let pieces = this.#pieces.get(param.name);
+      const key = `${param.name} as ${dtype}`;
+      let pieces = this.#pieces.get(key);
       if (!pieces) {
-        pieces = this.#upload(param);
-        this.#pieces.set(param.name, pieces);
+        pieces = this.#upload(param, dtype);
+        this.#pieces.set(key, pieces);
       }
       buffers.push(await pieces);
       loaded += sizeOf(param.shape);
@@ -50,13 +53,14 @@ export class ParamStore {
     return buffers;
   }
 
-  async #upload({ name, from, pieces }: ParamPlan): Promise<GPUBuffer[]> {
+  async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
     const derived = from && (await derive(from, this.#checkpoint));
     const buffers: GPUBuffer[] = [];
     let hasNaN = false;
+    const elementBytes = bytesPerElement(dtype);
     let start = 0;
     for (const elements of pieces) {
-      const buffer = await this.#gpu.createBuffer(name, elements * 4, STORAGE | COPY_SRC | COPY_DST);
+      const buffer = await this.#gpu.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
       this.#buffers.push(buffer);
       buffers.push(buffer);
       for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
@@ -65,7 +69,11 @@ export class ParamStore {
         const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
         hasNaN ||= containsNaN(chunk);
         this.#gpu.check();
-        this.#gpu.device.queue.writeBuffer(buffer, done * 4, chunk as Float32Array<ArrayBuffer>);
+        const packed = pack(chunk, dtype);
+        if (overflows(chunk, packed)) {
+          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
+        }
+        this.#gpu.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
         // Dawn keeps a copy of what is written until the queue has run: let it run before the next large chunk.
         if (count === UPLOAD_ELEMENTS) {
           this.#gpu.device.queue.submit([]);
@@ -100,11 +108,31 @@ async function derive(from: NonNullable<ParamPlan["from"]>, checkpoint: Checkpoi
   return from.compute(...tensors);
 }
 
+/** An input of a plan: its elements, or what encodes the work that writes them as the plan's dtype. */
+export type Input = Float32Array | ((encoder: GPUCommandEncoder, buffer: GPUBuffer) => void);
+
+export type Inputs = Readonly<Record<string, Input>>;
+
+/** A step of a plan, ready to be run. */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly grid: Step["grid"];
+}
+
+/** Adds a dispatch to a pass. */
+export function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Dispatch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...grid);
+}
+
 /** A plan on a device: pipelines and bind groups are made once, then each run() is one command buffer and one submit. */
 export class Executable {
   readonly plan: Plan;
-  #gpu: Gpu;
-  #steps: readonly { pipeline: GPUComputePipeline; group: GPUBindGroup; grid: Step["grid"] }[] = [];
+  readonly gpu: Gpu;
+  /** What the plan's steps are on the device, in the same order. */
+  dispatches: readonly Dispatch[] = [];
   #owned: GPUBuffer[] = [];
   #activations: GPUBuffer[] = [];
   #outputs: readonly { source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
@@ -131,19 +159,21 @@ export class Executable {
   }
 
   private constructor(gpu: Gpu, plan: Plan) {
-    this.#gpu = gpu;
+    this.gpu = gpu;
     this.plan = plan;
   }
 
   async #own(label: string, size: number, usage: number): Promise<GPUBuffer> {
-    const buffer = await this.#gpu.createBuffer(label, size, usage);
+    const buffer = await this.gpu.createBuffer(label, size, usage);
     this.#owned.push(buffer);
     return buffer;
   }
 
   async #prepare(params: ParamStore): Promise<void> {
-    const { device } = this.#gpu;
-    const { steps, buffers, outputs } = this.plan;
+    const { device } = this.gpu;
+    const { steps, buffers, outputs, dtype } = this.plan;
+    const elementBytes = bytesPerElement(dtype);
+    const stagingBytes = (shape: Shape) => Math.ceil((elementBytes * sizeOf(shape)) / 4) * 4;
     const usage = STORAGE | COPY_SRC | COPY_DST;
     this.#activations = await all(buffers.map((bytes, i) => this.#own(`activation ${i}`, bytes, usage)));
     const align = device.limits.minUniformBufferOffsetAlignment;
@@ -162,13 +192,13 @@ export class Executable {
     // Bound where an optional input is absent; never read.
     const absent = await this.#own("absent", 16, STORAGE);
     const stagings = await all(
-      outputs.map(({ name, shape }) => this.#own(`output ${name}`, 4 * sizeOf(shape), MAP_READ | COPY_DST)),
+      outputs.map(({ name, shape }) => this.#own(`output ${name}`, stagingBytes(shape), MAP_READ | COPY_DST)),
     );
-    const compiled = steps.map(({ kernel, code, bindings }) => this.#gpu.pipeline(kernel, code, bindings));
-    const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params)]);
+    const compiled = steps.map(({ kernel, code, bindings }) => this.gpu.pipeline(kernel, code, bindings));
+    const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, this.plan.dtype)]);
     const bufferOf = (place: Place) =>
       "buffer" in place ? this.#activations[place.buffer] : pieces[place.param][place.piece];
-    this.#steps = steps.map((step, i) => ({
+    this.dispatches = steps.map((step, i) => ({
       pipeline: pipelines[i],
       grid: step.grid,
       group: device.createBindGroup({
@@ -186,15 +216,26 @@ export class Executable {
     this.#outputs = outputs.map(({ shape, place }, i) => ({
       source: bufferOf(place),
       staging: stagings[i],
-      bytes: 4 * sizeOf(shape),
+      bytes: stagingBytes(shape),
     }));
   }
 
-  /** Runs once. Concurrent calls are queued. Inputs by name, each with exactly its elements; outputs are copies. */
-  run(inputs: Readonly<Record<string, Float32Array>>): Promise<Record<string, Tensor>> {
+  /**
+   * Runs once. Concurrent calls are queued. Inputs by name, each with exactly its elements; while they are still promised,
+   * the call keeps its place in the queue. Outputs are copies.
+   */
+  run(inputs: Inputs | Promise<Inputs>): Promise<Record<string, Tensor>> {
+    const promised = Promise.resolve(inputs);
+    // Whoever asked hears of it when the turn comes.
+    promised.catch(() => {});
+    return this.exclusive(async () => this.#run(await promised));
+  }
+
+  /** Runs `work` after what was asked for before, and keeps what is asked for meanwhile waiting until it is done. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(new DisposedError("the net"));
     this.#pending++;
-    const result = this.#queue.then(() => this.#run(inputs));
+    const result = this.#queue.then(work);
     this.#queue = result
       .catch(() => {})
       .then(() => {
@@ -204,32 +245,43 @@ export class Executable {
     return result;
   }
 
-  async #run(inputs: Readonly<Record<string, Float32Array>>): Promise<Record<string, Tensor>> {
-    const { device } = this.#gpu;
-    this.#gpu.check();
+  /** Puts the inputs where the next dispatches read them. Only inside exclusive(). */
+  write(inputs: Inputs): void {
+    this.gpu.check();
+    const { device } = this.gpu;
     for (const { name, shape, buffer } of this.plan.inputs) {
-      const data = inputs[name];
-      checkInput(name, shape, data);
-      device.queue.writeBuffer(this.#activations[buffer], 0, data as Float32Array<ArrayBuffer>);
+      const input = inputs[name];
+      const target = this.#activations[buffer];
+      if (typeof input === "function") {
+        const encoder = device.createCommandEncoder();
+        input(encoder, target);
+        device.queue.submit([encoder.finish()]);
+      } else {
+        checkInput(name, shape, input);
+        device.queue.writeBuffer(target, 0, pack(input, this.plan.dtype) as Float32Array<ArrayBuffer>);
+      }
     }
+  }
+
+  async #run(inputs: Inputs): Promise<Record<string, Tensor>> {
+    const { device } = this.gpu;
+    this.write(inputs);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (const { pipeline, group, grid } of this.#steps) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...grid);
-    }
+    for (const dispatch of this.dispatches) encode(pass, dispatch);
     pass.end();
     for (const { source, staging, bytes } of this.#outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await this.#gpu.settle(Promise.all(this.#outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
+    await this.gpu.settle(Promise.all(this.#outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
     const results: Record<string, Tensor> = {};
     this.plan.outputs.forEach(({ name, shape }, i) => {
       const { staging, bytes } = this.#outputs[i];
-      results[name] = { shape, data: new Float32Array(staging.getMappedRange(0, bytes).slice(0)) };
+      const data = unpack(staging.getMappedRange(0, bytes), this.plan.dtype, sizeOf(shape));
+      results[name] = { shape, data };
       staging.unmap();
     });
-    this.#gpu.check();
+    this.gpu.check();
+    if (this.plan.dtype === "f16") checkOverflow(inputs, results);
     return results;
   }
 
@@ -241,7 +293,7 @@ export class Executable {
   }
 
   #free(): void {
-    for (const buffer of this.#owned) this.#gpu.destroyBuffer(buffer);
+    for (const buffer of this.#owned) this.gpu.destroyBuffer(buffer);
     this.#owned = [];
   }
 }
@@ -253,7 +305,23 @@ async function all<T extends readonly unknown[]>(promises: T): Promise<{ -readon
   return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as never;
 }
 
-function checkInput(name: string, shape: Shape, data: Float32Array | undefined): void {
+const allFinite = (values: Float32Array): boolean => values.every((value) => Number.isFinite(value));
+
+const isFiniteInput = (input: Input): boolean => typeof input === "function" || allFinite(input);
+
+/** In f16 a value over 65504 becomes infinite, and stays visible as an infinity or a NaN wherever it matters. */
+function checkOverflow(inputs: Inputs, outputs: Readonly<Record<string, Tensor>>): void {
+  const bad = Object.entries(outputs).find(([, { data }]) => !allFinite(data))?.[0];
+  if (bad === undefined || !Object.values(inputs).every(isFiniteInput)) return;
+  throw new GpuError(
+    "OVERFLOW",
+    `${bad} has infinite values or NaN: somewhere the net goes beyond 65504, where f16 ends (or its weights have NaN). ` +
+      `Load it as "f32"; ask for features, layer by layer, to see where it happens`,
+  );
+}
+
+/** Throws a ShapeError unless an input has exactly its elements. */
+export function checkInput(name: string, shape: Shape, data: unknown): asserts data is Float32Array {
   if (!(data instanceof Float32Array)) throw new ShapeError(`the input "${name}" must be a Float32Array`);
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(

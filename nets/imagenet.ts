@@ -1,18 +1,26 @@
 import { IMAGENET, preprocess, type Transforms } from "../engine/image.ts";
 import type { NetDefinition, PublishedWeights } from "../engine/net.ts";
+import { preprocessTexture } from "../kernels/preprocess.ts";
 import { softmax } from "../kernels/softmax.ts";
 
 /** What the nets for ImageNet-1K have in common: 1,000 classes of colour images, prepared as torchvision does. */
 export const imagenet = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess(image, [channels, height, width], transforms = IMAGENET) {
-    if (height !== width) return new Float32Array(); // The preset makes squares; see Net.classify.
-    // Another image size keeps the proportion between what is resized and what is cut out.
-    const resize = Math.round((transforms.resize * height) / transforms.crop);
-    return preprocess(image, { ...transforms, resize, crop: height }, channels);
+  preprocess(image, [channels, height, width], transforms) {
+    if (height !== width) return new Float32Array(); // The preset makes squares; see takePictures().
+    return preprocess(image, preset(height, transforms), channels);
+  },
+  async preprocessTexture(gpu, texture, [channels, height, width], dtype, transforms) {
+    if (height !== width) return undefined;
+    return preprocessTexture(gpu, texture, preset(height, transforms), channels, dtype);
   },
   labels: async () => (await import("./imagenet_classes.ts")).IMAGENET_CLASSES,
 } satisfies Partial<NetDefinition>;
+
+/** Another image size keeps the proportion between what is resized and what is cut out. */
+function preset(size: number, transforms: Transforms = IMAGENET): Transforms {
+  return { ...transforms, resize: Math.round((transforms.resize * size) / transforms.crop), crop: size };
+}
 
 export const IMAGENET_OPTIONS = { inChannels: 3, numClasses: 1000 };
 

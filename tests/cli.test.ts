@@ -1,74 +1,19 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { packageFile } from "../cli/package.ts";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../index.ts";
+import { assertFails, eachFails, folder, inFolder, MAIN, shadenet } from "./cli_harness.ts";
 
-const MAIN = packageFile("dist/cli/main.js");
 const digit = (d: number) => packageFile(`examples/digits/digit-${d}-a.png`);
-
-let folder = "";
-test.before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "shadenet-cli-"));
-});
-test.after(() => rm(folder, { recursive: true }));
-
-const inFolder = (name: string) => join(folder, name);
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  /** The lines on stderr, without those that the driver prints when it is opened. */
-  readonly errors: readonly string[];
-}
-
-interface Options {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly main?: string;
-  /** Called on the first output. */
-  readonly onOutput?: (child: ReturnType<typeof spawn>) => void;
-}
-
-async function shadenet(args: readonly string[], { env, main = MAIN, onOutput }: Options = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env }, cwd: folder });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    if (stdout === "") onOutput?.(child);
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-  });
-  const [code] = (await once(child, "close")) as [number | null];
-  const errors = stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Warning:"));
-  return { code, stdout, errors };
-}
-
-/** Nothing on stdout, one line on stderr. */
-function assertFails({ code, stdout, errors }: Outcome, wantedCode: number, message: RegExp): void {
-  assert.is(errors.length, 1, `wanted one line, got:\n${errors.join("\n")}`);
-  assert.match(errors[0], /^shadenet: /);
-  assert.match(errors[0], message);
-  assert.is(stdout, "");
-  assert.is(code, wantedCode);
-}
-
-/** Runs command lines two at a time; a slow machine is not made slower by more. */
-async function eachFails(cases: readonly (readonly [args: string[], code: number, message: RegExp])[]): Promise<void> {
-  const rest = cases.values();
-  const work = async () => {
-    for (const [args, code, message] of rest) assertFails(await shadenet(args), code, message);
-  };
-  await Promise.all([work(), work()]);
-}
 
 test("wrong usage: exit code 2, and what would be right", () =>
   eachFails([
-    [["clasify"], 2, /unknown command 'clasify'; the commands are classify, run, summary, convert, doctor, demo$/],
+    [
+      ["clasify"],
+      2,
+      /unknown command 'clasify'; the commands are classify, run, summary, profile, tune, convert, export, doctor, demo$/,
+    ],
     [["classify", "--tpo", "3", digit(1)], 2, /unknown option '--tpo'; .* --json, .*--net, --weights, --top/],
     [["--jsno"], 2, /unknown option '--jsno'; .* --version, --help/],
     [["classify"], 2, /missing required argument 'image'; see shadenet classify --help/],
@@ -86,7 +31,7 @@ test("wrong usage: exit code 2, and what would be right", () =>
   ]));
 
 test("help with an example for every command, and the version", async () => {
-  const commands = ["classify", "run", "summary", "convert", "doctor", "demo"];
+  const commands = ["classify", "run", "summary", "profile", "tune", "convert", "export", "doctor", "demo"];
   const helps = await Promise.all(commands.map((command) => shadenet([command, "--help"])));
   helps.forEach(({ code, stdout, errors }, i) => {
     assert.is(code, 0);

@@ -38,10 +38,12 @@ function checkAfter(change: (copy: string) => void): { status: number | null; st
   }
 }
 
-test("wgsl.ts is up to date", () => assert.equal(generate(folder, "--check"), { status: 0, stderr: "" }));
+test("wgsl.ts and wgsl_hash.ts are up to date", () =>
+  assert.equal(generate(folder, "--check"), { status: 0, stderr: "" }));
 
 test("the check fails on a kernel that was changed, added or removed, and names the remedy", () => {
-  const stale = { status: 1, stderr: "kernels/wgsl.ts is stale: run npm run wgsl\n" };
+  const complaint = (file: string) => `kernels/${file} is stale: run npm run wgsl\n`;
+  const stale = { status: 1, stderr: complaint("wgsl.ts") + complaint("wgsl_hash.ts") };
   const relu = (copy: string) => join(copy, "relu.wgsl");
   assert.is(checkAfter(() => {}).status, 0);
   assert.equal(
@@ -57,6 +59,10 @@ test("the check fails on a kernel that was changed, added or removed, and names 
     stale,
   );
   assert.is(checkAfter((copy) => rmSync(relu(copy)) ?? generate(copy)).status, 0);
+  assert.equal(
+    checkAfter((copy) => writeFileSync(join(copy, "wgsl_hash.ts"), "")),
+    { status: 1, stderr: complaint("wgsl_hash.ts") },
+  );
 });
 
 test("a source that cannot be embedded is refused", () => {
