@@ -103,7 +103,8 @@ interface Binding {
   readonly index: number;
   readonly type: GPUBufferBindingType | "texture";
 }
-const WANTED_FEATURES = ["timestamp-query", "subgroups", "shader-f16"] as const;
+const MATRICES = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+const WANTED_FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "subgroups", "shader-f16", MATRICES];
 
 async function requestDevice(adapter: GPUAdapter, options: OpenOptions): Promise<GPUDevice> {
   const requiredLimits =
@@ -167,6 +168,7 @@ export class Gpu {
       software: this.adapter.software,
       maxBinding: Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize),
       f16: device.features.has("shader-f16"),
+      matrices: device.features.has(MATRICES) && oneSize && offersMatrices(adapter.info),
       rates: options.rates?.[this.adapter.software ? "software" : this.adapter.vendor] ?? options.rates?.gpu,
     };
     this.nets = options.nets ?? {};
@@ -343,6 +345,25 @@ export class Gpu {
     this.#pipelines.clear();
     this.device.destroy();
   }
+}
+
+/** What Chromium tells of the matrices that subgroups can multiply; Dawn in Node does not. */
+interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** True for 16x16 in f16 with f32 sums, by subgroups that fit four to a workgroup. All tensor cores of NVIDIA have it. */
+function offersMatrices(info: GPUAdapterInfo & { readonly subgroupMatrixConfigs?: Iterable<MatrixConfig> }): boolean {
+  if (info.subgroupMaxSize > 64) return false;
+  if (!info.subgroupMatrixConfigs) return info.vendor === "nvidia";
+  return [...info.subgroupMatrixConfigs].some(
+    ({ componentType, resultComponentType, M, N, K }) =>
+      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16,
+  );
 }
 
 /** A net by its name; throws a UsageError that lists the names there are. */

@@ -43,6 +43,10 @@ export interface Traits {
   readonly maxBinding: number;
   /** True where tensors can be stored as f16. */
   readonly f16?: boolean;
+  /** True where subgroups multiply matrices of 16x16 in f16 with f32 sums (tensor cores). */
+  readonly matrices?: boolean;
+  /** How the tensors of the net at hand are stored; f32 if not said. */
+  readonly dtype?: Dtype;
   /** How fast devices of this kind are; without it the first variant that applies is taken. */
   readonly rates?: Rates;
 }
@@ -263,7 +267,9 @@ export const bytesPerElement = (dtype: Dtype): number => (dtype === "f16" ? 2 : 
  * for a kernel that has none.
  */
 export function storedAs(dtype: Dtype, kernel: string, code: string): string {
-  if (dtype === "f32") return code;
+  const only = code.startsWith("enable f16;");
+  if (only && dtype === "f32") throw new UsageError(`${kernel} stores f16 and cannot run in a net of dtype "f32"`);
+  if (only || dtype === "f32") return code;
   const changed = code.replace(/^alias Real = f32;/m, "alias Real = f16;");
   if (changed === code) throw new UsageError(`${kernel} cannot store f16: its WGSL has no "alias Real = f32;"`);
   return `enable f16; ${changed}`;

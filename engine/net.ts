@@ -192,7 +192,12 @@ export function compile(
   // Winograd's intermediate values would lose too much as f16.
   const tolerance = precision === "strict" || dtype === "f16" ? 0 : TOLERANCE;
   return makePlan(
-    lower(optimize(graph, outputs, enabled), outputs, target, { forced, tolerance }),
+    lower(
+      optimize(graph, outputs, enabled),
+      outputs,
+      { ...target, traits: { ...target.traits, dtype } },
+      { forced, tolerance },
+    ),
     outputs,
     target.limits,
     dtype,

@@ -3,6 +3,7 @@ import { deriveParam, isParam, type Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
+import { conv2dMatrix } from "./conv2d_matrix.ts";
 import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
 import { type Conv2dOptions, geometry } from "./convolution.ts";
@@ -90,6 +91,17 @@ export const conv2dTile128Variant: Conv2dVariant = {
   refuses,
   gains,
   build: direct(conv2dTile128),
+};
+
+export const conv2dMatrixVariant: Conv2dVariant = {
+  name: "conv2d_matrix",
+  refuses(call, traits, inputs) {
+    if (traits.dtype !== "f16") return 'it multiplies f16 only: load the net with dtype "f16"';
+    if (!traits.matrices) return "the device has no matrices of 16x16 for subgroups of 16, 32 or 64";
+    return refuses(call, traits, inputs);
+  },
+  gains,
+  build: direct(conv2dMatrix),
 };
 
 /** Tiles of 64 that this many workgroups more would compute in about the same time. */

@@ -37,6 +37,7 @@ export const rates: Readonly<Record<string, Rates>> = {
       conv2d: 0.05,
       conv2d_subgroup: 0.25,
       matmul_subgroup: 0.25,
+      conv2d_matrix: 3,
       conv2d_tile: 0.5,
       conv2d_tile_128: 0.6,
       conv2d_tile_split: 0.5,

@@ -5,6 +5,7 @@ import { batchNorm } from "./batchnorm.ts";
 import { clamp } from "./clamp.ts";
 import {
   conv2dDepthwiseVariant,
+  conv2dMatrixVariant,
   conv2dSubgroupVariant,
   conv2dTile128Variant,
   conv2dTileSplitVariant,
@@ -50,6 +51,7 @@ const each = (kernels: readonly AnyKernel[], variant: (kernel: AnyKernel) => Any
 export const variants = {
   conv2d: [
     conv2dDepthwiseVariant,
+    conv2dMatrixVariant,
     conv2dWinogradVariant,
     conv2dWinograd2x2Variant,
     conv2dSubgroupVariant,
