@@ -19,11 +19,12 @@ import { hardSwish } from "./hardswish.ts";
 import { anyLayout, channelsLast, nhwcVariant } from "./layout.ts";
 import { leakyRelu } from "./leaky_relu.ts";
 import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear_variants.ts";
-import { lrn } from "./lrn.ts";
+import { lrnNhwcVariant } from "./lrn_nhwc.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import { relu } from "./relu.ts";
 import { sigmoid } from "./sigmoid.ts";
 import { silu } from "./silu.ts";
+import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { tanh } from "./tanh.ts";
 import { adaptive_avgpool2d_nhwc, maxpool2d_nhwc } from "./wgsl.ts";
 
@@ -42,7 +43,7 @@ const elementwise: readonly AnyKernel[] = [
 ];
 
 /** Kernels on [N, C, ...] that know no more of an image than its channels. */
-const perChannel: readonly AnyKernel[] = [batchNorm, lrn];
+const perChannel: readonly AnyKernel[] = [batchNorm];
 
 const each = (kernels: readonly AnyKernel[], variant: (kernel: AnyKernel) => AnyVariant): Variants =>
   Object.fromEntries(kernels.map((kernel) => [kernel.name, [variant(kernel)]]));
@@ -62,6 +63,8 @@ export const variants = {
   linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
   maxpool2d: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, maxPool2d)],
   adaptive_avgpool2d: [nhwcVariant("adaptive_avgpool2d_nhwc", adaptive_avgpool2d_nhwc, adaptiveAvgPool2d)],
+  lrn: [lrnNhwcVariant],
+  softmax: [softmaxRowsVariant],
   ...each(elementwise, anyLayout),
   ...each(perChannel, channelsLast),
 } as unknown as Variants;

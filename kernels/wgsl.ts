@@ -1296,6 +1296,72 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 }
 `;
 
+export const lrn_nhwc = `
+
+
+
+
+
+const WORKGROUP: u32 = 64;
+const STRIP = 8u;
+
+alias Real = f32;
+
+struct Params {
+  count: u32,
+  strips: u32,
+  channels: u32,
+  size: i32,
+  alpha: f32,
+  beta: f32,
+  k: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let first = index / params.strips * params.channels;
+  let start = index % params.strips * STRIP;
+  let end = min(start + STRIP, params.channels);
+  let below = params.size / 2;
+  let above = (params.size - 1) / 2;
+
+  var current = vec4f(x[first + start]);
+  var previous = vec4f();
+  if (start > 0) {
+    previous = vec4f(x[first + start - 1]);
+  }
+  previous *= previous;
+  for (var c = start; c < end; c++) {
+    var next = vec4f();
+    if (c + 1 < params.channels) {
+      next = vec4f(x[first + c + 1]);
+    }
+    let squares = array<vec4f, 3>(previous, current * current, next * next);
+    var sum = vec4f();
+    for (var o = -4; o <= 4; o++) {
+
+      var shifted: vec4f;
+      for (var e = 0; e < 4; e++) {
+        let at = 4 + o + e;
+        shifted[e] = squares[at / 4][at % 4];
+      }
+      sum += select(vec4f(), shifted, o >= -below && o <= above);
+    }
+    y[first + c] = vec4<Real>(current / pow(params.k + params.alpha * sum, vec4f(params.beta)));
+    previous = squares[1];
+    current = next;
+  }
+}
+`;
+
 export const matmul = `
 
 
@@ -1874,6 +1940,99 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     let i = first + k * params.inner;
     let v = f32(x[i]) - largest;
     y[i] = Real(select(select(exp(v) / sum, v - log(sum), LOG), nan, unfit));
+  }
+}
+`;
+
+export const softmax_rows = `
+
+
+
+
+const WORKGROUP: u32 = 256;
+const LOG: bool = false;
+const VALUES = 16u;
+
+alias Real = f32;
+
+struct Params {
+  rows: u32,
+  size: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+var<workgroup> partial: array<f32, WORKGROUP>;
+var<workgroup> unfit: atomic<u32>;
+
+const LOWEST = -3.4028234e38f;
+
+
+fn is_unfit(v: f32) -> bool {
+  let bits = bitcast<u32>(v);
+  return (bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let row = wid.x + wid.y * groups.x;
+  if (row >= params.rows) {
+    return;
+  }
+  var values: array<f32, VALUES>;
+  var largest = LOWEST;
+  for (var q = 0u; q < VALUES; q++) {
+    let k = thread + q * WORKGROUP;
+    if (k < params.size) {
+      values[q] = f32(x[row * params.size + k]);
+      largest = max(largest, values[q]);
+      if (is_unfit(values[q])) {
+        atomicOr(&unfit, 1u);
+      }
+    }
+  }
+  partial[thread] = largest;
+  for (var half = WORKGROUP / 2; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (thread < half) {
+      partial[thread] = max(partial[thread], partial[thread + half]);
+    }
+  }
+  workgroupBarrier();
+  largest = partial[0];
+  workgroupBarrier();
+
+  var sum = 0.0;
+  for (var q = 0u; q < VALUES; q++) {
+    if (thread + q * WORKGROUP < params.size) {
+      sum += exp(values[q] - largest);
+    }
+  }
+  partial[thread] = sum;
+  for (var half = WORKGROUP / 2; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (thread < half) {
+      partial[thread] += partial[thread + half];
+    }
+  }
+  workgroupBarrier();
+  sum = partial[0];
+
+
+  let spoilt = atomicLoad(&unfit) == 1 || sum == 0;
+  let nan = bitcast<f32>(select(0u, 0x7fc00000u, spoilt));
+  for (var q = 0u; q < VALUES; q++) {
+    let k = thread + q * WORKGROUP;
+    if (k < params.size) {
+      let v = values[q] - largest;
+      y[row * params.size + k] = Real(select(select(exp(v) / sum, v - log(sum), LOG), nan, spoilt));
+    }
   }
 }
 `;

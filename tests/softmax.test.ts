@@ -7,12 +7,14 @@ import {
   checkKernel,
   checkRow,
   int,
+  nonFiniteTensor,
   open,
   pick,
   randomShape,
   randomTensor,
   refuses,
   testGoldens,
+  testVariants,
   ulps,
 } from "./harness.ts";
 
@@ -27,6 +29,23 @@ test("40 random tensors along any dimension, and their logarithms", async () => 
     await checkKernel(gpu, softmax, { x }, { dim, log: true }, (want) => 1e-6 + 2 ** -22 * Math.abs(want));
   }
 });
+
+test("rows of every length, by the variant too", async () => {
+  for (const length of [1, 63, 257, 1000, 4096]) {
+    const x = randomTensor([pick(1, 3, 5), length], 5);
+    await checkKernel(gpu, softmax, { x }, {}, ulps(64));
+    await checkKernel(gpu, softmax, { x }, { log: true }, (want) => 4e-6 + 2 ** -21 * Math.abs(want));
+  }
+});
+
+test("rows with NaN and infinity in them, by the variant too", async () => {
+  for (const log of [false, true]) await checkKernel(gpu, softmax, { x: nonFiniteTensor([8, 90]) }, { log }, ulps(64));
+  const x = { shape: [2, 70], data: new Float32Array(140).fill(-Infinity) };
+  x.data[100] = 1;
+  await checkKernel(gpu, softmax, { x }, {}, ulps(64));
+});
+
+testVariants(gpu, softmax);
 
 test("a thousand classes sum to 1", async () => {
   const { data } = await gpu.eager(softmax, randomTensor([1, 1000], 5));
