@@ -32,10 +32,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let first = index / params.inner * params.size * params.inner + index % params.inner;
-  var largest = f32(x[first]);
-  var sum = 1.0;
-  var unfit = is_unfit(largest);
-  for (var k = 1u; k < params.size; k++) {
+  // From the lowest number, and not from -infinity: differences of two such are NaN.
+  var largest = -3.4028234e38;
+  var sum = 0.0;
+  var unfit = false;
+  for (var k = 0u; k < params.size; k++) {
     let v = f32(x[first + k * params.inner]);
     unfit = unfit || is_unfit(v);
     if (v > largest) {
@@ -46,7 +47,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     }
   }
   // No probabilities come of NaN, of infinity, or of nothing but -infinity.
-  unfit = unfit || bitcast<u32>(largest) == 0xff800000u;
+  unfit = unfit || sum == 0;
   let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;

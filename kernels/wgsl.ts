@@ -1920,10 +1920,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let first = index / params.inner * params.size * params.inner + index % params.inner;
-  var largest = f32(x[first]);
-  var sum = 1.0;
-  var unfit = is_unfit(largest);
-  for (var k = 1u; k < params.size; k++) {
+
+  var largest = -3.4028234e38;
+  var sum = 0.0;
+  var unfit = false;
+  for (var k = 0u; k < params.size; k++) {
     let v = f32(x[first + k * params.inner]);
     unfit = unfit || is_unfit(v);
     if (v > largest) {
@@ -1934,7 +1935,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     }
   }
 
-  unfit = unfit || bitcast<u32>(largest) == 0xff800000u;
+  unfit = unfit || sum == 0;
   let nan = bitcast<f32>(select(0u, 0x7fc00000u, unfit));
   for (var k = 0u; k < params.size; k++) {
     let i = first + k * params.inner;
