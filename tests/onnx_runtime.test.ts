@@ -10,7 +10,7 @@ import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
 import { exportOnnx } from "../index.ts";
 import * as kernels from "../kernels/index.ts";
 import { onnxOperators } from "../kernels/onnx.ts";
-import { readNets } from "./conformance.ts";
+import { readNets } from "./goldens.ts";
 import { assertClose, drawBroadcast, drawPool, int, pairOf, pick, randomShape, randomTensor } from "./harness.ts";
 import { generatedCheckpoint, generatedInput } from "./hashinit.ts";
 
@@ -173,10 +173,12 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
   ),
 };
 
-const all = Object.values(kernels).filter((value) => "reference" in value) as AnyKernel[];
+const all = Object.values(kernels).filter(
+  (value) => "reference" in value && Object.hasOwn(onnxOperators, value.name),
+) as AnyKernel[];
 
-test("there are calls of every kernel", () => {
-  assert.equal(all.map(({ name }) => name).sort(), Object.keys(DRAW).sort());
+test("there are calls of every kernel that ONNX has", () => {
+  assert.equal(Object.keys(DRAW).sort(), Object.keys(onnxOperators).sort());
 });
 
 for (const kernel of all) {
