@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
+import type { Dtype } from "../engine/kernel.ts";
 import { type Image, nets, type Prediction, readImage, ShadenetError } from "../index.ts";
-import { type CommonOptions, type Context, command, positiveInteger } from "./command.ts";
+import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "./command.ts";
 import { expandPatterns } from "./files.ts";
 import { bar, clip, percent } from "./format.ts";
 import { openNet, type Session } from "./session.ts";
@@ -11,6 +12,7 @@ interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
   readonly top: number;
+  readonly dtype: Dtype;
 }
 
 type Result =
@@ -30,6 +32,7 @@ export function classifyCommand(context: Context): Command {
       "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
     )
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
+    .addOption(dtypeOption())
     .action((images: string[], options: Options) => classify(images, options, context));
 }
 
@@ -51,7 +54,7 @@ async function classify(patterns: readonly string[], options: Options, { signal 
         continue;
       }
       // Only now, so that the GPU is not opened for nothing.
-      session ??= await openNet(options.net, { weights: options.weights, signal });
+      session ??= await openNet(options.net, { weights: options.weights, dtype: options.dtype, signal });
       const top = await session.net.classify(image, { top: options.top });
       if (streams) print(describe(file, top, lineWidth()));
       results.push({ file, top });

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 
 /** What main.ts gives to every command. */
 export interface Context {
@@ -28,3 +28,9 @@ export function positiveInteger(text: string): number {
 
 /** Parser of names separated by commas. */
 export const nameList = (text: string): string[] => text.split(",").map((name) => name.trim());
+
+/** How the net's tensors are stored on the device. */
+export const dtypeOption = (): Option =>
+  new Option("--dtype <type>", "how to store weights and activations; f16 where the adapter can")
+    .choices(["f32", "f16"])
+    .default("f32");

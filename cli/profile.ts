@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { findNet } from "../engine/gpu.ts";
+import type { Dtype } from "../engine/kernel.ts";
 import { type AnyNet, inputShape, netOptions, traceNet } from "../engine/net.ts";
 import { type Timings, timeSteps } from "../engine/profile.ts";
 import { formatShape, sizeOf } from "../engine/tensor.ts";
 import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
 import { measureRoofline, type Roofline } from "../kernels/roofline.ts";
 import { randomWeights } from "../nets/random_weights.ts";
-import { type CommonOptions, type Context, command, positiveInteger } from "./command.ts";
+import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "./command.ts";
 import { writeWhole } from "./files.ts";
 import { bar, columns, count, duration, median, percent } from "./format.ts";
 import { ownVersion, versionOf } from "./package.ts";
@@ -21,6 +22,7 @@ interface Options extends CommonOptions {
   readonly imageSize?: number;
   readonly runs: number;
   readonly variant?: Readonly<Record<string, string>>;
+  readonly dtype: Dtype;
   readonly trace?: string;
 }
 
@@ -36,6 +38,7 @@ export function profileCommand(context: Context): Command {
     .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
     .option("--runs <n>", "how many runs to take the median of", positiveInteger, 5)
     .option("--variant <op=name...>", "the variant of an operator to take, such as conv2d=conv2d", variantOf)
+    .addOption(dtypeOption())
     .option("--trace <file>", "write the runs for chrome://tracing or ui.perfetto.dev")
     .action((net: string, options: Options) => profile(net, options, context));
 }
@@ -49,7 +52,7 @@ function variantOf(text: string, before: Readonly<Record<string, string>> = {}):
 
 async function profile(name: string, options: Options, { signal }: Context): Promise<void> {
   const definition = findNet(nets, name);
-  const load = { batch: options.batch, imageSize: options.imageSize, variants: options.variant };
+  const load = { batch: options.batch, imageSize: options.imageSize, variants: options.variant, dtype: options.dtype };
   checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
   const { gpu, net, close } = await openNet(name, { ...load, weights, signal });
@@ -63,6 +66,7 @@ async function profile(name: string, options: Options, { signal }: Context): Pro
       net: name,
       input: net.inputShape,
       weights: typeof weights === "string" ? weights : weights instanceof URL ? "its own" : "random",
+      dtype: options.dtype,
       adapter: gpu.adapter,
       versions: { shadenet: ownVersion(), webgpu: versionOf("webgpu"), node: process.versions.node },
       clock: measured.timings.clock,
@@ -101,6 +105,7 @@ interface Profile {
   readonly net: string;
   readonly input: Shape;
   readonly weights: string;
+  readonly dtype: Dtype;
   readonly adapter: AdapterSummary;
   readonly versions: { readonly shadenet: string; readonly webgpu?: string; readonly node: string };
   readonly clock: Timings["clock"];

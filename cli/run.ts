@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
+import type { Dtype } from "../engine/kernel.ts";
 import { netOptions, traceNet } from "../engine/net.ts";
 import { formatShape } from "../engine/tensor.ts";
 import {
@@ -12,7 +13,7 @@ import {
   UsageError,
   WeightsError,
 } from "../index.ts";
-import { type CommonOptions, type Context, command, nameList, positiveInteger } from "./command.ts";
+import { type CommonOptions, type Context, command, dtypeOption, nameList, positiveInteger } from "./command.ts";
 import { writeWhole } from "./files.ts";
 import { columns, duration } from "./format.ts";
 import { openNet } from "./session.ts";
@@ -25,6 +26,7 @@ interface Options extends CommonOptions {
   readonly output: string;
   readonly features?: readonly string[];
   readonly numClasses?: number;
+  readonly dtype: Dtype;
 }
 
 export function runCommand(context: Context): Command {
@@ -42,6 +44,7 @@ export function runCommand(context: Context): Command {
     .requiredOption("--output <file>", "the .safetensors file to write")
     .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)
     .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
+    .addOption(dtypeOption())
     .action((options: Options) => run(options, context));
 }
 
@@ -57,7 +60,7 @@ async function run(options: Options, { signal }: Context): Promise<void> {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const load = { weights: options.weights, batch, imageSize, inChannels, numClasses, signal };
+  const load = { weights: options.weights, batch, imageSize, inChannels, numClasses, dtype: options.dtype, signal };
   const { gpu, net, close } = await openNet(options.net, load);
   try {
     const start = performance.now();

@@ -14,17 +14,22 @@ import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
 
 // The fast kernels work on NHWC images, whose channels lie side by side in vec4s. A variant takes its inputs through
-// asNhwc and gives its result through toNchw; of a conversion and its inverse nothing remains in the graph.
+// asNhwc and gives its result through asNchw; of a conversion and its inverse nothing remains in the graph.
 
 /** An image [N, C, H, W] as [N, H, W, C], with the channels padded to a multiple of 4 by zeros. */
 export function asNhwc(x: Value): Value {
   const [batch, channels, height, width] = x.shape;
+  if (height * width === 1 && channels % 4 === 0) return x.graph.reshape(x, [batch, 1, 1, channels]);
   const source = sourceOf(x);
   return source && sameShape(source.shape, [batch, height, width, padded(channels)]) ? source : toNhwc(x);
 }
 
 /** An NHWC image back as [N, channels, H, W]. */
-export const asNchw = (x: Value, channels = x.shape[3]): Value => toNchw(x, { channels });
+export function asNchw(x: Value, channels = x.shape[3]): Value {
+  const [batch, height, width, padding] = x.shape;
+  const same = height * width === 1 && channels === padding;
+  return same ? x.graph.reshape(x, [batch, channels, 1, 1]) : toNchw(x, { channels });
+}
 
 /** True where x is NHWC in memory, so far. */
 export const isNhwc = (x: Value): boolean => sourceOf(x) !== undefined;

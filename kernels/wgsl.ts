@@ -2248,15 +2248,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let n = tile / (params.tiles_width * params.tiles_height);
 
 
-
   var columns: array<array<vec4f, 6>, 6>;
   for (var column = left; column < left + 6; column++) {
     var d: array<vec4f, 6>;
-    for (var i = 0; i < 6; i++) {
-      let row = top + i;
+    for (var row = top; row < top + 6; row++) {
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+      for (var k = 0u; k < 5; k++) {
+        d[k] = d[k + 1];
+      }
+      d[5] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
     for (var k = 0u; k < 5; k++) {
       columns[k] = columns[k + 1];
@@ -2264,10 +2265,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     columns[5] = transform(d);
   }
   let stride = params.tiles * params.channels;
-  for (var at = index; at < 36 * stride; at += 6 * stride) {
-    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
-    for (var j = 0u; j < 6; j++) {
-      y[at + j * stride] = vec4<Real>(values[j]);
+  for (var row = index; row < 36 * stride; row += 6 * stride) {
+    var values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
+    for (var at = row; at < row + 6 * stride; at += stride) {
+      y[at] = vec4<Real>(values[0]);
+      for (var k = 0u; k < 5; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 6; k++) {
       for (var i = 0u; i < 5; i++) {
@@ -2320,15 +2324,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let n = tile / (params.tiles_width * params.tiles_height);
 
 
-
   var columns: array<array<vec4f, 4>, 4>;
   for (var column = left; column < left + 4; column++) {
     var d: array<vec4f, 4>;
-    for (var i = 0; i < 4; i++) {
-      let row = top + i;
+    for (var row = top; row < top + 4; row++) {
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+      for (var k = 0u; k < 3; k++) {
+        d[k] = d[k + 1];
+      }
+      d[3] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
     for (var k = 0u; k < 3; k++) {
       columns[k] = columns[k + 1];
@@ -2336,10 +2341,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     columns[3] = transform(d);
   }
   let stride = params.tiles * params.channels;
-  for (var at = index; at < 16 * stride; at += 4 * stride) {
-    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
-    for (var j = 0u; j < 4; j++) {
-      y[at + j * stride] = vec4<Real>(values[j]);
+  for (var row = index; row < 16 * stride; row += 4 * stride) {
+    var values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var at = row; at < row + 4 * stride; at += stride) {
+      y[at] = vec4<Real>(values[0]);
+      for (var k = 0u; k < 3; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 4; k++) {
       for (var i = 0u; i < 3; i++) {
@@ -2411,13 +2419,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let n = tile / (params.tiles_width * params.tiles_height);
 
 
-
   var columns: array<array<vec4f, 4>, 6>;
-  let column_stride = params.tiles * params.channels;
-  for (var at = index; at < 6 * column_stride; at += column_stride) {
+  let stride = params.tiles * params.channels;
+  for (var column = index; column < 6 * stride; column += stride) {
     var m: array<vec4f, 6>;
-    for (var i = 0u; i < 6; i++) {
-      m[i] = vec4f(x[at + i * 6 * column_stride]);
+    for (var at = column; at < column + 36 * stride; at += 6 * stride) {
+      for (var k = 0u; k < 5; k++) {
+        m[k] = m[k + 1];
+      }
+      m[5] = vec4f(x[at]);
     }
     for (var k = 0u; k < 5; k++) {
       columns[k] = columns[k + 1];
@@ -2429,18 +2439,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     bias = vec4f(b[c]);
   }
   let end_row = min(top + 4, params.y_height);
+  let end_column = min(left + 4, params.y_width);
   for (var row = top; row < end_row; row++) {
-    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
-    for (var j = 0u; j < 4; j++) {
-      if (left + j >= params.y_width) {
-        continue;
-      }
-      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
-      var sum = values[j] + bias;
+    var values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
+    for (var column = left; column < end_column; column++) {
+      let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
+      var sum = values[0] + bias;
       if (params.residual == 1) {
         sum += vec4f(r[out]);
       }
       y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+      for (var k = 0u; k < 3; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 6; k++) {
       for (var i = 0u; i < 3; i++) {
@@ -2500,13 +2511,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let n = tile / (params.tiles_width * params.tiles_height);
 
 
-
   var columns: array<array<vec4f, 2>, 4>;
-  let column_stride = params.tiles * params.channels;
-  for (var at = index; at < 4 * column_stride; at += column_stride) {
+  let stride = params.tiles * params.channels;
+  for (var column = index; column < 4 * stride; column += stride) {
     var m: array<vec4f, 4>;
-    for (var i = 0u; i < 4; i++) {
-      m[i] = vec4f(x[at + i * 4 * column_stride]);
+    for (var at = column; at < column + 16 * stride; at += 4 * stride) {
+      for (var k = 0u; k < 3; k++) {
+        m[k] = m[k + 1];
+      }
+      m[3] = vec4f(x[at]);
     }
     for (var k = 0u; k < 3; k++) {
       columns[k] = columns[k + 1];
@@ -2518,18 +2531,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     bias = vec4f(b[c]);
   }
   let end_row = min(top + 2, params.y_height);
+  let end_column = min(left + 2, params.y_width);
   for (var row = top; row < end_row; row++) {
-    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
-    for (var j = 0u; j < 2; j++) {
-      if (left + j >= params.y_width) {
-        continue;
-      }
-      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
-      var sum = values[j] + bias;
+    var values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var column = left; column < end_column; column++) {
+      let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
+      var sum = values[0] + bias;
       if (params.residual == 1) {
         sum += vec4f(r[out]);
       }
       y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+      for (var k = 0u; k < 1; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 4; k++) {
       for (var i = 0u; i < 1; i++) {

@@ -51,16 +51,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
   let n = tile / (params.tiles_width * params.tiles_height);
 
-  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
-  // seconds.
+  // No loop has indices of its own into an array, but moves the array up: compilers would unroll it, and take seconds.
   var columns: array<array<vec4f, 6>, 6>;
   for (var column = left; column < left + 6; column++) {
     var d: array<vec4f, 6>;
-    for (var i = 0; i < 6; i++) {
-      let row = top + i;
+    for (var row = top; row < top + 6; row++) {
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+      for (var k = 0u; k < 5; k++) {
+        d[k] = d[k + 1];
+      }
+      d[5] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
     for (var k = 0u; k < 5; k++) {
       columns[k] = columns[k + 1];
@@ -68,10 +69,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     columns[5] = transform(d);
   }
   let stride = params.tiles * params.channels;
-  for (var at = index; at < 36 * stride; at += 6 * stride) {
-    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
-    for (var j = 0u; j < 6; j++) {
-      y[at + j * stride] = vec4<Real>(values[j]);
+  for (var row = index; row < 36 * stride; row += 6 * stride) {
+    var values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
+    for (var at = row; at < row + 6 * stride; at += stride) {
+      y[at] = vec4<Real>(values[0]);
+      for (var k = 0u; k < 5; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 6; k++) {
       for (var i = 0u; i < 5; i++) {

@@ -39,16 +39,17 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i32(tile / params.tiles_width % params.tiles_height * 2) - params.pad_top;
   let n = tile / (params.tiles_width * params.tiles_height);
 
-  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
-  // seconds.
+  // No loop has indices of its own into an array, but moves the array up: compilers would unroll it, and take seconds.
   var columns: array<array<vec4f, 4>, 4>;
   for (var column = left; column < left + 4; column++) {
     var d: array<vec4f, 4>;
-    for (var i = 0; i < 4; i++) {
-      let row = top + i;
+    for (var row = top; row < top + 4; row++) {
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
-      d[i] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+      for (var k = 0u; k < 3; k++) {
+        d[k] = d[k + 1];
+      }
+      d[3] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
     }
     for (var k = 0u; k < 3; k++) {
       columns[k] = columns[k + 1];
@@ -56,10 +57,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     columns[3] = transform(d);
   }
   let stride = params.tiles * params.channels;
-  for (var at = index; at < 16 * stride; at += 4 * stride) {
-    let values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
-    for (var j = 0u; j < 4; j++) {
-      y[at + j * stride] = vec4<Real>(values[j]);
+  for (var row = index; row < 16 * stride; row += 4 * stride) {
+    var values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
+    for (var at = row; at < row + 4 * stride; at += stride) {
+      y[at] = vec4<Real>(values[0]);
+      for (var k = 0u; k < 3; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 4; k++) {
       for (var i = 0u; i < 3; i++) {

@@ -58,14 +58,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = tile / params.tiles_width % params.tiles_height * 4;
   let n = tile / (params.tiles_width * params.tiles_height);
 
-  // Neither loop has indices of its own into an array, but moves the array up: compilers would unroll them, and take
-  // seconds.
+  // No loop has indices of its own into an array, but moves the array up: compilers would unroll it, and take seconds.
   var columns: array<array<vec4f, 4>, 6>;
-  let column_stride = params.tiles * params.channels;
-  for (var at = index; at < 6 * column_stride; at += column_stride) {
+  let stride = params.tiles * params.channels;
+  for (var column = index; column < 6 * stride; column += stride) {
     var m: array<vec4f, 6>;
-    for (var i = 0u; i < 6; i++) {
-      m[i] = vec4f(x[at + i * 6 * column_stride]);
+    for (var at = column; at < column + 36 * stride; at += 6 * stride) {
+      for (var k = 0u; k < 5; k++) {
+        m[k] = m[k + 1];
+      }
+      m[5] = vec4f(x[at]);
     }
     for (var k = 0u; k < 5; k++) {
       columns[k] = columns[k + 1];
@@ -77,18 +79,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     bias = vec4f(b[c]);
   }
   let end_row = min(top + 4, params.y_height);
+  let end_column = min(left + 4, params.y_width);
   for (var row = top; row < end_row; row++) {
-    let values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
-    for (var j = 0u; j < 4; j++) {
-      if (left + j >= params.y_width) {
-        continue;
-      }
-      let out = ((n * params.y_height + row) * params.y_width + left + j) * params.channels + c;
-      var sum = values[j] + bias;
+    var values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
+    for (var column = left; column < end_column; column++) {
+      let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
+      var sum = values[0] + bias;
       if (params.residual == 1) {
         sum += vec4f(r[out]);
       }
       y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+      for (var k = 0u; k < 3; k++) {
+        values[k] = values[k + 1];
+      }
     }
     for (var k = 0u; k < 6; k++) {
       for (var i = 0u; i < 3; i++) {

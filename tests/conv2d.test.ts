@@ -118,7 +118,7 @@ test("10 random convolutions of small images with long sums, which may be split"
   }
 });
 
-testVariants(gpu, conv2d);
+testVariants(gpu, conv2d, ["conv2d_matrix"]);
 
 test("NaN and infinity reach the outputs that see them, and no others", async () => {
   for (let i = 0; i < 10; i++) {
