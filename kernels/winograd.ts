@@ -83,8 +83,9 @@ export const tileCount = (algorithm: Winograd, [batch, ...size]: Shape): number 
 export function transformFilters({ tile, filter: G }: Winograd, weights: Float32Array, [outChannels, channels]: Shape) {
   const side = tile + 2;
   const result = new Float32Array(side * side * channels * outChannels);
-  for (let o = 0; o < outChannels; o++) {
-    for (let c = 0; c < channels; c++) {
+  // Output channels last, so that what is written lies side by side: several times faster.
+  for (let c = 0; c < channels; c++) {
+    for (let o = 0; o < outChannels; o++) {
       const g = (o * channels + c) * 9;
       for (let i = 0; i < side; i++) {
         const [p, q, s] = G[i];
