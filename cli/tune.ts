@@ -34,17 +34,16 @@ async function tuneNet(net: string, { json, ...given }: Options, { signal }: Con
   const definition = findNet(nets, net);
   const input = inputShape(definition, netOptions(definition, {}), { batch, imageSize });
   const gpu = await openDevice();
-  const progress = await openProgress(`Tuning ${net}`);
   try {
+    const progress = await openProgress(`Tuning ${net}`);
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
-    const layers = await tune(gpu, definition, { batch, imageSize, runs, signal, onProgress });
-    progress.stop();
+    const options = { batch, imageSize, runs, signal, onProgress };
+    const layers = await tune(gpu, definition, options).finally(() => progress.stop());
     const kept = storedFile(tuningName(gpu.adapter));
     if (json) return printJson({ net, input, adapter: gpu.adapter, runs, kept, layers });
     print(`${paint("bold", net)} on ${formatShape(input)}, on ${gpu.adapter.name}; the fastest of ${runs} runs\n`);
     for (const line of describe(layers, kept)) print(line);
   } finally {
-    progress.stop();
     gpu.close();
   }
 }

@@ -68,7 +68,7 @@ export interface Rates {
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
 export interface Variant<K extends string, O> {
   readonly name: string;
-  /** Largest error of one call over the rms of its output, where it rounds more than the operator's own kernel does. */
+  /** Rms error of one call over the rms of its output, where it rounds more than the operator's own kernel does. */
   readonly error?: number;
   /** Why it cannot take this call; undefined if it can. */
   refuses(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): string | undefined;

@@ -1,7 +1,7 @@
 import { UsageError } from "./errors.ts";
 import { fastest, tryOut } from "./estimate.ts";
 import type { Graph, Value } from "./graph.ts";
-import type { AnyVariant, Call, Traits, Variants } from "./kernel.ts";
+import type { AnyVariant, Call, Dtype, Traits, Variants } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
 import { formatShape } from "./tensor.ts";
 
@@ -78,7 +78,7 @@ export function lower(
       );
     }
     const precise = applicable.filter(({ error = 0 }) => error <= tolerance);
-    const measured = tuned?.get(callKey(kernel.name, call));
+    const measured = tuned?.get(callKey(kernel.name, call, traits.dtype));
     const best = precise.find(({ name }) => name === measured);
     if (best) return pick(best, "measured on this adapter");
     const gaining = candidates.filter(
@@ -97,8 +97,8 @@ export function lower(
 
 const listOf = (all: readonly { readonly name: string }[]): string => all.map(({ name }) => name).join(", ");
 
-/** What the speed of an operator depends on: its name, the shapes of its inputs, and its options. */
-export function callKey(operator: string, { shapes, options }: Call<string, object>): string {
+/** What the speed of an operator depends on: its name, the shapes of its inputs, its options, how tensors are stored. */
+export function callKey(operator: string, { shapes, options }: Call<string, object>, dtype: Dtype = "f32"): string {
   const inputs = Object.entries(shapes).map(([name, shape]) => `${name} ${formatShape(shape)}`);
-  return `${operator} ${inputs.join(", ")} ${JSON.stringify(options)}`;
+  return `${operator} ${inputs.join(", ")} ${JSON.stringify(options)}${dtype === "f32" ? "" : ` ${dtype}`}`;
 }
