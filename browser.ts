@@ -1,5 +1,5 @@
 // The library in a browser: no Node module and no native package anywhere below this file.
-import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import { browserHost, type Gpu, type Host, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
 import type { tune as tuneNow } from "./engine/tune.ts";
 import { rates } from "./kernels/rates.ts";
 import { variants } from "./kernels/variants.ts";
@@ -8,13 +8,14 @@ import { nets } from "./nets/index.ts";
 
 export * from "./core.ts";
 export type { Timed, Tuned, TuneOptions } from "./engine/tune.ts";
+export { type Context, type Method, serveGpu } from "./engine/worker_server.ts";
 export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
 /** Opens the browser's GPU; loadNet() knows every net by name. See engine/gpu.ts. */
-export const openGpu = (options: OpenOptions = {}): Promise<Gpu> =>
-  open({ nets, variants, rates, kernelHash: wgslHash, ...options });
+export const openGpu = (options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> =>
+  open({ nets, variants, rates, kernelHash: wgslHash, ...options }, host);
 
 /** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tune.ts. */
 export const tune: typeof tuneNow = async (...given) => (await import("./engine/tune.ts")).tune(...given);

@@ -1,8 +1,8 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
+import { digitInput } from "../engine/image.ts";
 import { type AdapterSummary, type Image, type Net, type Prediction, readImage } from "../index.ts";
-import { lenet5 } from "../nets/lenet.ts";
 import { type CommonOptions, type Context, command } from "./command.ts";
 import { drawDigit, greyLevels, SIDE } from "./digit.ts";
 import { bar, clip, duration, median, percent } from "./format.ts";
@@ -102,7 +102,7 @@ const sideBySide = (blocks: readonly (readonly string[])[]): string[] =>
 /** The digit as the net sees it, and a bar for each class: 14 lines of `width` characters. */
 function picture(reading: Reading, width: number): string[] {
   const { file, image, top } = reading;
-  const digit = drawDigit(greyLevels(lenet5.preprocess(image, [1, 32, 32])), colourDepth());
+  const digit = drawDigit(greyLevels(digitInput(image)), colourDepth());
   const textWidth = Math.max(width - SIDE - 3, 20);
   const [mark, colour] = isRight(reading) ? (["✓", "green"] as const) : (["✗", "red"] as const);
   const verdict = `${file.padEnd(textWidth - 2)} ${mark}`;

@@ -64,8 +64,9 @@ async function prepareInMemory(pictures: readonly Picture[], target: Target): Pr
   const data = new Float32Array(sizeOf(shape));
   await Promise.all(
     pictures.map(async (picture, i) => {
-      const pixels = isInMemory(picture) ? picture : await readPicture(picture);
-      const elements = definition.preprocess(pixels, image, transforms);
+      // A copy, since they are the caller's again at once, and what prepares them may have to be loaded.
+      const pixels = isInMemory(picture) ? { ...picture, data: picture.data.slice() } : await readPicture(picture);
+      const elements = await definition.preprocess(pixels, image, transforms);
       if (elements.length !== sizeOf(image)) throw unprepared(target);
       data.set(elements, i * elements.length);
     }),

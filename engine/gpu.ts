@@ -96,6 +96,8 @@ const COMPUTE = 4;
 const UNIFORM = 64;
 const STORAGE = 128;
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
 
 /** What a kernel reads or writes. Textures are read, texel by texel. */
@@ -202,8 +204,8 @@ export class Gpu {
     try {
       return await (settle ? settle(promise) : promise);
     } catch (error) {
-      // Give the promise of a lost device its turn, so that the cause is reported and not its consequence.
-      await Promise.resolve();
+      // A device's end may be told after what it brings down: wait for the cause, and not in vain for long.
+      if ((error as Error).name !== "GPUPipelineError") await Promise.race([this.device.lost, pause(100)]);
       if (this.#gone) throw this.#gone;
       throw error;
     }

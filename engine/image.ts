@@ -28,6 +28,9 @@ interface Raster {
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
+/** What a browser's ImageData has is not its own, so that spreading it gives nothing. */
+const rgba = ({ width, height, data }: Image): Raster => ({ width, height, channels: 4, data });
+
 interface Rectangle {
   readonly left: number;
   readonly top: number;
@@ -47,7 +50,7 @@ export function resizeImage(image: Image, width: number, height: number): Image 
       throw new UsageError(`cannot resize an image to ${width} x ${height} pixels: both must be positive integers`);
     }
   }
-  const { data } = resample({ ...image, channels: 4 }, width, height, { left: 0, top: 0, width, height });
+  const { data } = resample(rgba(image), width, height, { left: 0, top: 0, width, height });
   return { width, height, data };
 }
 
@@ -63,7 +66,7 @@ export function preprocess(image: Image, transforms: Transforms, channels = 3): 
   checkImage(image);
   const { crop } = transforms;
   const { width, height, kept, left, top } = frame(image, transforms, channels);
-  const source = channels === 1 ? grey(image) : { ...image, channels: 4 };
+  const source = channels === 1 ? grey(image) : rgba(image);
   const { data: pixels } = resample(source, width, height, kept);
 
   const input = new Float32Array(channels * crop * crop);

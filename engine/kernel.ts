@@ -270,7 +270,7 @@ export function storedAs(dtype: Dtype, kernel: string, code: string): string {
   const only = code.startsWith("enable f16;");
   if (only && dtype === "f32") throw new UsageError(`${kernel} stores f16 and cannot run in a net of dtype "f32"`);
   if (only || dtype === "f32") return code;
-  const changed = code.replace(/^alias Real = f32;/m, "alias Real = f16;");
+  const changed = code.replace(/^alias Real *= *f32;/m, "alias Real = f16;");
   if (changed === code) throw new UsageError(`${kernel} cannot store f16: its WGSL has no "alias Real = f32;"`);
   return `enable f16; ${changed}`;
 }

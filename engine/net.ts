@@ -40,7 +40,7 @@ export interface NetDefinition<O extends NetOptions = NetOptions> {
   /** The logits' softmax. */
   probabilities(logits: Value): Value;
   /** One picture as the net's input of shape [C, H, W]. */
-  preprocess(image: Image, shape: Shape, transforms?: Transforms): Float32Array;
+  preprocess(image: Image, shape: Shape, transforms?: Transforms): Float32Array | Promise<Float32Array>;
   /** The same on the GPU, for a picture in a texture; undefined if there is no such input. */
   preprocessTexture?(
     gpu: Gpu,

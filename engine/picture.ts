@@ -54,7 +54,10 @@ export function uploadPicture(gpu: Gpu, picture: Picture): Promise<GPUTexture> {
       if (isInMemory(source)) {
         const data = source.data as Uint8Array<ArrayBuffer>;
         device.queue.writeTexture({ texture }, data, { bytesPerRow: 4 * width }, [width, height]);
-      } else device.queue.copyExternalImageToTexture({ source }, { texture }, [width, height]);
+      } else {
+        const still = "displayWidth" in source || "videoWidth" in source ? drawFrame(source, width, height) : source;
+        device.queue.copyExternalImageToTexture({ source: still }, { texture }, [width, height]);
+      }
     } catch (cause) {
       problem = unreadable(cause);
     }
@@ -71,6 +74,19 @@ export function uploadPicture(gpu: Gpu, picture: Picture): Promise<GPUTexture> {
     texture.destroy();
     throw problem;
   });
+}
+
+let stage: OffscreenCanvas | undefined;
+
+/**
+ * Draws a video's frame on a canvas, the same one every time, from where it is copied at once. Not every browser copies
+ * frames to a texture by itself, and Chromium on a software adapter loses its device over it.
+ */
+function drawFrame(video: HTMLVideoElement | VideoFrame, width: number, height: number): OffscreenCanvas {
+  stage ??= new OffscreenCanvas(width, height);
+  if (stage.width !== width || stage.height !== height) Object.assign(stage, { width, height });
+  stage.getContext("2d", { alpha: false })?.drawImage(video, 0, 0, width, height);
+  return stage;
 }
 
 /** The pixels of a picture in memory, for what needs all of them; read at once unless it is a file. See uploadPicture. */
@@ -111,7 +127,7 @@ async function decode(file: Blob): Promise<ImageBitmap> {
   }
 }
 
-function sizeOfPicture(picture: Image | Shown): [number, number] {
+export function sizeOfPicture(picture: Image | Shown): [number, number] {
   const [width, height] =
     "displayWidth" in picture
       ? [picture.displayWidth, picture.displayHeight]
@@ -124,7 +140,7 @@ function sizeOfPicture(picture: Image | Shown): [number, number] {
   throw new ImageError("the picture has no pixels: wait until it has loaded, and use it before it is closed");
 }
 
-const unreadable = (cause: unknown): ImageError =>
+export const unreadable = (cause: unknown): ImageError =>
   new ImageError(
     `the picture cannot be read (${(cause as Error).message}); one from another site needs its leave (crossOrigin)`,
     { cause },

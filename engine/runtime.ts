@@ -1,5 +1,5 @@
 import type { Checkpoint } from "./checkpoint.ts";
-import { DisposedError, GpuError, ShapeError } from "./errors.ts";
+import { DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { overflows, pack, unpack } from "./half.ts";
 import { bytesPerElement, type Dtype } from "./kernel.ts";
@@ -135,7 +135,7 @@ export class Executable {
   dispatches: readonly Dispatch[] = [];
   #owned: GPUBuffer[] = [];
   #activations: GPUBuffer[] = [];
-  #outputs: readonly { source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
+  #outputs: readonly { name: string; shape: Shape; source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #pending = 0;
   #disposed = false;
@@ -213,7 +213,9 @@ export class Executable {
         })),
       }),
     }));
-    this.#outputs = outputs.map(({ shape, place }, i) => ({
+    this.#outputs = outputs.map(({ name, shape, place }, i) => ({
+      name,
+      shape,
       source: bufferOf(place),
       staging: stagings[i],
       bytes: stagingBytes(shape),
@@ -222,13 +224,22 @@ export class Executable {
 
   /**
    * Runs once. Concurrent calls are queued. Inputs by name, each with exactly its elements; while they are still promised,
-   * the call keeps its place in the queue. Outputs are copies.
+   * the call keeps its place in the queue. Outputs are copies: of all, or of those that `read` names.
    */
-  run(inputs: Inputs | Promise<Inputs>): Promise<Record<string, Tensor>> {
+  run(inputs: Inputs | Promise<Inputs>, read?: readonly string[]): Promise<Record<string, Tensor>> {
     const promised = Promise.resolve(inputs);
     // Whoever asked hears of it when the turn comes.
     promised.catch(() => {});
-    return this.exclusive(async () => this.#run(await promised));
+    return this.exclusive(async () => this.#run(await promised, read));
+  }
+
+  /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
+  output(name: string): GPUBuffer {
+    const output = this.#outputs.find((each) => each.name === name);
+    if (output) return output.source;
+    throw new UsageError(
+      `the plan has no output "${name}"; it has ${this.#outputs.map((each) => each.name).join(", ")}`,
+    );
   }
 
   /** Runs `work` after what was asked for before, and keeps what is asked for meanwhile waiting until it is done. */
@@ -263,23 +274,23 @@ export class Executable {
     }
   }
 
-  async #run(inputs: Inputs): Promise<Record<string, Tensor>> {
+  async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
     const { device } = this.gpu;
+    const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
     this.write(inputs);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const dispatch of this.dispatches) encode(pass, dispatch);
     pass.end();
-    for (const { source, staging, bytes } of this.#outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
+    for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await this.gpu.settle(Promise.all(this.#outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
+    await this.gpu.settle(Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
     const results: Record<string, Tensor> = {};
-    this.plan.outputs.forEach(({ name, shape }, i) => {
-      const { staging, bytes } = this.#outputs[i];
+    for (const { name, shape, staging, bytes } of outputs) {
       const data = unpack(staging.getMappedRange(0, bytes), this.plan.dtype, sizeOf(shape));
       results[name] = { shape, data };
       staging.unmap();
-    });
+    }
     this.gpu.check();
     if (this.plan.dtype === "f16") checkOverflow(inputs, results);
     return results;

@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "8f87236193de";
+export const wgslHash = "212cdd1fe812";

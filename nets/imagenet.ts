@@ -1,17 +1,18 @@
-import { IMAGENET, preprocess, type Transforms } from "../engine/image.ts";
+import { IMAGENET, type Transforms } from "../engine/image.ts";
 import type { NetDefinition, PublishedWeights } from "../engine/net.ts";
-import { preprocessTexture } from "../kernels/preprocess.ts";
 import { softmax } from "../kernels/softmax.ts";
 
 /** What the nets for ImageNet-1K have in common: 1,000 classes of colour images, prepared as torchvision does. */
 export const imagenet = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess(image, [channels, height, width], transforms) {
+  async preprocess(image, [channels, height, width], transforms) {
     if (height !== width) return new Float32Array(); // The preset makes squares; see takePictures().
+    const { preprocess } = await import("../engine/image.ts");
     return preprocess(image, preset(height, transforms), channels);
   },
   async preprocessTexture(gpu, texture, [channels, height, width], dtype, transforms) {
     if (height !== width) return undefined;
+    const { preprocessTexture } = await import("../kernels/preprocess.ts");
     return preprocessTexture(gpu, texture, preset(height, transforms), channels, dtype);
   },
   labels: async () => (await import("./imagenet_classes.ts")).IMAGENET_CLASSES,

@@ -1,4 +1,3 @@
-import { digitInput } from "../engine/image.ts";
 import type { NetDefinition } from "../engine/net.ts";
 import { avgPool2d } from "../kernels/avgpool2d.ts";
 import { flatten } from "../kernels/flatten.ts";
@@ -27,7 +26,7 @@ export const lenet5: NetDefinition = {
   },
 
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess: (image) => digitInput(image),
+  preprocess: async (image) => (await import("../engine/image.ts")).digitInput(image),
   labels: async () => [..."0123456789"],
   weights: {
     MNIST: { url: new URL("../../nets/weights/lenet5.safetensors", import.meta.url), sha256: "3df23196" },

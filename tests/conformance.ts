@@ -1,22 +1,16 @@
-import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import type { Checkpoint } from "../engine/checkpoint.ts";
 import type { Gpu } from "../engine/gpu.ts";
 import { Graph, type Value } from "../engine/graph.ts";
 import { compile, type Net } from "../engine/net.ts";
-import { fileSource } from "../engine/node/files.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
-import { openSafetensors } from "../engine/safetensors.ts";
 import type { Shape, Tensor } from "../engine/tensor.ts";
 import { arraysCheckpoint } from "../engine/weights.ts";
 import * as kernels from "../kernels/index.ts";
 import { nets } from "../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetsFile } from "./hashinit.ts";
 
-// Runs the reference outputs of tests/goldens/, or any file of their formats, against the kernels and nets.
-
-/** The folder of the sources, seen from dist/tests. */
-const GOLDENS = new URL("../../tests/goldens/", import.meta.url);
+// Runs the reference outputs of tests/goldens/, or any file of their formats, against the kernels and nets; in Node and
+// in browsers.
 
 type Tolerance =
   | { readonly kind: "exact" }
@@ -114,33 +108,17 @@ const OPERATORS: Readonly<Record<string, (inputs: Inputs, attributes: Attributes
   tanh: ({ x }) => kernels.tanh(x),
 };
 
+/** A file of operator cases with its tensors. */
 export interface CasesFile {
   readonly cases: readonly Case[];
   readonly tensors: Checkpoint;
 }
 
-/** A file of operator cases with the safetensors file that it names, beside it. */
-export async function openCases(path: string): Promise<CasesFile> {
-  const manifest = JSON.parse(readFileSync(path, "utf8"));
-  return {
-    cases: manifest.cases,
-    tensors: await openSafetensors(await fileSource(join(dirname(path), manifest.tensors))),
-  };
-}
-
-const own = openCases(new URL("cases.json", GOLDENS).pathname);
-
-/** The committed cases of some operators, by PyTorch's names. */
-export async function casesOf(...ops: string[]): Promise<readonly Case[]> {
-  return (await own).cases.filter(({ op }) => ops.includes(op));
-}
-
-/** Runs one case through the passes that a net goes through. */
-export async function runCase(gpu: Gpu, test: Case, file?: CasesFile): Promise<CaseResult> {
+/** Runs one case of a file through the passes that a net goes through. */
+export async function runCase(gpu: Gpu, test: Case, { tensors }: CasesFile): Promise<CaseResult> {
   const { id, op } = test;
   const operator = OPERATORS[op];
   if (!operator) return { id, op, status: "skip", message: `there is no operator ${op}` };
-  const { tensors } = file ?? (await own);
   try {
     const inputs: Record<string, Tensor> = {};
     for (const { name, tensor, shape } of test.inputs) inputs[name] = { shape, data: await tensors.read(tensor) };
@@ -214,9 +192,6 @@ const describe = (tolerance: Tolerance): string =>
 
 /** Distance from a float32 to the next larger one. */
 const spacing = (v: number): number => 2 ** (Math.max(Math.floor(Math.log2(Math.abs(v))), -126) - 23);
-
-export const readNets = (path: string = new URL("nets.json", GOLDENS).pathname): NetsFile =>
-  JSON.parse(readFileSync(path, "utf8"));
 
 /** A net is asked to come within 5 times PyTorch's own float32 error, but never below 5e-6 of the logits' rms. */
 const limitOf = (torch: number): number => Math.max(5 * torch, 5e-6);

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { openGpu } from "../index.ts";
-import { type CaseResult, type NetResult, openCases, readNets, runCase, runNet, runStages } from "./conformance.ts";
+import { type CaseResult, type NetResult, runCase, runNet, runStages } from "./conformance.ts";
+import { openCases, readNets } from "./goldens.ts";
 
 // npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--only REGEX] [--stages] [--json FILE]
 
@@ -15,7 +16,6 @@ const { cases, nets, only, stages, json } = new Command("conformance")
   .parse()
   .opts<{ cases?: string; nets?: string; only: string; stages?: boolean; json?: string }>();
 
-const goldens = new URL("../../tests/goldens/", import.meta.url).pathname;
 const wanted = new RegExp(only);
 const gpu = await openGpu();
 const caseResults: CaseResult[] = [];
@@ -23,7 +23,7 @@ const netResults: NetResult[] = [];
 try {
   console.log(`adapter: ${gpu.adapter.name}`);
   if (cases || !nets) {
-    const file = await openCases(cases ?? `${goldens}cases.json`);
+    const file = await openCases(cases);
     for (const test of file.cases.filter(({ id }) => wanted.test(id))) {
       const result = await runCase(gpu, test, file);
       caseResults.push(result);
@@ -35,7 +35,7 @@ try {
     }
   }
   if (nets || !cases) {
-    const file = readNets(nets ?? `${goldens}nets.json`);
+    const file = readNets(nets);
     for (const key of Object.keys(file.nets).filter((key) => wanted.test(key))) {
       const start = performance.now();
       const result = await runNet(gpu, file, key);

@@ -49,7 +49,7 @@ fn store_results(at: u32, m: Result, stride: u32) {
 const emulated = `${conv2dMatrix.wgsl
   .replace("enable chromium_experimental_subgroup_matrix;", "")
   .replace(/diagnostic\(.*\);/, "")
-  .replace(/^alias (Left|Right|Result) = .*$/gm, "")
+  .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
   .replace(/subgroupMatrixLoad<\w+, row_major>\(&(\w+), /g, "load_$1(")
   .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
   .replaceAll("subgroupMatrixStore<row_major>(&results, ", "store_results(")}${EMULATION}`;

@@ -65,6 +65,14 @@ test("resizeImage gives Pillow's bytes", () => {
   }
 });
 
+test("an image may have its properties from a prototype, as ImageData does", () => {
+  const image = synthetic("noise", [40, 30]);
+  const inherited: Image = Object.create(image);
+  assert.equal(resizeImage(inherited, 17, 19), resizeImage(image, 17, 19));
+  assert.equal(preprocess(inherited, IMAGENET), preprocess(image, IMAGENET));
+  assert.equal(digitInput(inherited), digitInput(image));
+});
+
 test("resizeImage works on clamped arrays and leaves its input alone", () => {
   const image = synthetic("noise", [40, 30]);
   const before = sha256(image.data);

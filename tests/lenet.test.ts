@@ -6,7 +6,8 @@ import * as assert from "uvu/assert";
 import { ShapeError, UsageError, WeightsError } from "../engine/errors.ts";
 import { readImage } from "../index.ts";
 import { lenet5 } from "../nets/lenet.ts";
-import { readNets, runNet, runStages } from "./conformance.ts";
+import { runNet, runStages } from "./conformance.ts";
+import { readNets } from "./goldens.ts";
 import { assertClose, open, randomTensor, refuses, withNet } from "./harness.ts";
 
 const gpu = await open();

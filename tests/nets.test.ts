@@ -12,7 +12,8 @@ import { arraysCheckpoint } from "../engine/weights.ts";
 import { rates } from "../kernels/rates.ts";
 import { variants } from "../kernels/variants.ts";
 import { nets } from "../nets/index.ts";
-import { readNets, runNet, runStages } from "./conformance.ts";
+import { runNet, runStages } from "./conformance.ts";
+import { readNets } from "./goldens.ts";
 import { open, randomTensor, refuses, withNet } from "./harness.ts";
 import { generatedCheckpoint } from "./hashinit.ts";
 

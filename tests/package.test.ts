@@ -1,46 +1,11 @@
 import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
-import { build, type Plugin } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { bundle, PROGRAMS, ROOT } from "./bundle.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-
-/** Bundles a program that imports from dist/ for a browser: what it loads at once, without what it imports later. */
-async function bundle(program: string): Promise<{ code: string; modules: string[] }> {
-  const later: Plugin = {
-    name: "later",
-    setup({ onResolve }) {
-      onResolve({ filter: /.*/ }, ({ kind, path }) =>
-        kind === "dynamic-import" ? { path, external: true } : undefined,
-      );
-    },
-  };
-  const { outputFiles, metafile } = await build({
-    stdin: { contents: program, resolveDir: join(ROOT, "dist") },
-    absWorkingDir: ROOT,
-    platform: "browser",
-    format: "esm",
-    target: "es2022",
-    bundle: true,
-    minify: true,
-    write: false,
-    metafile: true,
-    logLevel: "silent",
-    plugins: [later],
-  });
-  return { code: outputFiles[0].text, modules: Object.keys(metafile.inputs) };
-}
-
-const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length;
-
-/** Bytes, gzipped, that the engine may have with one net, and with all of them. */
-const ONE_NET = 25_000;
-const ALL_NETS = 40_000;
 
 /** What `npm publish` would send. */
 function packed(): string[] {
@@ -68,7 +33,7 @@ test("the package holds what its users need", () => {
 test("the package holds nothing else", () => {
   const legal = [
     /^(package\.json|README\.md|LICENSE)$/,
-    /^dist\/(core|browser|index|(engine|kernels|nets|cli)\/[\w/]+)\.(js|d\.ts)$/,
+    /^dist\/(core|browser|index|worker|worker_script|(engine|kernels|nets|cli)\/[\w/]+)\.(js|d\.ts)$/,
     /^nets\/weights\/\w+\.(safetensors|json)$/,
     /^examples\/digits\/[\w-]+\.png$/,
   ];
@@ -84,27 +49,24 @@ test("the browser's entry is free of Node and of native packages", async () => {
   );
   assert.not.match(code, /\bnode:|\brequire\(/);
   assert.not.match(code, /["'`]webgpu["'`]/);
-  console.log(`the whole of the browser's entry, minified and gzipped: ${gzipped(code)} bytes`);
 });
 
-test("all nets are a bundle of a page's size", async () => {
-  const { code } = await bundle(`import { openGpu, tune } from "./browser.js"; console.log(openGpu, tune);`);
-  const size = gzipped(code);
-  console.log(`the engine with all nets, minified and gzipped: ${size} bytes`);
-  assert.ok(size < ALL_NETS, `it has ${size} bytes, and should have less than ${ALL_NETS}`);
-});
+for (const { name, program, limitBytes } of PROGRAMS) {
+  test(`${name} is no larger in a page than it may be`, async () => {
+    const { code, gzipBytes } = await bundle(program);
+    assert.ok(gzipBytes <= limitBytes, `it has ${gzipBytes} bytes, and may have ${limitBytes}`);
+    assert.not.match(code, /wasm/i);
+  });
+}
 
-test("one net is a small bundle", async () => {
-  const { code } = await bundle(`import { lenet5, openGpu } from "./core.js"; console.log(lenet5, openGpu);`);
-  const size = gzipped(code);
-  console.log(`the core with lenet5, minified and gzipped: ${size} bytes`);
-  assert.not(code.includes("adaptive_avgpool2d"), "a kernel that lenet5 does not use was not dropped");
-  assert.ok(size < ONE_NET, `it has ${size} bytes, and should have less than ${ONE_NET}`);
+test("a bundle has no kernel that its net does not use", async () => {
+  const { code } = await bundle(PROGRAMS[0].program);
+  assert.not(code.includes("adaptive_avgpool2d"));
 });
 
 test("nothing in the core runs on import", async () => {
   assert.is(manifest.sideEffects, false);
-  const { code } = await bundle(`import "./core.js"; import "./browser.js";`);
+  const { code } = await bundle(`import "./core.js"; import "./browser.js"; import "./worker.js";`);
   assert.is(code.trim(), "");
 });
 

@@ -124,7 +124,7 @@ test("the nets for ImageNet prepare pictures of any size by it", async () => {
   const input = await preprocessTexture?.(gpu, texture, shape, "f32");
   const x = (encoder: GPUCommandEncoder, buffer: GPUBuffer) => input?.write(encoder, buffer, 0);
   const { y } = await withIdentity([1, ...shape], "f32", (executable) => executable.run({ x }));
-  assertEqual(y.data, preprocess(image, shape), { ...IMAGENET, crop: 64 });
+  assertEqual(y.data, await preprocess(image, shape), { ...IMAGENET, crop: 64 });
   assert.is(await preprocessTexture?.(gpu, texture, [3, 64, 32], "f32"), undefined);
   await refuses(() => preprocessTexture?.(gpu, texture, [4, 64, 64], "f32"), UsageError, "USAGE", /channels is 4/);
   input?.dispose();

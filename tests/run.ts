@@ -1,5 +1,6 @@
 // npm test [name...]: runs every test file, or those whose name has one of the arguments in it, each in a process of its
-// own. The last line is "N passed, N failed"; a file that crashes, hangs or tests nothing counts as a failure.
+// own. Of a file that passes, only what it prints after "note: " is shown. The last line is "N passed, N failed"; a file
+// that crashes, hangs or tests nothing counts as a failure.
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -81,7 +82,10 @@ async function work(): Promise<void> {
     sum.failed += failed;
     sum.skipped += skipped;
     const line = `${file}: ${told({ passed, failed, skipped })} in ${seconds.toFixed(1)} s`;
-    console.log(failed > 0 ? `FAIL ${line}${problem ? `; it ${problem}` : ""}\n${output}` : `ok   ${line}`);
+    const notes = output.match(/note: .*/g)?.map((note) => `\n     ${note}`) ?? [];
+    console.log(
+      failed > 0 ? `FAIL ${line}${problem ? `; it ${problem}` : ""}\n${output}` : `ok   ${line}${notes.join("")}`,
+    );
   }
 }
 

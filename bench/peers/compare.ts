@@ -1,0 +1,138 @@
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { FileError } from "../../engine/errors.ts";
+import type { FirstRun, LaterRun } from "./child.ts";
+import { type Contender, type Job, type NetFiles, nameOf } from "./engines.ts";
+import { WorkerProcess } from "./process.ts";
+import { type Agreement, agreements, type Effort, progressOf, rotated } from "./results.ts";
+
+/** What does not depend on the net. */
+export interface Setting extends Effort, Pick<Job, "maxBinding" | "software"> {
+  readonly contenders: readonly Contender[];
+  /** Seconds after which a process that does not answer is given up. */
+  readonly timeout: number;
+  /** Environment for a contender's process. */
+  env(contender: Contender): Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+/** What was measured of a contender with a net. */
+export interface Measured extends Agreement {
+  readonly contender: Contender;
+  readonly coldMs: number | null;
+  /** Milliseconds of each run. */
+  readonly times: readonly number[];
+}
+
+/** Switches off the caches that drivers keep of compiled shaders, Mesa's and NVIDIA's, and ONNX Runtime's telemetry. */
+const ENVIRONMENT = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0", ORT_DISABLE_TELEMETRY: "1" };
+
+interface Entrant {
+  readonly contender: Contender;
+  readonly process: WorkerProcess;
+  coldMs: number | null;
+  logits?: readonly number[];
+  agreement: Agreement;
+  times: number[];
+}
+
+/**
+ * Measures a net in every engine: first results one after the other, each in a new process; then, of those whose logits
+ * agree, runs in turn. An engine that fails is left out from there on, and its error told.
+ */
+export async function compareNet(
+  net: Pick<NetFiles, "net" | "shape">,
+  folder: string,
+  setting: Setting,
+  onProgress: (share: number) => void,
+): Promise<Measured[]> {
+  const files = { ...net, weights: join(folder, "weights.safetensors"), model: join(folder, "model.onnx") };
+  const entrants: Entrant[] = [];
+  try {
+    await prepare(files, setting);
+    for (const contender of setting.contenders) {
+      onProgress((0.5 * entrants.length) / setting.contenders.length);
+      entrants.push(await enter(contender, files, setting));
+    }
+    compareLogits(entrants);
+    const ready = entrants.filter(({ agreement }) => !agreement.error);
+    await takeTurns(ready, setting, (share) => onProgress(0.5 + 0.5 * share));
+    return entrants.map(({ contender, coldMs, times, agreement }) => ({ contender, coldMs, times, ...agreement }));
+  } finally {
+    await Promise.all(entrants.map(({ process }) => process.stop()));
+    for (const file of [files.weights, files.model]) await rm(file, { force: true });
+  }
+}
+
+async function prepare(files: NetFiles, { timeout, signal }: Setting): Promise<void> {
+  const process = new WorkerProcess(new URL("./prepare.js", import.meta.url), files, { timeout, signal });
+  try {
+    await process.answer();
+  } catch (cause) {
+    signal.throwIfAborted();
+    const told = `cannot write the files of ${files.net} into ${dirname(files.weights)}`;
+    throw new FileError(`${told}: ${(cause as Error).message}; TMPDIR sets another folder`, { cause });
+  } finally {
+    await process.stop();
+  }
+}
+
+/** Starts a contender's process and waits for its first logits. */
+async function enter(contender: Contender, files: NetFiles, setting: Setting): Promise<Entrant> {
+  const { maxBinding, software, timeout, signal } = setting;
+  const job: Job = { ...contender, ...files, maxBinding, software };
+  const env = { ...ENVIRONMENT, ...setting.env(contender) };
+  const process = new WorkerProcess(new URL("./child.js", import.meta.url), job, { env, timeout, signal });
+  const entrant: Entrant = { contender, process, coldMs: null, agreement: { agreesWith: null }, times: [] };
+  await attempt(entrant, signal, async () => {
+    const { coldMs, logits } = await process.answer<FirstRun>();
+    Object.assign(entrant, { coldMs, logits });
+  });
+  return entrant;
+}
+
+/** Leaves an entrant out, with the reason, when something of it fails; only an abort is thrown. */
+async function attempt(entrant: Entrant, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    entrant.agreement = { agreesWith: null, error: (error as Error).message };
+    entrant.times = [];
+    await entrant.process.stop();
+  }
+}
+
+/** ONNX Runtime on the CPU is compared with first: it has the least in common with the others. */
+function compareLogits(entrants: readonly Entrant[]): void {
+  const first = ({ contender }: Entrant) => (contender.provider === "cpu" ? 0 : 1);
+  const outputs = new Map<string, readonly number[]>();
+  for (const { contender, logits } of [...entrants].sort((a, b) => first(a) - first(b))) {
+    if (logits) outputs.set(nameOf(contender), logits);
+  }
+  const found = agreements(outputs);
+  for (const entrant of entrants) entrant.agreement = found.get(nameOf(entrant.contender)) ?? entrant.agreement;
+}
+
+async function takeTurns(
+  entrants: readonly Entrant[],
+  { signal, ...effort }: Setting,
+  onProgress: (share: number) => void,
+): Promise<void> {
+  // The first round warms up.
+  for (let round = -1; ; round++) {
+    const running = entrants.filter(({ agreement }) => !agreement.error);
+    const share = progressOf(
+      running.map(({ times }) => times),
+      effort,
+    );
+    onProgress(share);
+    if (share === 1) return;
+    for (const entrant of rotated(running, round + 1)) {
+      await attempt(entrant, signal, async () => {
+        const { ms } = await entrant.process.ask<LaterRun>();
+        if (round >= 0) entrant.times.push(ms);
+      });
+    }
+  }
+}

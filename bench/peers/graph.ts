@@ -1,0 +1,150 @@
+import type { Checkpoint } from "../../engine/checkpoint.ts";
+import { UsageError } from "../../engine/errors.ts";
+import { findNet } from "../../engine/gpu.ts";
+import { type Derivation, deriveParam, type Graph, type Value } from "../../engine/graph.ts";
+import type { Call } from "../../engine/kernel.ts";
+import { inputShape, netOptions, traceNet } from "../../engine/net.ts";
+import { fileSource } from "../../engine/node/files.ts";
+import { type Pass, passes, prune, rewrite } from "../../engine/passes.ts";
+import { type Shape, sizeOf } from "../../engine/tensor.ts";
+import { openCheckpoint } from "../../engine/weights.ts";
+import { concat } from "../../kernels/concat.ts";
+import { linear } from "../../kernels/linear.ts";
+import { nets } from "../../nets/index.ts";
+import type { Job } from "./engines.ts";
+
+// Our nets in the terms of an engine that has no file format for them: the graph is walked once per run.
+
+/** The graph of a net as its file in nets/ has it. */
+export function traceNamed(name: string, batch: number): Graph {
+  const definition = findNet(nets, name);
+  const options = netOptions(definition, {});
+  return traceNet(definition, inputShape(definition, options, { batch }), options);
+}
+
+const inputOf = (graph: Graph): number => graph.nodes.findIndex((node) => node.kind === "input");
+
+/**
+ * The graph as a good user of another engine would write the net: batch norms folded into the weights, bias and relu
+ * in the operators, no softmax. A residual stays an add, since no other engine's convolution takes one. No weight of a
+ * linear layer has more than `maxBinding` bytes.
+ */
+export function traceForPeer({ net, shape: [batch], maxBinding }: Job): Graph {
+  const { foldBatchNorm, fuseBias, fuseRelu } = passes;
+  const split: Pass = (graph, outputs) => splitLinear(graph, outputs, maxBinding);
+  const all = [foldBatchNorm, fuseBias, fuseRelu, split];
+  return all.reduce((graph, pass) => pass(graph, ["logits"]), traceNamed(net, batch));
+}
+
+/**
+ * Splits a linear layer that the adapter cannot bind at once into several with some of its outputs each. Left whole,
+ * tfjs and jax-js would compute garbage and not throw: AlexNet and VGG have layers that llvmpipe cannot bind.
+ */
+function splitLinear(graph: Graph, outputs: readonly string[], maxBinding: number): Graph {
+  const split = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "linear") return "copy";
+    const { x, w, b } = next.inputsOf(node);
+    const [outFeatures] = w.shape;
+    const parts = Math.ceil((4 * sizeOf(w.shape)) / maxBinding);
+    if (parts === 1) return "copy";
+    const layers = Array.from({ length: parts }, (_, part) => {
+      const [first, end] = [part, part + 1].map((i) => Math.round((i * outFeatures) / parts));
+      const some = (param: Value) => rowsOf(param, first, end);
+      return linear(x, some(w), b && some(b), node.options);
+    });
+    return concat(...layers, { dim: 1 });
+  });
+  return prune(split, outputs);
+}
+
+function rowsOf(param: Value, first: number, end: number): Value {
+  const [, ...row] = param.shape;
+  const size = sizeOf(row);
+  return deriveParam(param, `rows ${first} to ${end - 1}`, [end - first, ...row], (values) =>
+    values.subarray(first * size, end * size),
+  );
+}
+
+/** Computes one operator on an engine's tensors. The call has the shapes in NCHW, whatever layout the engine likes. */
+// biome-ignore lint/suspicious/noExplicitAny: options differ from operator to operator
+export type Operator<T> = (inputs: Readonly<Record<string, T>>, call: Call<string, any>) => T;
+
+/** An engine's way to compute our operators. */
+export interface Dialect<T> {
+  readonly engine: string;
+  readonly operators: Readonly<Record<string, Operator<T>>>;
+  /** The same elements, in the order of NCHW, under another shape. */
+  reshape(x: T, from: Shape, to: Shape): T;
+}
+
+/** The logits of a graph from its input and its parameters (by the ids of their nodes). */
+export function evaluate<T>(graph: Graph, x: T, params: ReadonlyMap<number, T>, dialect: Dialect<T>): T {
+  const values = new Map(params).set(inputOf(graph), x);
+  const value = (id: number) => values.get(id) as T;
+  graph.nodes.forEach((node, id) => {
+    if (node.kind === "view") {
+      values.set(id, dialect.reshape(value(node.x), graph.nodes[node.x].shape, node.shape));
+    } else if (node.kind === "op") {
+      const operator = operatorOf(dialect, node.kernel.name);
+      const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, read]) => [name, value(read)]));
+      values.set(id, operator(inputs, graph.callOf(node)));
+    }
+  });
+  return value(graph.find("logits"));
+}
+
+function operatorOf<T>({ engine, operators }: Dialect<T>, name: string): Operator<T> {
+  if (Object.hasOwn(operators, name)) return operators[name];
+  const known = Object.keys(operators).join(", ");
+  throw new UsageError(`bench/peers has no ${name} for ${engine}; it has ${known}`);
+}
+
+/** A parameter with its values in the order of PyTorch, and what reads it: "conv2d.w". */
+export interface Param {
+  readonly use: string;
+  readonly shape: Shape;
+  readonly data: Float32Array;
+}
+
+/** Reads all that a graph needs from a file, one parameter at a time. */
+export async function loadParams<T>(graph: Graph, file: string, load: (param: Param) => T): Promise<Map<number, T>> {
+  const checkpoint = await openCheckpoint(await fileSource(file));
+  const params = new Map<number, T>();
+  try {
+    const read = rememberLargest(checkpoint);
+    for (const [id, node] of graph.nodes.entries()) {
+      if (node.kind !== "param") continue;
+      const data = node.from ? await derive(node.from, read) : await read(node.name);
+      params.set(id, load({ use: useOf(graph, id), shape: node.shape, data }));
+    }
+    return params;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+type Read = (name: string) => Promise<Float32Array>;
+
+const derive = async ({ sources, compute }: Derivation, read: Read): Promise<Float32Array> =>
+  compute(...(await Promise.all(sources.map(read))));
+
+/** Reads the largest tensor so far only once: when it is split, its parts are wanted one after the other. */
+function rememberLargest(checkpoint: Checkpoint): Read {
+  let largest: { name: string; values: Float32Array } = { name: "", values: new Float32Array() };
+  return async (name) => {
+    if (name === largest.name) return largest.values;
+    const values = await checkpoint.read(name);
+    if (values.length >= largest.values.length) largest = { name, values };
+    return values;
+  };
+}
+
+/** The first operator that reads a value, and as what. */
+function useOf(graph: Graph, id: number): string {
+  for (const node of graph.nodes) {
+    if (node.kind !== "op") continue;
+    const input = Object.keys(node.inputs).find((name) => graph.root(node.inputs[name]) === id);
+    if (input) return `${node.kernel.name}.${input}`;
+  }
+  return "";
+}

@@ -1,0 +1,20 @@
+import { type Shape, sizeOf, type Tensor } from "../../engine/tensor.ts";
+import { generate } from "../../tests/hashinit.ts";
+
+const SEED = 1;
+
+/** Pixels of a coarse block. */
+const BLOCK = 32;
+
+/** A random input: coarse blocks under fine noise, so that a net sees something else at every place. */
+export function randomInput(shape: Shape): Tensor {
+  const [batch, channels, height, width] = shape;
+  const [rows, columns] = [Math.ceil(height / BLOCK), Math.ceil(width / BLOCK)];
+  const blocks = generate("blocks", SEED, 0, batch * channels * rows * columns, 1.5);
+  const data = generate("noise", SEED, 0, sizeOf(shape), 0.25);
+  for (let i = 0; i < data.length; i++) {
+    const [plane, y, x] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
+    data[i] += blocks[(plane * rows + Math.floor(y / BLOCK)) * columns + Math.floor(x / BLOCK)];
+  }
+  return { shape, data };
+}

@@ -1,0 +1,39 @@
+import { cp, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type BuildContext, context } from "esbuild";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** What the page loads besides its scripts, from where in the repository to where in its folder. */
+const FILES: Readonly<Record<string, string>> = {
+  "examples/page/index.html": "index.html",
+  "examples/page/page.css": "page.css",
+  "examples/digits": "digits",
+  "nets/weights/lenet5.safetensors": "lenet5.safetensors",
+};
+
+/**
+ * Puts the page into a folder, as static files that any web server can send. Returns esbuild's context, which can serve
+ * them; dispose of it. Throws what the file system does.
+ */
+export async function buildPage(folder: string): Promise<BuildContext> {
+  await mkdir(folder, { recursive: true });
+  for (const [from, to] of Object.entries(FILES)) {
+    await cp(join(ROOT, from), join(folder, to), { recursive: true, filter: (path) => !/\.(py|md)$/.test(path) });
+  }
+  const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+  const bundler = await context({
+    entryPoints: { main: compiled("page/main.js"), worker: compiled("page/worker/main.js") },
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    charset: "utf8",
+    logLevel: "error",
+  });
+  await bundler.rebuild();
+  return bundler;
+}

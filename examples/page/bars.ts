@@ -1,0 +1,36 @@
+import { make } from "./dom.ts";
+
+export interface Bar {
+  readonly label: string;
+  /** From 0 to 1. */
+  readonly share: number;
+}
+
+/**
+ * Shows shares as bars in a list that keeps its elements from one answer to the next. With `onChoose` every bar can be
+ * chosen; one is, by its place.
+ */
+export function showBars(list: HTMLElement, bars: readonly Bar[], chosen?: number, onChoose?: (index: number) => void) {
+  while (list.children.length > bars.length) list.lastChild?.remove();
+  while (list.children.length < bars.length) list.append(makeBar(onChoose !== undefined));
+  bars.forEach(({ label, share }, i) => {
+    const row = list.children[i].firstElementChild as HTMLElement;
+    const [name, track, figure] = [...row.children] as HTMLElement[];
+    name.textContent = label;
+    (track.firstElementChild as HTMLElement).style.width = `${100 * share}%`;
+    figure.textContent = `${(100 * share).toFixed(1)} %`;
+    row.classList.toggle("chosen", i === chosen);
+    if (!onChoose) return;
+    row.ariaPressed = String(i === chosen);
+    row.onclick = () => onChoose(i);
+  });
+}
+
+function makeBar(isButton: boolean): HTMLElement {
+  const parts = [
+    make("span", { class: "label" }),
+    make("span", { class: "track", "aria-hidden": "true" }, make("span", { class: "fill" })),
+    make("span", { class: "figure" }),
+  ];
+  return make("li", {}, isButton ? make("button", { type: "button" }, ...parts) : make("div", {}, ...parts));
+}

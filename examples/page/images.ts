@@ -1,0 +1,115 @@
+import type { Tensor } from "../../engine/tensor.ts";
+import type { WorkerGpu } from "../../worker.ts";
+import { showBars } from "./bars.ts";
+import { find } from "./dom.ts";
+import { duration } from "./format.ts";
+import { LayerView } from "./layers.ts";
+import type { Page } from "./main.ts";
+import { NetForm } from "./net_form.ts";
+import { PictureView } from "./picture_view.ts";
+import { Status } from "./status.ts";
+import type { Answer } from "./worker/looking.ts";
+
+const WEIGHTS_NAME = /\.(safetensors|pth|pt|bin|ckpt)$/i;
+
+/** A net, a picture, and what one makes of the other. */
+export function start(page: Page): void {
+  const status = new Status(find("images-status"), find("images-problem"));
+  const pictures = new PictureView(status, look);
+  const layers = new LayerView(status, activationsOf);
+  const form = new NetForm(page, status, changeNet);
+  const heatMap = find("heat-map", HTMLInputElement);
+  /** Workers that have a canvas to draw on. */
+  const equipped = new WeakSet<WorkerGpu>();
+  let listed = form.description;
+  let answer: Answer | undefined;
+
+  heatMap.addEventListener("change", () => {
+    pictures.showOverlay(heatMap.checked);
+    if (heatMap.checked) chooseClass(0);
+  });
+  acceptDrops(find("panel-images"), (file) => {
+    if (WEIGHTS_NAME.test(file.name) || !file.type.startsWith("image/")) form.load({ file });
+    else pictures.read(file);
+  });
+
+  function changeNet(): void {
+    if (form.description && form.description !== listed) {
+      listed = form.description;
+      layers.list(listed.layers);
+    }
+    showAnswer(undefined);
+    if (form.isLoaded && pictures.picture) look(pictures.picture);
+  }
+
+  /** Answers for a picture; what goes wrong is said on the page. */
+  async function look(picture: ImageBitmap): Promise<void> {
+    if (!form.isLoaded) {
+      status.say("Choose weights for the net.");
+      return;
+    }
+    try {
+      const gpu = await openWithCanvas();
+      const copy = await createImageBitmap(picture);
+      showAnswer(await gpu.call<Answer>("look", [copy, { heat: heatMap.checked }], { transfer: [copy] }));
+      await layers.update();
+    } catch (error) {
+      showAnswer(undefined);
+      status.fail(error);
+    }
+  }
+
+  async function openWithCanvas(): Promise<WorkerGpu> {
+    const gpu = await page.session.open();
+    if (!equipped.has(gpu)) {
+      equipped.add(gpu);
+      const canvas = pictures.makeOverlay();
+      await gpu.call("canvas", [canvas], { transfer: [canvas] });
+    }
+    return gpu;
+  }
+
+  function showAnswer(next: Answer | undefined, chosen = 0): void {
+    answer = next;
+    pictures.showOverlay(next !== undefined && heatMap.checked);
+    const bars = next?.top.map(({ label, probability }) => ({ label, share: probability })) ?? [];
+    showBars(find("image-bars"), bars, chosen, chooseClass);
+    if (next) status.say(`${next.top[0].label}, after ${duration(next.milliseconds)}`);
+  }
+
+  /** Draws the heat map of one of the classes that were named. */
+  async function chooseClass(place: number): Promise<void> {
+    if (!answer) return;
+    showBars(
+      find("image-bars"),
+      answer.top.map(({ label, probability }) => ({ label, share: probability })),
+      place,
+      chooseClass,
+    );
+    try {
+      const gpu = await openWithCanvas();
+      if (heatMap.checked) await gpu.call("heat", [answer.top[place].index]);
+    } catch (error) {
+      status.fail(error);
+    }
+  }
+
+  async function activationsOf(layer: string): Promise<Tensor | undefined> {
+    if (!form.isLoaded || !pictures.picture) return undefined;
+    return (await page.session.open()).call<Tensor>("activations", [layer]);
+  }
+}
+
+/** Calls back with each file that is dropped on an element. */
+function acceptDrops(target: HTMLElement, onFile: (file: File) => void): void {
+  const over = (isOver: boolean) => (event: DragEvent) => {
+    event.preventDefault();
+    target.classList.toggle("over", isOver);
+  };
+  target.addEventListener("dragover", over(true));
+  target.addEventListener("dragleave", over(false));
+  target.addEventListener("drop", (event) => {
+    over(false)(event);
+    for (const file of event.dataTransfer?.files ?? []) onFile(file);
+  });
+}

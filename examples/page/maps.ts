@@ -1,0 +1,80 @@
+import type { Tensor } from "../../engine/tensor.ts";
+
+/** Maps of one size, one after the other. */
+export interface Maps {
+  readonly data: Float32Array;
+  readonly count: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** A layer's output for one image, as maps: [1, C, H, W], or [1, C] as C maps of one value. */
+export const mapsOf = ({ shape: [, count, height = 1, width = 1], data }: Tensor): Maps => ({
+  data,
+  count,
+  height,
+  width,
+});
+
+export interface Layout {
+  /** Side of a map on the page, in CSS pixels; small maps come as close to it as whole pixels allow. */
+  readonly tile: number;
+  readonly columns: number;
+  /** What is shown in full colour; what is beyond it is, too. */
+  readonly range: number;
+  /** The maps to draw: `count` from `first` on. */
+  readonly first?: number;
+  readonly count?: number;
+}
+
+/**
+ * Draws maps as a grid, every value a square of whole device pixels: zero is the page's ground, negative and positive
+ * values take the two colours of the style sheet.
+ */
+export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout): void {
+  const { tile, columns, range, first = 0, count = maps.count - first } = layout;
+  const { height, width, data } = maps;
+  const density = devicePixelRatio;
+  const scale = (tile * density) / Math.max(height, width);
+  const cell = scale >= 1 ? Math.round(scale) : scale;
+  const [tileWidth, tileHeight] = [Math.round(cell * width), Math.round(cell * height)];
+  const gap = Math.max(1, Math.round((height * width === 1 ? 1 : 3) * density));
+  const used = Math.min(columns, count);
+  canvas.width = used * (tileWidth + gap) - gap;
+  canvas.height = Math.ceil(count / used) * (tileHeight + gap) - gap;
+  canvas.style.width = `${canvas.width / density}px`;
+  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+  const small = new OffscreenCanvas(width, height);
+  const pixels = new ImageData(width, height);
+  const color = palette(getComputedStyle(canvas), range);
+  context.imageSmoothingEnabled = cell < 1;
+  for (let i = 0; i < count; i++) {
+    const start = (first + i) * height * width;
+    for (let j = 0; j < height * width; j++) color(data[start + j], pixels.data, 4 * j);
+    small.getContext("2d")?.putImageData(pixels, 0, 0);
+    const [x, y] = [(i % used) * (tileWidth + gap), Math.floor(i / used) * (tileHeight + gap)];
+    context.drawImage(small, x, y, tileWidth, tileHeight);
+  }
+}
+
+type Paint = (value: number, pixels: Uint8ClampedArray, at: number) => void;
+
+/** Colours of the style sheet, as "red green blue". A NaN is painted in a colour that no number has. */
+function palette(style: CSSStyleDeclaration, range: number): Paint {
+  const read = (name: string) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
+  const [ground, low, high, wrong] = ["--map-zero", "--map-low", "--map-high", "--map-nan"].map(read);
+  return (value, pixels, at) => {
+    const to = Number.isNaN(value) ? wrong : value < 0 ? low : high;
+    const part = Number.isNaN(value) ? 1 : Math.min(Math.abs(value) / range, 1) || 0;
+    for (let i = 0; i < 3; i++) pixels[at + i] = ground[i] + (to[i] - ground[i]) * part;
+    pixels[at + 3] = 255;
+  };
+}
+
+/** The largest magnitude but for one value in 500, so that a single one does not make all others pale. */
+export function robustRange(data: Float32Array): number {
+  const step = Math.max(1, Math.floor(data.length / 20_000));
+  const sample = Array.from({ length: Math.ceil(data.length / step) }, (_, i) => Math.abs(data[i * step]));
+  const sorted = sample.filter(Number.isFinite).sort((a, b) => a - b);
+  return sorted[Math.floor(0.998 * (sorted.length - 1))] || sorted.at(-1) || 1;
+}

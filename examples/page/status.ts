@@ -1,0 +1,77 @@
+import { DisposedError, GpuError } from "../../engine/errors.ts";
+import { find } from "./dom.ts";
+
+/** Where a view says what it does and what went wrong: its elements NAME-status, NAME-problem, NAME-progress. */
+export class Status {
+  readonly #line: HTMLElement;
+  readonly #problem: HTMLElement;
+
+  constructor(line: HTMLElement, problem: HTMLElement) {
+    this.#line = line;
+    this.#problem = problem;
+  }
+
+  say(text: string): void {
+    this.#line.textContent = text;
+  }
+
+  /**
+   * Shows what went wrong until something goes right. What was given up on purpose is no problem; that a device was lost
+   * is told where it is opened again.
+   */
+  fail(error: unknown): void {
+    if (isAbort(error) || isLost(error)) return;
+    this.#problem.textContent = error instanceof Error ? capitalized(error.message) : String(error);
+    this.#problem.hidden = false;
+  }
+
+  clear(): void {
+    this.#problem.hidden = true;
+    this.#problem.textContent = "";
+  }
+}
+
+export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
+
+/** What is rejected because its device was lost, or closed for that. */
+export const isLost = (error: unknown): boolean =>
+  error instanceof DisposedError || (error instanceof GpuError && error.code === "DEVICE_LOST");
+
+const capitalized = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A bar with a button that cancels: work is done under its signal, one at a time. */
+export class Progress {
+  readonly #row: HTMLElement;
+  readonly #bar: HTMLProgressElement;
+  #running: AbortController | undefined;
+
+  constructor(row: string, bar: string, cancel: string) {
+    this.#row = find(row);
+    this.#bar = find(bar, HTMLProgressElement);
+    find(cancel).addEventListener("click", () => this.cancel());
+  }
+
+  /** Does some work; what was under way before is given up. */
+  async during<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.cancel();
+    const controller = new AbortController();
+    this.#running = controller;
+    this.update(0, 0);
+    this.#row.hidden = false;
+    try {
+      return await work(controller.signal);
+    } finally {
+      if (this.#running === controller) this.#row.hidden = true;
+    }
+  }
+
+  /** Gives up what is under way. */
+  cancel(): void {
+    this.#running?.abort();
+  }
+
+  update(done: number, total: number): void {
+    if (total > 0) this.#bar.value = done / total;
+    else this.#bar.removeAttribute("value");
+  }
+}

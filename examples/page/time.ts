@@ -1,0 +1,150 @@
+import { nets } from "../../nets/index.ts";
+import { find, make } from "./dom.ts";
+import { count, duration, percent } from "./format.ts";
+import type { Page } from "./main.ts";
+import { Session } from "./session.ts";
+import { Progress, Status } from "./status.ts";
+import type { LayerTime, NetTiming } from "./worker/timing.ts";
+
+/** Measures nets, each time on a device that is opened for it: its first run is then a first run. */
+export function start(page: Page): void {
+  const status = new Status(find("time-status"), find("time-problem"));
+  const progress = new Progress("time-progress", "time-bar", "cancel-time");
+  const choice = find("time-net", HTMLSelectElement);
+  const saving = find("export", HTMLButtonElement);
+  let timing: NetTiming | undefined;
+  let wasHidden = false;
+
+  for (const name of Object.keys(nets)) choice.append(make("option", {}, name));
+  choice.value = "resnet18";
+  find("measure").addEventListener("click", measure);
+  saving.addEventListener("click", () => timing && save(timing));
+  document.addEventListener("visibilitychange", () => {
+    wasHidden ||= document.hidden;
+  });
+
+  async function measure(): Promise<void> {
+    const net = choice.value;
+    const session = new Session(() => {});
+    wasHidden = document.hidden;
+    status.clear();
+    status.say(`Measuring ${net} …`);
+    try {
+      timing = await progress.during(async (signal) => {
+        const gpu = await session.open();
+        const onProgress = ({ phase, loaded, total }: { phase: string; loaded: number; total: number }) => {
+          progress.update(loaded, total);
+          status.say(phase === "load" ? `Loading ${net} …` : `Measuring ${net} …`);
+        };
+        return gpu.call<NetTiming>("time", [net], { signal, onProgress });
+      });
+      show(timing);
+      saving.disabled = false;
+      const hidden = "The page was hidden meanwhile: browsers may have slowed it, measure again.";
+      status.say(`${net} is measured. ${wasHidden ? hidden : ""}`);
+    } catch (error) {
+      status.say("");
+      status.fail(error);
+      page.noteGpu(error);
+    } finally {
+      session.close();
+    }
+  }
+}
+
+function show(timing: NetTiming): void {
+  const { net, adapter, clock, roofline, loading, cold, warm, wall, layers } = timing;
+  const facts: [string, string][] = [
+    ["Adapter", `${adapter.name}${adapter.software ? " (software)" : ""}`],
+    ["At most", `${count(roofline.flops / 1e9)} GFLOP/s and ${count(roofline.bytes / 1e9)} GB/s, as measured`],
+    ["Loaded and compiled in", duration(loading)],
+    ["First run", `${duration(cold)} on the GPU`],
+    ["Later runs", `${duration(warm)} on the GPU, ${duration(wall)} from input to logits`],
+    [
+      "Clock",
+      clock === "gpu"
+        ? "timestamps of the GPU; layers too short for it are run several times in a row"
+        : "the page's own: this adapter has no timestamps",
+    ],
+  ];
+  const longest = Math.max(...layers.map(({ milliseconds, cold }) => Math.max(milliseconds, cold)));
+  find("time-result").replaceChildren(
+    make(
+      "dl",
+      { class: "facts" },
+      ...facts.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))),
+    ),
+    make(
+      "table",
+      { class: "times" },
+      make("caption", { class: "spoken" }, `Layers of ${net} in the order they run`),
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          ...["Layer", "Time: later runs, and the first", "GFLOP/s", "Share of the roofline"].map((title) =>
+            make("th", { scope: "col" }, title),
+          ),
+        ),
+      ),
+      make("tbody", {}, ...layers.map((layer) => row(layer, longest))),
+    ),
+  );
+}
+
+function row(layer: LayerTime, longest: number): HTMLElement {
+  const { milliseconds, cold, flops, flopsRate, rooflineShare = 0 } = layer;
+  return make(
+    "tr",
+    {},
+    make("th", { scope: "row" }, about(layer)),
+    make(
+      "td",
+      { class: "wide" },
+      track("fill", milliseconds / longest),
+      track("outline", cold / longest),
+      make(
+        "span",
+        { class: "figure" },
+        duration(milliseconds),
+        make("span", { class: "quiet" }, ` · ${duration(cold)}`),
+      ),
+    ),
+    make("td", { class: "number" }, flops > 0 && flopsRate ? count(flopsRate / 1e9) : "–"),
+    make(
+      "td",
+      {},
+      track("fill second", Math.min(1, rooflineShare)),
+      make("span", { class: "figure" }, percent(rooflineShare)),
+    ),
+  );
+}
+
+/** Which variant a layer runs as; opened, why, and by which kernels. */
+function about({ layer, variant, why, kernels }: LayerTime): HTMLElement {
+  const list = kernels.map(({ name, grid, milliseconds }) =>
+    make("li", {}, `${name}, ${grid.join(" × ")} workgroups, ${duration(milliseconds)}`),
+  );
+  return make(
+    "details",
+    {},
+    make("summary", {}, layer, make("span", { class: "quiet" }, ` ${variant}`)),
+    make("p", {}, why),
+    make("ul", {}, ...list),
+  );
+}
+
+function track(kind: string, share: number): HTMLElement {
+  const fill = make("span", { class: kind });
+  fill.style.width = `${100 * share}%`;
+  return make("span", { class: "track", "aria-hidden": "true" }, fill);
+}
+
+function save(timing: NetTiming): void {
+  const text = JSON.stringify({ ...timing, browser: navigator.userAgent, date: new Date().toISOString() }, null, 2);
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  make("a", { href: url, download: `${timing.net}-times.json` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

@@ -1,0 +1,231 @@
+import { UsageError } from "../../../engine/errors.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
+import type { Graph, Value } from "../../../engine/graph.ts";
+import type { Executable } from "../../../engine/runtime.ts";
+import { type Shape, sameShape } from "../../../engine/tensor.ts";
+
+// Where in the image a net finds what it names: drawn on a canvas from the buffers that a run left on the GPU.
+
+/** Names of the values that a heat map is drawn from. */
+export const MAPS = "heat map: activations";
+export const CLASS_WEIGHTS = "heat map: weights";
+
+export interface HeatMapSource {
+  /** The layer that the map shows. */
+  readonly layer: string;
+  /** [1, C, H, W] of its activations. */
+  readonly shape: Shape;
+  /** True for a map of one class, false for one of all. */
+  readonly perClass: boolean;
+}
+
+/**
+ * Names what a heat map needs of a net. Where the last convolution is followed by global average pooling and one linear
+ * layer, the weights of that layer tell how much each of its channels speaks for a class: the class activation map
+ * (B. Zhou et al., "Learning deep features for discriminative localization", 2016). With more layers behind it there are
+ * no such weights: the map is then the mean of the channels.
+ */
+export function addHeatMap(graph: Graph): HeatMapSource {
+  const pooling = graph.nodes.findIndex(
+    (node) => node.kind === "op" && node.kernel.name === "adaptive_avgpool2d" && sameShape(node.shape.slice(2), [1, 1]),
+  );
+  const pooled = graph.nodes[pooling];
+  const head = graph.nodes[graph.find("logits")];
+  if (pooled?.kind === "op" && head.kind === "op" && graph.root(head.inputs.x) === pooling) {
+    graph.name(CLASS_WEIGHTS, graph.value(head.inputs.w));
+    return nameMaps(graph, graph.value(pooled.inputs.x), true);
+  }
+  const last = graph.nodes.findLastIndex((node) => node.kind === "op" && node.kernel.name === "conv2d");
+  if (last < 0) throw new UsageError("the net has no convolution to draw a heat map of");
+  const next = graph.nodes.findIndex(
+    (node) => node.kind === "op" && node.inputs.x === last && sameShape(node.shape, graph.nodes[last].shape),
+  );
+  // Its normalization, its activation: whatever follows at the same size.
+  return nameMaps(graph, graph.value(next < 0 ? last : followTo(graph, next)), false);
+}
+
+function followTo(graph: Graph, id: number): number {
+  const next = graph.nodes.findIndex(
+    (node) => node.kind === "op" && node.inputs.x === id && sameShape(node.shape, graph.nodes[id].shape),
+  );
+  return next < 0 ? id : followTo(graph, next);
+}
+
+function nameMaps(graph: Graph, maps: Value, perClass: boolean): HeatMapSource {
+  const layer = [...graph.names].filter(([, id]) => id === maps.id).at(-1)?.[0] ?? "the last convolution";
+  graph.name(MAPS, maps);
+  return { layer, shape: maps.shape, perClass };
+}
+
+const SHADER = /* wgsl */ `
+struct Params {
+  channels: u32,
+  height: u32,
+  width: u32,
+  class_index: u32, // 0xffffffff: the mean of all channels
+}
+
+@group(0) @binding(0) var<storage, read> maps: array<f32>;
+@group(0) @binding(1) var<storage, read> class_weights: array<f32>;
+@group(0) @binding(2) var<storage, read_write> heat: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> least: array<f32, 256>;
+var<workgroup> most: array<f32, 256>;
+
+// One workgroup: sums the channels in every place, then stretches the sums to 0 .. 1.
+@compute @workgroup_size(256)
+fn weigh(@builtin(local_invocation_index) lid: u32) {
+  let places = params.height * params.width;
+  least[lid] = 3.4e38;
+  most[lid] = -3.4e38;
+  for (var place = lid; place < places; place += 256u) {
+    var sum = 0.0;
+    for (var c = 0u; c < params.channels; c++) {
+      var weight = 1.0;
+      if (params.class_index != 0xffffffffu) {
+        weight = class_weights[params.class_index * params.channels + c];
+      }
+      sum += weight * maps[c * places + place];
+    }
+    heat[place] = sum;
+    least[lid] = min(least[lid], sum);
+    most[lid] = max(most[lid], sum);
+  }
+  for (var span = 128u; span > 0u; span /= 2u) {
+    workgroupBarrier();
+    if (lid < span) {
+      least[lid] = min(least[lid], least[lid + span]);
+      most[lid] = max(most[lid], most[lid + span]);
+    }
+  }
+  workgroupBarrier();
+  let range = max(most[0] - least[0], 1e-20);
+  for (var place = lid; place < places; place += 256u) {
+    heat[place] = (heat[place] - least[0]) / range;
+  }
+}
+
+@group(0) @binding(0) var<storage, read> drawn: array<f32>;
+@group(0) @binding(1) var<uniform> size: Params;
+
+// One triangle over the whole canvas.
+@vertex
+fn corner(@builtin(vertex_index) i: u32) -> @builtin(position) vec4f {
+  return vec4f(f32(i / 2u) * 4.0 - 1.0, f32(i % 2u) * 4.0 - 1.0, 0.0, 1.0);
+}
+
+fn at(row: i32, column: i32) -> f32 {
+  let i = clamp(row, 0, i32(size.height) - 1);
+  let j = clamp(column, 0, i32(size.width) - 1);
+  return drawn[u32(i) * size.width + u32(j)];
+}
+
+const SIDE = 224.0;
+
+// Bilinear between the places; clear where it is cold, then blue, yellow and red.
+@fragment
+fn color(@builtin(position) pixel: vec4f) -> @location(0) vec4f {
+  let place = pixel.yx / SIDE * vec2f(f32(size.height), f32(size.width)) - 0.5;
+  let first = vec2i(floor(place));
+  let part = fract(place);
+  let upper = mix(at(first.x, first.y), at(first.x, first.y + 1), part.y);
+  let lower = mix(at(first.x + 1, first.y), at(first.x + 1, first.y + 1), part.y);
+  let value = mix(upper, lower, part.x);
+  let rgb = clamp(vec3f(3.0 * value - 1.0, 2.0 - abs(4.0 * value - 2.4), 1.6 - 2.6 * value), vec3f(), vec3f(1.0));
+  let alpha = 0.72 * smoothstep(0.15, 0.8, value);
+  return vec4f(rgb * alpha, alpha);
+}
+`;
+
+/** The side of the canvas in pixels, as the shader has it. */
+const SIDE = 224;
+
+// The values of GPUBufferUsage, which the library's types want as numbers.
+const COPY_DST = 8;
+const UNIFORM = 64;
+const STORAGE = 128;
+
+/** Draws heat maps on a canvas that the page has sent. */
+export class HeatMap {
+  readonly #gpu: Gpu;
+  readonly #context: GPUCanvasContext;
+  readonly #weigh: GPUComputePipeline;
+  readonly #color: GPURenderPipeline;
+  readonly #params: GPUBuffer;
+  readonly #heat: GPUBuffer;
+
+  static async create(gpu: Gpu, canvas: OffscreenCanvas): Promise<HeatMap> {
+    const { device } = gpu;
+    canvas.width = canvas.height = SIDE;
+    const context = canvas.getContext("webgpu") as GPUCanvasContext;
+    const format = navigator.gpu.getPreferredCanvasFormat();
+    context.configure({ device, format, alphaMode: "premultiplied" });
+    const module = device.createShaderModule({ label: "heat map", code: SHADER });
+    const [weigh, color] = await Promise.all([
+      device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "weigh" } }),
+      device.createRenderPipelineAsync({
+        layout: "auto",
+        vertex: { module, entryPoint: "corner" },
+        fragment: { module, entryPoint: "color", targets: [{ format }] },
+      }),
+    ]);
+    const params = await gpu.createBuffer("heat map params", 16, UNIFORM | COPY_DST);
+    const heat = await gpu.createBuffer("heat map", 4 * 256 * 256, STORAGE);
+    return new HeatMap(gpu, context, weigh, color, params, heat);
+  }
+
+  private constructor(
+    gpu: Gpu,
+    context: GPUCanvasContext,
+    weigh: GPUComputePipeline,
+    color: GPURenderPipeline,
+    params: GPUBuffer,
+    heat: GPUBuffer,
+  ) {
+    this.#gpu = gpu;
+    this.#context = context;
+    this.#weigh = weigh;
+    this.#color = color;
+    this.#params = params;
+    this.#heat = heat;
+  }
+
+  /** Draws what the last run of the executable left, for a class where the source has one for each. */
+  draw(executable: Executable, { shape, perClass }: HeatMapSource, classIndex: number): Promise<void> {
+    return executable.exclusive(async () => {
+      this.#gpu.check();
+      const { device } = this.#gpu;
+      const [, channels, height, width] = shape;
+      const maps = executable.output(MAPS);
+      const weights = perClass ? executable.output(CLASS_WEIGHTS) : maps;
+      device.queue.writeBuffer(
+        this.#params,
+        0,
+        Uint32Array.of(channels, height, width, perClass ? classIndex : 0xffffffff),
+      );
+      const encoder = device.createCommandEncoder();
+      const compute = encoder.beginComputePass();
+      compute.setPipeline(this.#weigh);
+      compute.setBindGroup(0, this.#bind(this.#weigh, [maps, weights, this.#heat, this.#params]));
+      compute.dispatchWorkgroups(1);
+      compute.end();
+      const view = this.#context.getCurrentTexture().createView();
+      const render = encoder.beginRenderPass({
+        colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] }],
+      });
+      render.setPipeline(this.#color);
+      render.setBindGroup(0, this.#bind(this.#color, [this.#heat, this.#params]));
+      render.draw(3);
+      render.end();
+      device.queue.submit([encoder.finish()]);
+    });
+  }
+
+  #bind(pipeline: GPUComputePipeline | GPURenderPipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
+    return this.#gpu.device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+  }
+}

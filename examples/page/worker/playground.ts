@@ -1,0 +1,290 @@
+import { UsageError } from "../../../engine/errors.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
+import type { Graph } from "../../../engine/graph.ts";
+import { type AnyKernel, type Call, defineKernel, evaluateReference, specialize } from "../../../engine/kernel.ts";
+import { rewrite } from "../../../engine/passes.ts";
+import { makePlan } from "../../../engine/plan.ts";
+import { Executable, ParamStore } from "../../../engine/runtime.ts";
+import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/tensor.ts";
+import { arraysCheckpoint } from "../../../engine/weights.ts";
+import { Clock } from "./clock.ts";
+import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
+import { findSources, graphOf, lowerNet, type Source } from "./uses.ts";
+
+/** What the page lists. */
+export interface SourceInfo {
+  readonly name: string;
+  readonly wgsl: string;
+  /** The net that can be run with it, and whether it does so by itself on this device. */
+  readonly net?: string;
+  readonly isDefault: boolean;
+}
+
+/** What the compiler says of a line, counted from 1; 0 where it is about the whole. */
+export interface Diagnostic {
+  readonly line: number;
+  readonly column: number;
+  readonly type: "error" | "warning" | "info";
+  readonly message: string;
+}
+
+export interface Agreement {
+  readonly kernel: string;
+  /** The largest difference to the float64 reference, over the largest value (or over 1). */
+  readonly error: number;
+  readonly shippedError: number;
+  readonly ok: boolean;
+}
+
+export interface Race {
+  /** What was computed. */
+  readonly what: string;
+  /** Milliseconds: the fastest of some turns, taken one after the other. */
+  readonly edited: number;
+  readonly shipped: number;
+  readonly clock: Clock["kind"];
+}
+
+export interface NetRun {
+  readonly net: string;
+  /** Dispatches of the edited kernel, of how many. */
+  readonly replaced: number;
+  readonly steps: number;
+  /** The largest difference of the logits, over their rms. */
+  readonly difference: number;
+  readonly ok: boolean;
+  readonly edited: number;
+  readonly shipped: number;
+}
+
+/** Logits that differ by more are not the same; Winograd's rounding stays far below. */
+const NET_TOLERANCE = 1e-4;
+const KERNEL_TOLERANCE = 1e-5;
+
+export class Playground {
+  readonly #gpu: Gpu;
+  readonly #sources: readonly Source[];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    this.#sources = findSources(gpu);
+  }
+
+  list(): SourceInfo[] {
+    return this.#sources.map(({ name, wgsl, use }) => ({
+      name,
+      wgsl,
+      net: use?.net.name,
+      isDefault: use !== undefined && use.variant === undefined && use.passes === undefined,
+    }));
+  }
+
+  #find(name: string): Source {
+    const source = this.#sources.find((each) => each.name === name);
+    if (source) return source;
+    throw new UsageError(`there is no kernel ${name} on this device`);
+  }
+
+  /** What the compiler says of an edited source, in every form that its kernels are compiled in. */
+  async check(name: string, wgsl: string): Promise<Diagnostic[]> {
+    const found = new Map<string, Diagnostic>();
+    for (const kernel of this.#find(name).kernels) {
+      for (const diagnostic of await this.#checkKernel(kernel, wgsl)) {
+        found.set(`${diagnostic.line} ${diagnostic.message}`, diagnostic);
+      }
+    }
+    return [...found.values()].sort((a, b) => a.line - b.line);
+  }
+
+  async #checkKernel(kernel: AnyKernel, wgsl: string): Promise<Diagnostic[]> {
+    const { device } = this.#gpu;
+    let code: string;
+    try {
+      code = specialize(wgsl, kernel.consts(exampleCall(kernel)));
+      withSource(kernel, wgsl);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      return [{ line: 0, column: 0, type: "error", message: error.message }];
+    }
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ label: kernel.name, code });
+    const scope = device.popErrorScope();
+    const [{ messages }] = await Promise.all([module.getCompilationInfo(), scope]);
+    return messages.map(({ lineNum, linePos, type, message }) => ({ line: lineNum, column: linePos, type, message }));
+  }
+
+  /** Compares the edited kernels with their references, on several random inputs. */
+  async compare(name: string, wgsl: string, signal: AbortSignal): Promise<Agreement[]> {
+    const results: Agreement[] = [];
+    for (const kernel of this.#find(name).kernels) {
+      let [error, shippedError] = [0, 0];
+      for (let draw = 0; draw < 3; draw++) {
+        signal.throwIfAborted();
+        const inputs = randomTensors(kernel.example.shapes);
+        const wanted = evaluateReference(kernel, inputs, kernel.example.options).data;
+        const call = exampleCall(kernel);
+        error = Math.max(error, largestDifference(await this.#run(withSource(kernel, wgsl), call, inputs), wanted));
+        shippedError = Math.max(shippedError, largestDifference(await this.#run(kernel, call, inputs), wanted));
+      }
+      results.push({
+        kernel: kernel.name,
+        error,
+        shippedError,
+        ok: error <= Math.max(KERNEL_TOLERANCE, 4 * shippedError),
+      });
+    }
+    return results;
+  }
+
+  async #run(kernel: AnyKernel, call: Call<string, object>, inputs: Record<string, Tensor>): Promise<Float32Array> {
+    return this.#withExecutable(graphOf(kernel, call), inputs, async (executable) => (await executable.run({})).y.data);
+  }
+
+  async #withExecutable<T>(
+    graph: Graph,
+    inputs: Readonly<Record<string, Tensor>>,
+    use: (executable: Executable) => Promise<T>,
+  ): Promise<T> {
+    const params = new ParamStore(this.#gpu, arraysCheckpoint(inputs));
+    let executable: Executable | undefined;
+    try {
+      executable = await Executable.create(this.#gpu, makePlan(graph, ["y"], this.#gpu.limits), params);
+      return await use(executable);
+    } finally {
+      await executable?.dispose();
+      params.dispose();
+    }
+  }
+
+  /** Times the edited kernel against the shipped one, taking turns, on the largest call that a net has for it. */
+  async race(name: string, wgsl: string, signal: AbortSignal): Promise<Race> {
+    const { kernels, use } = this.#find(name);
+    const kernel = kernels.find((each) => use && isCallOf(each, use.call)) ?? kernels[0];
+    const call = use && isCallOf(kernel, use.call) ? use.call : enlarge(kernel);
+    const inputs = randomTensors(call.shapes as Record<string, Shape>);
+    const clock = await Clock.create(this.#gpu);
+    const best = { edited: Infinity, shipped: Infinity };
+    try {
+      await this.#withExecutable(graphOf(kernel, call), inputs, (shipped) =>
+        this.#withExecutable(graphOf(withSource(kernel, wgsl), call), inputs, async (edited) => {
+          const first = await clock.time(shipped.dispatches);
+          await clock.time(edited.dispatches);
+          const repeats = clock.repeatsFor(first);
+          const turns = first > 100 ? 2 : 4;
+          for (let turn = 0; turn < turns; turn++) {
+            signal.throwIfAborted();
+            best.shipped = Math.min(best.shipped, await clock.time(shipped.dispatches, repeats));
+            best.edited = Math.min(best.edited, await clock.time(edited.dispatches, repeats));
+          }
+        }),
+      );
+    } finally {
+      clock.dispose();
+    }
+    const shapes = Object.entries(call.shapes).flatMap(([input, shape]) =>
+      shape ? `${input} ${formatShape(shape)}` : [],
+    );
+    return { what: `${kernel.name} on ${shapes.join(", ")}`, ...best, clock: clock.kind };
+  }
+
+  /** Runs a net with the edited kernel in place of the shipped one, and compares the logits. */
+  async runNet(name: string, wgsl: string, loading: LoadingOptions): Promise<NetRun> {
+    const { wgsl: shippedSource, use } = this.#find(name);
+    if (!use) throw new UsageError(`none of the nets here has a use for ${name}`);
+    const lowered = lowerNet(this.#gpu, use);
+    let replaced = 0;
+    const swapped = rewrite(lowered, (node, _id, next) => {
+      if (node.kind !== "op" || node.kernel.wgsl !== shippedSource) return "copy";
+      replaced++;
+      return next.graph.add(withSource(node.kernel, wgsl), next.inputsOf(node), node.options, node.choice);
+    });
+    const net = await LoadedNet.open(this.#gpu, use.net, { random: true }, loading);
+    try {
+      const planOf = (graph: Graph) => makePlan(graph, ["logits"], this.#gpu.limits);
+      const shipped = await net.prepare(["logits"], planOf(lowered));
+      const edited = await net.prepare(["logits"], planOf(swapped));
+      const x = randomTensors({ x: net.inputShape }).x.data;
+      const { logits: wanted } = await shipped.run({ x });
+      const { logits: got } = await edited.run({ x });
+      const best = { edited: Infinity, shipped: Infinity };
+      for (let turn = 0; turn < 3; turn++) {
+        loading.signal.throwIfAborted();
+        for (const [key, executable] of [
+          ["shipped", shipped],
+          ["edited", edited],
+        ] as const) {
+          const start = performance.now();
+          await executable.run({ x });
+          best[key] = Math.min(best[key], performance.now() - start);
+        }
+      }
+      const rms = Math.sqrt(wanted.data.reduce((sum, value) => sum + value * value, 0) / wanted.data.length);
+      const difference = largestDifference(got.data, wanted.data, rms);
+      const steps = edited.plan.steps.length;
+      return { net: use.net.name, replaced, steps, difference, ok: difference <= NET_TOLERANCE, ...best };
+    } finally {
+      await net.dispose();
+    }
+  }
+}
+
+/** The kernel with another source. Throws a UsageError when its bindings or Params cannot be read. */
+function withSource(kernel: AnyKernel, wgsl: string): AnyKernel {
+  const { name } = kernel;
+  return defineKernel({ ...kernel, name, wgsl }) as AnyKernel;
+}
+
+function exampleCall(kernel: AnyKernel): Call<string, object> {
+  const options = { ...kernel.options, ...kernel.example.options };
+  const { shapes } = kernel.example;
+  return { shapes, options, y: kernel.shape(shapes, options) };
+}
+
+function isCallOf(kernel: AnyKernel, { shapes, options }: Call<string, object>): boolean {
+  const names = kernel.inputs.map((name) => name.replace("?", ""));
+  const sameOptions = String(Object.keys(options)) === String(Object.keys(kernel.options));
+  return sameOptions && Object.keys(shapes).every((name) => names.includes(name));
+}
+
+/** Elements that a kernel is timed on where no net uses it. */
+const ENOUGH = 2 ** 19;
+
+/** The kernel's example with its first dimension grown, which is the batch in all that no net here uses. */
+function enlarge(kernel: AnyKernel): Call<string, object> {
+  const small = exampleCall(kernel);
+  const factor = Math.ceil(ENOUGH / sizeOf(small.y));
+  const grow = (shape: Shape | undefined) => shape && [shape[0] * factor, ...shape.slice(1)];
+  const shapes = Object.fromEntries(Object.entries(small.shapes).map(([name, shape]) => [name, grow(shape)]));
+  try {
+    return {
+      ...small,
+      shapes: shapes as Call<string, object>["shapes"],
+      y: kernel.shape(shapes as never, small.options),
+    };
+  } catch {
+    return small;
+  }
+}
+
+/** Uniform in [-1, 1); variances are positive. */
+function randomTensors(shapes: Readonly<Record<string, Shape | undefined>>): Record<string, Tensor> {
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(shapes)) {
+    if (!shape) continue;
+    const number = name === "variance" ? () => 0.5 + Math.random() : () => 2 * Math.random() - 1;
+    tensors[name] = { shape, data: Float32Array.from({ length: sizeOf(shape) }, number) };
+  }
+  return tensors;
+}
+
+/** Infinity where one is no number and the other is. */
+function largestDifference(got: Float32Array, wanted: ArrayLike<number>, scale?: number): number {
+  let [largest, most] = [0, 1];
+  for (let i = 0; i < got.length; i++) {
+    most = Math.max(most, Math.abs(wanted[i]));
+    if (Object.is(got[i], Math.fround(wanted[i]))) continue;
+    const difference = Math.abs(got[i] - wanted[i]);
+    largest = Math.max(largest, Number.isNaN(difference) ? Infinity : difference);
+  }
+  return largest / (scale ?? most);
+}

@@ -1,0 +1,141 @@
+import { rate } from "../../../cli/profile_report.ts";
+import { findNet, type Gpu } from "../../../engine/gpu.ts";
+import type { Executable } from "../../../engine/runtime.ts";
+import { sizeOf } from "../../../engine/tensor.ts";
+import { measureRoofline, type Roofline } from "../../../kernels/roofline.ts";
+import { Clock } from "./clock.ts";
+import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
+
+/** One layer of a net as it ran: one step, or several where its variant has several kernels. */
+export interface LayerTime {
+  readonly layer: string;
+  readonly operator: string;
+  readonly variant: string;
+  /** Why this variant. */
+  readonly why: string;
+  readonly kernels: readonly {
+    readonly name: string;
+    readonly grid: readonly number[];
+    readonly milliseconds: number;
+  }[];
+  /** Milliseconds: of the first run, and of later ones. */
+  readonly cold: number;
+  readonly milliseconds: number;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly flopsRate?: number;
+  /** The least time that the device's roofline allows, over the time taken. */
+  readonly rooflineShare?: number;
+}
+
+export interface NetTiming {
+  readonly net: string;
+  readonly adapter: Gpu["adapter"];
+  readonly clock: Clock["kind"];
+  readonly roofline: Roofline;
+  /** Milliseconds until kernels were compiled and weights on the GPU. */
+  readonly loading: number;
+  /** Milliseconds of the layers together, in the first run and in later ones. */
+  readonly cold: number;
+  readonly warm: number;
+  /** Milliseconds from the input in memory to the logits in memory: the median of some runs. */
+  readonly wall: number;
+  readonly layers: readonly LayerTime[];
+}
+
+const WALL_RUNS = 5;
+
+/** Measures a net with random weights, layer by layer. */
+export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): Promise<NetTiming> {
+  const { signal } = loading;
+  const definition = findNet(gpu.nets, name);
+  const start = performance.now();
+  const net = await LoadedNet.open(gpu, definition, { random: true }, loading);
+  const clock = await Clock.create(gpu);
+  try {
+    const executable = await net.prepare(["logits", "probabilities"]);
+    const loaded = performance.now() - start;
+    const x = Float32Array.from({ length: sizeOf(net.inputShape) }, () => 2 * Math.random() - 1);
+    const steps = await timeSteps(executable, { x }, clock, signal, (done, total) =>
+      loading.onProgress({ phase: "tune", file: name, loaded: done, total }),
+    );
+    const walls: number[] = [];
+    for (let run = 0; run < WALL_RUNS; run++) {
+      signal.throwIfAborted();
+      const before = performance.now();
+      await executable.run({ x });
+      walls.push(performance.now() - before);
+    }
+    const roofline = await measureRoofline(gpu);
+    const layers = groupByLayer(executable, steps, roofline);
+    const total = (key: "cold" | "milliseconds") => layers.reduce((sum, layer) => sum + layer[key], 0);
+    return {
+      net: name,
+      adapter: gpu.adapter,
+      clock: clock.kind,
+      roofline,
+      loading: loaded,
+      cold: total("cold"),
+      warm: total("milliseconds"),
+      wall: walls.sort((a, b) => a - b)[Math.floor(WALL_RUNS / 2)],
+      layers,
+    };
+  } finally {
+    clock.dispose();
+    await net.dispose();
+  }
+}
+
+interface StepTime {
+  readonly cold: number;
+  readonly milliseconds: number;
+}
+
+/** Every step in its place in the net: once as the first run has it, then often enough for the clock, twice. */
+function timeSteps(
+  executable: Executable,
+  inputs: Readonly<Record<string, Float32Array>>,
+  clock: Clock,
+  signal: AbortSignal,
+  onProgress: (done: number, total: number) => void,
+): Promise<StepTime[]> {
+  return executable.exclusive(async () => {
+    executable.write(inputs);
+    const { dispatches } = executable;
+    const cold: number[] = [];
+    for (const dispatch of dispatches) {
+      signal.throwIfAborted();
+      cold.push(await clock.time([dispatch]));
+      onProgress(cold.length, 3 * dispatches.length);
+    }
+    const steps: StepTime[] = [];
+    for (const [i, dispatch] of dispatches.entries()) {
+      signal.throwIfAborted();
+      const first = await clock.time([dispatch], clock.repeatsFor(cold[i]));
+      const second = await clock.time([dispatch], clock.repeatsFor(first));
+      steps.push({ cold: cold[i], milliseconds: Math.min(first, second) });
+      onProgress(dispatches.length + 2 * steps.length, 3 * dispatches.length);
+    }
+    return steps;
+  });
+}
+
+function groupByLayer(executable: Executable, times: readonly StepTime[], roofline: Roofline): LayerTime[] {
+  const groups = new Map<string, number[]>();
+  executable.plan.steps.forEach(({ label }, i) => {
+    groups.set(label, [...(groups.get(label) ?? []), i]);
+  });
+  return [...groups].map(([layer, members]) => {
+    const steps = members.map((i) => ({ ...executable.plan.steps[i], ...times[i] }));
+    const { choice, kernel } = steps[0];
+    return {
+      layer,
+      operator: choice?.operator ?? kernel,
+      variant: choice?.variant ?? kernel,
+      why: choice?.why ?? "there is only one way",
+      kernels: steps.map(({ kernel, grid, milliseconds }) => ({ name: kernel, grid, milliseconds })),
+      cold: steps.reduce((sum, step) => sum + step.cold, 0),
+      ...rate(steps, roofline),
+    };
+  });
+}

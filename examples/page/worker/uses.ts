@@ -1,0 +1,114 @@
+import type { Gpu } from "../../../engine/gpu.ts";
+import { Graph, type OpNode } from "../../../engine/graph.ts";
+import type { AnyKernel, Call } from "../../../engine/kernel.ts";
+import { callKey, lower } from "../../../engine/lower.ts";
+import { type AnyNet, inputShape, optimize, traceNet } from "../../../engine/net.ts";
+import type { PassName } from "../../../engine/passes.ts";
+import { sizeOf } from "../../../engine/tensor.ts";
+import * as exported from "../../../kernels/index.ts";
+import * as sources from "../../../kernels/wgsl.ts";
+import { alexnet2012 } from "../../../nets/alexnet.ts";
+import { lenet5 } from "../../../nets/lenet.ts";
+import { resnet18 } from "../../../nets/resnet.ts";
+
+/** A way to lower a net: the variant to take where it applies, the passes to run. */
+export interface Way {
+  readonly net: AnyNet;
+  readonly variant?: string;
+  readonly passes?: readonly PassName[];
+}
+
+/** A kernel in a net: how to make the net run it, and its largest call there. */
+export interface Use extends Way {
+  readonly call: Call<string, object>;
+}
+
+/** A .wgsl file, the kernels that are compiled from it, and where each is used. */
+export interface Source {
+  readonly name: string;
+  readonly wgsl: string;
+  readonly kernels: readonly AnyKernel[];
+  readonly use?: Use;
+}
+
+/** Kernels are looked for in the first of these that runs them; the first is the one that is meant to. */
+const NETS: readonly AnyNet[] = [resnet18, alexnet2012, lenet5];
+
+/**
+ * All kernels of this device by their source: those that can be called by themselves, and those that nets are lowered
+ * to in one way or another.
+ */
+export function findSources(gpu: Gpu): Source[] {
+  const kernels = new Map<AnyKernel, Use | undefined>();
+  for (const way of ways(gpu)) {
+    const graph = lowerNet(gpu, way);
+    for (const node of graph.nodes) {
+      if (node.kind !== "op") continue;
+      const known = kernels.get(node.kernel);
+      const call = graph.callOf(node);
+      // The first way that runs it is the one; within it, the largest call.
+      if (!known || (isSameWay(known, way) && work(node, call) > work(node, known.call))) {
+        kernels.set(node.kernel, { ...way, call });
+      }
+    }
+  }
+  for (const each of Object.values(exported)) {
+    if ("reference" in each && !kernels.has(each as AnyKernel)) kernels.set(each as AnyKernel, undefined);
+  }
+  const bySource = new Map<string, { kernel: AnyKernel; use?: Use }[]>();
+  for (const [kernel, use] of kernels) {
+    bySource.set(kernel.wgsl, [...(bySource.get(kernel.wgsl) ?? []), { kernel, use }]);
+  }
+  return Object.entries(sources).flatMap(([name, wgsl]) => {
+    const users = bySource.get(wgsl) ?? [];
+    if (users.length === 0) return [];
+    const kernels = distinct(users.map(({ kernel }) => kernel));
+    return [{ name, wgsl, kernels, use: users.find(({ use }) => use)?.use }];
+  });
+}
+
+/** One of each name: some variants define theirs anew for every call. */
+const distinct = (kernels: readonly AnyKernel[]): AnyKernel[] => [
+  ...new Map(kernels.map((kernel) => [kernel.name, kernel])).values(),
+];
+
+const isSameWay = (a: Way, b: Way): boolean =>
+  a.net === b.net && a.variant === b.variant && String(a.passes) === String(b.passes);
+
+const work = ({ kernel }: OpNode, call: Call<string, object>): number => kernel.cost(call).flops + sizeOf(call.y);
+
+/** As the device runs it; with every other variant; and with no layer fused into another. */
+function ways({ variants }: Gpu): Way[] {
+  const names = Object.entries(variants).flatMap(([operator, list]) => [operator, ...list.map(({ name }) => name)]);
+  return NETS.flatMap((net) => [
+    { net },
+    ...[...new Set(names)].map((variant) => ({ net, variant })),
+    { net, passes: [] as const },
+  ]);
+}
+
+/** The graph of a net, lowered: its variant is preferred wherever it applies. */
+export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
+  const outputs = ["logits"];
+  const graph = optimize(traceNet(net, inputShape(net, net.options, {}), net.options), outputs, passes);
+  const tuned =
+    variant === undefined
+      ? gpu.tuned
+      : new Map(
+          graph.nodes.flatMap((node) =>
+            node.kind === "op" ? [[callKey(node.kernel.name, graph.callOf(node)), variant] as const] : [],
+          ),
+        );
+  return lower(graph, outputs, { traits: gpu.traits, variants: gpu.variants, tuned });
+}
+
+/** A graph of one call. */
+export function graphOf(
+  kernel: AnyKernel,
+  { shapes, options }: Pick<Call<string, object>, "shapes" | "options">,
+): Graph {
+  const graph = new Graph();
+  const values = Object.entries(shapes).flatMap(([name, shape]) => (shape ? [[name, graph.param(name, shape)]] : []));
+  graph.name("y", graph.add(kernel, Object.fromEntries(values), options));
+  return graph;
+}

@@ -1,0 +1,101 @@
+// Starts a browser that has WebGPU on the machine's processor.
+import { createReadStream, createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createBrotliDecompress } from "node:zlib";
+import { type Browser, chromium } from "playwright-core";
+import { cacheFolder } from "../../engine/node/cache.ts";
+
+const require = createRequire(import.meta.url);
+
+const FLAGS = [
+  "--no-sandbox",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--use-fake-ui-for-media-stream",
+  "--use-fake-device-for-media-stream",
+];
+
+/** Where Debian, Ubuntu, Fedora and macOS have theirs. */
+const INSTALLED = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+interface Candidate {
+  readonly executablePath: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * The first browser that starts and has an adapter: the one that SHADENET_BROWSER names by its path, else Chromium of npm
+ * @sparticuz/chromium (Linux on x64), else an installed one. If there is none, why not.
+ */
+export async function launch(): Promise<Browser | string> {
+  const problems: string[] = [];
+  for (const [name, find] of candidates()) {
+    try {
+      const { executablePath, env } = await find();
+      const browser = await chromium.launch({ executablePath, args: FLAGS, env: { ...process.env, ...env } as never });
+      if (await hasAdapter(browser)) return browser;
+      await browser.close();
+      problems.push(`${name} has no WebGPU adapter`);
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message.split("\n")[0]}`);
+    }
+  }
+  return problems.join("; ") || "there is no Chromium";
+}
+
+function candidates(): readonly (readonly [string, () => Promise<Candidate>])[] {
+  const { SHADENET_BROWSER: chosen } = process.env;
+  const at = (executablePath: string) => [executablePath, async () => ({ executablePath })] as const;
+  if (chosen) return [at(chosen)];
+  const isEmbedded = process.platform === "linux" && process.arch === "x64";
+  const embedded = isEmbedded ? [["@sparticuz/chromium", unpack] as const] : [];
+  return [...embedded, ...INSTALLED.filter((path) => existsSync(path)).map(at)];
+}
+
+/** Only pages of a secure origin have it: localhost is one, whether anybody listens or not. */
+async function hasAdapter(browser: Browser): Promise<boolean> {
+  const page = await browser.newPage();
+  try {
+    await page.route("**/*", (route) => route.fulfill({ contentType: "text/html", body: "" }));
+    await page.goto("http://localhost/");
+    return await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter()));
+  } finally {
+    await page.close();
+  }
+}
+
+/** Unpacks Chromium with its libraries and its software adapter into the cache, once. */
+async function unpack(): Promise<Candidate> {
+  const entry = require.resolve("@sparticuz/chromium");
+  const bin = join(entry.slice(0, entry.lastIndexOf("build")), "bin");
+  const { version } = require(join(dirname(bin), "package.json")) as { version: string };
+  const folder = join(cacheFolder(), `chromium-${version}`);
+  if (!existsSync(folder)) {
+    // tar-fs is how that package unpacks its own archives.
+    const { extract } = createRequire(entry)("tar-fs") as typeof import("tar-fs");
+    mkdirSync(cacheFolder(), { recursive: true });
+    const partial = mkdtempSync(`${folder}-`);
+    try {
+      const inflate = (file: string, to: NodeJS.WritableStream) =>
+        pipeline(createReadStream(join(bin, file)), createBrotliDecompress(), to);
+      await inflate("chromium.br", createWriteStream(join(partial, "chromium"), { mode: 0o755 }));
+      await inflate("swiftshader.tar.br", extract(partial));
+      await inflate("al2023.tar.br", extract(partial));
+      renameSync(partial, folder);
+    } catch (error) {
+      rmSync(partial, { recursive: true, force: true });
+      // Another process may have unpacked it meanwhile.
+      if (!existsSync(folder)) throw error;
+    }
+  }
+  const libraries = [join(folder, "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(delimiter);
+  return { executablePath: join(folder, "chromium"), env: { LD_LIBRARY_PATH: libraries } };
+}

@@ -1,0 +1,497 @@
+// What browser.test.ts runs in a page: functions that take and return what can be sent there and back.
+import { openGpu } from "../../browser.ts";
+import { openUrl } from "../../engine/browser_files.ts";
+import type { Gpu } from "../../engine/gpu.ts";
+import type { Image } from "../../engine/image.ts";
+import type { LoadOptions, NetDefinition, Prediction } from "../../engine/net.ts";
+import type { Picture } from "../../engine/picture.ts";
+import { openSafetensors } from "../../engine/safetensors.ts";
+import { flatten } from "../../kernels/flatten.ts";
+import { leakyRelu } from "../../kernels/leaky_relu.ts";
+import { imagenet } from "../../nets/imagenet.ts";
+import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
+import { type CaseResult, type NetResult, runCase, runNet } from "../conformance.ts";
+import type { NetsFile } from "../hashinit.ts";
+
+/** How something failed. */
+export interface Failure {
+  readonly kind: string;
+  readonly code?: string;
+  readonly message: string;
+}
+
+const failure = (work: Promise<unknown>): Promise<Failure> =>
+  work.then(
+    () => ({ kind: "none", message: "nothing was thrown" }),
+    (error) => ({ kind: error.constructor.name, code: error.code, message: error.message }),
+  );
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function withGpu<T>(use: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await openGpu();
+  try {
+    return await use(gpu);
+  } finally {
+    gpu.close();
+  }
+}
+
+async function withWorker<T>(use: (gpu: WorkerGpu) => Promise<T>, worker?: Worker): Promise<T> {
+  const gpu = await openWorkerGpu({ worker });
+  try {
+    return await use(gpu);
+  } finally {
+    gpu.close();
+  }
+}
+
+const ownWorker = (): Worker => new Worker("/dist/tests/browser/worker.js", { type: "module" });
+
+const readJson = async (path: string) => (await fetch(path)).json();
+
+// Conformance
+
+export const runCases = (): Promise<{ adapter: string; results: CaseResult[] }> =>
+  withGpu(async (gpu) => {
+    const { cases } = await readJson("/tests/goldens/cases.json");
+    const tensors = await openSafetensors(await openUrl("/tests/goldens/cases.safetensors", {}));
+    const results: CaseResult[] = [];
+    for (const item of cases) results.push(await runCase(gpu, item, { cases, tensors }));
+    return { adapter: gpu.adapter.name, results };
+  });
+
+export const runNetOf = (key: string): Promise<NetResult> =>
+  withGpu(async (gpu) => {
+    const file: NetsFile = await readJson("/tests/goldens/nets.json");
+    return runNet(gpu, file, key);
+  });
+
+// Pictures
+
+const SIDE = 64;
+
+/** Its logits are its input. */
+const identity: NetDefinition = {
+  ...imagenet,
+  name: "identity",
+  options: { inChannels: 3, numClasses: 3 * SIDE * SIDE },
+  imageSize: [SIDE, SIDE],
+  build: (x) => leakyRelu(flatten(x), { negativeSlope: 1 }),
+  weights: {},
+};
+
+/** What identity makes of pixels on the CPU. */
+const prepared = async (pixels: Image): Promise<Float32Array> => identity.preprocess(pixels, [3, SIDE, SIDE]);
+
+/** What is drawn on in ordinary memory: Chromium loses pixels when it moves a canvas to a software adapter and back. */
+const contextOf = (canvas: HTMLCanvasElement): CanvasRenderingContext2D =>
+  canvas.getContext("2d", { willReadFrequently: true }) as CanvasRenderingContext2D;
+
+/** A canvas of noise on slopes. */
+function noise(width = 300, height = 200): HTMLCanvasElement {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < pixels.data.length; i++) {
+    const x = (i >> 2) % width;
+    pixels.data[i] = i % 4 === 3 ? 255 : (x / width) * 200 + ((Math.imul(i, 2654435761) >>> 24) & 63);
+  }
+  contextOf(canvas).putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+const pixelsOf = (canvas: HTMLCanvasElement): ImageData =>
+  contextOf(canvas).getImageData(0, 0, canvas.width, canvas.height);
+
+const fileOf = (canvas: HTMLCanvasElement): Promise<Blob> =>
+  new Promise((resolve) => canvas.toBlob((blob) => resolve(blob as Blob)));
+
+async function loadImage(src: string): Promise<HTMLImageElement> {
+  const image = new Image();
+  image.src = src;
+  await image.decode();
+  return image;
+}
+
+async function play(canvas: HTMLCanvasElement): Promise<HTMLVideoElement> {
+  const video = Object.assign(document.createElement("video"), { muted: true, srcObject: canvas.captureStream(30) });
+  const drawing = setInterval(() => contextOf(canvas).drawImage(noise(), 0, 0), 30);
+  await video.play();
+  clearInterval(drawing);
+  return video;
+}
+
+/** Largest difference to the CPU's transforms by the kind of picture, in units of pixel values from 0 to 1. */
+export const comparePictures = (): Promise<Record<string, number>> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const canvas = noise();
+    const offscreen = new OffscreenCanvas(canvas.width, canvas.height);
+    offscreen.getContext("2d")?.drawImage(canvas, 0, 0);
+    const frame = new VideoFrame(canvas, { timestamp: 0 });
+    const pictures: Record<string, Picture> = {
+      ImageData: pixelsOf(canvas),
+      HTMLCanvasElement: canvas,
+      OffscreenCanvas: offscreen,
+      ImageBitmap: await createImageBitmap(canvas),
+      HTMLImageElement: await loadImage(canvas.toDataURL()),
+      VideoFrame: frame,
+      HTMLVideoElement: await play(noise()),
+      Blob: await fileOf(canvas),
+    };
+    const want = await prepared(pixelsOf(canvas));
+    const differences: Record<string, number> = {};
+    for (const [kind, picture] of Object.entries(pictures)) {
+      const { data } = (await net.run(picture)).logits;
+      differences[kind] = data.reduce((most, value, i) => Math.max(most, Math.abs(value - want[i]) * 0.225), 0);
+    }
+    frame.close();
+    return differences;
+  });
+
+/** Whether a batch of pictures is what they are one by one, with zeros for the one that is missing. */
+export const runBatch = (): Promise<{ first: boolean; second: boolean; zeros: boolean; tooMany: Failure }> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {}, batch: 3 });
+    const canvases = [noise(), noise(90, 120)];
+    const pictures = [canvases[0], pixelsOf(canvases[1])];
+    const { data } = (await net.run(pictures)).logits;
+    const part = (i: number) => data.subarray(i * 3 * SIDE ** 2, (i + 1) * 3 * SIDE ** 2);
+    const isFrom = (i: number, want: Float32Array) => part(i).every((value, k) => Math.abs(value - want[k]) < 1e-5);
+    return {
+      first: isFrom(0, await prepared(pixelsOf(canvases[0]))),
+      second: isFrom(1, await prepared(pixelsOf(canvases[1]))),
+      zeros: part(2).every((value) => value === 0),
+      tooMany: await failure(net.run([...pictures, ...pictures])),
+    };
+  });
+
+/** Whether a picture is taken hold of at once, so that its canvas can go on and a frame be closed. */
+export const changeAfterwards = (): Promise<boolean> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const canvas = noise();
+    const frame = new VideoFrame(canvas, { timestamp: 0 });
+    const want = await prepared(pixelsOf(canvas));
+    const runs = [net.run(canvas), net.run(frame), net.run(pixelsOf(canvas))];
+    contextOf(canvas).clearRect(0, 0, canvas.width, canvas.height);
+    frame.close();
+    net.dispose();
+    const results = await Promise.all(runs);
+    return results.every(({ logits }) => logits.data.every((value, i) => Math.abs(value - want[i]) < 0.05));
+  });
+
+/** Textures and buffers that are left after many frames of a video. */
+export const runFrames = (): Promise<{ textures: number; buffers: number }> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const create = gpu.device.createTexture.bind(gpu.device);
+    let textures = 0;
+    gpu.device.createTexture = (descriptor) => {
+      const texture = create(descriptor);
+      const destroy = texture.destroy.bind(texture);
+      textures++;
+      texture.destroy = () => {
+        textures--;
+        destroy();
+      };
+      return texture;
+    };
+    const before = gpu.alive.buffers;
+    const video = await play(noise());
+    for (let i = 0; i < 20; i++) {
+      const frame = new VideoFrame(video);
+      await Promise.all([net.run(frame), net.run(video)]);
+      frame.close();
+    }
+    await sleep(20);
+    return { textures, buffers: gpu.alive.buffers - before };
+  });
+
+/** What is said of pictures that cannot be used. */
+export const refusePictures = (foreign: string): Promise<Record<string, Failure>> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const closed = await createImageBitmap(noise());
+    closed.close();
+    const tainted = noise();
+    contextOf(tainted).drawImage(await loadImage(foreign), 0, 0);
+    const { maxTextureDimension2D } = gpu.limits as GPUSupportedLimits;
+    const classify = (picture: unknown) => failure(net.classify(picture as Picture));
+    const failures = {
+      unloaded: await classify(new Image()),
+      closed: await classify(closed),
+      "no frame": await classify(document.createElement("video")),
+      "of another site": await classify(tainted),
+      "no image": await classify(new File(["text"], "notes.txt")),
+      "too large": await classify(new OffscreenCanvas(maxTextureDimension2D + 1, 1)),
+      string: await classify("photo.jpg"),
+    };
+    await net.run(noise());
+    return failures;
+  });
+
+// Digits, directly and in a worker
+
+const DIGIT = "/examples/digits/digit-7-a.png";
+
+async function digitCanvas(): Promise<HTMLCanvasElement> {
+  const image = await loadImage(DIGIT);
+  const canvas = noise(image.width, image.height);
+  contextOf(canvas).drawImage(image, 0, 0);
+  return canvas;
+}
+
+export const readDigit = (): Promise<Prediction> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet("lenet5");
+    return (await net.classify(await digitCanvas(), { top: 1 }))[0];
+  });
+
+interface WorkerDigits {
+  readonly adapter: string;
+  readonly phases: readonly string[];
+  readonly predictions: readonly Prediction[];
+  readonly batch: readonly (readonly string[])[];
+  readonly features: readonly number[];
+  /** Whether logits are those of a GPU in the page. */
+  readonly same: boolean;
+  readonly untouched: boolean;
+  readonly detached: boolean;
+  readonly profile: { clock: string; runs: number; steps: readonly string[]; counted: number[] };
+  readonly roofline: number;
+}
+
+export const digitsInWorker = (): Promise<WorkerDigits> =>
+  withWorker(async (gpu) => {
+    const phases = new Set<string>();
+    const net = await gpu.loadNet("lenet5", { onProgress: ({ phase }) => phases.add(phase) });
+    const canvas = await digitCanvas();
+    const bitmap = await createImageBitmap(canvas);
+    const pictures = [canvas, pixelsOf(canvas), await fileOf(canvas), new VideoFrame(canvas, { timestamp: 0 }), bitmap];
+    const predictions: Prediction[] = [];
+    for (const picture of pictures) predictions.push((await net.classify(picture, { top: 1 }))[0]);
+    const untouched = bitmap.width > 0;
+    await net.classify(bitmap, { transfer: [bitmap] });
+    const lists = await net.classify([canvas, pixelsOf(canvas)], { top: 2 });
+    const input = new Float32Array(32 * 32).map((_, i) => Math.sin(i));
+    const run = net.run(input, { features: ["pool1"] });
+    const before = input.slice();
+    input.fill(Number.NaN);
+    const { logits, features } = await run;
+    const counted: number[] = [];
+    const profile = await net.profile({ runs: 2, onProgress: (ended) => counted.push(ended) });
+    const direct = await withGpu(async (own) => (await own.loadNet("lenet5")).run(before));
+    const { flops } = await gpu.call("roofline");
+    net.dispose();
+    return {
+      adapter: gpu.adapter.name,
+      phases: [...phases],
+      predictions,
+      batch: lists.map((list) => list.map(({ label }) => label)),
+      features: features.pool1.shape,
+      same: logits.data.every((value, i) => value === direct.logits.data[i]),
+      untouched,
+      detached: bitmap.width === 0,
+      profile: {
+        clock: profile.clock,
+        runs: profile.runs.length,
+        steps: profile.steps.map(({ kernel }) => kernel),
+        counted,
+      },
+      roofline: flops,
+    };
+  });
+
+type AnyGpu = Pick<Gpu, "close"> & {
+  loadNet(name: string, options?: object): Promise<{ run(input: never): Promise<unknown>; dispose(): void }>;
+};
+
+/** How the same mistakes fail in the page and in a worker. */
+export async function compareErrors(): Promise<Record<string, { direct: Failure; worker: Failure }>> {
+  const mistakes: Record<string, (gpu: AnyGpu) => Promise<unknown>> = {
+    "unknown net": (gpu) => gpu.loadNet("lenet6"),
+    "unknown option": (gpu) => gpu.loadNet("lenet5", { numClases: 3 }),
+    "no weights": (gpu) => gpu.loadNet("resnet18"),
+    "a page in place of weights": (gpu) => gpu.loadNet("resnet18", { weights: "/" }),
+    "weights that are not there": (gpu) => gpu.loadNet("resnet18", { weights: "nowhere.pth" }),
+    "weights of another net": (gpu) =>
+      gpu.loadNet("resnet18", { weights: new URL("/nets/weights/lenet5.safetensors", location.href) }),
+    "a file that is none": (gpu) => gpu.loadNet("lenet5", { weights: new File(["odd text"], "odd.pth") }),
+    "no address": (gpu) => gpu.loadNet("resnet18", { weights: "http://" }),
+    "a wrong shape": async (gpu) => (await gpu.loadNet("lenet5")).run(new Float32Array(5) as never),
+    "no picture": async (gpu) => (await gpu.loadNet("lenet5")).run(document.createElement("video") as never),
+    "after dispose()": async (gpu) => {
+      const net = await gpu.loadNet("lenet5");
+      net.dispose();
+      return net.run(new Float32Array(1024) as never);
+    },
+    "after close()": async (gpu) => {
+      const net = await gpu.loadNet("lenet5");
+      gpu.close();
+      return net.run(new Float32Array(1024) as never);
+    },
+  };
+  const results: Record<string, { direct: Failure; worker: Failure }> = {};
+  await withGpu((gpu) =>
+    withWorker(async (inWorker) => {
+      for (const [what, make] of Object.entries(mistakes)) {
+        results[what] = { direct: await failure(make(gpu)), worker: await failure(make(inWorker)) };
+      }
+    }),
+  );
+  return results;
+}
+
+/** What only a worker can refuse, and what methods of its own do. */
+export const useOwnMethods = (): Promise<Record<string, unknown>> =>
+  withWorker(async (gpu) => {
+    const net = await gpu.loadNet("lenet5");
+    const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+    document.body.append(canvas);
+    const offscreen = canvas.transferControlToOffscreen();
+    const counted: number[] = [];
+    await gpu.call("paint", [offscreen, "red"], { transfer: [offscreen], onProgress: (i) => counted.push(i) });
+    await new Promise(requestAnimationFrame);
+    const copy = noise(8, 8);
+    contextOf(copy).drawImage(canvas, 0, 0);
+    const controller = new AbortController();
+    const waiting = failure(gpu.call("waitForEnd", [], { signal: controller.signal }));
+    controller.abort(new RangeError("enough"));
+    return {
+      counted,
+      colour: [...pixelsOf(copy).data.subarray(0, 4)],
+      shape: await net.call("shapeOf"),
+      aborted: await waiting,
+      unknown: await failure(gpu.call("nothing")),
+      odd: await failure(gpu.call("fail")),
+      unsent: await failure(gpu.call("giveFunction")),
+      "not sendable": await failure(gpu.loadNet("lenet5", { weights: { a: () => {} } as never })),
+      "progress that throws": await failure(
+        gpu.call("paint", [undefined, "red"], {
+          onProgress() {
+            throw new RangeError("thrown by onProgress");
+          },
+        }),
+      ),
+      after: (await net.classify(await digitCanvas()))[0].label,
+    };
+  }, ownWorker());
+
+// Weights
+
+/** Loads a net from an address, aborting when the first bytes are there; and how long it then took to end. */
+export async function abortDownload(inWorker: boolean, url: string): Promise<Failure & { ms: number }> {
+  const load = async (gpu: Pick<Gpu, "loadNet"> | WorkerGpu) => {
+    const controller = new AbortController();
+    let start = 0;
+    const options: LoadOptions & Record<string, unknown> = {
+      weights: url,
+      signal: controller.signal,
+      onProgress({ phase, loaded }) {
+        if (phase !== "download" || loaded === 0 || start) return;
+        start = performance.now();
+        controller.abort(new RangeError("enough"));
+      },
+    };
+    const failed = await failure(gpu.loadNet("resnet18", options));
+    return { ...failed, ms: performance.now() - start };
+  };
+  return inWorker ? withWorker(load) : withGpu(load);
+}
+
+/** Loads a net from its address twice, then from a file: the logits of each. */
+export const loadCached = (url: string): Promise<number[][]> =>
+  withWorker(async (gpu) => {
+    const file = new File([await (await fetch("/nets/weights/lenet5.safetensors")).blob()], "lenet5.safetensors");
+    const logits: number[][] = [];
+    for (const weights of [url, url, file]) {
+      const net = await gpu.loadNet("lenet5", { weights });
+      logits.push([...(await net.run(new Float32Array(1024))).logits.data]);
+      net.dispose();
+    }
+    return logits;
+  });
+
+// Losses
+
+/** A device that is lost while a net runs, and its successor. */
+export async function loseDevice(): Promise<{ lost: string[]; running: Failure; later: Failure; label: string }> {
+  const lost: string[] = [];
+  const gpu = await openGpu({ onLost: ({ code }) => lost.push(code) });
+  const net = await gpu.loadNet("lenet5");
+  const running = failure(net.run(new Float32Array(1024)));
+  gpu.device.destroy();
+  const failures = { running: await running, later: await failure(net.run(new Float32Array(1024))) };
+  net.dispose();
+  gpu.close();
+  const { label } = await readDigit();
+  return { lost, ...failures, label };
+}
+
+/** The same in a worker, by its device and by the worker itself. */
+export async function loseWorker(how: "device" | "worker") {
+  const lost: string[] = [];
+  const worker = ownWorker();
+  const gpu = await openWorkerGpu({ worker, onLost: ({ code, message }) => lost.push(`${code} ${message}`) });
+  const net = await gpu.loadNet("lenet5");
+  const waiting = [failure(gpu.call("waitForEnd")), failure(net.run(new Float32Array(1024)))];
+  if (how === "device") gpu.call("loseDevice");
+  else worker.terminate();
+  const running = how === "worker" ? await Promise.all(waiting) : [await waiting[1]];
+  while (lost.length === 0) await sleep(5);
+  const later = await failure(net.run(new Float32Array(1024)));
+  net.dispose();
+  gpu.close();
+  const label = await withWorker(async (next) => {
+    return (await (await next.loadNet("lenet5")).classify(await digitCanvas()))[0].label;
+  });
+  return { lost, running, later, label };
+}
+
+/** Workers that cannot be opened. */
+export async function refuseWorkers(): Promise<Record<string, Failure>> {
+  const aborted = AbortSignal.abort(new RangeError("enough"));
+  const missing = new Worker("/nowhere.js", { type: "module" });
+  return {
+    missing: await failure(openWorkerGpu({ worker: missing })),
+    option: await failure(openWorkerGpu({ nets: {} } as never)),
+    aborted: await failure(openWorkerGpu({ signal: aborted })),
+  };
+}
+
+/** Loads a large net in a worker and runs it, and measures how long the page was busy at a time. */
+export const measureResponsiveness = (weights: string) =>
+  withWorker(async (gpu) => {
+    const picture = noise(640, 480);
+    const tasks: number[] = [];
+    const observer = new PerformanceObserver((list) =>
+      tasks.push(...list.getEntries().map(({ duration }) => duration)),
+    );
+    observer.observe({ type: "longtask" });
+    let [last, ticks, longestGap] = [performance.now(), 0, 0];
+    const timer = setInterval(() => {
+      const now = performance.now();
+      longestGap = Math.max(longestGap, now - last);
+      last = now;
+      ticks++;
+    });
+    const start = performance.now();
+    const net = await gpu.loadNet("resnet50", { weights, imageSize: 64 });
+    const loaded = performance.now();
+    const [{ probability }] = await net.classify(picture);
+    const end = performance.now();
+    clearInterval(timer);
+    await sleep(0);
+    tasks.push(...observer.takeRecords().map(({ duration }) => duration));
+    observer.disconnect();
+    return {
+      loadMs: loaded - start,
+      runMs: end - loaded,
+      /** The longest task, as far as the browser counts them: from 50 ms on. */
+      longestTask: Math.max(0, ...tasks),
+      longestGap,
+      ticks,
+      probability,
+    };
+  });

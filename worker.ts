@@ -1,0 +1,28 @@
+// The library in a worker of its own: the page stays free, and loads no more than this until the worker runs.
+import { UsageError } from "./engine/errors.ts";
+import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker_client.ts";
+
+export * from "./engine/errors.ts";
+export type { LoadOptions, Prediction, Progress, Weights } from "./engine/net.ts";
+export type { Picture } from "./engine/picture.ts";
+export type { Tensor } from "./engine/tensor.ts";
+export type { CallOptions, WorkerGpu, WorkerNet, WorkerOptions } from "./engine/worker_client.ts";
+export type { NetProfile } from "./engine/worker_messages.ts";
+
+/**
+ * Opens the browser's GPU in a worker, with the API of openGpu(): loadNet, run, classify, dispose, close. Nothing of it
+ * takes the page's own thread for long. Errors keep their class, code and message; a worker that ends unasked counts as a
+ * lost device. Throws what openGpu() throws, and a FileError when the worker's script cannot be loaded.
+ *
+ * The script is worker_script.js beside this module; Vite and plain pages find it by themselves. With another bundler
+ * make it an entry of its own (`esbuild app.js worker_script=shadenet/worker-script ...`), or give a worker: one that you
+ * have made of "shadenet/worker-script", or of a module of yours that calls serveGpu(openGpu, methods).
+ */
+export async function openWorkerGpu({
+  worker,
+  ...options
+}: WorkerOptions & { readonly worker?: Worker } = {}): Promise<WorkerGpu> {
+  if (!globalThis.Worker) throw new UsageError("there are no workers here: use openGpu() of shadenet");
+  const own = () => new Worker(new URL("./worker_script.js", import.meta.url), { type: "module" });
+  return openInWorker(worker ?? own(), options);
+}
