@@ -1,9 +1,8 @@
 // npm run bench:peers: the same nets with the same weights in ONNX Runtime, TensorFlow.js, jax-js and shadenet, on the
 // same adapter in one run. Every engine has a process of its own for every net, and they take turns.
-import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { Command } from "commander";
 import { type Context, nameList, positiveInteger } from "../cli/command.ts";
 import { writeWhole } from "../cli/files.ts";
@@ -25,6 +24,7 @@ import {
   versionOf,
 } from "./peers/engines.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
+import { checkPlace } from "./program.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];
@@ -32,6 +32,7 @@ interface Options extends Effort {
   readonly engines: readonly string[];
   readonly timeout: number;
   readonly json?: string;
+  readonly html?: string;
 }
 
 const peersCommand = ({ signal }: Context) =>
@@ -44,6 +45,7 @@ const peersCommand = ({ signal }: Context) =>
     .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
     .option("--timeout <s>", "when to give an engine up that does not answer", positiveInteger, 300)
     .option("--json <file>", "write the results as JSON")
+    .option("--html <file>", "write them as a page with charts")
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", "\nExample:\n  $ npm run bench:peers -- --nets resnet18,resnet50 --json peers.json")
     .action((options: Options) => compare(options, signal));
@@ -52,7 +54,7 @@ async function compare(options: Options, signal: AbortSignal): Promise<void> {
   // All that can be wrong is found before anything is measured.
   const shapes = options.nets.map((net) => ({ net, shape: shapeOf(net, options.batch) }));
   const engines = checkEngines(options.engines);
-  if (options.json !== undefined) checkTarget(options.json);
+  for (const path of [options.json, options.html]) if (path !== undefined) await checkPlace(path);
   checkInstalled(engines);
   const { adapter, maxBinding } = await probe();
   const { runs, seconds, timeout } = options;
@@ -94,12 +96,6 @@ function checkEngines(names: readonly string[]): EngineName[] {
   throw new UsageError(`there is no engine "${unknown}"; there are ${ENGINE_NAMES.join(", ")}`);
 }
 
-function checkTarget(file: string): void {
-  const folder = dirname(resolve(file));
-  if (!existsSync(folder)) throw new FileError(`cannot write ${file}: its folder does not exist`);
-  if (existsSync(file) && statSync(file).isDirectory()) throw new FileError(`cannot write ${file}: it is a folder`);
-}
-
 function checkInstalled(engines: readonly EngineName[]): void {
   const missing = missingPackages(engines);
   if (missing.length === 0) return;
@@ -136,8 +132,13 @@ function rowOf(
   return { ...contender, version, adapter: where, net, batch, coldMs, ...statistics(times), agreesWith, error };
 }
 
-async function report(rows: readonly PeerRow[], adapter: AdapterSummary, { batch, json }: Options): Promise<void> {
+async function report(
+  rows: readonly PeerRow[],
+  adapter: AdapterSummary,
+  { batch, json, html }: Options,
+): Promise<void> {
   if (json !== undefined) await writeWhole(json, (file) => file.writeFile(`${JSON.stringify(rows, null, 2)}\n`));
+  if (html !== undefined) await (await import("./html.ts")).writeHtml(rows, html);
   print(`${adapter.name}${adapter.software ? " (software)" : ""}, batch ${batch}`);
   const versions = new Map(rows.map(({ engine, version }) => [engine, version]));
   print([...versions].map(([engine, version]) => `${engine} ${version}`).join(", "));

@@ -152,7 +152,7 @@ async function readOlder<R extends Report>(path: string, kind: R["kind"]): Promi
 }
 
 /** Throws a FileError where no file can be written: better now than after all the measuring. */
-async function checkPlace(path: string): Promise<void> {
+export async function checkPlace(path: string): Promise<void> {
   const folder = dirname(resolve(path));
   await access(folder).catch((cause) => {
     throw new FileError(`cannot write ${path}: its folder does not exist`, { cause });

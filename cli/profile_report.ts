@@ -1,6 +1,6 @@
 import type { Plan, Step } from "../engine/plan.ts";
 import type { Timings } from "../engine/profile.ts";
-import type { Roofline } from "../kernels/roofline.ts";
+import { leastSeconds, type Roofline } from "../kernels/roofline.ts";
 import { median } from "./format.ts";
 
 // What the timings of a plan's steps say about its kernels: pure functions of plain data.
@@ -86,10 +86,6 @@ export function rate(parts: readonly Work[], roofline: Pick<Roofline, "flops" | 
     rooflineShare: least / seconds,
   };
 }
-
-/** Bound by arithmetic or by memory, whichever takes longer. (S. Williams et al., "Roofline", 2009.) */
-const leastSeconds = ({ flops, bytes }: Work, roofline: Pick<Roofline, "flops" | "bytes">): number =>
-  Math.max(flops / roofline.flops, bytes / roofline.bytes);
 
 const sum = (parts: readonly Work[], key: keyof Work): number => parts.reduce((total, part) => total + part[key], 0);
 

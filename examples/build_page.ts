@@ -10,6 +10,7 @@ const FILES: Readonly<Record<string, string>> = {
   "examples/page/index.html": "index.html",
   "examples/page/page.css": "page.css",
   "examples/digits": "digits",
+  kernels: "kernels",
   "nets/weights/lenet5.safetensors": "lenet5.safetensors",
 };
 
@@ -20,7 +21,8 @@ const FILES: Readonly<Record<string, string>> = {
 export async function buildPage(folder: string): Promise<BuildContext> {
   await mkdir(folder, { recursive: true });
   for (const [from, to] of Object.entries(FILES)) {
-    await cp(join(ROOT, from), join(folder, to), { recursive: true, filter: (path) => !/\.(py|md)$/.test(path) });
+    const filter = (path: string) => !/\.(py|md|ts|mjs)$/.test(path);
+    await cp(join(ROOT, from), join(folder, to), { recursive: true, filter });
   }
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({

@@ -53,9 +53,12 @@ test("kernels compile while weights are on their way, and only once", async () =
 
 test("weights that cannot be opened are told of at once, whatever compiles", async () => {
   const gpu = await openWith(() => Promise.reject(new FileError("there is no such file")));
-  gpu.device.createComputePipelineAsync = () => new Promise(() => {});
+  const ends: ((reason: Error) => void)[] = [];
+  gpu.device.createComputePipelineAsync = () => new Promise((_, reject) => ends.push(reject));
   await refuses(() => gpu.loadNet(lenet5, { weights: "nowhere.pth" }), FileError, "FILE", /no such file/);
   assert.is(gpu.alive.buffers, 0);
+  assert.ok(ends.length > 4);
+  for (const end of ends) end(new Error("nobody waits"));
 });
 
 test("a kernel that did not compile meanwhile is compiled again, and its error told", async () => {

@@ -66,22 +66,25 @@ export function start(page: Page): void {
 
   const chosen = (): SourceInfo | undefined => sources.find(({ name }) => name === choice.value);
 
-  function choose(): void {
+  async function choose(): Promise<void> {
     const source = chosen();
     if (!source) return;
+    clearTimeout(timer);
     const net = NAMES[source.net ?? ""];
     runButton.textContent = net ? `Run ${net} with it` : "No net here runs it";
     runButton.disabled = !net;
     find("net-run-title").textContent = `${net ?? "A net"} with it`;
-    find("net-run").textContent = "–";
-    editor.value = source.wgsl;
+    show("net-run", "–");
+    const text = await readSource(source);
+    if (chosen() !== source) return;
+    editor.value = text;
     judge();
   }
 
   function edit(): void {
     clearTimeout(timer);
     running?.abort();
-    find("net-run").textContent = "–";
+    show("net-run", "–");
     timer = setTimeout(judge, PAUSE_MS);
   }
 
@@ -176,6 +179,16 @@ export function start(page: Page): void {
     } finally {
       clearTimeout(limit);
     }
+  }
+}
+
+/** The file with its comments, which scripts do without. Lines are the same in both. */
+async function readSource({ name, wgsl }: SourceInfo): Promise<string> {
+  try {
+    const response = await fetch(`kernels/${name}.wgsl`);
+    return response.ok ? await response.text() : wgsl;
+  } catch {
+    return wgsl;
   }
 }
 

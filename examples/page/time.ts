@@ -84,9 +84,10 @@ function show(timing: NetTiming): void {
         make(
           "tr",
           {},
-          ...["Layer", "Time: later runs, and the first", "GFLOP/s", "Share of the roofline"].map((title) =>
-            make("th", { scope: "col" }, title),
-          ),
+          make("th", { scope: "col" }, "Layer"),
+          make("th", { scope: "col" }, swatch("fill"), " Later runs · ", swatch("outline"), " first run"),
+          make("th", { scope: "col" }, "GFLOP/s"),
+          make("th", { scope: "col" }, "Share of the roofline"),
         ),
       ),
       make("tbody", {}, ...layers.map((layer) => row(layer, longest))),
@@ -135,6 +136,8 @@ function about({ layer, variant, why, kernels }: LayerTime): HTMLElement {
     make("ul", {}, ...list),
   );
 }
+
+const swatch = (kind: string): HTMLElement => make("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
 
 function track(kind: string, share: number): HTMLElement {
   const fill = make("span", { class: kind });
