@@ -14,9 +14,9 @@ export type { NetProfile } from "./engine/worker_messages.ts";
  * takes the page's own thread for long. Errors keep their class, code and message; a worker that ends unasked counts as a
  * lost device. Throws what openGpu() throws, and a FileError when the worker's script cannot be loaded.
  *
- * The script is worker_script.js beside this module; Vite and plain pages find it by themselves. With another bundler
- * make it an entry of its own (`esbuild app.js worker_script=shadenet/worker-script ...`), or give a worker: one that you
- * have made of "shadenet/worker-script", or of a module of yours that calls serveGpu(openGpu, methods).
+ * The script is worker_script.js beside this module. Vite (before 8 with `worker: { format: "es" }`) and plain pages find
+ * it by themselves; with esbuild make it an entry of its own, `esbuild app.js worker_script=shadenet/worker-script ...`.
+ * Or give a worker that you have made of it, or of a module of yours that calls serveGpu(openGpu, methods).
  */
 export async function openWorkerGpu({
   worker,

@@ -1,6 +1,6 @@
 import { ImageError, ShapeError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
-import type { Transforms } from "./image.ts";
+import type { Image, Transforms } from "./image.ts";
 import type { Dtype } from "./kernel.ts";
 import type { AnyNet } from "./net.ts";
 import { isInMemory, isPicture, type Picture, type PictureInput, readPicture, uploadPicture } from "./picture.ts";
@@ -17,10 +17,10 @@ export interface Batch {
 
 /** A batch of elements that are ready. Throws a ShapeError unless they have the shape [N, C, H, W]. */
 export function takeElements(input: Float32Array | Tensor, shape: Shape): Batch {
-  if ("shape" in input && !sameShape(input.shape, shape)) {
-    throw new ShapeError(`the input is ${formatShape(input.shape)}; the net was loaded for ${formatShape(shape)}`);
+  const { data = input, shape: given = shape } = Object(input) as Partial<Tensor>;
+  if (!sameShape(given, shape)) {
+    throw new ShapeError(`the input is ${formatShape(given)}; the net was loaded for ${formatShape(shape)}`);
   }
-  const data: unknown = "data" in input ? input.data : input;
   checkInput("x", shape, data);
   return batchOf(data.slice(), shape);
 }
@@ -64,8 +64,7 @@ async function prepareInMemory(pictures: readonly Picture[], target: Target): Pr
   const data = new Float32Array(sizeOf(shape));
   await Promise.all(
     pictures.map(async (picture, i) => {
-      // A copy, since they are the caller's again at once, and what prepares them may have to be loaded.
-      const pixels = isInMemory(picture) ? { ...picture, data: picture.data.slice() } : await readPicture(picture);
+      const pixels = isInMemory(picture) ? copyOf(picture) : await readPicture(picture);
       const elements = await definition.preprocess(pixels, image, transforms);
       if (elements.length !== sizeOf(image)) throw unprepared(target);
       data.set(elements, i * elements.length);
@@ -73,6 +72,9 @@ async function prepareInMemory(pictures: readonly Picture[], target: Target): Pr
   );
   return batchOf(data, shape);
 }
+
+/** Pixels are the caller's again at once, and what prepares them may have to be loaded. An ImageData owns no properties. */
+const copyOf = ({ width, height, data }: Image): Image => ({ width, height, data: data.slice() });
 
 async function prepareOnGpu(pictures: readonly Picture[], target: Target): Promise<Batch> {
   const size = sizeOf(target.shape) / target.shape[0];

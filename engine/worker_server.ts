@@ -1,7 +1,7 @@
 import { DisposedError, UsageError } from "./errors.ts";
 import { browserHost, type Gpu, type Host, type OpenOptions } from "./gpu.ts";
 import { type LoadOptions, Net } from "./net.ts";
-import type { Picture } from "./picture.ts";
+import { isPicture, type Picture } from "./picture.ts";
 import { timeSteps } from "./profile.ts";
 import { sizeOf } from "./tensor.ts";
 import {
@@ -137,7 +137,7 @@ async function closing<T>(pictures: RunInput, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } finally {
-    for (const picture of [pictures].flat()) if ("close" in picture) picture.close();
+    for (const picture of [pictures].flat()) if (isPicture(picture) && "close" in picture) picture.close();
   }
 }
 
@@ -154,9 +154,17 @@ const factsOf = ({ definition, inputShape, layers, warnings }: Net): NetFacts =>
 /** The browser's host for a page, to whose address others are relative: the worker may lie elsewhere. */
 const hostAt = (base: string): Host => ({
   ...browserHost,
-  open: (location, options) =>
-    browserHost.open(URL.canParse(location, base) ? new URL(location, base) : location, options),
+  open: (location, options) => browserHost.open(resolve(location, base), options),
 });
+
+/** What is no address stays what it is, for whoever opens it to refuse. */
+function resolve(location: string | URL, base: string): string | URL {
+  try {
+    return new URL(location, base);
+  } catch {
+    return location;
+  }
+}
 
 /** Takes a lock for as long as the worker lives; false where there are no locks. */
 function hold(name: string): Promise<boolean> {

@@ -22,7 +22,7 @@ export async function buildPage(folder: string): Promise<BuildContext> {
   await mkdir(folder, { recursive: true });
   for (const [from, to] of Object.entries(FILES)) {
     const filter = (path: string) => !/\.(py|md|ts|mjs)$/.test(path);
-    await cp(join(ROOT, from), join(folder, to), { recursive: true, filter });
+    await cp(join(ROOT, from), join(folder, to), { recursive: true, dereference: true, filter });
   }
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({

@@ -59,12 +59,23 @@ type InPage = typeof inPage;
 type Returned<K extends keyof InPage> = Awaited<ReturnType<InPage[K]>>;
 type Callable = Record<string, (...args: unknown[]) => unknown>;
 
-/** Runs one of the functions of browser/page.ts in the page. */
-const run = <K extends keyof InPage>(name: K, ...args: Parameters<InPage[K]>): Promise<Returned<K>> =>
+/** Runs one of the functions of browser/page.ts in a page. */
+const runIn = <K extends keyof InPage>(page: Page, name: K, args: Parameters<InPage[K]>): Promise<Returned<K>> =>
   page.evaluate(([name, args]) => (globalThis as unknown as { inPage: Callable }).inPage[name](...args), [
     name,
     args,
   ] as const) as Promise<Returned<K>>;
+
+/** The same in the page that most tests share. */
+const run = <K extends keyof InPage>(name: K, ...args: Parameters<InPage[K]>): Promise<Returned<K>> =>
+  runIn(page, name, args);
+
+async function openPage(url: string): Promise<Page> {
+  const page = await (browser as Exclude<typeof browser, string>).newPage();
+  page.on("pageerror", (error) => troubles.push(error.message));
+  await page.goto(url);
+  return page;
+}
 
 inBrowser("a page imports the library without a bundler, and its operators are PyTorch's", async () => {
   const { adapter, results } = await run("runCases");
@@ -132,7 +143,7 @@ inBrowser("a digit is read from a canvas", async () => {
 
 inBrowser("a worker does what the page can do", async () => {
   const got = await run("digitsInWorker");
-  assert.match(got.adapter, /swiftshader|\w/i);
+  assert.ok(got.adapter);
   assert.is(got.phases.at(-1), "load");
   assert.equal(
     got.predictions.map(({ label }) => label),
@@ -191,6 +202,10 @@ inBrowser("weights are cached by address, and may come from a file", async () =>
   assert.is(server.requests.filter((request) => request === path).length - before, 2);
 });
 
+inBrowser("two nets load at once, and without storage", async () =>
+  assert.equal(await run("loadWithoutStorage"), ["7", "7"]),
+);
+
 for (const inWorker of [false, true]) {
   inBrowser(`a slow download ends when it is aborted${inWorker ? ", in a worker, too" : ""}`, async () => {
     Object.assign(slow, { begun: 0, ended: 0 });
@@ -222,6 +237,13 @@ for (const how of ["device", "worker"] as const) {
   });
 }
 
+inBrowser("a browser without WebGPU is told of", async () => {
+  for (const { kind, code, message } of await run("refuseDevices")) {
+    assert.equal([kind, code], ["GpuError", "NO_ADAPTER"]);
+    assert.match(message, /there is no WebGPU adapter: use a browser with WebGPU/);
+  }
+});
+
 inBrowser("a worker that cannot be opened says why", async () => {
   const { missing, option, aborted } = await run("refuseWorkers");
   assert.equal([missing.kind, missing.code], ["FileError", "FILE"]);
@@ -231,10 +253,11 @@ inBrowser("a worker that cannot be opened says why", async () => {
 });
 
 inBrowser("the page stays responsive while ResNet-50 loads and runs in a worker", async () => {
-  const { loadMs, runMs, longestTask, longestGap, ticks, probability } = await run(
-    "measureResponsiveness",
-    "/resnet50.safetensors",
-  );
+  // Without what other tests have left to be collected.
+  const fresh = await openPage(server.origin);
+  const measured = await runIn(fresh, "measureResponsiveness", ["/resnet50.safetensors"]);
+  await fresh.close();
+  const { loadMs, runMs, longestTask, longestGap, ticks, probability } = measured;
   const [load, first, task, gap] = [loadMs, runMs, longestTask, longestGap].map((ms) => ms.toFixed(0));
   console.log(
     `note: in the browser, ResNet-50 loaded in ${load} ms and ran in ${first} ms in a worker; the page's longest task took ` +
@@ -262,8 +285,7 @@ inBrowser("a bundle of esbuild finds its worker", async () => {
       entryNames: "app",
     });
     await build({ ...options, splitting: true, entryPoints: { worker_script: join(ROOT, "dist/worker_script.js") } });
-    const other = await (browser as Exclude<typeof browser, string>).newPage();
-    await other.goto(bundled.origin);
+    const other = await openPage(bundled.origin);
     const result = await other.waitForFunction(() => (globalThis as unknown as { result: unknown }).result);
     const [adapter, isKind, code] = (await result.jsonValue()) as [string, boolean, string];
     assert.ok(adapter);
@@ -281,9 +303,7 @@ if (typeof browser === "string") {
   console.log(`note: skipped, for no browser with WebGPU can be started (${browser})`);
 } else {
   test.after(() => browser.close());
-  page = await browser.newPage();
-  page.on("pageerror", (error) => troubles.push(error.message));
-  await page.goto(server.origin);
+  page = await openPage(server.origin);
 }
 test.after(() => {
   server.close();

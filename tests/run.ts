@@ -93,5 +93,5 @@ const told = ({ passed, failed, skipped }: typeof sum): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 
 await Promise.all(Array.from({ length: PROCESSES }, work));
-if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
+if (sum.failed > 0 || sum.passed + sum.skipped === 0) process.exitCode = 1;
 console.log(told(sum));

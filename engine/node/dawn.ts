@@ -1,16 +1,11 @@
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, readdirSync } from "node:fs";
 import { constants, freemem, homedir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { createBrotliDecompress } from "node:zlib";
-import { FileError, UsageError } from "../errors.ts";
+import { delimiter, join } from "node:path";
+import { UsageError } from "../errors.ts";
 import type { Host } from "../gpu.ts";
-import { cacheFolder } from "./cache.ts";
+import { unpackEmbedded } from "./embedded.ts";
 import { openFile } from "./files.ts";
 import { folderStorage } from "./storage.ts";
-
-const require = createRequire(import.meta.url);
 
 /**
  * Node's way to an adapter: Dawn (npm `webgpu`) on the system's driver, else on SwiftShader, a software Vulkan driver
@@ -90,7 +85,7 @@ function hasVulkanDriver(): boolean {
 
 async function requestEmbedded(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
-  const folder = await unpackSwiftShader();
+  const folder = await unpackEmbedded("swiftshader", ["swiftshader.tar.br"]);
   if (!folder) return null;
   const driver = join(folder, "vk_swiftshader_icd.json");
   const before = { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES, VK_ICD_FILENAMES: process.env.VK_ICD_FILENAMES };
@@ -116,36 +111,6 @@ function preload(library: string): void {
     // It is no Node addon, and Node says so once it is loaded.
     if (!/did not self-register/.test((error as Error).message)) throw error;
   }
-}
-
-/** Unpacks SwiftShader into the cache once; undefined when its package is not installed. */
-async function unpackSwiftShader(): Promise<string | undefined> {
-  let entry: string;
-  try {
-    entry = require.resolve("@sparticuz/chromium");
-  } catch {
-    return undefined;
-  }
-  const archive = join(entry.slice(0, entry.lastIndexOf("build")), "bin/swiftshader.tar.br");
-  const { version } = require(join(dirname(archive), "../package.json")) as { version: string };
-  const folder = join(cacheFolder(), `swiftshader-${version}`);
-  if (existsSync(join(folder, "vk_swiftshader_icd.json"))) return folder;
-  // tar-fs is how that package unpacks its own archives.
-  const { extract } = createRequire(entry)("tar-fs") as typeof import("tar-fs");
-  mkdirSync(cacheFolder(), { recursive: true });
-  const partial = mkdtempSync(`${folder}-`);
-  try {
-    await pipeline(createReadStream(archive), createBrotliDecompress(), extract(partial));
-    renameSync(partial, folder);
-  } catch (cause) {
-    rmSync(partial, { recursive: true, force: true });
-    // Another process may have unpacked it meanwhile.
-    if (existsSync(join(folder, "vk_swiftshader_icd.json"))) return folder;
-    throw new FileError(`the software adapter could not be unpacked into ${folder}: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-  return folder;
 }
 
 const cell = new Int32Array(new SharedArrayBuffer(4));

@@ -1,13 +1,8 @@
 // Starts a browser that has WebGPU on the machine's processor.
-import { createReadStream, createWriteStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { delimiter, dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { createBrotliDecompress } from "node:zlib";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
-import { cacheFolder } from "../../engine/node/cache.ts";
-
-const require = createRequire(import.meta.url);
+import { unpackEmbedded } from "../../engine/node/embedded.ts";
 
 const FLAGS = [
   "--no-sandbox",
@@ -56,8 +51,8 @@ function candidates(): readonly (readonly [string, () => Promise<Candidate>])[] 
   const at = (executablePath: string) => [executablePath, async () => ({ executablePath })] as const;
   if (chosen) return [at(chosen)];
   const isEmbedded = process.platform === "linux" && process.arch === "x64";
-  const embedded = isEmbedded ? [["@sparticuz/chromium", unpack] as const] : [];
-  return [...embedded, ...INSTALLED.filter((path) => existsSync(path)).map(at)];
+  const fromNpm = isEmbedded ? [["@sparticuz/chromium", embedded] as const] : [];
+  return [...fromNpm, ...INSTALLED.filter((path) => existsSync(path)).map(at)];
 }
 
 /** Only pages of a secure origin have it: localhost is one, whether anybody listens or not. */
@@ -72,30 +67,10 @@ async function hasAdapter(browser: Browser): Promise<boolean> {
   }
 }
 
-/** Unpacks Chromium with its libraries and its software adapter into the cache, once. */
-async function unpack(): Promise<Candidate> {
-  const entry = require.resolve("@sparticuz/chromium");
-  const bin = join(entry.slice(0, entry.lastIndexOf("build")), "bin");
-  const { version } = require(join(dirname(bin), "package.json")) as { version: string };
-  const folder = join(cacheFolder(), `chromium-${version}`);
-  if (!existsSync(folder)) {
-    // tar-fs is how that package unpacks its own archives.
-    const { extract } = createRequire(entry)("tar-fs") as typeof import("tar-fs");
-    mkdirSync(cacheFolder(), { recursive: true });
-    const partial = mkdtempSync(`${folder}-`);
-    try {
-      const inflate = (file: string, to: NodeJS.WritableStream) =>
-        pipeline(createReadStream(join(bin, file)), createBrotliDecompress(), to);
-      await inflate("chromium.br", createWriteStream(join(partial, "chromium"), { mode: 0o755 }));
-      await inflate("swiftshader.tar.br", extract(partial));
-      await inflate("al2023.tar.br", extract(partial));
-      renameSync(partial, folder);
-    } catch (error) {
-      rmSync(partial, { recursive: true, force: true });
-      // Another process may have unpacked it meanwhile.
-      if (!existsSync(folder)) throw error;
-    }
-  }
+/** Chromium from npm, with its libraries and its software adapter. */
+async function embedded(): Promise<Candidate> {
+  const folder = await unpackEmbedded("chromium", ["chromium.br", "swiftshader.tar.br", "al2023.tar.br"]);
+  if (!folder) throw new Error("it is not installed");
   const libraries = [join(folder, "lib"), process.env.LD_LIBRARY_PATH].filter(Boolean).join(delimiter);
   return { executablePath: join(folder, "chromium"), env: { LD_LIBRARY_PATH: libraries } };
 }

@@ -320,6 +320,8 @@ export async function compareErrors(): Promise<Record<string, { direct: Failure;
     "a file that is none": (gpu) => gpu.loadNet("lenet5", { weights: new File(["odd text"], "odd.pth") }),
     "no address": (gpu) => gpu.loadNet("resnet18", { weights: "http://" }),
     "a wrong shape": async (gpu) => (await gpu.loadNet("lenet5")).run(new Float32Array(5) as never),
+    "no input": async (gpu) => (await gpu.loadNet("lenet5")).run("photo.jpg" as never),
+    "no input at all": async (gpu) => (await gpu.loadNet("lenet5")).run(undefined as never),
     "no picture": async (gpu) => (await gpu.loadNet("lenet5")).run(document.createElement("video") as never),
     "after dispose()": async (gpu) => {
       const net = await gpu.loadNet("lenet5");
@@ -352,9 +354,12 @@ export const useOwnMethods = (): Promise<Record<string, unknown>> =>
     const offscreen = canvas.transferControlToOffscreen();
     const counted: number[] = [];
     await gpu.call("paint", [offscreen, "red"], { transfer: [offscreen], onProgress: (i) => counted.push(i) });
-    await new Promise(requestAnimationFrame);
+    // What the worker has painted is shown with one of the next frames.
     const copy = noise(8, 8);
-    contextOf(copy).drawImage(canvas, 0, 0);
+    for (let frame = 0; frame < 100 && pixelsOf(copy).data[1] !== 0; frame++) {
+      await new Promise(requestAnimationFrame);
+      contextOf(copy).drawImage(canvas, 0, 0);
+    }
     const controller = new AbortController();
     const waiting = failure(gpu.call("waitForEnd", [], { signal: controller.signal }));
     controller.abort(new RangeError("enough"));
@@ -413,6 +418,22 @@ export const loadCached = (url: string): Promise<number[][]> =>
     return logits;
   });
 
+/** Two nets that load at once where nothing can be kept, since the site has used up its storage. */
+export async function loadWithoutStorage(): Promise<string[]> {
+  const { put } = Cache.prototype;
+  Cache.prototype.put = () => Promise.reject(new DOMException("no room", "QuotaExceededError"));
+  try {
+    return await withGpu(async (gpu) => {
+      const weights = `/nets/weights/lenet5.safetensors?v=${Math.random()}`;
+      const nets = await Promise.all([1, 2].map((batch) => gpu.loadNet("lenet5", { weights, batch })));
+      const canvas = await digitCanvas();
+      return Promise.all(nets.map(async (net) => (await net.classify(canvas))[0].label));
+    });
+  } finally {
+    Cache.prototype.put = put;
+  }
+}
+
 // Losses
 
 /** A device that is lost while a net runs, and its successor. */
@@ -447,6 +468,18 @@ export async function loseWorker(how: "device" | "worker") {
     return (await (await next.loadNet("lenet5")).classify(await digitCanvas()))[0].label;
   });
   return { lost, running, later, label };
+}
+
+/** Browsers without WebGPU, and those that give no adapter. */
+export async function refuseDevices(): Promise<Failure[]> {
+  const { gpu } = navigator;
+  const failures: Failure[] = [];
+  for (const value of [undefined, { requestAdapter: async () => null }]) {
+    Object.defineProperty(navigator, "gpu", { value, configurable: true });
+    failures.push(await failure(openGpu()));
+  }
+  Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });
+  return failures;
 }
 
 /** Workers that cannot be opened. */
