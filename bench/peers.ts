@@ -138,7 +138,6 @@ async function report(
   { batch, json, html }: Options,
 ): Promise<void> {
   if (json !== undefined) await writeWhole(json, (file) => file.writeFile(`${JSON.stringify(rows, null, 2)}\n`));
-  if (html !== undefined) await (await import("./html.ts")).writeHtml(rows, html);
   print(`${adapter.name}${adapter.software ? " (software)" : ""}, batch ${batch}`);
   const versions = new Map(rows.map(({ engine, version }) => [engine, version]));
   print([...versions].map(([engine, version]) => `${engine} ${version}`).join(", "));
@@ -146,6 +145,7 @@ async function report(
   const [header, ...body] = table(rows, nameOf);
   print(paint("bold", header));
   for (const line of body) print(line);
+  if (html !== undefined) await (await import("./html.ts")).writeHtml(rows, html);
   for (const { net, error } of rows.filter(({ engine, error }) => engine === "shadenet" && error)) {
     complain(`shadenet failed with ${net}: ${error}`);
     process.exitCode = 1;
