@@ -38,6 +38,7 @@ export class Editor {
   set value(text: string) {
     this.#text.value = text;
     this.mark([]);
+    this.#text.closest(".code")?.scrollTo(0, 0);
   }
 
   /** Marks lines by what the compiler says of them, and lists it. */

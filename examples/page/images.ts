@@ -74,7 +74,7 @@ export function start(page: Page): void {
     pictures.showOverlay(next !== undefined && heatMap.checked);
     const bars = next?.top.map(({ label, probability }) => ({ label, share: probability })) ?? [];
     showBars(find("image-bars"), bars, chosen, chooseClass);
-    if (next) status.say(`${next.top[0].label}, after ${duration(next.milliseconds)}`);
+    find("answer").textContent = next ? `${next.top[0].label}, in ${duration(next.milliseconds)}` : "";
   }
 
   /** Draws the heat map of one of the classes that were named. */

@@ -15,12 +15,15 @@ const PATIENCE_MS = { check: 20_000, compare: 30_000, race: 30_000, runNet: 120_
 
 const NAMES: Readonly<Record<string, string>> = { resnet18: "ResNet-18", alexnet2012: "AlexNet", lenet5: "LeNet-5" };
 
+/** Where the results stand. */
+const CHECKS = ["compiles", "agrees", "race", "net-run"];
+
 const NEXT = "the next change, or Undo, opens another";
 
 /** The kernels' sources, to be changed. They run on a device of their own, which may be lost. */
 export function start(page: Page): void {
   const status = new Status(find("kernels-status"), find("kernels-problem"));
-  const session = new Session((error) => {
+  const session = new Session("playground", (error) => {
     status.fail(new Error(`${error.message.replace(/;.*/, "")}. That was the playground's own: ${NEXT}`));
   });
   const editor = new Editor(find("editor"), edit);
@@ -70,11 +73,11 @@ export function start(page: Page): void {
     const source = chosen();
     if (!source) return;
     clearTimeout(timer);
+    for (const id of CHECKS) show(id, "–");
     const net = NAMES[source.net ?? ""];
     runButton.textContent = net ? `Run ${net} with it` : "No net here runs it";
     runButton.disabled = !net;
     find("net-run-title").textContent = `${net ?? "A net"} with it`;
-    show("net-run", "–");
     const text = await readSource(source);
     if (chosen() !== source) return;
     editor.value = text;
@@ -93,7 +96,7 @@ export function start(page: Page): void {
     const source = chosen();
     if (!source) return;
     await exclusively(async (ask) => {
-      for (const id of ["compiles", "agrees", "race"]) show(id, "–");
+      for (const id of CHECKS.slice(0, 3)) show(id, "–");
       const wgsl = editor.value;
       show("compiles", "…");
       const diagnostics = await ask<Diagnostic[]>("check", wgsl);
@@ -109,6 +112,10 @@ export function start(page: Page): void {
       const bad = agreements.find(({ ok }) => !ok) ?? agreements[0];
       const errorsText = `differs by ${scientific(bad.error)} at most (shipped: ${scientific(bad.shippedError)})`;
       show("agrees", `${bad.ok ? "Yes" : "No"}: ${bad.kernel} ${errorsText}`, bad.ok);
+      if (!bad.ok) {
+        show("race", "Not timed");
+        return;
+      }
       show("race", "…");
       show("race", raceText(await ask<Race>("race", wgsl)));
     });
@@ -152,7 +159,7 @@ export function start(page: Page): void {
         return patiently(gpu, method, [name, wgsl], controller.signal);
       });
     } catch (error) {
-      for (const id of ["compiles", "agrees", "race", "net-run"]) {
+      for (const id of CHECKS) {
         if (find(id).textContent === "…") show(id, "–");
       }
       status.fail(error);

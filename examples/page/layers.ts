@@ -47,7 +47,10 @@ export class LayerView {
       const bar = make("span", { class: "size", "aria-hidden": "true" });
       bar.style.width = `${100 * Math.sqrt(sizeOf(layer.shape) / largest)}%`;
       const shape = make("span", { class: "quiet" }, sizes(layer.shape));
-      return make("label", {}, input, make("span", { class: "name" }, layer.name), shape, bar);
+      // A name that is a number in a list does not say what it is.
+      const operator = /\.\d+$/.test(layer.name) ? ` ${layer.operator}` : "";
+      const name = make("span", {}, layer.name, make("span", { class: "quiet" }, operator));
+      return make("label", {}, input, name, shape, bar);
     });
     this.#list.replaceChildren(this.#list.firstElementChild as Element, ...rows);
   }

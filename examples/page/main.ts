@@ -1,3 +1,4 @@
+import * as digits from "./digits.ts";
 import { find } from "./dom.ts";
 import { Session } from "./session.ts";
 import { startTabs } from "./tabs.ts";
@@ -13,7 +14,8 @@ export interface Page {
 }
 
 const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>> = {
-  digits: () => import("./digits.ts"),
+  // Not loaded later: nothing that is drawn at once may be lost.
+  digits: async () => digits,
   images: () => import("./images.ts"),
   time: () => import("./time.ts"),
   kernels: () => import("./kernels.ts"),
@@ -22,9 +24,11 @@ const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>
 const starts: (() => void)[] = [];
 
 const page: Page = {
-  session: new Session((error) => {
-    if (page.session.isSteady) reopen(error.message);
-    else noGpu(`${error.message}, and was lost at once`);
+  session: new Session("nets", (error) => {
+    // What the library tells programs to do is done here.
+    const reason = error.message.replace(/;.*/, "");
+    if (page.session.isSteady) reopen(reason);
+    else noGpu(`${reason} again and again`);
   }),
   onReopen: (start) => void starts.push(start),
   noteGpu(error) {
@@ -53,7 +57,7 @@ async function openDevice(): Promise<boolean> {
 /** Opens the device again, and lets the views go on with it. */
 async function reopen(reason: string): Promise<void> {
   if (!(await openDevice())) return;
-  find("notice").textContent = reason && `${sentence(reason)} This was done: what was on it is loaded again.`;
+  find("notice-text").textContent = `${sentence(reason)} It was opened again, and what was on it is loaded again.`;
   find("notice").hidden = reason === "";
   for (const start of starts) start();
 }
@@ -63,6 +67,9 @@ const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${tex
 const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
   `Adapter: ${name}${software ? " (software; a GPU is far faster)" : ""}`;
 
+find("close-notice").addEventListener("click", () => {
+  find("notice").hidden = true;
+});
 find("try-again").addEventListener("click", () => reopen(""));
 
 const started = new Set<string>();

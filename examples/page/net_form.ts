@@ -55,9 +55,12 @@ export class NetForm {
   async #choose(): Promise<void> {
     const again = this.#weights && "random" in this.#weights ? this.#weights : undefined;
     this.#unload();
+    const net = this.#choice.value;
     try {
       const gpu = await this.#page.session.open();
-      this.#description = await gpu.call<NetDescription>("describe", [this.#choice.value]);
+      const description = await gpu.call<NetDescription>("describe", [net]);
+      if (net !== this.#choice.value) return;
+      this.#description = description;
     } catch (error) {
       this.#fail(error);
       return;

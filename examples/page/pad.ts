@@ -70,7 +70,7 @@ export class Pad {
   }
 
   #begin(event: PointerEvent): void {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
     this.#canvas.setPointerCapture(event.pointerId);
     const stroke = [this.#pointOf(event)];

@@ -78,7 +78,7 @@ export class PictureView {
 
   /** A new canvas over that square, for the worker to draw on. */
   makeOverlay(): OffscreenCanvas {
-    const canvas = make("canvas", { class: "heat", role: "img", "aria-label": "Heat map" });
+    const canvas = make("canvas", { class: "heat", role: "img", "aria-label": "Heat map over the picture" });
     this.#crop.replaceChildren(canvas);
     return canvas.transferControlToOffscreen();
   }

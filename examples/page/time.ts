@@ -25,7 +25,7 @@ export function start(page: Page): void {
 
   async function measure(): Promise<void> {
     const net = choice.value;
-    const session = new Session(() => {});
+    const session = new Session("measurement");
     wasHidden = document.hidden;
     status.clear();
     status.say(`Measuring ${net} …`);
@@ -67,7 +67,10 @@ function show(timing: NetTiming): void {
         : "the page's own: this adapter has no timestamps",
     ],
   ];
-  const longest = Math.max(...layers.map(({ milliseconds, cold }) => Math.max(milliseconds, cold)));
+  const most = {
+    milliseconds: Math.max(...layers.map(({ milliseconds, cold }) => Math.max(milliseconds, cold))),
+    rate: Math.max(...layers.map(({ flopsRate = 0 }) => flopsRate)),
+  };
   find("time-result").replaceChildren(
     make(
       "dl",
@@ -90,13 +93,13 @@ function show(timing: NetTiming): void {
           make("th", { scope: "col" }, "Share of the roofline"),
         ),
       ),
-      make("tbody", {}, ...layers.map((layer) => row(layer, longest))),
+      make("tbody", {}, ...layers.map((layer) => row(layer, most))),
     ),
   );
 }
 
-function row(layer: LayerTime, longest: number): HTMLElement {
-  const { milliseconds, cold, flops, flopsRate, rooflineShare = 0 } = layer;
+function row(layer: LayerTime, most: { readonly milliseconds: number; readonly rate: number }): HTMLElement {
+  const { milliseconds, cold, flopsRate = 0, rooflineShare = 0 } = layer;
   return make(
     "tr",
     {},
@@ -104,8 +107,8 @@ function row(layer: LayerTime, longest: number): HTMLElement {
     make(
       "td",
       { class: "wide" },
-      track("fill", milliseconds / longest),
-      track("outline", cold / longest),
+      track("fill", milliseconds / most.milliseconds),
+      track("outline", cold / most.milliseconds),
       make(
         "span",
         { class: "figure" },
@@ -113,7 +116,12 @@ function row(layer: LayerTime, longest: number): HTMLElement {
         make("span", { class: "quiet" }, ` · ${duration(cold)}`),
       ),
     ),
-    make("td", { class: "number" }, flops > 0 && flopsRate ? count(flopsRate / 1e9) : "–"),
+    make(
+      "td",
+      {},
+      track("fill", flopsRate / (most.rate || 1)),
+      make("span", { class: "figure" }, flopsRate > 0 ? count(flopsRate / 1e9) : "–"),
+    ),
     make(
       "td",
       {},

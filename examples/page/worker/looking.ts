@@ -41,6 +41,8 @@ export class Looking {
   #executable: Executable | undefined;
   #source: HeatMapSource | undefined;
   #heatMap: HeatMap | undefined;
+  /** The plan for the layer whose activations are shown. */
+  #layer: { readonly name: string; readonly executable: Executable } | undefined;
   /** What was looked at last, for layers that are asked for later. */
   #picture: ImageBitmap | undefined;
 
@@ -89,7 +91,7 @@ export class Looking {
 
   async #unload(): Promise<void> {
     const net = this.#net;
-    this.#net = this.#executable = undefined;
+    this.#net = this.#executable = this.#layer = undefined;
     await net?.dispose();
   }
 
@@ -126,15 +128,16 @@ export class Looking {
     }
   }
 
-  /** A layer's output for the picture that was looked at last. Its plan is made for this once. */
-  async activations(layer: string): Promise<Tensor> {
+  /** A layer's output for the picture that was looked at last; its plan is kept until another layer is asked for. */
+  async activations(name: string): Promise<Tensor> {
     const { net } = this.#loaded();
-    const executable = await net.prepare([layer]);
-    try {
-      return (await this.#run(net, executable, [layer]))[layer];
-    } finally {
-      await net.release(executable);
+    if (this.#layer?.name !== name) {
+      const before = this.#layer;
+      this.#layer = undefined;
+      if (before) await net.release(before.executable);
+      this.#layer = { name, executable: await net.prepare([name]) };
     }
+    return (await this.#run(net, this.#layer.executable, [name]))[name];
   }
 
   /** Draws where the last picture speaks for a class. */

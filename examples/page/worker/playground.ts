@@ -9,6 +9,7 @@ import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/te
 import { arraysCheckpoint } from "../../../engine/weights.ts";
 import { Clock } from "./clock.ts";
 import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
+import { guardLoops } from "./loop_guard.ts";
 import { findSources, graphOf, lowerNet, type Source } from "./uses.ts";
 
 /** What the page lists. */
@@ -116,17 +117,22 @@ export class Playground {
     return messages.map(({ lineNum, linePos, type, message }) => ({ line: lineNum, column: linePos, type, message }));
   }
 
-  /** Compares the edited kernels with their references, on several random inputs. */
+  /**
+   * Compares the edited kernels with their references, on several random inputs. What is far off already with loops that
+   * are made to end is not run without that.
+   */
   async compare(name: string, wgsl: string, signal: AbortSignal): Promise<Agreement[]> {
     const results: Agreement[] = [];
     for (const kernel of this.#find(name).kernels) {
       let [error, shippedError] = [0, 0];
-      for (let draw = 0; draw < 3; draw++) {
+      for (const form of [guardLoops(wgsl), wgsl, wgsl]) {
         signal.throwIfAborted();
+        if (error > KERNEL_TOLERANCE) break;
+        if (form !== wgsl && (await this.#checkKernel(kernel, form)).some(({ type }) => type === "error")) continue;
         const call = this.#exampleCall(kernel);
         const inputs = randomTensors(kernel.example.shapes);
         const wanted = evaluateReference(kernel, inputs, call.options).data;
-        error = Math.max(error, largestDifference(await this.#run(withSource(kernel, wgsl), call, inputs), wanted));
+        error = Math.max(error, largestDifference(await this.#run(withSource(kernel, form), call, inputs), wanted));
         shippedError = Math.max(shippedError, largestDifference(await this.#run(kernel, call, inputs), wanted));
       }
       results.push({
@@ -171,7 +177,8 @@ export class Playground {
   async race(name: string, wgsl: string, signal: AbortSignal): Promise<Race> {
     const { kernels, use } = this.#find(name);
     const kernel = kernels.find((each) => use && isCallOf(each, use.call)) ?? kernels[0];
-    const call = use && isCallOf(kernel, use.call) ? use.call : enlarge(kernel, this.#exampleCall(kernel));
+    const inNet = use && isCallOf(kernel, use.call) ? use.call : undefined;
+    const call = inNet && sizeOf(inNet.y) > FEW ? inNet : enlarge(kernel, this.#exampleCall(kernel), inNet);
     const inputs = randomTensors(call.shapes as Record<string, Shape>);
     const clock = await Clock.create(this.#gpu);
     const best = { edited: Infinity, shipped: Infinity };
@@ -181,7 +188,7 @@ export class Playground {
           const first = await clock.time(shipped.dispatches);
           await clock.time(edited.dispatches);
           const repeats = clock.repeatsFor(first);
-          const turns = first > SLOW_MS ? 1 : 4;
+          const turns = Math.min(8, Math.max(1, Math.round(SLOW_MS / (first * repeats))));
           for (let turn = 0; turn < turns; turn++) {
             signal.throwIfAborted();
             best.shipped = Math.min(best.shipped, await clock.time(shipped.dispatches, repeats));
@@ -251,23 +258,27 @@ function isCallOf(kernel: AnyKernel, { shapes, options }: Call<string, object>):
   return sameOptions && Object.keys(shapes).every((name) => names.includes(name));
 }
 
-/** Elements that a kernel is timed on where no net uses it. */
+/** Elements that a kernel is timed on where no net uses it, or on fewer than FEW. */
 const ENOUGH = 2 ** 19;
+const FEW = 2 ** 15;
 
-/** The kernel's example with its first dimension grown, which is the batch in all that no net here uses. */
-function enlarge(kernel: AnyKernel, small: Call<string, object>): Call<string, object> {
-  const factor = Math.ceil(ENOUGH / sizeOf(small.y));
+/** The kernel's example with its first dimension grown, where that is the batch; else what a net has, or the example. */
+function enlarge(
+  kernel: AnyKernel,
+  { shapes: small, options, y }: Call<string, object>,
+  inNet: Call<string, object> | undefined,
+): Call<string, object> {
+  const factor = Math.ceil(ENOUGH / sizeOf(y));
   const grow = (shape: Shape | undefined) => shape && [shape[0] * factor, ...shape.slice(1)];
-  const shapes = Object.fromEntries(Object.entries(small.shapes).map(([name, shape]) => [name, grow(shape)]));
+  const entries = Object.entries(small).map(([name, shape]) => [name, grow(shape)]);
+  const shapes = Object.fromEntries(entries) as Call<string, object>["shapes"];
   try {
-    return {
-      ...small,
-      shapes: shapes as Call<string, object>["shapes"],
-      y: kernel.shape(shapes as never, small.options),
-    };
+    const grown = { shapes, options, y: kernel.shape(shapes, options) };
+    if (sizeOf(grown.y) === factor * sizeOf(y)) return grown;
   } catch {
-    return small;
+    // Its first dimension is no batch.
   }
+  return inNet ?? { shapes: small, options, y };
 }
 
 /** Uniform in [-1, 1); variances are positive. */
