@@ -21,6 +21,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const VIEWS = ["digits", "images", "time", "kernels"] as const;
 
 const browser = await launch();
+const inBrowser = typeof browser === "string" ? test.skip : test;
 
 /** What the worker's script begins with: keeps its devices, so that a test can lose them; refuses adapters if asked to. */
 const SPY = (isRefused: boolean): string => `
@@ -118,8 +119,10 @@ async function waitFor(id: string, wanted: RegExp, on: Page = page, problem = "n
   return text;
 }
 
-/** Draws strokes of points from 0 to 1. */
-async function draw(strokes: readonly (readonly [number, number])[][], on: Page = page): Promise<void> {
+/** Points on the pad, from 0 to 1. */
+type Stroke = readonly (readonly [number, number])[];
+
+async function draw(strokes: readonly Stroke[], on: Page = page): Promise<void> {
   const box = await on.locator("#pad").boundingBox();
   if (!box) throw new Error("the pad is not shown");
   const at = ([x, y]: readonly [number, number]) => [box.x + x * box.width, box.y + y * box.height] as const;
@@ -131,13 +134,13 @@ async function draw(strokes: readonly (readonly [number, number])[][], on: Page 
   }
 }
 
-const SEVEN = [
+const SEVEN: readonly Stroke[] = [
   [
     [0.3, 0.25],
     [0.7, 0.25],
     [0.45, 0.8],
   ],
-] as const satisfies (readonly (readonly [number, number])[])[];
+];
 
 /** How many colours an element shows. */
 const colours = (element: Locator): Promise<number> =>
@@ -195,12 +198,12 @@ async function loseDevice(name: string): Promise<void> {
   }
 }
 
-test("draw a digit, as soon as the page is open", async () => {
+inBrowser("draw a digit, as soon as the page is open", async () => {
   page = await openPage("");
-  await draw(SEVEN as never);
+  await draw(SEVEN);
   await waitFor("digit-status", /^7: .* sure/, page, "digits-problem");
   const [{ startTime }] = await page.evaluate(() => performance.getEntriesByName("first digit").map((e) => e.toJSON()));
-  console.log(`first digit answered ${startTime.toFixed(0)} ms after the page was opened`);
+  console.log(`note: first digit answered ${startTime.toFixed(0)} ms after the page was opened`);
   const canvases = await page.locator("#stages canvas").all();
   assert.is(canvases.length, 7);
   for (const canvas of canvases) assert.ok((await colours(canvas)) > 10);
@@ -208,7 +211,7 @@ test("draw a digit, as soon as the page is open", async () => {
   await inspect("digits");
 });
 
-test("clear it, and take digits by the keyboard", async () => {
+inBrowser("clear it, and take digits by the keyboard", async () => {
   await page.getByRole("button", { name: "Clear" }).click();
   await waitFor("digit-status", /Draw a digit/);
   for (let digit = 0; digit < 10; digit++) {
@@ -217,7 +220,7 @@ test("clear it, and take digits by the keyboard", async () => {
   }
 });
 
-test("tabs by arrow keys", async () => {
+inBrowser("tabs by arrow keys", async () => {
   await page.getByRole("tab", { name: "Digits" }).focus();
   for (const view of [...VIEWS.slice(1), VIEWS[0]]) {
     await page.keyboard.press("ArrowRight");
@@ -227,16 +230,16 @@ test("tabs by arrow keys", async () => {
   }
 });
 
-test("a lost device is opened again, and the digit read again", async () => {
+inBrowser("a lost device is opened again, and the digit read again", async () => {
   await loseDevice("nets");
   await waitFor("notice-text", /device was lost/);
   await page.getByRole("button", { name: "Close" }).click();
   await page.getByRole("button", { name: "Clear" }).click();
-  await draw(SEVEN as never);
+  await draw(SEVEN);
   await waitFor("digit-status", /^7: /, page, "digits-problem");
 });
 
-test("a device that is lost again and again is opened when asked to", async () => {
+inBrowser("a device that is lost again and again is opened when asked to", async () => {
   for (let losses = 2; losses <= 4; losses++) {
     await waitFor("adapter", /Adapter: /);
     await loseDevice("nets");
@@ -249,7 +252,7 @@ test("a device that is lost again and again is opened when asked to", async () =
   assert.ok(await page.locator("#no-gpu").isHidden());
 });
 
-test("the camera, until it is stopped", async () => {
+inBrowser("the camera, until it is stopped", async () => {
   await show("Images");
   await page.getByRole("button", { name: "Camera" }).click();
   await page.getByRole("button", { name: "Stop the camera" }).waitFor();
@@ -259,7 +262,7 @@ test("the camera, until it is stopped", async () => {
   await page.getByRole("img", { name: /The picture, \d+ × \d+ pixels/ }).waitFor();
 });
 
-test("drop an image, and link a checkpoint that the browser has no room to keep", async () => {
+inBrowser("drop an image, and link a checkpoint that the browser has no room to keep", async () => {
   await show("Images");
   await waitFor("net-text", /11.7 million parameters/);
   await page.getByRole("button", { name: "Test picture" }).click();
@@ -273,7 +276,7 @@ test("drop an image, and link a checkpoint that the browser has no room to keep"
   assert.match(await waitFor("images-status", /is loaded/, page, "images-problem"), /could not be kept/);
 });
 
-test("five classes, a heat map for each, the activations of a layer", async () => {
+inBrowser("five classes, a heat map for each, the activations of a layer", async () => {
   await waitFor("answer", /, in /, page, "images-problem");
   const classes = page.locator("#image-bars button");
   assert.is(await classes.count(), 5);
@@ -294,14 +297,14 @@ test("five classes, a heat map for each, the activations of a layer", async () =
   await inspect("images");
 });
 
-test("a photo of 200 megapixels, and a file that is none", async () => {
+inBrowser("a photo of 200 megapixels, and a file that is none", async () => {
   await drop("images", "huge.png", "image/png", hugePng(20_000, 10_000));
   await waitFor("images-problem", /20000 × 10000 pixels, that is 200 megapixels.*make it smaller/);
   await drop("images", "text.png", "image/png", Buffer.from("no picture"));
   await waitFor("images-problem", /[Tt]ext\.png is no picture/);
 });
 
-test("wrong checkpoints: another net's, an HTML page", async () => {
+inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
   await drop("images", "lenet5.safetensors", "", readFileSync(`${ROOT}nets/weights/lenet5.safetensors`));
   await waitFor("images-problem", /[Ll]enet5\.safetensors does not fit: /);
   await page.getByLabel("Address").fill(`${origin}/login.html`);
@@ -309,7 +312,7 @@ test("wrong checkpoints: another net's, an HTML page", async () => {
   await waitFor("images-problem", /HTML|page/);
 });
 
-test("two nets at once: the later choice wins; a download is cancelled", async () => {
+inBrowser("two nets at once: the later choice wins; a download is cancelled", async () => {
   await page.getByLabel("Address").fill(`${origin}/slow.safetensors`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await waitFor("images-status", /Downloading/);
@@ -323,7 +326,7 @@ test("two nets at once: the later choice wins; a download is cancelled", async (
   assert.ok(await page.locator("#images-problem").isHidden());
 });
 
-test("measure a net, told when the page was hidden meanwhile; export it", async () => {
+inBrowser("measure a net, told when the page was hidden meanwhile; export it", async () => {
   await show("Time");
   await page.locator("#time-net").selectOption("lenet5");
   await page.getByRole("button", { name: "Measure" }).click();
@@ -343,7 +346,7 @@ test("measure a net, told when the page was hidden meanwhile; export it", async 
   await inspect("time");
 });
 
-test("edit a kernel into an error and back, into a wrong one and one that never ends", async () => {
+inBrowser("edit a kernel into an error and back, into a wrong one and one that never ends", async () => {
   await show("Kernels");
   await page.locator("#kernel").selectOption("tanh");
   const source = page.getByRole("textbox", { name: "WGSL" });
@@ -370,29 +373,32 @@ test("edit a kernel into an error and back, into a wrong one and one that never 
   await waitFor("race", /fast|slow/);
 });
 
-test("run a net with the edited kernel", async () => {
+inBrowser("run a net with the edited kernel", async () => {
   await page.locator("#run-net").click();
   await waitFor("net-run", /The logits agree.* 4 of \d+ dispatches are yours/, page, "kernels-problem");
 });
 
-test("the playground's device is lost: the rest of the page does not notice, the next change opens another", async () => {
-  await loseDevice("playground");
-  await waitFor("kernels-problem", /device was lost/);
-  await page.getByRole("button", { name: "Undo" }).click();
-  await waitFor("race", /fast|slow/);
-  assert.ok(await page.locator("#kernels-problem").isHidden());
-});
+inBrowser(
+  "the playground's device is lost: the rest of the page does not notice, the next change opens another",
+  async () => {
+    await loseDevice("playground");
+    await waitFor("kernels-problem", /device was lost/);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await waitFor("race", /fast|slow/);
+    assert.ok(await page.locator("#kernels-problem").isHidden());
+  },
+);
 
-test("accessibility", () => {
+inBrowser("accessibility", () => {
   console.log(
-    `axe, ${inspected.pages} pages: ${inspected.passes} rules passed, ${inspected.violations.length} violated`,
+    `note: axe, ${inspected.pages} pages: ${inspected.passes} rules passed, ${inspected.violations.length} violated`,
   );
-  console.log(`screenshots: ${SHOTS}`);
+  console.log(`note: screenshots: ${SHOTS}`);
   assert.is(inspected.pages, 2 * VIEWS.length);
   assert.equal(inspected.violations, []);
 });
 
-test("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
+inBrowser("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
   await context.addInitScript(() => {
     if (location.search === "?without") Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
   });
@@ -406,18 +412,13 @@ test("no WebGPU, and an adapter refused: what to do is said, and done again when
   isRefused = false;
   await refused.getByRole("button", { name: "Try again" }).click();
   await waitFor("adapter", /Adapter: /, refused);
-  await draw(SEVEN as never, refused);
+  await draw(SEVEN, refused);
   await waitFor("digit-status", /^7: /, refused);
   await refused.close();
 });
 
-test.after.each(() => {
-  assert.equal(complaints.splice(0), [], "the page complained");
-});
-
 if (typeof browser === "string") {
-  console.log(`skipped: no browser with WebGPU could be started (${browser})`);
-  test.skip("the page");
+  console.log(`note: skipped, for no browser with WebGPU can be started (${browser})`);
 } else {
   mkdirSync(SHOTS, { recursive: true });
   const bundler = await buildPage(SITE);
@@ -435,8 +436,10 @@ if (typeof browser === "string") {
   origin = server.origin;
   context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
-    bypassCSP: true,
     acceptDownloads: true,
+  });
+  test.after.each(() => {
+    assert.equal(complaints.splice(0), [], "the page complained");
   });
   test.after(async () => {
     await browser.close();

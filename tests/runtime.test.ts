@@ -216,6 +216,26 @@ test("close() ends the runs that are under way, and all that comes later", async
   await assertNothingLeft(own);
 });
 
+test("an output can stay on the GPU, to be used there", () =>
+  withTiny(async (net) => {
+    const executable = await net.executable(["relu"]);
+    const x = draw();
+    const all = await executable.run({ x: x.data });
+    assert.equal(Object.keys(await executable.run({ x: x.data }, ["logits"])), ["logits"]);
+    const MAP_READ = 1;
+    const COPY_DST = 8;
+    const staging = gpu.device.createBuffer({ size: 4 * all.relu.data.length, usage: MAP_READ | COPY_DST });
+    await executable.exclusive(async () => {
+      const encoder = gpu.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(executable.output("relu"), 0, staging, 0, staging.size);
+      gpu.device.queue.submit([encoder.finish()]);
+      await gpu.settle(staging.mapAsync(MAP_READ));
+    });
+    assert.equal(new Float32Array(staging.getMappedRange().slice(0)), all.relu.data);
+    staging.destroy();
+    assert.throws(() => executable.output("sum"), /no output "sum"; it has logits, probabilities, relu/);
+  }));
+
 test("a lost device is reported to the runs under way, to onLost and to all that comes later", async () => {
   const lost: GpuError[] = [];
   const own = await openGpu({ onLost: (error) => lost.push(error) });

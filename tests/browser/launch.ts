@@ -9,6 +9,9 @@ const FLAGS = [
   "--enable-unsafe-webgpu",
   "--use-webgpu-adapter=swiftshader",
   "--enable-features=Vulkan",
+  // Without these two headless Chromium's GPU process dies of what is drawn on a WebGPU canvas.
+  "--use-vulkan=swiftshader",
+  "--use-angle=vulkan",
   "--use-fake-ui-for-media-stream",
   "--use-fake-device-for-media-stream",
 ];
