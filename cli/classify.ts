@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
 import type { Dtype } from "../engine/kernel.ts";
 import { type Image, nets, type Prediction, readImage, ShadenetError } from "../index.ts";
-import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "./command.ts";
+import { type CommonOptions, type Context, command, dtypeOption, positiveInteger, weightsOption } from "./command.ts";
 import { expandPatterns } from "./files.ts";
 import { bar, clip, percent } from "./format.ts";
 import { openNet, type Session } from "./session.ts";
@@ -27,10 +27,7 @@ export function classifyCommand(context: Context): Command {
   )
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
-    .option(
-      "--weights <file>",
-      "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
-    )
+    .addOption(weightsOption())
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
     .addOption(dtypeOption())
     .action((images: string[], options: Options) => classify(images, options, context));

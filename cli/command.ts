@@ -34,3 +34,10 @@ export const dtypeOption = (): Option =>
   new Option("--dtype <type>", "how to store weights and activations; f16 where the adapter can")
     .choices(["f32", "f16"])
     .default("f32");
+
+/** Where a net's weights come from. */
+export const weightsOption = (): Option =>
+  new Option(
+    "--weights <file>",
+    "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
+  );

@@ -3,7 +3,7 @@ import { findNet } from "../engine/gpu.ts";
 import { formatDims, OPSET, traceOnnx } from "../engine/onnx.ts";
 import { exportOnnx, nets } from "../index.ts";
 import { onnxOperators } from "../kernels/onnx.ts";
-import { type CommonOptions, type Context, command, nameList, positiveInteger } from "./command.ts";
+import { type CommonOptions, type Context, command, nameList, positiveInteger, weightsOption } from "./command.ts";
 import { writeWhole } from "./files.ts";
 import { columns, megabytes } from "./format.ts";
 import { openProgress, print, printJson } from "./terminal.ts";
@@ -24,10 +24,7 @@ export function exportCommand(context: Context): Command {
   )
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .argument("<out>", "the .onnx file to write")
-    .option(
-      "--weights <file>",
-      "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
-    )
+    .addOption(weightsOption())
     .option("--batch <n>", "images per run; any number if left out", positiveInteger)
     .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
     .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)

@@ -13,7 +13,15 @@ import {
   UsageError,
   WeightsError,
 } from "../index.ts";
-import { type CommonOptions, type Context, command, dtypeOption, nameList, positiveInteger } from "./command.ts";
+import {
+  type CommonOptions,
+  type Context,
+  command,
+  dtypeOption,
+  nameList,
+  positiveInteger,
+  weightsOption,
+} from "./command.ts";
 import { writeWhole } from "./files.ts";
 import { columns, duration } from "./format.ts";
 import { openNet } from "./session.ts";
@@ -36,10 +44,7 @@ export function runCommand(context: Context): Command {
     "npx shadenet run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
   )
     .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
-    .option(
-      "--weights <file>",
-      "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
-    )
+    .addOption(weightsOption())
     .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
     .requiredOption("--output <file>", "the .safetensors file to write")
     .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)

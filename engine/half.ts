@@ -1,5 +1,5 @@
 import type { Dtype } from "./kernel.ts";
-import { fromHalf } from "./safetensors.ts";
+import { fromHalf, halfOfBits } from "./safetensors.ts";
 
 // Tensors as the device stores them: float32 as it is, or IEEE 754 binary16 rounded to nearest, ties to even.
 
@@ -8,24 +8,8 @@ export function pack(values: Float32Array, dtype: Dtype): Float32Array | Uint16A
   if (dtype === "f32") return values;
   const halves = new Uint16Array(values.length + (values.length % 2));
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < values.length; i++) {
-    const sign = (bits[i] >>> 16) & 0x8000;
-    const size = bits[i] & 0x7fffffff;
-    halves[i] =
-      size > 0x7f800000
-        ? 0x7e00
-        : size < 0x38800000
-          ? // Below 2^-14 halves are multiples of 2^-24.
-            sign | roundToEven(Math.abs(values[i]) * 2 ** 24)
-          : sign | Math.min(((size + 0xfff + ((size >> 13) & 1)) >> 13) - (112 << 10), 0x7c00);
-  }
+  for (let i = 0; i < bits.length; i++) halves[i] = halfOfBits(bits[i]);
   return halves;
-}
-
-function roundToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
 /** The first `count` elements of what the device stored. */

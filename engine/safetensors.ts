@@ -54,14 +54,16 @@ export function fromHalf(half: number): number {
 }
 
 /** The 16 bits of the binary16 nearest to a float32, ties to even as in IEEE 754; 65520 and more become infinity. */
-export function toHalf(value: number): number {
-  const sign = toBits(value) < 0 ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
-  // Next to 0.5 a float32 is as coarse as a subnormal half, so the addition does the rounding.
-  if (size < 2 ** -14) return sign | (toBits(size + 0.5) - toBits(0.5));
-  const bits = toBits(size);
-  return sign | Math.min(((bits + 0xfff + ((bits >> 13) & 1)) >> 13) - (112 << 10), 0x7c00);
+export const toHalf = (value: number): number => halfOfBits(toBits(value));
+
+/** The same from the 32 bits of the float32, which arrays of many give faster. */
+export function halfOfBits(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const size = bits & 0x7fffffff;
+  if (size > 0x7f800000) return 0x7e00;
+  // Below 2^-14. Next to 0.5 a float32 is as coarse as a subnormal half, so the addition does the rounding.
+  if (size < 0x38800000) return sign | (toBits(fromBits(size) + 0.5) - toBits(0.5));
+  return sign | Math.min(((size + 0xfff + ((size >> 13) & 1)) >> 13) - (112 << 10), 0x7c00);
 }
 
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */

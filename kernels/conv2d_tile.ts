@@ -85,42 +85,25 @@ export const conv2dTileSplit = defineKernel({
   }),
   grid: ({ options, y: [, ...y] }) => grid(64, sizeOf(y.slice(0, 3)), y[3], options.splits),
 
-  reference({ x, w }, { shapes, options, y: [splits, ...shape] }) {
-    const [kernelHeight, kernelWidth, channels] = shapes.w;
-    const { dilation, padding, stride } = options;
-    const [, height, width] = shapes.x;
-    const y = new Float64Array(splits * sizeOf(shape));
+  reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
+    const [kernelHeight, kernelWidth, channels, outChannels] = shapes.w;
     // Runs of the filter in steps of 16 channels, cut at equal numbers of steps.
-    const columns = dilation[1] === 1 ? 1 : kernelWidth;
+    const columns = options.dilation[1] === 1 ? 1 : kernelWidth;
     const run = (kernelWidth / columns) * channels;
     const stepsOfRun = Math.ceil(run / 16);
     const steps = kernelHeight * columns * stepsOfRun;
-    for (let split = 0, out = 0; split < splits; split++) {
+    const stepOf = (k: number) => Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
+    const call = { shapes: { ...shapes, b: undefined, r: undefined }, options: { ...options, relu: false }, y };
+    const sums = new Float64Array(splits * sizeOf(y));
+    for (let split = 0; split < splits; split++) {
       const first = Math.floor((split * steps) / splits);
       const end = Math.floor(((split + 1) * steps) / splits);
-      for (let n = 0; n < shape[0]; n++) {
-        for (let i = 0; i < shape[1]; i++) {
-          for (let j = 0; j < shape[2]; j++) {
-            for (let o = 0; o < shape[3]; o++, out++) {
-              for (let step = first; step < end; step++) {
-                const tap = Math.floor(step / stepsOfRun);
-                const start = (step % stepsOfRun) * 16;
-                for (let q = start; q < Math.min(start + 16, run); q++) {
-                  const k = Math.floor(tap / columns);
-                  const l = (tap % columns) + Math.floor(q / channels);
-                  const row = i * stride[0] - padding[0] + k * dilation[0];
-                  const column = j * stride[1] - padding[1] + l * dilation[1];
-                  if (row < 0 || row >= height || column < 0 || column >= width) continue;
-                  y[out] +=
-                    x[((n * height + row) * width + column) * channels + (q % channels)] *
-                    w[((k * kernelWidth + l) * channels + (q % channels)) * shape[3] + o];
-                }
-              }
-            }
-          }
-        }
-      }
+      const share = w.map((weight, i) => {
+        const step = stepOf(Math.floor(i / outChannels));
+        return first <= step && step < end ? weight : 0;
+      });
+      sums.set(convolution.reference({ x, w: share, b: undefined, r: undefined }, call), split * sizeOf(y));
     }
-    return y;
+    return sums;
   },
 });

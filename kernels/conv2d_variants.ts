@@ -21,7 +21,9 @@ import { winogradOutput2x2 } from "./winograd_output_2x2.ts";
 type Inputs = "x" | "w" | "b?" | "r?";
 type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 
-const hasSubgroups = ({ subgroupSize }: Traits): boolean => subgroupSize >= 4 && subgroupSize <= 64;
+/** What register tiles that are shared by shuffles want. */
+export const refusesSubgroups = ({ subgroupSize }: Traits): string | undefined =>
+  subgroupSize >= 4 && subgroupSize <= 64 ? undefined : "the device has no subgroups of one size between 4 and 64";
 
 const refusesChannels = (channels: number): string | undefined =>
   channels % 4 === 0 ? undefined : `its ${channels} output channels are no multiple of 4`;
@@ -49,8 +51,8 @@ const LEAST_WORK = 2e6;
 const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
   sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
 
-/** The weight packed as KH, KW, C, O for dense filters, or as KH, KW, C for depthwise ones. */
-function packed(w: Value): Value {
+/** A weight [O, C, KH, KW] packed as KH, KW, C, O. */
+export function packed(w: Value): Value {
   const [outChannels, groupIn, ...size] = w.shape;
   const area = sizeOf(size);
   const channels = padded(groupIn);
@@ -78,8 +80,7 @@ const direct =
 
 export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
-  refuses: (call, traits, inputs) =>
-    hasSubgroups(traits) ? refuses(call, traits, inputs) : "the device has no subgroups of one size between 4 and 64",
+  refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
   gains,
   build: direct(conv2dSubgroup),
 };
@@ -155,7 +156,7 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
 /** The products of matrices a [batch, M, K] and b [batch, K, N], by the kernel that is best at them on this device. */
 function multiply(a: Value, b: Value, traits: Traits): Value {
   const ways = [
-    ...(hasSubgroups(traits) ? [() => matmulSubgroup(a, b, { subgroup: traits.subgroupSize })] : []),
+    ...(refusesSubgroups(traits) ? [] : [() => matmulSubgroup(a, b, { subgroup: traits.subgroupSize })]),
     () => matmulTile(a, b),
     () => matmulTile128(a, b),
   ];

@@ -1,8 +1,9 @@
-import { deriveParam, isParam } from "../engine/graph.ts";
+import { isParam } from "../engine/graph.ts";
 import type { Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup } from "./conv2d_subgroup.ts";
 import { conv2dTile } from "./conv2d_tile.ts";
+import { packed, refusesSubgroups } from "./conv2d_variants.ts";
 import type { LinearOptions } from "./linear.ts";
 import { linearGemv } from "./linear_gemv.ts";
 
@@ -30,27 +31,21 @@ const FEW_ROWS = 4;
 /** As the 1x1 convolution of an image of one row, by one of its kernels. */
 const gemm = (name: string, kernel: typeof conv2dSubgroup, wantsSubgroups: boolean): LinearVariant => ({
   name,
-  refuses({ shapes: { w }, y }, { subgroupSize, maxBinding }, { w: weight }) {
-    if (wantsSubgroups && !(subgroupSize >= 4 && subgroupSize <= 64))
-      return "the device has no subgroups of one size between 4 and 64";
+  refuses({ shapes: { w }, y }, traits, { w: weight }) {
+    const reason = wantsSubgroups && refusesSubgroups(traits);
+    if (reason) return reason;
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiples of 4`;
     if (!isParam(weight)) return "its weight is no parameter";
-    return 4 * Math.max(sizeOf(w), sizeOf(y)) > maxBinding
+    return 4 * Math.max(sizeOf(w), sizeOf(y)) > traits.maxBinding
       ? "its weight is over the device's binding limit"
       : undefined;
   },
   gains: ({ shapes: { x, w } }) => sizeOf(w) >= LEAST_WEIGHTS && sizeOf(x.slice(0, -1)) > FEW_ROWS,
   build({ x, w, b }, { options, y }, { subgroupSize: subgroup }) {
     const [outFeatures, inFeatures] = w.shape;
-    const packed = deriveParam(w, "transposed", [1, 1, inFeatures, outFeatures], (weights) => {
-      const result = new Float32Array(weights.length);
-      for (let o = 0, i = 0; o < outFeatures; o++) {
-        for (let k = 0; k < inFeatures; k++) result[k * outFeatures + o] = weights[i++];
-      }
-      return result;
-    });
+    const filters = x.graph.reshape(packed(w), [1, 1, inFeatures, outFeatures]);
     const image = x.graph.reshape(x, [1, 1, sizeOf(x.shape.slice(0, -1)), inFeatures]);
-    return x.graph.reshape(kernel(image, packed, b, { subgroup, relu: options.relu }), y);
+    return x.graph.reshape(kernel(image, filters, b, { subgroup, relu: options.relu }), y);
   },
 });
 
