@@ -59,9 +59,12 @@ export function lower(
     };
     const applicable = [plain, ...candidates.filter(({ reason }) => reason === undefined)];
 
-    const pick = ({ name, error = 0, make }: Pick<AnyVariant, "name" | "error"> & { make(): Value }, why: string) => {
-      const first = next.graph.nodes.length;
-      const value = make();
+    const first = next.graph.nodes.length;
+    const pick = (
+      { name, error = 0, make }: Pick<AnyVariant, "name" | "error"> & { make(): Value },
+      why: string,
+      value = make(),
+    ) => {
       next.graph.explain(first, { layer: graph.layerOf(id), operator: kernel.name, variant: name, why });
       squaredError += error ** 2;
       return value;
@@ -89,7 +92,8 @@ export function lower(
     if (!traits.rates) return pick(gaining[0], "the first that applies");
     const tried = gaining.map((variant) => ({ ...variant, ...tryOut(next.graph, variant.make, traits) }));
     const estimates = tried.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
-    return pick(fastest(tried), `estimated: ${estimates.join(", ")}`);
+    const winner = fastest(tried);
+    return pick(winner, `estimated: ${estimates.join(", ")}`, winner.value);
   });
   if (Math.sqrt(squaredError) <= tolerance) return prune(lowered, outputs);
   return lower(graph, outputs, { traits, variants, tuned }, { forced, tolerance: 0 });
