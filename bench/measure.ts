@@ -1,13 +1,8 @@
 import type { Gpu } from "../engine/gpu.ts";
 import { type Dispatch, encode } from "../engine/runtime.ts";
+import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "../engine/usage.ts";
 import type { Timing } from "./report.ts";
 import { summarize } from "./statistics.ts";
-
-// The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
-const MAP_READ = 1;
-const COPY_SRC = 4;
-const COPY_DST = 8;
-const QUERY_RESOLVE = 512;
 
 /** How long something took, in milliseconds: by the computer's clock, and by the device's where it has one. */
 export interface Sample {

@@ -6,6 +6,7 @@ import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
 import { type Limits, makePlan } from "./plan.ts";
 import { Executable, ParamStore } from "./runtime.ts";
 import { formatBytes, type Tensor } from "./tensor.ts";
+import { STORAGE, UNIFORM } from "./usage.ts";
 import { arraysCheckpoint } from "./weights.ts";
 
 /** What differs between Node and a browser; engine/node/ has Node's. */
@@ -91,10 +92,8 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
 }
 
-// GPUShaderStage and GPUBufferUsage, which Node has not as globals.
+/** GPUShaderStage.COMPUTE, which Node has not as a global. */
 const COMPUTE = 4;
-const UNIFORM = 64;
-const STORAGE = 128;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

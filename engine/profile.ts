@@ -1,11 +1,6 @@
 import { UsageError } from "./errors.ts";
 import { type Dispatch, type Executable, encode } from "./runtime.ts";
-
-// The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
-const MAP_READ = 1;
-const COPY_SRC = 4;
-const COPY_DST = 8;
-const QUERY_RESOLVE = 512;
+import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "./usage.ts";
 
 /** When something ran, in milliseconds. */
 export interface Span {

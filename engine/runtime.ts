@@ -6,13 +6,7 @@ import { bytesPerElement, type Dtype } from "./kernel.ts";
 import type { LoadOptions } from "./net.ts";
 import { bytesOf, type ParamPlan, type Place, type Plan, type Step } from "./plan.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
-
-// The values of GPUBufferUsage and GPUMapMode: Node has no such globals.
-const MAP_READ = 1;
-const COPY_SRC = 4;
-const COPY_DST = 8;
-const UNIFORM = 64;
-const STORAGE = 128;
+import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
 
 /** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
 const UPLOAD_ELEMENTS = 4 * 2 ** 20;

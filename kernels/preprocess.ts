@@ -2,14 +2,10 @@ import type { Gpu } from "../engine/gpu.ts";
 import { frame, type Transforms, triangleWeights } from "../engine/image.ts";
 import { type Dtype, specialize, storedAs } from "../engine/kernel.ts";
 import type { PictureInput } from "../engine/picture.ts";
+import { COPY_DST, STORAGE, UNIFORM } from "../engine/usage.ts";
 import { preprocess as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 8;
-
-// The values of GPUBufferUsage: Node has no such globals.
-const COPY_DST = 8;
-const UNIFORM = 64;
-const STORAGE = 128;
 
 const BINDINGS = [
   { index: 0, type: "texture" },

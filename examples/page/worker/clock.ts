@@ -1,11 +1,6 @@
 import type { Gpu } from "../../../engine/gpu.ts";
 import { type Dispatch, encode } from "../../../engine/runtime.ts";
-
-// The values of GPUBufferUsage and GPUMapMode.
-const MAP_READ = 1;
-const COPY_SRC = 4;
-const COPY_DST = 8;
-const QUERY_RESOLVE = 512;
+import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "../../../engine/usage.ts";
 
 /**
  * Times dispatches on the GPU. Browsers round its timestamps to 0.1 ms, much longer than most kernels take: what is short

@@ -3,6 +3,7 @@ import type { Gpu } from "../../../engine/gpu.ts";
 import type { Graph, Value } from "../../../engine/graph.ts";
 import type { Executable } from "../../../engine/runtime.ts";
 import { type Shape, sameShape } from "../../../engine/tensor.ts";
+import { COPY_DST, STORAGE, UNIFORM } from "../../../engine/usage.ts";
 
 // Where in the image a net finds what it names: drawn on a canvas from the buffers that a run left on the GPU.
 
@@ -140,11 +141,6 @@ fn color(@builtin(position) pixel: vec4f) -> @location(0) vec4f {
 
 /** The side of the canvas in pixels, as the shader has it. */
 const SIDE = 224;
-
-// The values of GPUBufferUsage, which the library's types want as numbers.
-const COPY_DST = 8;
-const UNIFORM = 64;
-const STORAGE = 128;
 
 /** Draws heat maps on a canvas that the page has sent. */
 export class HeatMap {
