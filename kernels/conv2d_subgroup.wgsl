@@ -49,6 +49,25 @@ fn relu(v: vec4f) -> vec4f {
   return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
 }
 
+// What a lane holds: the sums of its pixels, and of what is multiplied next the inputs of its pixels, four channels each,
+// and a part of the weights of these channels.
+var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
+var<private> inputs: array<vec4f, PIXELS>;
+var<private> loaded: array<mat4x4f, LOADS>;
+
+// Adds the products to the q-th vec4 of sums. Four rows of weights at once keep sums in registers for longer.
+fn multiply(q: u32) {
+  let own = loaded[q / SUBGROUP];
+  let source = q % SUBGROUP;
+  let weights = mat4x4f(
+    subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
+    subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+  );
+  for (var p = 0u; p < PIXELS; p++) {
+    sums[p][q] += weights * inputs[p];
+  }
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
@@ -68,7 +87,6 @@ fn main(
     left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
   }
 
-  var sums: array<array<vec4f, CHANNELS>, PIXELS>;
   // A filter is kernel_height x columns runs of "run" vec4s.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
   let run = params.kernel_width / columns * params.x_channels;
@@ -85,30 +103,21 @@ fn main(
         start[p] = select(OUTSIDE, (left[p] + i32(l * params.dilation_width)) * i32(params.x_channels), exists);
       }
       for (var c = 0u; c < run; c++) {
-        var inputs: array<vec4f, PIXELS>;
         for (var p = 0u; p < PIXELS; p++) {
           let at = u32(start[p] + i32(c)); // huge to the left of the row
           let inside = at < row_length;
           inputs[p] = select(vec4f(), vec4f(x[select(0u, x_row[p] + at, inside)]), inside);
         }
         if (PIXELS > 2) {
-          for (var e = 0u; e < 4; e++) {
-            var loaded: array<vec4f, LOADS>;
+          // A loop, since the code would not fit the instruction cache of a CPU otherwise.
+          let end = w_row + 4 * params.y_channels;
+          for (; w_row < end; w_row += params.y_channels) {
             for (var load = 0u; load < LOADS; load++) {
-              loaded[load] = vec4f(w[w_row + load * SUBGROUP]);
-            }
-            w_row += params.y_channels;
-            for (var q = 0u; q < CHANNELS; q++) {
-              let weights = subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
-              for (var p = 0u; p < PIXELS; p++) {
-                sums[p][q] += inputs[p][e] * weights;
-              }
+              let rows = loaded[load];
+              loaded[load] = mat4x4f(rows[1], rows[2], rows[3], vec4f(w[w_row + load * SUBGROUP]));
             }
           }
         } else {
-          // Four rows of weights at once keep the sums in registers for longer: a fifth faster on small images. With more
-          // pixels compilers no longer unroll this.
-          var loaded: array<mat4x4f, LOADS>;
           for (var load = 0u; load < LOADS; load++) {
             let at = w_row + load * SUBGROUP;
             loaded[load] = mat4x4f(
@@ -116,18 +125,16 @@ fn main(
             );
           }
           w_row += 4 * params.y_channels;
-          for (var q = 0u; q < CHANNELS; q++) {
-            let own = loaded[q / SUBGROUP];
-            let source = q % SUBGROUP;
-            let weights = mat4x4f(
-              subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
-              subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
-            );
-            for (var p = 0u; p < PIXELS; p++) {
-              sums[p][q] += weights * inputs[p];
-            }
-          }
         }
+        // CHANNELS calls and no loop: compilers do not unroll one with so much in it.
+        multiply(0);
+        multiply(1);
+        multiply(2);
+        multiply(3);
+        multiply(4);
+        multiply(5);
+        multiply(6);
+        multiply(7);
       }
     }
   }

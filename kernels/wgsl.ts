@@ -719,6 +719,25 @@ let bits=bitcast<vec4u>(v);
 return select(v, vec4f(), (bits>=vec4u(0x80000000u)) & (bits<=vec4u(0xff800000u)));
 }
 
+
+
+var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
+var<private> inputs: array<vec4f, PIXELS>;
+var<private> loaded: array<mat4x4f, LOADS>;
+
+
+fn multiply(q: u32) {
+let own=loaded[q / SUBGROUP];
+let source=q % SUBGROUP;
+let weights=mat4x4f(
+subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
+subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+);
+for (var p=0u; p<PIXELS; p++) {
+sums[p][q]+=weights*inputs[p];
+}
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
 @builtin(workgroup_id) wid: vec3u,
@@ -738,7 +757,6 @@ top[p]=i32(pixel / params.y_width % params.y_height*params.stride_height) - para
 left[p]=i32(pixel % params.y_width*params.stride_width) - params.pad_left;
 }
 
-var sums: array<array<vec4f, CHANNELS>, PIXELS>;
 
 let columns=select(params.kernel_width, 1u, params.dilation_width==1);
 let run=params.kernel_width / columns*params.x_channels;
@@ -755,30 +773,21 @@ x_row[p]=product*params.x_stride+(image[p]*params.x_height+u32(row))*row_length;
 start[p]=select(OUTSIDE, (left[p]+i32(l*params.dilation_width))*i32(params.x_channels), exists);
 }
 for (var c=0u; c<run; c++) {
-var inputs: array<vec4f, PIXELS>;
 for (var p=0u; p<PIXELS; p++) {
 let at=u32(start[p]+i32(c));
 let inside=at<row_length;
 inputs[p]=select(vec4f(), vec4f(x[select(0u, x_row[p]+at, inside)]), inside);
 }
 if (PIXELS>2) {
-for (var e=0u; e<4; e++) {
-var loaded: array<vec4f, LOADS>;
+
+let end=w_row+4*params.y_channels;
+for (; w_row<end; w_row+=params.y_channels) {
 for (var load=0u; load<LOADS; load++) {
-loaded[load]=vec4f(w[w_row+load*SUBGROUP]);
-}
-w_row+=params.y_channels;
-for (var q=0u; q<CHANNELS; q++) {
-let weights=subgroupShuffle(loaded[q / SUBGROUP], q % SUBGROUP);
-for (var p=0u; p<PIXELS; p++) {
-sums[p][q]+=inputs[p][e]*weights;
-}
+let rows=loaded[load];
+loaded[load]=mat4x4f(rows[1], rows[2], rows[3], vec4f(w[w_row+load*SUBGROUP]));
 }
 }
 } else {
-
-
-var loaded: array<mat4x4f, LOADS>;
 for (var load=0u; load<LOADS; load++) {
 let at=w_row+load*SUBGROUP;
 loaded[load]=mat4x4f(
@@ -786,18 +795,16 @@ vec4f(w[at]), vec4f(w[at+params.y_channels]), vec4f(w[at+2*params.y_channels]), 
 );
 }
 w_row+=4*params.y_channels;
-for (var q=0u; q<CHANNELS; q++) {
-let own=loaded[q / SUBGROUP];
-let source=q % SUBGROUP;
-let weights=mat4x4f(
-subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
-subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
-);
-for (var p=0u; p<PIXELS; p++) {
-sums[p][q]+=weights*inputs[p];
 }
-}
-}
+
+multiply(0);
+multiply(1);
+multiply(2);
+multiply(3);
+multiply(4);
+multiply(5);
+multiply(6);
+multiply(7);
 }
 }
 }

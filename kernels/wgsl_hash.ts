@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "212cdd1fe812";
+export const wgslHash = "c48215ce0e5f";

@@ -1,6 +1,7 @@
 // One contender of bench:peers in a process of its own. It is given its job as an argument, tells the first logits and
-// how long they took on file descriptor 3, and then runs the net once for every byte that it reads from stdin. While it
-// waits it is blocked in that read, so that nothing of it, least of all Dawn's polling, takes time from the others.
+// how long they took on file descriptor 3, and then, for every byte that it reads from stdin, runs the net twice and tells
+// the time of the second: the first brings back what the others' runs pushed out of the caches. While it waits it is
+// blocked in that read, so that nothing of it, least of all Dawn's polling, takes time from the others.
 import { readSync, writeFileSync } from "node:fs";
 import type { EngineName, Job, Open } from "./engines.ts";
 import { randomInput } from "./input.ts";
@@ -45,6 +46,7 @@ try {
   tell({ coldMs, logits: Array.from(logits) });
   const command = new Uint8Array(1);
   while (readSync(0, command) > 0) {
+    await run();
     const begin = performance.now();
     await run();
     const ms = performance.now() - begin;

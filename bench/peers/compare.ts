@@ -119,8 +119,7 @@ async function takeTurns(
   { signal, ...effort }: Setting,
   onProgress: (share: number) => void,
 ): Promise<void> {
-  // The first round warms up.
-  for (let round = -1; ; round++) {
+  for (let round = 0; ; round++) {
     const running = entrants.filter(({ agreement }) => !agreement.error);
     const share = progressOf(
       running.map(({ times }) => times),
@@ -128,10 +127,10 @@ async function takeTurns(
     );
     onProgress(share);
     if (share === 1) return;
-    for (const entrant of rotated(running, round + 1)) {
+    for (const entrant of rotated(running, round)) {
       await attempt(entrant, signal, async () => {
         const { ms } = await entrant.process.ask<LaterRun>();
-        if (round >= 0) entrant.times.push(ms);
+        entrant.times.push(ms);
       });
     }
   }
