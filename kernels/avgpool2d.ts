@@ -44,11 +44,12 @@ export const avgPool2d = defineKernel({
     return { flops: sizeOf(y) * (kernel[0] * kernel[1] + 1) };
   },
 
-  consts: ({ options }) => ({ WORKGROUP, COUNT_INCLUDE_PAD: options.countIncludePad }),
+  consts: () => ({ WORKGROUP }),
 
   params: ({ shapes: { x }, options, y }) => ({
     ...poolParams("avgpool2d", x, y, options),
     divisor: options.divisorOverride ?? 0,
+    count_include_pad: Number(options.countIncludePad),
   }),
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),

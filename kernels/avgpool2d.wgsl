@@ -6,7 +6,6 @@
 // Threads: one per output element, in the order of (plane, i, j).
 
 const WORKGROUP: u32 = 64;
-const COUNT_INCLUDE_PAD: bool = true;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -18,6 +17,7 @@ struct Params {
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
   divisor: u32, // 0: by the window
+  count_include_pad: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -48,7 +48,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       sum += f32(x[x_row + u32(column)]);
     }
   }
-  let window = select(end - first, padded_end - start, COUNT_INCLUDE_PAD);
+  let window = select(end - first, padded_end - start, params.count_include_pad == 1);
   let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
   y[index] = Real(sum / f32(divisor));
 }

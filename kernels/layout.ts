@@ -1,15 +1,6 @@
 import type { Value } from "../engine/graph.ts";
-import {
-  type AnyKernel,
-  type AnyVariant,
-  type Call,
-  defineKernel,
-  type Kernel,
-  type KernelSpec,
-  linearGrid,
-  type Variant,
-} from "../engine/kernel.ts";
-import { type Shape, sameShape, sizeOf, stridesOf } from "../engine/tensor.ts";
+import type { AnyKernel, AnyVariant } from "../engine/kernel.ts";
+import { sameShape, sizeOf } from "../engine/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
 
@@ -51,65 +42,6 @@ export function anyLayout(kernel: AnyKernel): AnyVariant {
     },
     gains: (_call, _traits, inputs) => values(inputs).every(isNhwc),
     build: (inputs, { options, y }) => asNchw(kernel(...values(inputs).map(asNhwc), options), y[1]),
-  };
-}
-
-const nhwcShape = ([n, c, h, w]: Shape): Shape => [n, h, w, c];
-const nchwShape = ([n, h, w, c]: Shape): Shape => [n, c, h, w];
-
-/** x under another order of its dimensions, in float64. */
-function permute(x: ArrayLike<number>, shape: Shape, order: readonly number[]): Float64Array {
-  const strides = stridesOf(shape);
-  const size = order.map((d) => shape[d]);
-  const y = new Float64Array(x.length);
-  for (let index = 0; index < y.length; index++) {
-    let rest = index;
-    let from = 0;
-    for (let d = size.length - 1; d >= 0; d--) {
-      from += (rest % size[d]) * strides[order[d]];
-      rest = Math.floor(rest / size[d]);
-    }
-    y[index] = x[from];
-  }
-  return y;
-}
-
-/**
- * The variant of a kernel from images to images whose WGSL, `wgsl`, does the same on NHWC in vec4. Its Params are the
- * plain kernel's with `count` in vec4s, and `channels`, also in vec4s.
- */
-export function nhwcVariant<O extends object>(name: string, wgsl: string, plain: Kernel<O>): Variant<"x", O> {
-  const nchw = ({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
-    shapes: { x: nchwShape(shapes.x) },
-    options,
-    y: nchwShape(y),
-  });
-  const [n, , h, w] = plain.example.shapes.x;
-  const kernel = defineKernel({
-    ...(plain as unknown as KernelSpec<"x", O>),
-    name,
-    wgsl,
-    example: { ...plain.example, shapes: { x: [n, h, w, 8] } },
-    shape: ({ x }, options) => nhwcShape(plain.shape({ x: nchwShape(x) }, options)),
-    cost: (call) => plain.cost(nchw(call)),
-    consts: (call) => plain.consts(nchw(call)),
-    params: (call, part) => ({
-      ...plain.params(nchw(call), part),
-      count: sizeOf(call.y) / 4,
-      channels: call.y[3] / 4,
-    }),
-    grid: (call) => linearGrid(sizeOf(call.y) / 4, plain.consts(nchw(call)).WORKGROUP as number),
-    reference({ x }, call) {
-      const inner = nchw(call);
-      const y = plain.reference({ x: Float32Array.from(permute(x, call.shapes.x, [0, 3, 1, 2])) }, inner);
-      return permute(y, inner.y, [0, 2, 3, 1]);
-    },
-  });
-  return {
-    name,
-    refuses: () => undefined,
-    gains: (_call, _traits, { x }) => isNhwc(x),
-    build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
   };
 }
 

@@ -1,5 +1,4 @@
 import type { AnyKernel, AnyVariant, Variants } from "../engine/kernel.ts";
-import { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { add } from "./add.ts";
 import { batchNorm } from "./batchnorm.ts";
 import { clamp } from "./clamp.ts";
@@ -16,17 +15,16 @@ import {
 import { gelu } from "./gelu.ts";
 import { hardSigmoid } from "./hardsigmoid.ts";
 import { hardSwish } from "./hardswish.ts";
-import { anyLayout, channelsLast, nhwcVariant } from "./layout.ts";
+import { anyLayout, channelsLast } from "./layout.ts";
 import { leakyRelu } from "./leaky_relu.ts";
 import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear_variants.ts";
 import { lrnNhwcVariant } from "./lrn_nhwc.ts";
-import { maxPool2d } from "./maxpool2d.ts";
+import { adaptiveAvgPool2dNhwcVariant, avgPool2dNhwcVariant, maxPool2dNhwcVariant } from "./pool2d_nhwc.ts";
 import { relu } from "./relu.ts";
 import { sigmoid } from "./sigmoid.ts";
 import { silu } from "./silu.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { tanh } from "./tanh.ts";
-import { adaptive_avgpool2d_nhwc, maxpool2d_nhwc } from "./wgsl.ts";
 
 /** Kernels that treat every element alike. */
 const elementwise: readonly AnyKernel[] = [
@@ -61,8 +59,9 @@ export const variants = {
     conv2dTileSplitVariant,
   ],
   linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
-  maxpool2d: [nhwcVariant("maxpool2d_nhwc", maxpool2d_nhwc, maxPool2d)],
-  adaptive_avgpool2d: [nhwcVariant("adaptive_avgpool2d_nhwc", adaptive_avgpool2d_nhwc, adaptiveAvgPool2d)],
+  maxpool2d: [maxPool2dNhwcVariant],
+  avgpool2d: [avgPool2dNhwcVariant],
+  adaptive_avgpool2d: [adaptiveAvgPool2dNhwcVariant],
   lrn: [lrnNhwcVariant],
   softmax: [softmaxRowsVariant],
   ...each(elementwise, anyLayout),

@@ -46,56 +46,6 @@ y[index]=Real(sum / f32((bottom - top)*(right - left)));
 }
 `;
 
-export const adaptive_avgpool2d_nhwc = `
-
-
-
-
-
-const WORKGROUP: u32=64;
-
-alias Real=f32;
-
-struct Params {
-count: u32,
-x_height: u32, x_width: u32,
-y_height: u32, y_width: u32,
-channels: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
-@group(0) @binding(2) var<uniform> params: Params;
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
-let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count) {
-return;
-}
-let c=index % params.channels;
-let pixel=index / params.channels;
-let j=pixel % params.y_width;
-let i=pixel / params.y_width % params.y_height;
-let n=pixel / (params.y_width*params.y_height);
-
-let top=i*params.x_height / params.y_height;
-let bottom=((i+1)*params.x_height+params.y_height - 1) / params.y_height;
-let left=j*params.x_width / params.y_width;
-let right=((j+1)*params.x_width+params.y_width - 1) / params.y_width;
-var sum=vec4f();
-for (var row=top; row<bottom; row++) {
-
-var row_sum=vec4f();
-for (var column=left; column<right; column++) {
-row_sum+=vec4f(x[((n*params.x_height+row)*params.x_width+column)*params.channels+c]);
-}
-sum+=row_sum;
-}
-y[index]=vec4<Real>(sum / f32((bottom - top)*(right - left)));
-}
-`;
-
 export const add = `
 
 
@@ -150,7 +100,6 @@ export const avgpool2d = `
 
 
 const WORKGROUP: u32=64;
-const COUNT_INCLUDE_PAD: bool=true;
 
 alias Real=f32;
 
@@ -162,6 +111,7 @@ kernel_height: u32, kernel_width: u32,
 stride_height: u32, stride_width: u32,
 pad_height: i32, pad_width: i32,
 divisor: u32,
+count_include_pad: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -192,7 +142,7 @@ for (var column=first.y; column<end.y; column++) {
 sum+=f32(x[x_row+u32(column)]);
 }
 }
-let window=select(end - first, padded_end - start, COUNT_INCLUDE_PAD);
+let window=select(end - first, padded_end - start, params.count_include_pad==1);
 let divisor=select(u32(window.x*window.y), params.divisor, params.divisor>0);
 y[index]=Real(sum / f32(divisor));
 }
@@ -1480,77 +1430,6 @@ y[index]=Real(bitcast<f32>(sortable(largest)));
 }
 `;
 
-export const maxpool2d_nhwc = `
-
-
-
-
-
-const WORKGROUP: u32=64;
-
-alias Real=f32;
-
-struct Params {
-count: u32,
-x_height: u32, x_width: u32,
-y_height: u32, y_width: u32,
-channels: u32,
-kernel_height: u32, kernel_width: u32,
-stride_height: u32, stride_width: u32,
-pad_height: i32, pad_width: i32,
-dilation_height: u32, dilation_width: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
-@group(0) @binding(2) var<uniform> params: Params;
-
-
-const LOWEST=bitcast<i32>(0x807fffffu);
-
-
-fn sortable(bits: vec4i) -> vec4i {
-return bits ^ ((bits>>vec4u(31)) & vec4i(0x7fffffff));
-}
-
-fn key(v: vec4f) -> vec4i {
-let bits=bitcast<vec4i>(v);
-let is_nan=(bits & vec4i(0x7fffffff))>vec4i(0x7f800000);
-return select(sortable(bits), vec4i(0x7fffffff), is_nan);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
-let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count) {
-return;
-}
-let c=index % params.channels;
-let pixel=index / params.channels;
-let j=pixel % params.y_width;
-let i=pixel / params.y_width % params.y_height;
-let n=pixel / (params.y_width*params.y_height);
-
-let top=i32(i*params.stride_height) - params.pad_height;
-let left=i32(j*params.stride_width) - params.pad_width;
-var largest=vec4i(LOWEST);
-for (var k=0u; k<params.kernel_height; k++) {
-let row=top+i32(k*params.dilation_height);
-if (row<0 || row>=i32(params.x_height)) {
-continue;
-}
-let x_row=(n*params.x_height+u32(row))*params.x_width;
-for (var l=0u; l<params.kernel_width; l++) {
-let column=left+i32(l*params.dilation_width);
-if (column>=0 && column<i32(params.x_width)) {
-largest=max(largest, key(vec4f(x[(x_row+u32(column))*params.channels+c])));
-}
-}
-}
-y[index]=vec4<Real>(bitcast<vec4f>(sortable(largest)));
-}
-`;
-
 export const mean = `
 
 
@@ -1718,6 +1597,96 @@ let index=gid.x+gid.y*groups.x*WORKGROUP;
 if (index<params.count) {
 y[index]=dot(a+b, vec4f(1));
 }
+}
+`;
+
+export const pool2d_nhwc = `
+
+
+
+
+
+
+
+const WORKGROUP: u32=64;
+
+alias Real=f32;
+
+struct Params {
+count: u32,
+x_height: u32, x_width: u32,
+y_height: u32, y_width: u32,
+channels: u32,
+kernel_height: u32, kernel_width: u32,
+stride_height: u32, stride_width: u32,
+pad_height: i32, pad_width: i32,
+dilation_height: u32, dilation_width: u32,
+mean: u32,
+divisor: u32,
+count_include_pad: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+
+const LOWEST=bitcast<i32>(0x807fffffu);
+
+
+fn sortable(bits: vec4i) -> vec4i {
+return bits ^ ((bits>>vec4u(31)) & vec4i(0x7fffffff));
+}
+
+fn key(v: vec4f) -> vec4i {
+let bits=bitcast<vec4i>(v);
+let is_nan=(bits & vec4i(0x7fffffff))>vec4i(0x7f800000);
+return select(sortable(bits), vec4i(0x7fffffff), is_nan);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+let index=gid.x+gid.y*groups.x*WORKGROUP;
+if (index>=params.count) {
+return;
+}
+let c=index % params.channels;
+let pixel=index / params.channels;
+let j=pixel % params.y_width;
+let i=pixel / params.y_width % params.y_height;
+let n=pixel / (params.y_width*params.y_height);
+
+let size=vec2i(i32(params.x_height), i32(params.x_width));
+let pad=vec2i(params.pad_height, params.pad_width);
+let start=vec2i(i32(i*params.stride_height), i32(j*params.stride_width)) - pad;
+var largest=vec4i(LOWEST);
+var sum=vec4f();
+for (var k=0u; k<params.kernel_height; k++) {
+let row=start.x+i32(k*params.dilation_height);
+if (row<0 || row>=size.x) {
+continue;
+}
+let x_row=(n*params.x_height+u32(row))*params.x_width;
+
+var row_sum=vec4f();
+for (var l=0u; l<params.kernel_width; l++) {
+let column=start.y+i32(l*params.dilation_width);
+if (column>=0 && column<size.y) {
+let value=vec4f(x[(x_row+u32(column))*params.channels+c]);
+largest=max(largest, key(value));
+row_sum+=value;
+}
+}
+sum+=row_sum;
+}
+if (params.mean==0) {
+y[index]=vec4<Real>(bitcast<vec4f>(sortable(largest)));
+return;
+}
+let padded_end=min(start+vec2i(i32(params.kernel_height), i32(params.kernel_width)), size+pad);
+let window=select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad==1);
+let divisor=select(u32(window.x*window.y), params.divisor, params.divisor>0);
+y[index]=vec4<Real>(sum / f32(divisor));
 }
 `;
 

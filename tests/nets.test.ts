@@ -99,13 +99,24 @@ test("activations take at most 1.25 times what is alive at once, on every kind o
     for (const batch of [1, 2]) {
       const graph = trace(name, { batch });
       for (const [subgroupSize, known] of DEVICES) {
-        const traits = { subgroupSize, software: false, maxBinding: 2 ** 27, rates: known };
+        const traits = { subgroupSize, software: known === rates.software, maxBinding: 2 ** 27, rates: known };
         const plan = compile(graph, ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
         const bytes = plan.buffers.reduce((sum, size) => sum + size, 0);
         const ratio = bytes / plan.activationLowerBound;
         const device = `subgroups of ${subgroupSize}${known ? ` and ${known.flops / 1e9} GFLOP/s` : ""}`;
         assert.ok(ratio <= 1.25, `${name}, batch ${batch}, ${device}: ${ratio}`);
       }
+    }
+  }
+});
+
+test("a ResNet needs fewer than ten pipelines on a software adapter, where each takes long to compile", () => {
+  for (const name of Object.keys(nets).filter((name) => name.startsWith("resnet"))) {
+    for (const subgroupSize of [4, 8]) {
+      const traits = { subgroupSize, software: true, maxBinding: 2 ** 27, rates: rates.software };
+      const plan = compile(trace(name), ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
+      const pipelines = new Set(plan.steps.map(({ code }) => code));
+      assert.ok(pipelines.size < 10, `${name} has ${pipelines.size}`);
     }
   }
 });

@@ -1,6 +1,8 @@
-// maxpool2d_nhwc: the maximum over the window, four channels at a time. Padding never wins; a NaN in the window does.
+// pool2d_nhwc: the maximum over the window, or its sum / divisor, four channels at a time. One kernel for both, so that
+// a net that has both compiles one.
 //
-// Maxima are taken over integer keys that sort as the floats do, NaN above all: see maxpool2d.
+// Maxima are taken over integer keys that sort as the floats do, NaN above all: see maxpool2d. Padding never wins.
+// Divisors are those of avgpool2d.
 // Layout: NHWC in vec4.
 // Threads: one per vec4 of the output, channels first.
 
@@ -17,6 +19,9 @@ struct Params {
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
   dilation_height: u32, dilation_width: u32,
+  mean: u32, // 1: the mean, undilated; 0: the maximum
+  divisor: u32, // 0: by the window
+  count_include_pad: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -49,21 +54,35 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let i = pixel / params.y_width % params.y_height;
   let n = pixel / (params.y_width * params.y_height);
 
-  let top = i32(i * params.stride_height) - params.pad_height;
-  let left = i32(j * params.stride_width) - params.pad_width;
+  let size = vec2i(i32(params.x_height), i32(params.x_width));
+  let pad = vec2i(params.pad_height, params.pad_width);
+  let start = vec2i(i32(i * params.stride_height), i32(j * params.stride_width)) - pad;
   var largest = vec4i(LOWEST);
+  var sum = vec4f();
   for (var k = 0u; k < params.kernel_height; k++) {
-    let row = top + i32(k * params.dilation_height);
-    if (row < 0 || row >= i32(params.x_height)) {
+    let row = start.x + i32(k * params.dilation_height);
+    if (row < 0 || row >= size.x) {
       continue;
     }
     let x_row = (n * params.x_height + u32(row)) * params.x_width;
+    // Row by row, so that a large window rounds no worse than two small ones.
+    var row_sum = vec4f();
     for (var l = 0u; l < params.kernel_width; l++) {
-      let column = left + i32(l * params.dilation_width);
-      if (column >= 0 && column < i32(params.x_width)) {
-        largest = max(largest, key(vec4f(x[(x_row + u32(column)) * params.channels + c])));
+      let column = start.y + i32(l * params.dilation_width);
+      if (column >= 0 && column < size.y) {
+        let value = vec4f(x[(x_row + u32(column)) * params.channels + c]);
+        largest = max(largest, key(value));
+        row_sum += value;
       }
     }
+    sum += row_sum;
   }
-  y[index] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
+  if (params.mean == 0) {
+    y[index] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
+    return;
+  }
+  let padded_end = min(start + vec2i(i32(params.kernel_height), i32(params.kernel_width)), size + pad);
+  let window = select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad == 1);
+  let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
+  y[index] = vec4<Real>(sum / f32(divisor));
 }
