@@ -11,9 +11,9 @@ interface Tiling {
   subgroup: number;
 }
 
-/** Pixels per lane: fewer where the image is small, so that tiles are not mostly empty. */
+/** Pixels per lane: fewer where a tile would be half empty. */
 const pixelsPerLane = (pixels: number, { subgroup }: Tiling): number =>
-  subgroup >= 32 ? 1 : pixels <= 32 * subgroup ? 2 : 4;
+  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
 const consts = (pixels: number, options: Tiling) => ({
   SUBGROUP: options.subgroup,
