@@ -18,19 +18,15 @@ export const linearGemv = defineKernel<Inputs, LinearOptions & { subgroup: numbe
   wgsl,
   example: { shapes: { x: [3, 20], w: [5, 20], b: [5] } },
   fuses: undefined,
-  consts: ({ shapes: { b }, options, y }) => ({
-    SUBGROUP: options.subgroup,
-    ROWS,
-    IMAGES: imagesOf(y),
-    BIAS: b !== undefined,
-    RELU: options.relu,
-  }),
-  params: ({ shapes: { w }, y }, { start, count }) => ({
+  consts: ({ options, y }) => ({ SUBGROUP: options.subgroup, ROWS, IMAGES: imagesOf(y) }),
+  params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
     batch: batchOf(y),
     first: start,
     rows: count,
     in_features: w[1] / 4,
     out_features: w[0],
+    bias: Number(b !== undefined),
+    relu: Number(options.relu),
   }),
   grid({ y }, { count }) {
     const [width, height] = linearGrid(count, ROWS);

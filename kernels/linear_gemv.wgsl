@@ -9,8 +9,6 @@ enable subgroups;
 const SUBGROUP: u32 = 8;
 const ROWS: u32 = 4;
 const IMAGES: u32 = 1;
-const BIAS: bool = true;
-const RELU: bool = false;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -20,6 +18,7 @@ struct Params {
   rows: u32,
   in_features: u32, // in vec4
   out_features: u32,
+  bias: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -60,11 +59,11 @@ fn main(
     for (var n = 0u; n < IMAGES; n++) {
       var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
       let o = params.first + first_row + row;
-      if (BIAS) {
+      if (params.bias == 1) {
         sum += f32(b[min(o, params.out_features - 1)]);
       }
       if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), RELU));
+        y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), params.relu == 1));
       }
     }
   }

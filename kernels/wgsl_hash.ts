@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "2a905dfc5b18";
+export const wgslHash = "970a28c0decc";

@@ -20,7 +20,8 @@ const linesOf = (source: string): string[] =>
     line
       .replace(/\s*\/\/.*/, "")
       .trimStart()
-      .replace(/ ([=+*<>]+) /g, "$1"),
+      .replace(/ ([=+*<>]+) /g, "$1")
+      .replace(/([,:)]) /g, "$1"),
   );
 
 /** Exit status and messages of the generator in a folder. */
