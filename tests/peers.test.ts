@@ -20,7 +20,6 @@ import { WorkerProcess } from "../bench/peers/process.ts";
 import {
   agreements,
   difference,
-  MAX_RUNS,
   type PeerRow,
   progressOf,
   rotated,
@@ -62,16 +61,14 @@ test("engines agree with the first other one that is close to them", () => {
   assert.is(difference([3, 5], [3, 4]), 1 / Math.sqrt(12.5));
 });
 
-test("measuring ends after the runs that are wanted and the time of the slowest engine, or after many runs", () => {
-  const effort = { runs: 4, seconds: 2 };
-  const rounds = (count: number, ms: number) => new Array<number>(count).fill(ms);
-  assert.is(progressOf([[], []], effort), 0);
-  assert.is(progressOf([rounds(4, 100), rounds(4, 250)], effort), 0.5);
-  assert.is(progressOf([rounds(4, 100), rounds(4, 500)], effort), 1);
-  assert.is(progressOf([rounds(3, 100), rounds(3, 5000)], effort), 0.75);
-  assert.is(progressOf([rounds(MAX_RUNS, 1)], effort), 1);
-  assert.ok(progressOf([rounds(MAX_RUNS, 1)], { runs: 2 * MAX_RUNS, seconds: 2 }) < 1);
-  assert.is(progressOf([], effort), 1);
+test("measuring ends after the turns that are wanted and the time of the slowest engine", () => {
+  const effort = { turns: 4, seconds: 2 };
+  const runs = (count: number, ms: number) => new Array<number>(count).fill(ms);
+  assert.is(progressOf(0, [[], []], effort), 0);
+  assert.is(progressOf(4, [runs(4, 250), runs(8, 100)], effort), 0.5);
+  assert.is(progressOf(4, [runs(4, 500), runs(8, 100)], effort), 1);
+  assert.is(progressOf(3, [runs(3, 5000), runs(6, 100)], effort), 0.75);
+  assert.is(progressOf(0, [], effort), 1);
 });
 
 test("every engine is the first in turn", () => {
@@ -259,7 +256,7 @@ test("an engine that fails is told, the others are measured, and no file is left
   ];
   const setting: Setting = {
     contenders,
-    runs: 2,
+    turns: 2,
     seconds: 1,
     timeout: 120,
     maxBinding: 2 ** 27,
@@ -304,7 +301,7 @@ test("what is wrong is told before anything is measured", async () => {
 
 test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
-  const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet", "--runs", "2", "--seconds", "1"];
+  const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet", "--turns", "2", "--seconds", "1"];
   const { code, stdout, errors } = await bench([...args, "--json", "rows.json"], { TMPDIR });
   assert.equal(errors, []);
   assert.is(code, 0);

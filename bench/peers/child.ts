@@ -1,7 +1,6 @@
 // One contender of bench:peers in a process of its own. It is given its job as an argument, tells the first logits and
-// how long they took on file descriptor 3, and then, for every byte that it reads from stdin, runs the net twice and tells
-// the time of the second: the first brings back what the others' runs pushed out of the caches. While it waits it is
-// blocked in that read, so that nothing of it, least of all Dawn's polling, takes time from the others.
+// how long they took on file descriptor 3, and then takes a turn for every byte that it reads from stdin. While it waits
+// it is blocked in that read, so that nothing of it, least of all Dawn's polling, takes time from the others.
 import { readSync, writeFileSync } from "node:fs";
 import type { EngineName, Job, Open } from "./engines.ts";
 import { randomInput } from "./input.ts";
@@ -12,9 +11,13 @@ export interface FirstRun {
   readonly logits: readonly number[];
 }
 
-export interface LaterRun {
-  readonly ms: number;
+export interface Turn {
+  /** Milliseconds of each run. */
+  readonly times: readonly number[];
 }
+
+/** Milliseconds that a turn takes at least. */
+const TURN = 300;
 
 const OPEN: Readonly<Record<EngineName, () => Promise<{ open: Open }>>> = {
   shadenet: () => import("./shadenet.ts"),
@@ -23,7 +26,7 @@ const OPEN: Readonly<Record<EngineName, () => Promise<{ open: Open }>>> = {
   "jax-js": () => import("./jax_js.ts"),
 };
 
-const tell = (answer: FirstRun | LaterRun | { error: string }): void => writeFileSync(3, `${JSON.stringify(answer)}\n`);
+const tell = (answer: FirstRun | Turn | { error: string }): void => writeFileSync(3, `${JSON.stringify(answer)}\n`);
 
 /** Lets threads that still spin, and callbacks that are still to come, end before the next contender runs. */
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
@@ -46,12 +49,17 @@ try {
   tell({ coldMs, logits: Array.from(logits) });
   const command = new Uint8Array(1);
   while (readSync(0, command) > 0) {
+    // Brings back what the others pushed out of the caches.
     await run();
-    const begin = performance.now();
-    await run();
-    const ms = performance.now() - begin;
+    const times: number[] = [];
+    for (let began = performance.now(), end = began; end - began < TURN; ) {
+      const begin = performance.now();
+      await run();
+      end = performance.now();
+      times.push(end - begin);
+    }
     await rest();
-    tell({ ms });
+    tell({ times });
   }
   process.exit(0);
 } catch (error) {

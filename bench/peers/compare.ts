@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../engine/errors.ts";
-import type { FirstRun, LaterRun } from "./child.ts";
+import type { FirstRun, Turn } from "./child.ts";
 import { type Contender, type Job, type NetFiles, nameOf } from "./engines.ts";
 import { WorkerProcess } from "./process.ts";
 import { type Agreement, agreements, type Effort, progressOf, rotated } from "./results.ts";
@@ -119,18 +119,16 @@ async function takeTurns(
   { signal, ...effort }: Setting,
   onProgress: (share: number) => void,
 ): Promise<void> {
-  for (let round = 0; ; round++) {
+  for (let turn = 0; ; turn++) {
     const running = entrants.filter(({ agreement }) => !agreement.error);
-    const share = progressOf(
-      running.map(({ times }) => times),
-      effort,
-    );
+    const times = running.map((entrant) => entrant.times);
+    const share = progressOf(turn, times, effort);
     onProgress(share);
     if (share === 1) return;
-    for (const entrant of rotated(running, round)) {
+    for (const entrant of rotated(running, turn)) {
       await attempt(entrant, signal, async () => {
-        const { ms } = await entrant.process.ask<LaterRun>();
-        entrant.times.push(ms);
+        const { times } = await entrant.process.ask<Turn>();
+        entrant.times.push(...times);
       });
     }
   }

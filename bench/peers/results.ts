@@ -60,25 +60,21 @@ export function agreements(outputs: ReadonlyMap<string, ArrayLike<number>>): Map
 
 /** How long to measure a net. */
 export interface Effort {
-  /** Rounds at least. */
-  readonly runs: number;
-  /** Seconds that the slowest engine may take in all, unless the rounds at least take longer. */
+  /** Turns of every engine at least. */
+  readonly turns: number;
+  /** Seconds that the slowest engine may take in all, unless the turns at least take longer. */
   readonly seconds: number;
 }
 
-/** Rounds at most: more of them tell nothing new of a fast engine. */
-export const MAX_RUNS = 50;
-
-/** How much of the measuring is done, 1 at its end or without engines, from the times of the rounds so far per engine. */
-export function progressOf(times: readonly (readonly number[])[], { runs, seconds }: Effort): number {
-  const rounds = Math.min(...times.map(({ length }) => length));
+/** How much of the measuring is done after so many turns, 1 at its end or without engines, from the times per engine. */
+export function progressOf(turn: number, times: readonly (readonly number[])[], { turns, seconds }: Effort): number {
+  if (times.length === 0) return 1;
   const slowest = Math.max(...times.map((each) => each.reduce((sum, ms) => sum + ms, 0) / 1000));
-  return Math.min(rounds / runs, Math.max(slowest / seconds, rounds / Math.max(MAX_RUNS, runs)), 1);
+  return Math.min(turn / turns, slowest / seconds, 1);
 }
 
-/** A list that starts with another of its elements every round, so that none always runs after the same one. */
-export const rotated = <T>(list: readonly T[], round: number): T[] =>
-  list.map((_, i) => list[(i + round) % list.length]);
+/** A list that starts with another of its elements every time, so that none always runs after the same one. */
+export const rotated = <T>(list: readonly T[], by: number): T[] => list.map((_, i) => list[(i + by) % list.length]);
 
 /** Median and least of an engine's times, or nothing where there are none. */
 export const statistics = (times: readonly number[]): Pick<PeerRow, "medianMs" | "minMs" | "runs"> =>
