@@ -767,17 +767,18 @@ var bias=vec4f();
 if (params.bias==1){
 bias=vec4f(b[channel]);
 }
-for (var p=0u; p<PIXELS; p++){
-let pixel=first_pixel+p*SUBGROUP;
-if (pixel>=params.pixels){
-continue;
-}
+for (var pixel=first_pixel; pixel<first_pixel+PIXELS*SUBGROUP; pixel+=SUBGROUP){
+if (pixel<params.pixels){
 let out=product*params.y_stride+pixel*params.y_channels+channel;
-var sum=sums[p][0]+bias;
+var sum=sums[0][0]+bias;
 if (params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
+}
+for (var p=0u; p<PIXELS - 1; p++){
+sums[p][0]=sums[p+1][0];
+}
 }
 for (var p=0u; p<PIXELS; p++){
 for (var q=0u; q<CHANNELS - 1; q++){

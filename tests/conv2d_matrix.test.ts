@@ -50,9 +50,9 @@ const emulated = `${conv2dMatrix.wgsl
   .replace("enable chromium_experimental_subgroup_matrix;", "")
   .replace(/diagnostic\(.*\);/, "")
   .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
-  .replace(/subgroupMatrixLoad<\w+, row_major>\(&(\w+), /g, "load_$1(")
+  .replace(/subgroupMatrixLoad<\w+, *row_major>\(&(\w+), */g, "load_$1(")
   .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
-  .replaceAll("subgroupMatrixStore<row_major>(&results, ", "store_results(")}${EMULATION}`;
+  .replace(/subgroupMatrixStore<row_major>\(&results, */g, "store_results(")}${EMULATION}`;
 
 /** Rounded to what f16 holds. */
 const halved = ({ shape, data }: Tensor): Tensor => {
