@@ -25,6 +25,7 @@ import {
 } from "./peers/engines.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
 import { checkPlace } from "./program.ts";
+import { encodeJson } from "./report.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];
@@ -137,7 +138,7 @@ async function report(
   adapter: AdapterSummary,
   { batch, json, html }: Options,
 ): Promise<void> {
-  if (json !== undefined) await writeWhole(json, (file) => file.writeFile(`${JSON.stringify(rows, null, 2)}\n`));
+  if (json !== undefined) await writeWhole(json, (file) => file.writeFile(encodeJson(rows)));
   print(`${adapter.name}${adapter.software ? " (software)" : ""}, batch ${batch}`);
   const versions = new Map(rows.map(({ engine, version }) => [engine, version]));
   print([...versions].map(([engine, version]) => `${engine} ${version}`).join(", "));

@@ -13,7 +13,7 @@ import { openGpu } from "../index.ts";
 import { measureRoofline, type Roofline } from "../kernels/roofline.ts";
 import { nets } from "../nets/index.ts";
 import { compareReports, readReport } from "./compare.ts";
-import { type Report, type RowOf, type Run, SCHEMA } from "./report.ts";
+import { encodeJson, type Report, type RowOf, type Run, SCHEMA } from "./report.ts";
 import { describeComparison, describeRun, table } from "./tables.ts";
 
 // What bench:kernels and bench:nets have in common.
@@ -119,7 +119,7 @@ async function tell<R extends Report>({ options, wanted }: Subject<R>, report: R
     for (const line of ["", ...lines]) print(line);
   }
   if (options.json !== undefined) {
-    await writeWhole(options.json, (file) => file.writeFile(`${JSON.stringify(report, null, 2)}\n`));
+    await writeWhole(options.json, (file) => file.writeFile(encodeJson(report)));
   }
   if (options.html !== undefined) {
     const { writeHtml } = await import("./html.ts");

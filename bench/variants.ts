@@ -85,7 +85,8 @@ async function measureLayer(layer: DistinctLayer, session: Session): Promise<Ker
     return cases.map((each) => {
       if (!ready.includes(each)) return each.row;
       const row = finish(each.row, samples[ready.indexOf(each)], roofline);
-      shares.set(shareKey(layer, row.variant), row.rooflineShare ?? 1);
+      // Of a layer that takes no time nothing follows for those that do.
+      if ((timingOf(row)?.median ?? 0) >= 1) shares.set(shareKey(layer, row.variant), row.rooflineShare ?? 1);
       return row;
     });
   } finally {
@@ -124,6 +125,12 @@ async function prepare(
     const plan = compile(graphOf(layer), ["y"], gpu, { passes: [], variants: { [layer.kernel.name]: variant } });
     const counts = plan.steps.map(({ kernel }) => kernel !== BACK_TO_NCHW);
     const kernels = plan.steps.filter((_, i) => counts[i]).map(({ kernel }) => kernel);
+    if (kernels.length === 0) {
+      return {
+        row: { ...row, status: "skipped", reason: "it takes no kernel: its output is its input" },
+        dispatches: [],
+      };
+    }
     const guess = (leastSeconds(layer, roofline) * 1000) / (shares.get(shareKey(layer, variant)) ?? 1);
     if (guess > budget) {
       const reason = `a run would take about ${milliseconds(guess).trim()}, over the budget of ${milliseconds(budget).trim()}`;
