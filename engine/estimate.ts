@@ -1,7 +1,7 @@
 import { type Graph, type OpNode, readsOf, type Value } from "./graph.ts";
 import { bytesOnce, type Rates, type Traits } from "./kernel.ts";
 
-/** Estimated seconds of an operator on a kind of device: the larger of arithmetic and memory, and the dispatch itself. */
+/** Estimated seconds of an operator on a device: the larger of arithmetic and memory, its dispatch, and its compiling. */
 function secondsOf(graph: Graph, node: OpNode, { flops: peak, bytes: bandwidth, ...rates }: Rates): number {
   const { kernel } = node;
   const call = graph.callOf(node);
@@ -10,7 +10,8 @@ function secondsOf(graph: Graph, node: OpNode, { flops: peak, bytes: bandwidth, 
   const [x, y, z] = kernel.grid(call, { start: 0, count });
   const share = Math.min(1, (x * y * z) / rates.workgroups);
   const arithmetic = work / (peak * share * (rates.efficiency[kernel.name] ?? 0.1));
-  return rates.dispatch + Math.max(arithmetic, bytes / (bandwidth * share));
+  const compiling = rates.compiling?.[kernel.name] ?? 0;
+  return compiling + rates.dispatch + Math.max(arithmetic, bytes / (bandwidth * share));
 }
 
 /** Changes of layout cost the same whatever is between them, and mostly cancel. */

@@ -63,6 +63,8 @@ export interface Rates {
   readonly workgroups: number;
   /** The share of `flops` that each kernel reaches on large tensors, by its name; 0.1 where it is not listed. */
   readonly efficiency: Readonly<Record<string, number>>;
+  /** Seconds that a call of a kernel is charged for its compiling, by its name: of those that few layers of a net share. */
+  readonly compiling?: Readonly<Record<string, number>>;
 }
 
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */

@@ -161,8 +161,10 @@ test("the rates are of kernels that exist, and plausible", () => {
   ];
   const names = kernels.map(({ name }) => name);
   assert.ok(rates.software && rates.gpu);
-  for (const { efficiency, ...positive } of Object.values(rates)) {
-    assert.ok(Object.values(positive).every((value) => value > 0 && Number.isFinite(value)));
+  for (const { efficiency, compiling = {}, ...others } of Object.values(rates)) {
+    const positive = [...Object.values(others), ...Object.values(compiling)];
+    assert.ok(positive.every((value) => value > 0 && Number.isFinite(value)));
+    for (const name of Object.keys(compiling)) assert.ok(names.includes(name), `there is no kernel ${name}`);
     for (const [name, share] of Object.entries(efficiency)) {
       assert.ok(names.includes(name), `there is no kernel ${name}`);
       // Matrix units do more than the multiply-adds whose peak is the measure.
