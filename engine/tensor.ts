@@ -22,6 +22,24 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
+/** The orders of dimensions that make NHWC images of NCHW ones, and the other way round. */
+export const [NHWC, NCHW] = [
+  [0, 2, 3, 1],
+  [0, 3, 1, 2],
+];
+
+/** A shape in another order of dimensions: [2, 3, 4] in the order 2, 0, 1 is [4, 2, 3]. */
+export const permuteShape = (shape: Shape, order: readonly number[]): Shape => order.map((d) => shape[d]);
+
+/** A tensor of this shape in another order of dimensions. */
+export function permute<T extends Float32Array | Float64Array>(data: T, shape: Shape, order: readonly number[]): T {
+  const from = permuteShape(stridesOf(shape), order);
+  const to = stridesOf(permuteShape(shape, order));
+  return data.map(
+    (_, index) => data[order.reduce((at, d, i) => at + (Math.floor(index / to[i]) % shape[d]) * from[i], 0)],
+  ) as T;
+}
+
 export const formatShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
 /** Bytes for people. */

@@ -1,19 +1,21 @@
 import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
+import { convolve } from "./conv2d_nhwc.ts";
 import { conv2dSubgroup } from "./conv2d_subgroup.ts";
 import { conv2d_matrix as wgsl } from "./wgsl.ts";
 
 /** Pixels and channels of a tile. */
 const TILE = 64;
 
-type Conv2dSpec = KernelSpec<"x" | "w" | "b?" | "r?", typeof conv2dSubgroup.options>;
-const convolution = conv2dSubgroup as unknown as Conv2dSpec;
+type Inputs = "x" | "w" | "b?" | "r?";
+type Options = typeof conv2dSubgroup.options;
+const convolution = conv2dSubgroup as unknown as KernelSpec<Inputs, Options>;
 
 /**
  * The convolution on NHWC images by the matrix units of a GPU, for tensors stored as f16: as conv2d_subgroup. `subgroup`
  * is the device's largest subgroup size, 16, 32 or 64.
  */
-export const conv2dMatrix = defineKernel({
+export const conv2dMatrix = defineKernel<Inputs, Options>({
   ...convolution,
   name: "conv2d_matrix",
   wgsl,
@@ -31,4 +33,5 @@ export const conv2dMatrix = defineKernel({
     const [width, height] = linearGrid(sizeOf(y.slice(0, 3)), TILE);
     return [width, height, Math.ceil(y[3] / TILE)];
   },
+  reference: convolve,
 });

@@ -6,7 +6,8 @@ enable subgroups;
 // loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, relu, each if asked for.
-// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
+// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O cut into the tiles' channels, so that a tile reads it from one end to the
+// other, and these into matrices of 4x4, so that a lane does too. Sizes of channels in Params count vec4s.
 // Several products of the same shape may follow each other at the given strides (for Winograd).
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; lane q has the tile's pixels
 // q, SUBGROUP + q, 2 * SUBGROUP + q, ...
@@ -91,7 +92,9 @@ fn main(
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
   let run = params.kernel_width / columns * params.x_channels;
   let row_length = params.x_width * params.x_channels;
-  var w_row = product * params.w_stride + first_channel + lane;
+  let width = select(params.y_channels % CHANNELS, CHANNELS, first_channel + CHANNELS <= params.y_channels);
+  let terms = 4 * params.kernel_height * params.kernel_width * params.x_channels;
+  var w_first = product * params.w_stride + first_channel * terms + 4 * lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < columns; l++) {
       var x_row: array<u32, PIXELS>;
@@ -110,22 +113,20 @@ fn main(
         }
         if (PIXELS > 2) {
           // A loop, since the code would not fit the instruction cache of a CPU otherwise.
-          let end = w_row + 4 * params.y_channels;
-          for (; w_row < end; w_row += params.y_channels) {
+          for (var at = w_first; at < w_first + 4; at += 2) {
             for (var load = 0u; load < LOADS; load++) {
               let rows = loaded[load];
-              loaded[load] = mat4x4f(rows[1], rows[2], rows[3], vec4f(w[w_row + load * SUBGROUP]));
+              let next = at + 4 * load * SUBGROUP;
+              loaded[load] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
             }
           }
         } else {
           for (var load = 0u; load < LOADS; load++) {
-            let at = w_row + load * SUBGROUP;
-            loaded[load] = mat4x4f(
-              vec4f(w[at]), vec4f(w[at + params.y_channels]), vec4f(w[at + 2 * params.y_channels]), vec4f(w[at + 3 * params.y_channels]),
-            );
+            let at = w_first + 4 * load * SUBGROUP;
+            loaded[load] = mat4x4f(vec4f(w[at]), vec4f(w[at + 1]), vec4f(w[at + 2]), vec4f(w[at + 3]));
           }
-          w_row += 4 * params.y_channels;
         }
+        w_first += 4 * width;
         // CHANNELS calls and no loop: compilers do not unroll one with so much in it.
         multiply(0);
         multiply(1);
@@ -141,8 +142,7 @@ fn main(
 
   // One vec4 at a time, the next moving up: compilers would unroll loops with indices of their own, and take several times
   // as long for the whole kernel.
-  let end_channel = min(first_channel + CHANNELS, params.y_channels);
-  for (var channel = first_channel; channel < end_channel; channel++) {
+  for (var channel = first_channel; channel < first_channel + width; channel++) {
     var bias = vec4f();
     if (params.bias == 1) {
       bias = vec4f(b[channel]);

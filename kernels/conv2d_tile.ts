@@ -1,6 +1,7 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { conv2dSubgroup, epilogue, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { convolve, epilogue, multiply } from "./conv2d_nhwc.ts";
+import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
 function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
@@ -12,8 +13,9 @@ function grid(tile: number, pixels: number, channels: number, parts: number): Gr
 const workOf = (tile: number, pixels: number, channels: number, k: number): number =>
   2 * Math.ceil(pixels / tile) * Math.ceil(channels / tile) * tile ** 2 * k;
 
-type Conv2dSpec = KernelSpec<"x" | "w" | "b?" | "r?", typeof conv2dSubgroup.options>;
-const convolution = conv2dSubgroup as unknown as Conv2dSpec;
+type Inputs = "x" | "w" | "b?" | "r?";
+type Options = typeof conv2dSubgroup.options;
+const convolution = conv2dSubgroup as unknown as KernelSpec<Inputs, Options>;
 
 const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmulSubgroup.options>;
 
@@ -22,7 +24,7 @@ const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmu
  * without subgroups (whose size, an option there, means nothing here).
  */
 const conv2dTiles = (name: string, tile: 64 | 128) =>
-  defineKernel({
+  defineKernel<Inputs, Options>({
     ...convolution,
     name,
     wgsl,
@@ -37,11 +39,12 @@ const conv2dTiles = (name: string, tile: 64 | 128) =>
       splits: 1,
     }),
     grid: ({ y }) => grid(tile, sizeOf(y.slice(0, 3)), y[3], 1),
+    reference: convolve,
   });
 
 /** A batch of matrix products by the same WGSL: as matmul_subgroup. */
 const matmulTiles = (name: string, tile: 64 | 128) =>
-  defineKernel({
+  defineKernel<"x" | "w", typeof matmulSubgroup.options>({
     ...products,
     name,
     wgsl,
@@ -49,6 +52,7 @@ const matmulTiles = (name: string, tile: 64 | 128) =>
     consts: () => ({ SIDE: tile / 8 }),
     params: (call, part) => ({ ...products.params(call, part), channel_tiles: Math.ceil(call.y[2] / tile), splits: 1 }),
     grid: ({ y }) => grid(tile, y[1], y[2], y[0]),
+    reference: multiply,
   });
 
 export const conv2dTile = conv2dTiles("conv2d_tile", 64);
@@ -56,7 +60,7 @@ export const conv2dTile128 = conv2dTiles("conv2d_tile_128", 128);
 export const matmulTile = matmulTiles("matmul_tile", 64);
 export const matmulTile128 = matmulTiles("matmul_tile_128", 128);
 
-type SplitSpec = KernelSpec<"x" | "w", typeof conv2dSubgroup.options & { splits: number }>;
+type SplitSpec = KernelSpec<"x" | "w", Options & { splits: number }>;
 
 /**
  * The same convolution in `splits` partial sums, each over an equal share of the filter: [splits, N, H', W', O], without
@@ -102,7 +106,7 @@ export const conv2dTileSplit = defineKernel({
         const step = stepOf(Math.floor(i / outChannels));
         return first <= step && step < end ? weight : 0;
       });
-      sums.set(convolution.reference({ x, w: share, b: undefined, r: undefined }, call), split * sizeOf(y));
+      sums.set(convolve({ x, w: share, b: undefined, r: undefined }, call), split * sizeOf(y));
     }
     return sums;
   },

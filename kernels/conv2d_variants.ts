@@ -4,9 +4,9 @@ import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
 import { conv2dMatrix } from "./conv2d_matrix.ts";
-import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
-import { type Conv2dOptions, geometry } from "./convolution.ts";
+import { type Conv2dOptions, geometry, weightAt } from "./convolution.ts";
 import { asNchw, asNhwc } from "./layout.ts";
 import { sumSplits } from "./sum_splits.ts";
 import { padded } from "./to_nhwc.ts";
@@ -42,7 +42,7 @@ function refuses(
 }
 
 /** A variant needs no tensor that the device cannot bind; `elements` of each. */
-const refusesSize = (elements: readonly number[], { maxBinding }: Traits): string | undefined =>
+export const refusesSize = (elements: readonly number[], { maxBinding }: Traits): string | undefined =>
   Math.max(...elements) * 4 > maxBinding ? "it would need a tensor over the device's binding limit" : undefined;
 
 /** Multiply-adds below which the conversions to NHWC and back cost more than a fast kernel saves. */
@@ -51,16 +51,20 @@ const LEAST_WORK = 2e6;
 const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
   sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK;
 
-/** A weight [O, C, KH, KW] packed as KH, KW, C, O. */
-export function packed(w: Value): Value {
+const by = (tile?: number): string => (tile ? ` by ${tile}` : "");
+
+/** A weight [O, C, KH, KW] packed as KH, KW, C, O, which is cut into tiles of so many output channels, if any. */
+export function packed(w: Value, tile?: number): Value {
   const [outChannels, groupIn, ...size] = w.shape;
   const area = sizeOf(size);
   const channels = padded(groupIn);
-  return deriveParam(w, "packed as KH, KW, C, O", [...size, channels, outChannels], (weights) => {
+  return deriveParam(w, `packed as KH, KW, C, O${by(tile)}`, [...size, channels, outChannels], (weights) => {
     const result = new Float32Array(area * channels * outChannels);
     for (let o = 0, i = 0; o < outChannels; o++) {
       for (let c = 0; c < groupIn; c++) {
-        for (let k = 0; k < area; k++) result[(k * channels + c) * outChannels + o] = weights[i++];
+        for (let k = 0; k < area; k++) {
+          result[weightAt(k * channels + c, o, area * channels, outChannels, tile)] = weights[i++];
+        }
       }
     }
     return result;
@@ -74,15 +78,15 @@ function nhwcOptions(w: Value, options: Conv2dOptions) {
 }
 
 const direct =
-  (kernel: typeof conv2dSubgroup): Conv2dVariant["build"] =>
+  (kernel: typeof conv2dSubgroup, tile?: number): Conv2dVariant["build"] =>
   ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
-    asNchw(kernel(asNhwc(x), packed(w), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) }));
+    asNchw(kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) }));
 
 export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
   refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
   gains,
-  build: direct(conv2dSubgroup),
+  build: direct(conv2dSubgroup, TILE),
 };
 
 export const conv2dTileVariant: Conv2dVariant = { name: "conv2d_tile", refuses, gains, build: direct(conv2dTile) };
@@ -153,12 +157,15 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
   },
 };
 
-/** The products of matrices a [batch, M, K] and b [batch, K, N], by the kernel that is best at them on this device. */
-function multiply(a: Value, b: Value, traits: Traits): Value {
+/**
+ * The products of matrices a [batch, M, K] and b [batch, K, N], by the kernel that is best at them on this device; `b` gives
+ * the second ones, cut into tiles of so many columns, if any.
+ */
+function multiply(a: Value, b: (tile?: number) => Value, traits: Traits): Value {
   const ways = [
-    ...(refusesSubgroups(traits) ? [] : [() => matmulSubgroup(a, b, { subgroup: traits.subgroupSize })]),
-    () => matmulTile(a, b),
-    () => matmulTile128(a, b),
+    ...(refusesSubgroups(traits) ? [] : [() => matmulSubgroup(a, b(TILE), { subgroup: traits.subgroupSize })]),
+    () => matmulTile(a, b()),
+    () => matmulTile128(a, b()),
   ];
   return fastest(ways.map((make) => tryOut(a.graph, make, traits))).value;
 }
@@ -193,9 +200,10 @@ function winograd(
     build({ x, w, b, r }, { options, y }, traits) {
       const { padding } = geometry(w.shape, options);
       const [outChannels, channels] = w.shape;
-      const filters = deriveParam(w, `transformed for ${name}`, [products, channels, outChannels], (weights) =>
-        transformFilters(algorithm, weights, w.shape),
-      );
+      const filters = (tile?: number) =>
+        deriveParam(w, `transformed for ${name}${by(tile)}`, [products, channels, outChannels], (weights) =>
+          transformFilters(algorithm, weights, w.shape, tile),
+        );
       const transformed = transformInput(asNhwc(x), { padding });
       const size = [y[0], y[2], y[3]];
       return asNchw(

@@ -30,3 +30,14 @@ export function geometry(w: Shape, options: Readonly<Conv2dOptions>) {
 /** Height or width of a convolution's output; `padding` is that of both sides together. */
 export const outputSize = (input: number, padding: number, kernel: number, stride: number, dilation: number): number =>
   Math.floor((input + padding - dilation * (kernel - 1) - 1) / stride) + 1;
+
+/**
+ * Where the weight of row k and column o of [terms, channels] is: row by row, or if they are cut into tiles of so many columns,
+ * one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from one end to the other.
+ */
+export function weightAt(k: number, o: number, terms: number, channels: number, tile?: number): number {
+  if (!tile) return k * channels + o;
+  const first = o - (o % tile);
+  const width = Math.min(tile, channels - first);
+  return first * terms + (k - (k % 4)) * width + ((o % tile) - (o % 4)) * 4 + (k % 4) * 4 + (o % 4);
+}

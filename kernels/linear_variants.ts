@@ -1,9 +1,9 @@
 import { isParam } from "../engine/graph.ts";
 import type { Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { conv2dSubgroup } from "./conv2d_subgroup.ts";
+import { conv2dSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile } from "./conv2d_tile.ts";
-import { packed, refusesSubgroups } from "./conv2d_variants.ts";
+import { packed, refusesSize, refusesSubgroups } from "./conv2d_variants.ts";
 import type { LinearOptions } from "./linear.ts";
 import { linearGemv } from "./linear_gemv.ts";
 
@@ -36,26 +36,24 @@ const FEW_ROWS = 4;
 const FEW_WEIGHTS = 4e6;
 
 /** As the 1x1 convolution of an image of one row, by one of its kernels. */
-const gemm = (name: string, kernel: typeof conv2dSubgroup, wantsSubgroups: boolean): LinearVariant => ({
+const gemm = (name: string, kernel: typeof conv2dSubgroup, tile?: number): LinearVariant => ({
   name,
   refuses({ shapes: { w }, y }, traits, { w: weight }) {
-    const reason = wantsSubgroups && refusesSubgroups(traits);
+    const reason = kernel === conv2dSubgroup && refusesSubgroups(traits);
     if (reason) return reason;
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiples of 4`;
     if (!isParam(weight)) return "its weight is no parameter";
-    return 4 * Math.max(sizeOf(w), sizeOf(y)) > traits.maxBinding
-      ? "its weight is over the device's binding limit"
-      : undefined;
+    return refusesSize([sizeOf(w), sizeOf(y)], traits);
   },
   gains: ({ shapes: { x, w } }, { software }) =>
     sizeOf(w) >= LEAST_WEIGHTS && (sizeOf(x.slice(0, -1)) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
   build({ x, w, b }, { options, y }, { subgroupSize: subgroup }) {
     const [outFeatures, inFeatures] = w.shape;
-    const filters = x.graph.reshape(packed(w), [1, 1, inFeatures, outFeatures]);
+    const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);
     const image = x.graph.reshape(x, [1, 1, sizeOf(x.shape.slice(0, -1)), inFeatures]);
     return x.graph.reshape(kernel(image, filters, b, { subgroup, relu: options.relu }), y);
   },
 });
 
-export const linearSubgroupVariant = gemm("linear_subgroup", conv2dSubgroup, true);
-export const linearTileVariant = gemm("linear_tile", conv2dTile, false);
+export const linearSubgroupVariant = gemm("linear_subgroup", conv2dSubgroup, TILE);
+export const linearTileVariant = gemm("linear_tile", conv2dTile);

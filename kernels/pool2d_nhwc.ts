@@ -1,16 +1,11 @@
 import { type Call, defineKernel, type Kernel, type KernelSpec, linearGrid, type Variant } from "../engine/kernel.ts";
-import { type Shape, sameShape, sizeOf } from "../engine/tensor.ts";
+import { NCHW, NHWC, permute, permuteShape, sameShape, sizeOf } from "../engine/tensor.ts";
 import type { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { avgPool2d } from "./avgpool2d.ts";
 import { asNchw, asNhwc, isNhwc } from "./layout.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import type { Pair } from "./options.ts";
-import { toNchw } from "./to_nchw.ts";
-import { toNhwc } from "./to_nhwc.ts";
 import { pool2d_nhwc as wgsl } from "./wgsl.ts";
-
-const nhwcShape = ([n, c, h, w]: Shape): Shape => [n, h, w, c];
-const nchwShape = ([n, h, w, c]: Shape): Shape => [n, c, h, w];
 
 /** A pooling on NHWC images, which are the plain kernel's otherwise; `fields` are those of Params that it does not have. */
 function nhwcVariant<O extends object>(
@@ -19,9 +14,9 @@ function nhwcVariant<O extends object>(
   fields: Readonly<Record<string, number>>,
 ): Variant<"x", O> {
   const nchw = ({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
-    shapes: { x: nchwShape(shapes.x) },
+    shapes: { x: permuteShape(shapes.x, NCHW) },
     options,
-    y: nchwShape(y),
+    y: permuteShape(y, NCHW),
   });
   const [n, , h, w] = plain.example.shapes.x;
   const kernel = defineKernel({
@@ -29,7 +24,7 @@ function nhwcVariant<O extends object>(
     name,
     wgsl,
     example: { ...plain.example, shapes: { x: [n, h, w, 8] } },
-    shape: ({ x }, options) => nhwcShape(plain.shape({ x: nchwShape(x) }, options)),
+    shape: ({ x }, options) => permuteShape(plain.shape({ x: permuteShape(x, NCHW) }, options), NHWC),
     cost: (call) => plain.cost(nchw(call)),
     params: (call, part) => ({
       ...fields,
@@ -38,13 +33,8 @@ function nhwcVariant<O extends object>(
       channels: call.y[3] / 4,
     }),
     grid: (call) => linearGrid(sizeOf(call.y) / 4, plain.consts(nchw(call)).WORKGROUP as number),
-    reference({ x }, call) {
-      const inner = nchw(call);
-      const image = toNchw.reference({ x }, { ...call, options: toNchw.options, y: inner.shapes.x });
-      const pooled = plain.reference({ x: Float32Array.from(image) }, inner);
-      // Changes of layout only copy, float64 too.
-      return toNhwc.reference({ x: pooled as unknown as Float32Array }, { ...call, shapes: { x: inner.y } });
-    },
+    reference: ({ x }, call) =>
+      permute(plain.reference({ x: permute(x, call.shapes.x, NCHW) }, nchw(call)), nchw(call).y, NHWC),
   });
   return {
     name,

@@ -1,6 +1,6 @@
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { epilogue } from "./conv2d_subgroup.ts";
+import { epilogue } from "./conv2d_nhwc.ts";
 import { sum_splits as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;

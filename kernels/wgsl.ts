@@ -631,6 +631,7 @@ export const conv2d_subgroup = `enable subgroups;
 
 
 
+
 const SUBGROUP:u32=8;
 const PIXELS:u32=4;
 const CHANNELS:u32=8;
@@ -711,7 +712,9 @@ left[p]=i32(pixel % params.y_width*params.stride_width)- params.pad_left;
 let columns=select(params.kernel_width,1u,params.dilation_width==1);
 let run=params.kernel_width / columns*params.x_channels;
 let row_length=params.x_width*params.x_channels;
-var w_row=product*params.w_stride+first_channel+lane;
+let width=select(params.y_channels % CHANNELS,CHANNELS,first_channel+CHANNELS<=params.y_channels);
+let terms=4*params.kernel_height*params.kernel_width*params.x_channels;
+var w_first=product*params.w_stride+first_channel*terms+4*lane;
 for (var k=0u; k<params.kernel_height; k++){
 for (var l=0u; l<columns; l++){
 var x_row:array<u32,PIXELS>;
@@ -730,22 +733,20 @@ inputs[p]=select(vec4f(),vec4f(x[select(0u,x_row[p]+at,inside)]),inside);
 }
 if (PIXELS>2){
 
-let end=w_row+4*params.y_channels;
-for (; w_row<end; w_row+=params.y_channels){
+for (var at=w_first; at<w_first+4; at+=2){
 for (var load=0u; load<LOADS; load++){
 let rows=loaded[load];
-loaded[load]=mat4x4f(rows[1],rows[2],rows[3],vec4f(w[w_row+load*SUBGROUP]));
+let next=at+4*load*SUBGROUP;
+loaded[load]=mat4x4f(rows[2],rows[3],vec4f(w[next]),vec4f(w[next+1]));
 }
 }
 } else {
 for (var load=0u; load<LOADS; load++){
-let at=w_row+load*SUBGROUP;
-loaded[load]=mat4x4f(
-vec4f(w[at]),vec4f(w[at+params.y_channels]),vec4f(w[at+2*params.y_channels]),vec4f(w[at+3*params.y_channels]),
-);
+let at=w_first+4*load*SUBGROUP;
+loaded[load]=mat4x4f(vec4f(w[at]),vec4f(w[at+1]),vec4f(w[at+2]),vec4f(w[at+3]));
 }
-w_row+=4*params.y_channels;
 }
+w_first+=4*width;
 
 multiply(0);
 multiply(1);
@@ -761,8 +762,7 @@ multiply(7);
 
 
 
-let end_channel=min(first_channel+CHANNELS,params.y_channels);
-for (var channel=first_channel; channel<end_channel; channel++){
+for (var channel=first_channel; channel<first_channel+width; channel++){
 var bias=vec4f();
 if (params.bias==1){
 bias=vec4f(b[channel]);

@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "fccb3f784cdc";
+export const wgslHash = "92c813d2a1a5";

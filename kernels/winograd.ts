@@ -1,6 +1,7 @@
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
-import { epilogue } from "./conv2d_subgroup.ts";
+import { epilogue } from "./conv2d_nhwc.ts";
+import { weightAt } from "./convolution.ts";
 
 /**
  * Winograd's convolution of 3x3 filters in tiles of T x T outputs, from patches of T + 2: Y = A^T ((G g G^T) * (B^T d B)) A,
@@ -79,14 +80,20 @@ const tilesOf = ({ tile }: Winograd, [height, width]: Shape): number[] => [
 export const tileCount = (algorithm: Winograd, [batch, ...size]: Shape): number =>
   batch * sizeOf(tilesOf(algorithm, size));
 
-/** G g G^T of every filter g of w [O, C, 3, 3] -> [(T + 2)^2, C, O]. */
-export function transformFilters({ tile, filter: G }: Winograd, weights: Float32Array, [outChannels, channels]: Shape) {
+/** G g G^T of every filter g of w [O, C, 3, 3] -> [(T + 2)^2, C, O], each [C, O] cut by `columns`: see weightAt. */
+export function transformFilters(
+  { tile, filter: G }: Winograd,
+  weights: Float32Array,
+  [outChannels, channels]: Shape,
+  columns?: number,
+) {
   const side = tile + 2;
   const result = new Float32Array(side * side * channels * outChannels);
   // Output channels last, so that what is written lies side by side: several times faster.
   for (let c = 0; c < channels; c++) {
     for (let o = 0; o < outChannels; o++) {
       const g = (o * channels + c) * 9;
+      const at = weightAt(c, o, channels, outChannels, columns);
       for (let i = 0; i < side; i++) {
         const [p, q, s] = G[i];
         // A row of G g, then its products with the rows of G.
@@ -94,7 +101,7 @@ export function transformFilters({ tile, filter: G }: Winograd, weights: Float32
         const b = p * weights[g + 1] + q * weights[g + 4] + s * weights[g + 7];
         const d = p * weights[g + 2] + q * weights[g + 5] + s * weights[g + 8];
         for (let j = 0; j < side; j++) {
-          result[((i * side + j) * channels + c) * outChannels + o] = a * G[j][0] + b * G[j][1] + d * G[j][2];
+          result[(i * side + j) * channels * outChannels + at] = a * G[j][0] + b * G[j][1] + d * G[j][2];
         }
       }
     }
