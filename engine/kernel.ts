@@ -76,8 +76,8 @@ export interface Variant<K extends string, O> {
   refuses(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): string | undefined;
   /** Whether it may gain anything here; not asked when the variant is forced. Of those that may, estimates decide. */
   gains?(call: Call<K, O>, traits: Traits, inputs: Named<K, Value>): boolean;
-  /** Adds its nodes to the graph; takes and gives the same values as the operator. */
-  build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits): Value;
+  /** Adds its nodes to the graph; takes and gives the same values as the operator, whose own kernel is `plain`. */
+  build(inputs: Named<K, Value>, call: Call<K, O>, traits: Traits, plain: AnyKernel): Value;
 }
 
 /** A variant of some operator, whose inputs and options are not known here. */
@@ -86,7 +86,7 @@ export interface AnyVariant {
   readonly error?: number;
   refuses(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): string | undefined;
   gains?(call: Call<string, object>, traits: Traits, inputs: Readonly<Record<string, Value>>): boolean;
-  build(inputs: Readonly<Record<string, Value>>, call: Call<string, object>, traits: Traits): Value;
+  build(inputs: Readonly<Record<string, Value>>, call: Call<string, object>, traits: Traits, plain: AnyKernel): Value;
 }
 
 /** The variants of each operator by its name, best first: kernels/variants.ts. */

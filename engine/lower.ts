@@ -49,7 +49,7 @@ export function lower(
     const candidates = known.map((variant) => ({
       ...variant,
       reason: variant.refuses(call, traits, inputs),
-      make: () => variant.build(inputs, call, traits),
+      make: () => variant.build(inputs, call, traits, kernel),
     }));
     const plain = {
       name: kernel.name,

@@ -190,7 +190,7 @@ function contenders({ variants, traits }: Gpu, graph: Graph): string[] {
     ...variants[kernel.name]
       .filter((variant) => variant.refuses(call, traits, values) === undefined)
       .filter((variant) => variant.gains?.(call, traits, values) !== false)
-      .map((variant) => ({ name: variant.name, build: () => variant.build(values, call, traits) })),
+      .map((variant) => ({ name: variant.name, build: () => variant.build(values, call, traits, kernel) })),
   ];
   const tried = all.map(({ name, build }) => ({ name, ...tryOut(trial, build, traits) }));
   const least = fastest(tried).seconds ?? 0;

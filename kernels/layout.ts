@@ -1,5 +1,5 @@
 import type { Value } from "../engine/graph.ts";
-import type { AnyKernel, AnyVariant } from "../engine/kernel.ts";
+import type { AnyVariant } from "../engine/kernel.ts";
 import { sameShape, sizeOf } from "../engine/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
@@ -30,32 +30,29 @@ function sourceOf(x: Value): Value | undefined {
   return node.kind === "op" && node.kernel.name === toNchw.name ? x.graph.value(node.inputs.x) : undefined;
 }
 
-/** The variant of a kernel that is the same in every layout: it is applied to NHWC images where all inputs are such. */
-export function anyLayout(kernel: AnyKernel): AnyVariant {
-  const values = (inputs: Readonly<Record<string, Value>>) => Object.values(inputs);
-  return {
-    name: "nhwc",
-    refuses(_call, _traits, inputs) {
-      const all = values(inputs);
-      const fits = all.every((x) => x.shape.length === 4 && sameShape(x.shape, all[0].shape));
-      return fits ? undefined : "its inputs are not images of one shape";
-    },
-    gains: (_call, _traits, inputs) => values(inputs).every(isNhwc),
-    build: (inputs, { options, y }) => asNchw(kernel(...values(inputs).map(asNhwc), options), y[1]),
-  };
-}
+const values = (inputs: Readonly<Record<string, Value>>) => Object.values(inputs);
 
-/** The variant of a kernel on [N, C, inner] that takes an NHWC image as [N H W, C, 1]. */
-export function channelsLast(kernel: AnyKernel): AnyVariant {
-  return {
-    name: "nhwc",
-    refuses: ({ y }) => (y.length === 4 && y[1] % 4 === 0 ? undefined : "its channels are no multiple of 4"),
-    gains: (_call, _traits, { x }) => isNhwc(x),
-    build({ x, ...rest }, { options, y }) {
-      const image = asNhwc(x);
-      const flat = x.graph.reshape(image, [sizeOf(image.shape.slice(0, 3)), image.shape[3], 1]);
-      const given = kernel.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
-      return asNchw(x.graph.reshape(kernel(flat, ...given, options), image.shape), y[1]);
-    },
-  };
-}
+/** A kernel that treats every element alike is the same in every layout: it takes NHWC images where all inputs are such. */
+export const anyLayout: AnyVariant = {
+  name: "nhwc",
+  refuses(_call, _traits, inputs) {
+    const all = values(inputs);
+    const fits = all.every((x) => x.shape.length === 4 && sameShape(x.shape, all[0].shape));
+    return fits ? undefined : "its inputs are not images of one shape";
+  },
+  gains: (_call, _traits, inputs) => values(inputs).every(isNhwc),
+  build: (inputs, { options, y }, _traits, plain) => asNchw(plain(...values(inputs).map(asNhwc), options), y[1]),
+};
+
+/** A kernel on [N, C, ...] that knows no more of an image than its channels takes an NHWC image as [N H W, C, 1]. */
+export const channelsLast: AnyVariant = {
+  name: "nhwc",
+  refuses: ({ y }) => (y.length === 4 && y[1] % 4 === 0 ? undefined : "its channels are no multiple of 4"),
+  gains: (_call, _traits, { x }) => isNhwc(x),
+  build({ x, ...rest }, { options, y }, _traits, plain) {
+    const image = asNhwc(x);
+    const flat = x.graph.reshape(image, [sizeOf(image.shape.slice(0, 3)), image.shape[3], 1]);
+    const given = plain.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
+    return asNchw(x.graph.reshape(plain(flat, ...given, options), image.shape), y[1]);
+  },
+};

@@ -64,10 +64,10 @@ export const adaptiveAvgPool2dNhwcVariant: Variant<"x", typeof adaptiveAvgPool2d
       ? undefined
       : `its image of ${x[2]}x${x[3]} is no multiple of ${y[2]}x${y[3]}`,
   gains: (_call, _traits, { x }) => isNhwc(x),
-  build(inputs, { shapes, y }, traits) {
+  build(inputs, { shapes, y }, traits, plain) {
     if (sameShape(shapes.x, y)) return inputs.x;
     const kernel: Pair = [shapes.x[2] / y[2], shapes.x[3] / y[3]];
     const options = { ...avgPool2d.options, kernel };
-    return avgPool2dNhwcVariant.build(inputs, { shapes, options, y }, traits);
+    return avgPool2dNhwcVariant.build(inputs, { shapes, options, y }, traits, plain);
   },
 };
