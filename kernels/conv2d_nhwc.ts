@@ -17,7 +17,7 @@ export const NHWC_OPTIONS: NhwcOptions = { stride: [1, 1], dilation: [1, 1], pad
 
 type Inputs = "x" | "w" | "b?" | "r?";
 
-const plain = conv2d as unknown as KernelSpec<Inputs, Conv2dOptions>;
+export const plain = conv2d as unknown as KernelSpec<Inputs, Conv2dOptions>;
 
 /** Height and width of the output for x [N, H, W, C] and w [KH, KW, ...]. */
 export const imageSize = (x: Shape, w: Shape, { stride, dilation, padding }: NhwcOptions): number[] =>
@@ -54,7 +54,7 @@ export function convolve(
   const filters = [3, 2, 0, 1];
   const call = {
     shapes: { ...shapes, x: permuteShape(shapes.x, NCHW), w: permuteShape(shapes.w, filters) },
-    options: { ...(options as Conv2dOptions), groups: shapes.x[3] / shapes.w[2] },
+    options: { ...options, groups: shapes.x[3] / shapes.w[2] },
     y: permuteShape(y, NCHW),
   };
   const inputs = { x: permute(x, shapes.x, NCHW), w: permute(w, shapes.w, filters), b, r: r && permute(r, y, NCHW) };

@@ -19,7 +19,8 @@ export const TILE = 4 * CHANNELS;
 const pixelsPerLane = (pixels: number, { subgroup }: Tiling): number =>
   subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
-const consts = (pixels: number, options: Tiling) => ({
+/** The specialization constants for an output of this many pixels. */
+export const consts = (pixels: number, options: Tiling) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
   CHANNELS,
@@ -27,20 +28,21 @@ const consts = (pixels: number, options: Tiling) => ({
 
 const channelTiles = (channels: number): number => Math.ceil(channels / TILE);
 
-function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
+/** Workgroups for `products` outputs of this many pixels and channels. */
+export function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
   const [x, y] = linearGrid(pixels, options.subgroup * pixelsPerLane(pixels, options));
   return [x, y, channelTiles(channels) * products];
 }
 
 /** Weights [terms, channels], or several such, cut by TILE -> in whole rows. */
-const uncut = (w: Float32Array, terms: number, channels: number) =>
+export const uncut = (w: Float32Array, terms: number, channels: number) =>
   w.map((_, i) => {
     const at = i % (terms * channels);
     return w[i - at + weightAt(Math.floor(at / channels), at % channels, terms, channels, TILE)];
   });
 
 /** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
-function work(pixels: number, channels: number, k: number, options: Tiling): number {
+export function work(pixels: number, channels: number, k: number, options: Tiling): number {
   const tile = options.subgroup * pixelsPerLane(pixels, options);
   return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * TILE * k;
 }

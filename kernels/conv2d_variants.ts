@@ -4,6 +4,7 @@ import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
 import { conv2dMatrix } from "./conv2d_matrix.ts";
+import { conv2dStem } from "./conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
 import { type Conv2dOptions, geometry, weightAt } from "./convolution.ts";
@@ -87,6 +88,26 @@ export const conv2dSubgroupVariant: Conv2dVariant = {
   refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
   gains,
   build: direct(conv2dSubgroup, TILE),
+};
+
+export const conv2dStemVariant: Conv2dVariant = {
+  name: "conv2d_stem",
+  refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
+  gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
+  build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
+    const [outChannels, ...filter] = w.shape;
+    const taps = sizeOf(filter);
+    const rows = padded(taps);
+    const filters = deriveParam(w, "packed as C, KH, KW, O", [rows, outChannels], (weights) => {
+      const result = new Float32Array(rows * outChannels);
+      weights.forEach((weight, i) => {
+        result[weightAt(i % taps, Math.floor(i / taps), rows, outChannels, TILE)] = weight;
+      });
+      return result;
+    });
+    const given = { subgroup, kernel: filter.slice(1), ...nhwcOptions(w, options) };
+    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), given));
+  },
 };
 
 export const conv2dTileVariant: Conv2dVariant = { name: "conv2d_tile", refuses, gains, build: direct(conv2dTile) };

@@ -17,8 +17,8 @@ const modules = names.map((name) => {
   const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
   return `export const ${name} = \`${code
     .replace(/^ +/gm, "")
-    .replace(/ ([=+*<>]+) /g, "$1")
-    .replace(/([,:)]) /g, "$1")}\`;\n`;
+    .replace(/ ([-=+*/%<>&|]+) /g, "$1")
+    .replace(/([,:;)]) /g, "$1")}\`;\n`;
 });
 const note = "// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.";
 const hash = createHash("sha256").update(modules.join("")).digest("hex").slice(0, 12);

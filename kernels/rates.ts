@@ -14,6 +14,7 @@ export const rates: Readonly<Record<string, Rates>> = {
     efficiency: {
       conv2d: 0.03,
       conv2d_subgroup: 0.85,
+      conv2d_stem: 0.8,
       matmul_subgroup: 0.8,
       conv2d_tile: 0.08,
       conv2d_tile_128: 0.08,
@@ -37,6 +38,7 @@ export const rates: Readonly<Record<string, Rates>> = {
     efficiency: {
       conv2d: 0.05,
       conv2d_subgroup: 0.25,
+      conv2d_stem: 0.25,
       matmul_subgroup: 0.25,
       conv2d_matrix: 3,
       conv2d_tile: 0.5,

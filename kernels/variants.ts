@@ -2,6 +2,7 @@ import type { Variants } from "../engine/kernel.ts";
 import {
   conv2dDepthwiseVariant,
   conv2dMatrixVariant,
+  conv2dStemVariant,
   conv2dSubgroupVariant,
   conv2dTile128Variant,
   conv2dTileSplitVariant,
@@ -23,6 +24,7 @@ export const variants = {
     conv2dWinogradVariant,
     conv2dWinograd2x2Variant,
     conv2dSubgroupVariant,
+    conv2dStemVariant,
     conv2dTileVariant,
     conv2dTile128Variant,
     conv2dTileSplitVariant,

@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "92c813d2a1a5";
+export const wgslHash = "58c178a628a2";

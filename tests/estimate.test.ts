@@ -6,6 +6,7 @@ import { type AnyKernel, linearGrid, type Rates, type Traits } from "../engine/k
 import { conv2d } from "../kernels/conv2d.ts";
 import { conv2dDepthwise } from "../kernels/conv2d_depthwise.ts";
 import { conv2dMatrix } from "../kernels/conv2d_matrix.ts";
+import { conv2dStem } from "../kernels/conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup } from "../kernels/conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "../kernels/conv2d_tile.ts";
 import { linear } from "../kernels/linear.ts";
@@ -144,6 +145,7 @@ test("the rates are of kernels that exist, and plausible", () => {
     conv2d,
     conv2dDepthwise,
     conv2dMatrix,
+    conv2dStem,
     conv2dSubgroup,
     conv2dTile,
     conv2dTile128,

@@ -1,0 +1,45 @@
+import { defineKernel } from "../engine/kernel.ts";
+import { NCHW, NHWC, permute, permuteShape, type Shape, sizeOf } from "../engine/tensor.ts";
+import { epilogue, imageSize, NHWC_OPTIONS, type NhwcOptions, plain, windows } from "./conv2d_nhwc.ts";
+import { consts, grid, type Tiling, uncut, work } from "./conv2d_subgroup.ts";
+import { conv2d_stem as wgsl } from "./wgsl.ts";
+
+/**
+ * The convolution of images with few channels: x [N, C, H, W], w [C * KH * KW padded to a multiple of 4, O], b [O],
+ * r and y [N, H', W', O]; O is a multiple of 4, and w is cut by TILE. A variant of conv2d, which see for the mathematics.
+ */
+export const conv2dStem = defineKernel({
+  name: "conv2d_stem",
+  inputs: ["x", "w", "b?", "r?"],
+  /** `kernel` is [KH, KW]. */
+  options: { subgroup: 8, kernel: [1, 1] as Shape, ...NHWC_OPTIONS } as Tiling & NhwcOptions & { kernel: Shape },
+  wgsl,
+  example: {
+    shapes: { x: [2, 3, 7, 9], w: [28, 44], b: [44] },
+    options: { kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
+  },
+
+  shape: ({ x, w }, options) => [x[0], ...imageSize(permuteShape(x, NHWC), options.kernel, options), w[1]],
+  cost: ({ shapes: { x, w }, options, y }) => ({
+    flops: 2 * sizeOf(y) * x[1] * sizeOf(options.kernel),
+    work: work(sizeOf(y.slice(0, 3)), y[3], w[0], options),
+  }),
+  consts: ({ options, y }) => consts(sizeOf(y.slice(0, 3)), options),
+  params: ({ shapes: { x, w, b, r }, options, y }) => ({
+    ...windows(permuteShape(x, NHWC), options.kernel, options, y),
+    ...epilogue(b, r, options.relu),
+    pixels: sizeOf(y.slice(0, 3)),
+    x_channels: x[1],
+    y_channels: y[3] / 4,
+    taps: w[0],
+  }),
+  grid: ({ options, y }) => grid(sizeOf(y.slice(0, 3)), y[3], 1, options),
+
+  reference({ x, w, b, r }, { shapes, options, y }) {
+    const filters = [y[3], shapes.x[1], ...options.kernel];
+    const rows = uncut(w, shapes.w[0], y[3]).slice(0, sizeOf(filters));
+    const call = { shapes: { ...shapes, w: filters }, options: { ...options, groups: 1 }, y: permuteShape(y, NCHW) };
+    const transposed = permute(rows, [sizeOf(filters.slice(1)), y[3]], [1, 0]);
+    return permute(plain.reference({ x, w: transposed, b, r: r && permute(r, y, NCHW) }, call), call.y, NHWC);
+  },
+});

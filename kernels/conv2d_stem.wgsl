@@ -1,0 +1,158 @@
+enable subgroups;
+// conv2d_stem: the convolution of images with few channels, such as a net's input. As conv2d_subgroup, but x is read as it
+// comes, and four taps are multiplied at a time, a tap being a place of the filter in one channel: no channel is padded.
+//
+// Layout: x is NCHW; w is C,KH,KW,O with the taps padded to a multiple of 4, cut into tiles and matrices as conv2d_subgroup's
+// is; r and y are NHWC in vec4, and y_channels counts vec4s.
+// Threads: workgroup (x, y) is the tile of pixels, z that of channels; lane q has the tile's pixels q, SUBGROUP + q, ...
+
+const SUBGROUP: u32 = 8;
+const PIXELS: u32 = 4;
+const CHANNELS: u32 = 8;
+
+// Loads per lane for the CHANNELS vec4 of one tap.
+const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  pixels: u32, // N * y_height * y_width
+  x_channels: u32, x_height: u32, x_width: u32,
+  y_height: u32, y_width: u32, y_channels: u32,
+  kernel_height: u32, kernel_width: u32,
+  stride_height: u32, stride_width: u32,
+  dilation_height: u32, dilation_width: u32,
+  pad_top: i32, pad_left: i32,
+  taps: u32, // padded
+  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> w: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read> r: array<vec4<Real>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
+fn relu(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+}
+
+// What a lane holds: the sums of its pixels, and of what is multiplied next the inputs of its pixels, four taps each, and a
+// part of the weights of these taps.
+var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
+var<private> inputs: array<vec4f, PIXELS>;
+var<private> loaded: array<mat4x4f, LOADS>;
+
+// Of its pixels: where in x the window begins, which wraps around if that is before it, and at which row and column.
+var<private> start: array<u32, PIXELS>;
+var<private> top: array<i32, PIXELS>;
+var<private> left: array<i32, PIXELS>;
+
+// The next tap.
+var<private> channel: u32;
+var<private> row: u32;
+var<private> column: u32;
+
+// Moves the inputs of the next tap into inputs.
+fn load() {
+  let down = row * params.dilation_height;
+  let right = column * params.dilation_width;
+  let offset = (channel * params.x_height + down) * params.x_width + right;
+  for (var p = 0u; p < PIXELS; p++) {
+    // Huge above the image and to its left.
+    let inside = u32(top[p]) + down < params.x_height && u32(left[p]) + right < params.x_width && channel < params.x_channels;
+    inputs[p] = vec4f(inputs[p].yzw, select(0.0, f32(x[select(0u, start[p] + offset, inside)]), inside));
+  }
+  column++;
+  row += select(0u, 1u, column == params.kernel_width);
+  column = select(column, 0u, column == params.kernel_width);
+  channel += select(0u, 1u, row == params.kernel_height);
+  row = select(row, 0u, row == params.kernel_height);
+}
+
+// Adds the products to the q-th vec4 of sums. Four rows of weights at once keep sums in registers for longer.
+fn multiply(q: u32) {
+  let own = loaded[q / SUBGROUP];
+  let source = q % SUBGROUP;
+  let weights = mat4x4f(
+    subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
+    subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+  );
+  for (var p = 0u; p < PIXELS; p++) {
+    sums[p][q] += weights * inputs[p];
+  }
+}
+
+@compute @workgroup_size(SUBGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let first_pixel = (wid.x + wid.y * groups.x) * SUBGROUP * PIXELS + lane;
+  let first_channel = wid.z * CHANNELS;
+  for (var p = 0u; p < PIXELS; p++) {
+    let pixel = first_pixel + p * SUBGROUP;
+    let image = pixel / (params.y_height * params.y_width);
+    top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
+    left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
+    start[p] = u32((i32(image * params.x_channels * params.x_height) + top[p]) * i32(params.x_width) + left[p]);
+  }
+
+  let width = select(params.y_channels % CHANNELS, CHANNELS, first_channel + CHANNELS <= params.y_channels);
+  var w_first = first_channel * params.taps + 4 * lane;
+  for (var tap = 0u; tap < params.taps; tap += 4) {
+    load();
+    load();
+    load();
+    load();
+    // A loop, since the code would not fit the instruction cache of a CPU otherwise.
+    for (var at = w_first; at < w_first + 4; at += 2) {
+      for (var i = 0u; i < LOADS; i++) {
+        let rows = loaded[i];
+        let next = at + 4 * i * SUBGROUP;
+        loaded[i] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
+      }
+    }
+    w_first += 4 * width;
+    // CHANNELS calls and no loop: compilers do not unroll one with so much in it.
+    multiply(0);
+    multiply(1);
+    multiply(2);
+    multiply(3);
+    multiply(4);
+    multiply(5);
+    multiply(6);
+    multiply(7);
+  }
+
+  // One vec4 at a time, the next moving up: compilers would unroll loops with indices of their own, and take several times
+  // as long for the whole kernel.
+  for (var c = first_channel; c < first_channel + width; c++) {
+    var bias = vec4f();
+    if (params.bias == 1) {
+      bias = vec4f(b[c]);
+    }
+    for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
+      if (pixel < params.pixels) {
+        let out = pixel * params.y_channels + c;
+        var sum = sums[0][0] + bias;
+        if (params.residual == 1) {
+          sum += vec4f(r[out]);
+        }
+        y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+      }
+      for (var p = 0u; p < PIXELS - 1; p++) {
+        sums[p][0] = sums[p + 1][0];
+      }
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      for (var q = 0u; q < CHANNELS - 1; q++) {
+        sums[p][q] = sums[p][q + 1];
+      }
+    }
+  }
+}
