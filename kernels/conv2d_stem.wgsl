@@ -22,7 +22,7 @@ struct Params {
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
-  pad_top: i32, pad_left: i32,
+  pad_top: u32, pad_left: u32,
   taps: u32, // padded
   bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
 }
@@ -46,10 +46,11 @@ var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
 var<private> inputs: array<vec4f, PIXELS>;
 var<private> loaded: array<mat4x4f, LOADS>;
 
-// Of its pixels: where in x the window begins, which wraps around if that is before it, and at which row and column.
+// Where the windows of its pixels begin: in x, at which row and at which column. In the padding above and to the left these
+// wrap around, and come back as taps are added.
 var<private> start: array<u32, PIXELS>;
-var<private> top: array<i32, PIXELS>;
-var<private> left: array<i32, PIXELS>;
+var<private> top: array<u32, PIXELS>;
+var<private> left: array<u32, PIXELS>;
 
 // The next tap.
 var<private> channel: u32;
@@ -62,14 +63,13 @@ fn load() {
   let right = column * params.dilation_width;
   let offset = (channel * params.x_height + down) * params.x_width + right;
   for (var p = 0u; p < PIXELS; p++) {
-    // Huge above the image and to its left.
-    let inside = u32(top[p]) + down < params.x_height && u32(left[p]) + right < params.x_width && channel < params.x_channels;
+    let inside = channel < params.x_channels && top[p] + down < params.x_height && left[p] + right < params.x_width;
     inputs[p] = vec4f(inputs[p].yzw, select(0.0, f32(x[select(0u, start[p] + offset, inside)]), inside));
   }
   column++;
-  row += select(0u, 1u, column == params.kernel_width);
+  row += u32(column == params.kernel_width);
   column = select(column, 0u, column == params.kernel_width);
-  channel += select(0u, 1u, row == params.kernel_height);
+  channel += u32(row == params.kernel_height);
   row = select(row, 0u, row == params.kernel_height);
 }
 
@@ -97,9 +97,9 @@ fn main(
   for (var p = 0u; p < PIXELS; p++) {
     let pixel = first_pixel + p * SUBGROUP;
     let image = pixel / (params.y_height * params.y_width);
-    top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
-    left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
-    start[p] = u32((i32(image * params.x_channels * params.x_height) + top[p]) * i32(params.x_width) + left[p]);
+    top[p] = pixel / params.y_width % params.y_height * params.stride_height - params.pad_top;
+    left[p] = pixel % params.y_width * params.stride_width - params.pad_left;
+    start[p] = (image * params.x_channels * params.x_height + top[p]) * params.x_width + left[p];
   }
 
   let width = select(params.y_channels % CHANNELS, CHANNELS, first_channel + CHANNELS <= params.y_channels);

@@ -95,8 +95,8 @@ export const conv2dStemVariant: Conv2dVariant = {
   refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
   gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
   build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
-    const [outChannels, ...filter] = w.shape;
-    const taps = sizeOf(filter);
+    const [outChannels, channels, ...kernel] = w.shape;
+    const taps = channels * sizeOf(kernel);
     const rows = padded(taps);
     const filters = deriveParam(w, "packed as C, KH, KW, O", [rows, outChannels], (weights) => {
       const result = new Float32Array(rows * outChannels);
@@ -105,8 +105,7 @@ export const conv2dStemVariant: Conv2dVariant = {
       });
       return result;
     });
-    const given = { subgroup, kernel: filter.slice(1), ...nhwcOptions(w, options) };
-    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), given));
+    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), { subgroup, kernel, ...nhwcOptions(w, options) }));
   },
 };
 
@@ -123,7 +122,7 @@ export const conv2dMatrixVariant: Conv2dVariant = {
   name: "conv2d_matrix",
   refuses(call, traits, inputs) {
     if (traits.dtype !== "f16") return 'it multiplies f16 only: load the net with dtype "f16"';
-    if (!traits.matrices) return "the device has no matrices of 16x16 for subgroups of 16, 32 or 64";
+    if (!traits.matrices) return "the device has no matrices of 16x16 for subgroups of 16 to 64";
     return refuses(call, traits, inputs);
   },
   gains,

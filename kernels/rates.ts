@@ -28,7 +28,7 @@ export const rates: Readonly<Record<string, Rates>> = {
       linear: 0.03,
       linear_gemv: 0.2,
     },
-    compiling: { linear_gemv: 1e-3 },
+    compiling: { conv2d_stem: 2e-3, linear_gemv: 1e-3 },
   },
   gpu: {
     flops: 10e12,
