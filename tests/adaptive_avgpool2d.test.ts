@@ -25,6 +25,14 @@ test("40 random poolings, to smaller and to larger images", async () => {
   }
 });
 
+test("10 random poolings over windows of one size", async () => {
+  for (let i = 0; i < 10; i++) {
+    const outputSize = [int(1, 4), int(1, 4)] as const;
+    const x = randomTensor([int(1, 3), int(1, 9), ...outputSize.map((size) => size * int(1, 5))]);
+    await checkKernel(gpu, adaptiveAvgPool2d, { x }, { outputSize });
+  }
+});
+
 test("NaN and infinity reach the windows that see them, and no others", async () => {
   for (let i = 0; i < 10; i++) {
     await checkKernel(gpu, adaptiveAvgPool2d, { x: nonFiniteTensor(draw()) }, { outputSize: pairOf(() => int(1, 16)) });
