@@ -1,6 +1,6 @@
 import { ShapeError } from "../engine/errors.ts";
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { formatShape, sizeOf } from "../engine/tensor.ts";
+import { formatShape, NCHW, permute, sizeOf } from "../engine/tensor.ts";
 import { to_nchw as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
@@ -26,11 +26,8 @@ export const toNchw = defineKernel({
     y_channels: y[1],
   }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
-  reference({ x }, { shapes, y }) {
-    const pixels = y[2] * y[3];
-    return Float64Array.from({ length: sizeOf(y) }, (_, index) => {
-      const c = Math.floor(index / pixels) % y[1];
-      return x[(Math.floor(index / pixels / y[1]) * pixels + (index % pixels)) * shapes.x[3] + c];
-    });
-  },
+  reference: ({ x }, { shapes, y }) =>
+    Float64Array.from(permute(x, shapes.x, NCHW)).filter(
+      (_, index) => Math.floor(index / sizeOf(y.slice(2))) % shapes.x[3] < y[1],
+    ),
 });
