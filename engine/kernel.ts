@@ -104,8 +104,8 @@ export interface KernelSpec<K extends string, O extends object> {
   /** Infers the output's shape; throws a ShapeError or UsageError when inputs or options do not fit. */
   shape(shapes: Named<K, Shape>, options: Readonly<O>): Shape;
   /**
-   * Floating-point operations (a multiply-add is two), bytes moved (in f32) if not each tensor once, and the operations that are
-   * really done where tiles stand over the edge.
+   * Floating-point operations (a multiply-add is two), bytes moved (in f32) if not each tensor once, and the operations
+   * that are really done where tiles stand over the edge.
    */
   cost(call: Call<K, O>): { readonly flops: number; readonly bytes?: number; readonly work?: number };
   /** Values for the specialization constants of the WGSL. */
@@ -226,7 +226,7 @@ function reflect(kernel: string, wgsl: string): Reflection {
         ? "storage"
         : "read-only-storage") as GPUBufferBindingType,
   }));
-  const body = /struct Params \{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
+  const body = /struct Params ?\{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
   const fields = body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*([^,\s]+)/g);
   const params = [...fields].map(([, name, type]) => {
     if (type !== "u32" && type !== "i32" && type !== "f32") {

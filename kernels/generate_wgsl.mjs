@@ -1,6 +1,6 @@
 // Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them. Comments,
-// indentation and some spaces are left out, since browsers load it; lines stay where they are, so that a compiler's
-// message points into the .wgsl file.
+// indentation and spaces around punctuation are left out, since browsers load it; lines stay where they are, so that a
+// compiler's message points into the .wgsl file.
 // `node kernels/generate_wgsl.mjs --check` only tells whether it is up to date (exit 1 if not).
 // wgsl_hash.ts tells whether kernels are still those that something was measured with.
 import { createHash } from "node:crypto";
@@ -15,10 +15,7 @@ const modules = names.map((name) => {
   const source = readFileSync(new URL(`${name}.wgsl`, folder), "utf8");
   if (/[`\\]|\$\{/.test(source)) throw new Error(`${name}.wgsl: backticks, backslashes and \${ cannot be embedded`);
   const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
-  return `export const ${name} = \`${code
-    .replace(/^ +/gm, "")
-    .replace(/ ([-=+*/%<>&|]+) /g, "$1")
-    .replace(/([,:;)]) /g, "$1")}\`;\n`;
+  return `export const ${name} = \`${code.replace(/^ +| ?([-=+*/%<>&|(){},:;]) ?/gm, "$1")}\`;\n`;
 });
 const note = "// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.";
 const hash = createHash("sha256").update(modules.join("")).digest("hex").slice(0, 12);

@@ -9,20 +9,20 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let j=index%params.y_width;
@@ -34,10 +34,10 @@ let bottom=((i+1)*params.x_height+params.y_height-1)/params.y_height;
 let left=j*params.x_width/params.y_width;
 let right=((j+1)*params.x_width+params.y_width-1)/params.y_width;
 var sum=0.0;
-for (var row=top;row<bottom;row++){
+for(var row=top;row<bottom;row++){
 
 var row_sum=0.0;
-for (var column=left;column<right;column++){
+for(var column=left;column<right;column++){
 row_sum+=f32(x[(plane*params.x_height+row)*params.x_width+column]);
 }
 sum+=row_sum;
@@ -56,7 +56,7 @@ const RELU:bool=false;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 size1:u32,size2:u32,size3:u32,
 a0:u32,a1:u32,a2:u32,a3:u32,
@@ -64,13 +64,13 @@ b0:u32,b1:u32,b2:u32,b3:u32,
 alpha:f32,
 }
 
-@group(0)@binding(0)var<storage,read> a:array<Real>;
-@group(0)@binding(1)var<storage,read> b:array<Real>;
-@group(0)@binding(2)var<storage,read_write> y:array<Real>;
-@group(0)@binding(3)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>a:array<Real>;
+@group(0)@binding(1)var<storage,read>b:array<Real>;
+@group(0)@binding(2)var<storage,read_write>y:array<Real>;
+@group(0)@binding(3)var<uniform>params:Params;
 
 
-fn relu(v:f32)->f32 {
+fn relu(v:f32)->f32{
 let bits=bitcast<u32>(v);
 return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 }
@@ -78,7 +78,7 @@ return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let p3=index%params.size3;
@@ -103,7 +103,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,
@@ -114,14 +114,14 @@ divisor:u32,
 count_include_pad:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let j=index%params.y_width;
@@ -136,9 +136,9 @@ let first=max(start,vec2i(0));
 let end=min(padded_end,size);
 
 var sum=0.0;
-for (var row=first.x;row<end.x;row++){
+for(var row=first.x;row<end.x;row++){
 let x_row=(plane*params.x_height+u32(row))*params.x_width;
-for (var column=first.y;column<end.y;column++){
+for(var column=first.y;column<end.y;column++){
 sum+=f32(x[x_row+u32(column)]);
 }
 }
@@ -159,33 +159,33 @@ const BIAS:bool=true;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 channels:u32,
 inner:u32,
 eps:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read> mean:array<Real>;
-@group(0)@binding(2)var<storage,read> variance:array<Real>;
-@group(0)@binding(3)var<storage,read> weight:array<Real>;
-@group(0)@binding(4)var<storage,read> bias:array<Real>;
-@group(0)@binding(5)var<storage,read_write> y:array<Real>;
-@group(0)@binding(6)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read>mean:array<Real>;
+@group(0)@binding(2)var<storage,read>variance:array<Real>;
+@group(0)@binding(3)var<storage,read>weight:array<Real>;
+@group(0)@binding(4)var<storage,read>bias:array<Real>;
+@group(0)@binding(5)var<storage,read_write>y:array<Real>;
+@group(0)@binding(6)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index/params.inner%params.channels;
 var v=(f32(x[index])-f32(mean[c]))/sqrt(f32(variance[c])+params.eps);
-if (WEIGHT){
+if(WEIGHT){
 v*=f32(weight[c]);
 }
-if (BIAS){
+if(BIAS){
 v+=f32(bias[c]);
 }
 y[index]=Real(v);
@@ -201,21 +201,21 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 channels:u32,
 inner:u32,
 groups:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index/params.inner%params.channels;
@@ -233,20 +233,20 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 low:f32,
 high:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -264,21 +264,21 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 size_inner:u32,
 y_size_inner:u32,
 offset:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let outer=index/params.size_inner;
@@ -303,7 +303,7 @@ const RELU:bool=false;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 first:u32,
 channels:u32,
@@ -316,15 +316,15 @@ dilation_height:u32,dilation_width:u32,
 pad_top:i32,pad_left:i32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read> w:array<Real>;
-@group(0)@binding(2)var<storage,read> b:array<Real>;
-@group(0)@binding(3)var<storage,read> r:array<Real>;
-@group(0)@binding(4)var<storage,read_write> y:array<Real>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read>w:array<Real>;
+@group(0)@binding(2)var<storage,read>b:array<Real>;
+@group(0)@binding(3)var<storage,read>r:array<Real>;
+@group(0)@binding(4)var<storage,read_write>y:array<Real>;
+@group(0)@binding(5)var<uniform>params:Params;
 
 
-fn relu(v:f32)->f32 {
+fn relu(v:f32)->f32{
 let bits=bitcast<u32>(v);
 return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 }
@@ -332,7 +332,7 @@ return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let j=index%params.y_width;
@@ -346,27 +346,27 @@ let w_first=channel*params.group_in;
 let top=i32(i*params.stride_height)-params.pad_top;
 let left=i32(j*params.stride_width)-params.pad_left;
 var sum=0.0;
-for (var c=0u;c<params.group_in;c++){
-for (var k=0u;k<params.kernel_height;k++){
+for(var c=0u;c<params.group_in;c++){
+for(var k=0u;k<params.kernel_height;k++){
 let row=top+i32(k*params.dilation_height);
-if (row<0||row>=i32(params.x_height)){
+if(row<0||row>=i32(params.x_height)){
 continue;
 }
 let x_row=((x_first+c)*params.x_height+u32(row))*params.x_width;
 let w_row=((w_first+c)*params.kernel_height+k)*params.kernel_width;
-for (var l=0u;l<params.kernel_width;l++){
+for(var l=0u;l<params.kernel_width;l++){
 let column=left+i32(l*params.dilation_width);
-if (column>=0&&column<i32(params.x_width)){
+if(column>=0&&column<i32(params.x_width)){
 sum+=f32(x[x_row+u32(column)])*f32(w[w_row+l]);
 }
 }
 }
 }
-if (BIAS){
+if(BIAS){
 sum+=f32(b[o]);
 }
 let out=((n*params.y_channels+o)*params.y_height+i)*params.y_width+j;
-if (RESIDUAL){
+if(RESIDUAL){
 sum+=f32(r[out]);
 }
 y[out]=Real(select(sum,relu(sum),RELU));
@@ -387,7 +387,7 @@ const COLUMNS=4u;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 strips:u32,
 channels:u32,
@@ -400,15 +400,15 @@ pad_top:i32,pad_left:i32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(4)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(4)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(5)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
@@ -416,7 +416,7 @@ return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -428,15 +428,15 @@ let top=i32(i*params.stride_height)-params.pad_top;
 let left=i32(first*params.stride_width)-params.pad_left;
 
 var sums:array<vec4f,COLUMNS>;
-for (var k=0u;k<params.kernel_height;k++){
+for(var k=0u;k<params.kernel_height;k++){
 let row=top+i32(k*params.dilation_height);
-if (row<0||row>=i32(params.x_height)){
+if(row<0||row>=i32(params.x_height)){
 continue;
 }
 let x_row=(n*params.x_height+u32(row))*params.x_width;
-for (var l=0u;l<params.kernel_width;l++){
+for(var l=0u;l<params.kernel_width;l++){
 let weight=vec4f(w[(k*params.kernel_width+l)*params.channels+c]);
-for (var p=0u;p<COLUMNS;p++){
+for(var p=0u;p<COLUMNS;p++){
 let column=u32(left+i32(p*params.stride_width+l*params.dilation_width));
 let inside=column<params.x_width;
 let value=vec4f(x[select(0u,(x_row+column)*params.channels+c,inside)]);
@@ -445,16 +445,16 @@ sums[p]+=select(vec4f(),value*weight,inside);
 }
 }
 
-for (var p=0u;p<COLUMNS;p++){
-if (first+p>=params.y_width){
+for(var p=0u;p<COLUMNS;p++){
+if(first+p>=params.y_width){
 continue;
 }
 let out=((n*params.y_height+i)*params.y_width+first+p)*params.channels+c;
 var sum=sums[p];
-if (params.bias==1){
+if(params.bias==1){
 sum+=vec4f(b[c]);
 }
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
@@ -485,7 +485,7 @@ const DEPTH=8u;
 const SIDE=16u;
 const LOADS=TILE*DEPTH/THREADS;
 
-struct Params {
+struct Params{
 pixels:u32,
 x_height:u32,x_width:u32,x_channels:u32,
 y_height:u32,y_width:u32,y_channels:u32,
@@ -496,23 +496,23 @@ pad_top:i32,pad_left:i32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<f16>>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<f16>>;
-@group(0)@binding(2)var<storage,read> b:array<vec4<f16>>;
-@group(0)@binding(3)var<storage,read> r:array<vec4<f16>>;
-@group(0)@binding(4)var<storage,read_write> y:array<vec4<f16>>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<f16>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<f16>>;
+@group(0)@binding(2)var<storage,read>b:array<vec4<f16>>;
+@group(0)@binding(3)var<storage,read>r:array<vec4<f16>>;
+@group(0)@binding(4)var<storage,read_write>y:array<vec4<f16>>;
+@group(0)@binding(5)var<uniform>params:Params;
 
-var<workgroup> inputs:array<f16,TILE*DEPTH*4>;
-var<workgroup> weights:array<f16,DEPTH*4*TILE>;
-var<workgroup> results:array<f32,4*SIDE*SIDE>;
+var<workgroup>inputs:array<f16,TILE*DEPTH*4>;
+var<workgroup>weights:array<f16,DEPTH*4*TILE>;
+var<workgroup>results:array<f32,4*SIDE*SIDE>;
 
 alias Left=subgroup_matrix_left<f16,SIDE,SIDE>;
 alias Right=subgroup_matrix_right<f16,SIDE,SIDE>;
 alias Result=subgroup_matrix_result<f32,SIDE,SIDE>;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
@@ -545,34 +545,34 @@ var sum00:Result;
 var sum01:Result;
 var sum10:Result;
 var sum11:Result;
-for (var step=0u;step<params.kernel_height*columns*steps_of_run;step++){
+for(var step=0u;step<params.kernel_height*columns*steps_of_run;step++){
 let c=step%steps_of_run*DEPTH;
 let tap=step/steps_of_run;
 let row=top+i32(tap/columns*params.dilation_height);
 let start=(left+i32(tap%columns*params.dilation_width))*i32(params.x_channels);
 let row_exists=own<params.pixels&&row>=0&&row<i32(params.x_height);
 let x_row=(image*params.x_height+u32(row))*params.x_width*params.x_channels;
-for (var load=0u;load<LOADS;load++){
+for(var load=0u;load<LOADS;load++){
 let d=(thread+load*THREADS)/TILE;
 let at=u32(start+i32(c+d));
 let here=row_exists&&c+d<run&&at<params.x_width*params.x_channels;
 let values=select(vec4<f16>(),x[select(0u,x_row+at,here)],here);
-for (var e=0u;e<4;e++){
+for(var e=0u;e<4;e++){
 inputs[(thread%TILE)*DEPTH*4+d*4+e]=values[e];
 }
 }
 let w_first=tap*run*4*params.y_channels;
-for (var load=0u;load<LOADS;load++){
+for(var load=0u;load<LOADS;load++){
 let depth=(thread+load*THREADS)/(TILE/4);
 let here=c*4+depth<run*4&&channel<params.y_channels;
 let at=w_first+(c*4+depth)*params.y_channels+channel;
 let values=select(vec4<f16>(),w[select(0u,at,here)],here);
-for (var e=0u;e<4;e++){
+for(var e=0u;e<4;e++){
 weights[depth*TILE+thread%(TILE/4)*4+e]=values[e];
 }
 }
 workgroupBarrier();
-for (var k=0u;k<DEPTH*4;k+=SIDE){
+for(var k=0u;k<DEPTH*4;k+=SIDE){
 let x_at=top_left.x*DEPTH*4+k;
 let w_at=k*TILE+top_left.y;
 let x0=subgroupMatrixLoad<Left,row_major>(&inputs,x_at,DEPTH*4);
@@ -588,26 +588,26 @@ workgroupBarrier();
 }
 
 
-for (var part=0u;part<4;part++){
+for(var part=0u;part<4;part++){
 let to=subgroup*SIDE*SIDE;
-switch (part){
-case 0:{ subgroupMatrixStore<row_major>(&results,to,sum00,SIDE);}
-case 1:{ subgroupMatrixStore<row_major>(&results,to,sum01,SIDE);}
-case 2:{ subgroupMatrixStore<row_major>(&results,to,sum10,SIDE);}
-default:{ subgroupMatrixStore<row_major>(&results,to,sum11,SIDE);}
+switch(part){
+case 0:{subgroupMatrixStore<row_major>(&results,to,sum00,SIDE);}
+case 1:{subgroupMatrixStore<row_major>(&results,to,sum01,SIDE);}
+case 2:{subgroupMatrixStore<row_major>(&results,to,sum10,SIDE);}
+default:{subgroupMatrixStore<row_major>(&results,to,sum11,SIDE);}
 }
 workgroupBarrier();
-for (var i=lane;i<SIDE*SIDE/4;i+=SUBGROUP){
+for(var i=lane;i<SIDE*SIDE/4;i+=SUBGROUP){
 let pixel=first_pixel+top_left.x+part/2*SIDE+i/4;
 let c=first_channel+(top_left.y+part%2*SIDE)/4+i%4;
-if (pixel<params.pixels&&c<params.y_channels){
+if(pixel<params.pixels&&c<params.y_channels){
 let from_result=to+i*4;
 var sum=vec4f(results[from_result],results[from_result+1],results[from_result+2],results[from_result+3]);
 let out=pixel*params.y_channels+c;
-if (params.bias==1){
+if(params.bias==1){
 sum+=vec4f(b[c]);
 }
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<f16>(select(sum,relu(sum),params.relu==1));
@@ -635,7 +635,7 @@ const LOADS=(CHANNELS+SUBGROUP-1)/SUBGROUP;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 pixels:u32,
 x_channels:u32,x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,y_channels:u32,
@@ -647,42 +647,42 @@ taps:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(4)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(4)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(5)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
 
 
 
-var<private> sums:array<array<vec4f,CHANNELS>,PIXELS>;
-var<private> inputs:array<vec4f,PIXELS>;
-var<private> loaded:array<mat4x4f,LOADS>;
+var<private>sums:array<array<vec4f,CHANNELS>,PIXELS>;
+var<private>inputs:array<vec4f,PIXELS>;
+var<private>loaded:array<mat4x4f,LOADS>;
 
 
 
-var<private> start:array<u32,PIXELS>;
-var<private> top:array<u32,PIXELS>;
-var<private> left:array<u32,PIXELS>;
+var<private>start:array<u32,PIXELS>;
+var<private>top:array<u32,PIXELS>;
+var<private>left:array<u32,PIXELS>;
 
 
-var<private> channel:u32;
-var<private> row:u32;
-var<private> column:u32;
+var<private>channel:u32;
+var<private>row:u32;
+var<private>column:u32;
 
 
 fn load(){
 let down=row*params.dilation_height;
 let right=column*params.dilation_width;
 let offset=(channel*params.x_height+down)*params.x_width+right;
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 let inside=channel<params.x_channels&&top[p]+down<params.x_height&&left[p]+right<params.x_width;
 inputs[p]=vec4f(inputs[p].yzw,select(0.0,f32(x[select(0u,start[p]+offset,inside)]),inside));
 }
@@ -701,7 +701,7 @@ let weights=mat4x4f(
 subgroupShuffle(own[0],source),subgroupShuffle(own[1],source),
 subgroupShuffle(own[2],source),subgroupShuffle(own[3],source),
 );
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 sums[p][q]+=weights*inputs[p];
 }
 }
@@ -714,7 +714,7 @@ fn main(
 ){
 let first_pixel=(wid.x+wid.y*groups.x)*SUBGROUP*PIXELS+lane;
 let first_channel=wid.z*CHANNELS;
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 let pixel=first_pixel+p*SUBGROUP;
 let image=pixel/(params.y_height*params.y_width);
 top[p]=pixel/params.y_width%params.y_height*params.stride_height-params.pad_top;
@@ -724,14 +724,14 @@ start[p]=(image*params.x_channels*params.x_height+top[p])*params.x_width+left[p]
 
 let width=select(params.y_channels%CHANNELS,CHANNELS,first_channel+CHANNELS<=params.y_channels);
 var w_first=first_channel*params.taps+4*lane;
-for (var tap=0u;tap<params.taps;tap+=4){
+for(var tap=0u;tap<params.taps;tap+=4){
 load();
 load();
 load();
 load();
 
-for (var at=w_first;at<w_first+4;at+=2){
-for (var i=0u;i<LOADS;i++){
+for(var at=w_first;at<w_first+4;at+=2){
+for(var i=0u;i<LOADS;i++){
 let rows=loaded[i];
 let next=at+4*i*SUBGROUP;
 loaded[i]=mat4x4f(rows[2],rows[3],vec4f(w[next]),vec4f(w[next+1]));
@@ -751,26 +751,26 @@ multiply(7);
 
 
 
-for (var c=first_channel;c<first_channel+width;c++){
+for(var c=first_channel;c<first_channel+width;c++){
 var bias=vec4f();
-if (params.bias==1){
+if(params.bias==1){
 bias=vec4f(b[c]);
 }
-for (var pixel=first_pixel;pixel<first_pixel+PIXELS*SUBGROUP;pixel+=SUBGROUP){
-if (pixel<params.pixels){
+for(var pixel=first_pixel;pixel<first_pixel+PIXELS*SUBGROUP;pixel+=SUBGROUP){
+if(pixel<params.pixels){
 let out=pixel*params.y_channels+c;
 var sum=sums[0][0]+bias;
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
 }
-for (var p=0u;p<PIXELS-1;p++){
+for(var p=0u;p<PIXELS-1;p++){
 sums[p][0]=sums[p+1][0];
 }
 }
-for (var p=0u;p<PIXELS;p++){
-for (var q=0u;q<CHANNELS-1;q++){
+for(var p=0u;p<PIXELS;p++){
+for(var q=0u;q<CHANNELS-1;q++){
 sums[p][q]=sums[p][q+1];
 }
 }
@@ -804,7 +804,7 @@ const OUTSIDE=-0x40000000i;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 pixels:u32,
 x_height:u32,x_width:u32,x_channels:u32,
 y_height:u32,y_width:u32,y_channels:u32,
@@ -817,24 +817,24 @@ x_stride:u32,w_stride:u32,y_stride:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(4)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(4)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(5)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
 
 
 
-var<private> sums:array<array<vec4f,CHANNELS>,PIXELS>;
-var<private> inputs:array<vec4f,PIXELS>;
-var<private> loaded:array<mat4x4f,LOADS>;
+var<private>sums:array<array<vec4f,CHANNELS>,PIXELS>;
+var<private>inputs:array<vec4f,PIXELS>;
+var<private>loaded:array<mat4x4f,LOADS>;
 
 
 fn multiply(q:u32){
@@ -844,7 +844,7 @@ let weights=mat4x4f(
 subgroupShuffle(own[0],source),subgroupShuffle(own[1],source),
 subgroupShuffle(own[2],source),subgroupShuffle(own[3],source),
 );
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 sums[p][q]+=weights*inputs[p];
 }
 }
@@ -861,7 +861,7 @@ let product=wid.z/params.channel_tiles;
 var image:array<u32,PIXELS>;
 var top:array<i32,PIXELS>;
 var left:array<i32,PIXELS>;
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 let pixel=first_pixel+p*SUBGROUP;
 image[p]=pixel/(params.y_height*params.y_width);
 top[p]=i32(pixel/params.y_width%params.y_height*params.stride_height)-params.pad_top;
@@ -875,33 +875,33 @@ let row_length=params.x_width*params.x_channels;
 let width=select(params.y_channels%CHANNELS,CHANNELS,first_channel+CHANNELS<=params.y_channels);
 let terms=4*params.kernel_height*params.kernel_width*params.x_channels;
 var w_first=product*params.w_stride+first_channel*terms+4*lane;
-for (var k=0u;k<params.kernel_height;k++){
-for (var l=0u;l<columns;l++){
+for(var k=0u;k<params.kernel_height;k++){
+for(var l=0u;l<columns;l++){
 var x_row:array<u32,PIXELS>;
 var start:array<i32,PIXELS>;
-for (var p=0u;p<PIXELS;p++){
+for(var p=0u;p<PIXELS;p++){
 let row=top[p]+i32(k*params.dilation_height);
 let exists=row>=0&&row<i32(params.x_height);
 x_row[p]=product*params.x_stride+(image[p]*params.x_height+u32(row))*row_length;
 start[p]=select(OUTSIDE,(left[p]+i32(l*params.dilation_width))*i32(params.x_channels),exists);
 }
-for (var c=0u;c<run;c++){
-for (var p=0u;p<PIXELS;p++){
+for(var c=0u;c<run;c++){
+for(var p=0u;p<PIXELS;p++){
 let at=u32(start[p]+i32(c));
 let inside=at<row_length;
 inputs[p]=select(vec4f(),vec4f(x[select(0u,x_row[p]+at,inside)]),inside);
 }
-if (PIXELS>2){
+if(PIXELS>2){
 
-for (var at=w_first;at<w_first+4;at+=2){
-for (var load=0u;load<LOADS;load++){
+for(var at=w_first;at<w_first+4;at+=2){
+for(var load=0u;load<LOADS;load++){
 let rows=loaded[load];
 let next=at+4*load*SUBGROUP;
 loaded[load]=mat4x4f(rows[2],rows[3],vec4f(w[next]),vec4f(w[next+1]));
 }
 }
-} else {
-for (var load=0u;load<LOADS;load++){
+}else{
+for(var load=0u;load<LOADS;load++){
 let at=w_first+4*load*SUBGROUP;
 loaded[load]=mat4x4f(vec4f(w[at]),vec4f(w[at+1]),vec4f(w[at+2]),vec4f(w[at+3]));
 }
@@ -922,26 +922,26 @@ multiply(7);
 
 
 
-for (var channel=first_channel;channel<first_channel+width;channel++){
+for(var channel=first_channel;channel<first_channel+width;channel++){
 var bias=vec4f();
-if (params.bias==1){
+if(params.bias==1){
 bias=vec4f(b[channel]);
 }
-for (var pixel=first_pixel;pixel<first_pixel+PIXELS*SUBGROUP;pixel+=SUBGROUP){
-if (pixel<params.pixels){
+for(var pixel=first_pixel;pixel<first_pixel+PIXELS*SUBGROUP;pixel+=SUBGROUP){
+if(pixel<params.pixels){
 let out=product*params.y_stride+pixel*params.y_channels+channel;
 var sum=sums[0][0]+bias;
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
 }
-for (var p=0u;p<PIXELS-1;p++){
+for(var p=0u;p<PIXELS-1;p++){
 sums[p][0]=sums[p+1][0];
 }
 }
-for (var p=0u;p<PIXELS;p++){
-for (var q=0u;q<CHANNELS-1;q++){
+for(var p=0u;p<PIXELS;p++){
+for(var q=0u;q<CHANNELS-1;q++){
 sums[p][q]=sums[p][q+1];
 }
 }
@@ -973,7 +973,7 @@ const LOADS=PIXELS*DEPTH/THREADS;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 pixels:u32,
 x_height:u32,x_width:u32,x_channels:u32,
 y_height:u32,y_width:u32,y_channels:u32,
@@ -987,18 +987,18 @@ x_stride:u32,w_stride:u32,y_stride:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(4)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(5)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(4)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(5)var<uniform>params:Params;
 
-var<workgroup> inputs:array<array<vec4f,PIXELS>,DEPTH>;
-var<workgroup> weights:array<array<vec4f,CHANNELS>,DEPTH*4>;
+var<workgroup>inputs:array<array<vec4f,PIXELS>,DEPTH>;
+var<workgroup>weights:array<array<vec4f,CHANNELS>,DEPTH*4>;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
@@ -1031,36 +1031,36 @@ let first_step=part%params.splits*steps/params.splits;
 let end_step=(part%params.splits+1)*steps/params.splits;
 
 var sums:array<array<vec4f,2>,8>;
-for (var step=first_step;step<end_step;step++){
+for(var step=first_step;step<end_step;step++){
 let c=step%steps_of_run*DEPTH;
 let tap=step/steps_of_run;
 let row=top+i32(tap/columns*params.dilation_height);
 let start=(left+i32(tap%columns*params.dilation_width))*i32(params.x_channels);
 let row_exists=own<params.pixels&&row>=0&&row<i32(params.x_height);
 let x_row=product*params.x_stride+(image*params.x_height+u32(row))*params.x_width*params.x_channels;
-for (var load=0u;load<LOADS;load++){
+for(var load=0u;load<LOADS;load++){
 let d=(thread+load*THREADS)/PIXELS;
 let at=u32(start+i32(c+d));
 let here=row_exists&&c+d<run&&at<params.x_width*params.x_channels;
 inputs[d][thread%PIXELS]=select(vec4f(),vec4f(x[select(0u,x_row+at,here)]),here);
 }
 let w_first=product*params.w_stride+tap*run*4*params.y_channels;
-for (var load=0u;load<LOADS;load++){
+for(var load=0u;load<LOADS;load++){
 let depth=(thread+load*THREADS)/CHANNELS;
 let here=c*4+depth<run*4&&channel<params.y_channels;
 let at=w_first+(c*4+depth)*params.y_channels+channel;
 weights[depth][thread%CHANNELS]=select(vec4f(),vec4f(w[select(0u,at,here)]),here);
 }
 workgroupBarrier();
-for (var d=0u;d<DEPTH;d++){
+for(var d=0u;d<DEPTH;d++){
 var v:array<vec4f,8>;
-for (var p=0u;p<8;p++){
+for(var p=0u;p<8;p++){
 v[p]=inputs[d][lid.y+p*SIDE];
 }
-for (var e=0u;e<4;e++){
+for(var e=0u;e<4;e++){
 let w0=weights[d*4+e][lid.x];
 let w1=weights[d*4+e][lid.x+SIDE];
-for (var p=0u;p<8;p++){
+for(var p=0u;p<8;p++){
 sums[p][0]+=v[p][e]*w0;
 sums[p][1]+=v[p][e]*w1;
 }
@@ -1069,19 +1069,19 @@ sums[p][1]+=v[p][e]*w1;
 workgroupBarrier();
 }
 
-for (var p=0u;p<8;p++){
+for(var p=0u;p<8;p++){
 let pixel=first_pixel+lid.y+p*SIDE;
-for (var q=0u;q<2;q++){
+for(var q=0u;q<2;q++){
 let c=first_channel+lid.x+q*SIDE;
-if (pixel>=params.pixels||c>=params.y_channels){
+if(pixel>=params.pixels||c>=params.y_channels){
 continue;
 }
 let out=pixel*params.y_channels+c;
 var sum=sums[p][q];
-if (params.bias==1){
+if(params.bias==1){
 sum+=vec4f(b[c]);
 }
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[part*params.y_stride+out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
@@ -1097,18 +1097,18 @@ export const copy = `
 
 const WORKGROUP:u32=64;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4f>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4f>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4f>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4f>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index<params.count){
+if(index<params.count){
 y[index]=x[index];
 }
 }
@@ -1124,15 +1124,15 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
-fn erf(v:f32)->f32 {
+fn erf(v:f32)->f32{
 let t=1.0/(1.0+0.3275911*abs(v));
 let polynomial=t*(0.254829592+t*(-0.284496736+t*(1.421413741+t*(-1.453152027+t*1.061405429))));
 return sign(v)*(1.0-polynomial*exp(-v*v));
@@ -1141,7 +1141,7 @@ return sign(v)*(1.0-polynomial*exp(-v*v));
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -1159,18 +1159,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -1188,18 +1188,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -1217,23 +1217,23 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 negativeSlope:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
-let is_negative=(bitcast<u32>(v)&0x80000000u)!= 0;
+let is_negative=(bitcast<u32>(v)&0x80000000u)!=0;
 y[index]=Real(v*select(1.0,params.negativeSlope,is_negative));
 }
 `;
@@ -1250,7 +1250,7 @@ const RELU:bool=false;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 first:u32,
 rows:u32,
@@ -1258,14 +1258,14 @@ in_features:u32,
 out_features:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read> w:array<Real>;
-@group(0)@binding(2)var<storage,read> b:array<Real>;
-@group(0)@binding(3)var<storage,read_write> y:array<Real>;
-@group(0)@binding(4)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read>w:array<Real>;
+@group(0)@binding(2)var<storage,read>b:array<Real>;
+@group(0)@binding(3)var<storage,read_write>y:array<Real>;
+@group(0)@binding(4)var<uniform>params:Params;
 
 
-fn relu(v:f32)->f32 {
+fn relu(v:f32)->f32{
 let bits=bitcast<u32>(v);
 return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 }
@@ -1273,7 +1273,7 @@ return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let row=index%params.rows;
@@ -1282,16 +1282,16 @@ let o=params.first+row;
 
 var sums=vec4f();
 var k=0u;
-for (;k+4<=params.in_features;k+=4){
+for(;k+4<=params.in_features;k+=4){
 let i=n*params.in_features+k;
 let j=row*params.in_features+k;
 sums+=vec4f(f32(x[i]),f32(x[i+1]),f32(x[i+2]),f32(x[i+3]))*vec4f(f32(w[j]),f32(w[j+1]),f32(w[j+2]),f32(w[j+3]));
 }
-for (;k<params.in_features;k++){
+for(;k<params.in_features;k++){
 sums.x+=f32(x[n*params.in_features+k])*f32(w[row*params.in_features+k]);
 }
 var sum=(sums.x+sums.y)+(sums.z+sums.w);
-if (BIAS){
+if(BIAS){
 sum+=f32(b[o]);
 }
 y[n*params.out_features+o]=Real(select(sum,relu(sum),RELU));
@@ -1312,7 +1312,7 @@ const IMAGES:u32=1;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 batch:u32,
 first:u32,
 rows:u32,
@@ -1321,14 +1321,14 @@ out_features:u32,
 bias:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> b:array<Real>;
-@group(0)@binding(3)var<storage,read_write> y:array<Real>;
-@group(0)@binding(4)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<Real>;
+@group(0)@binding(3)var<storage,read_write>y:array<Real>;
+@group(0)@binding(4)var<uniform>params:Params;
 
 
-fn relu(v:f32)->f32 {
+fn relu(v:f32)->f32{
 let bits=bitcast<u32>(v);
 return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
 }
@@ -1343,26 +1343,26 @@ let first_row=(wid.x+wid.y*groups.x)*ROWS;
 let first_image=wid.z*IMAGES;
 
 var sums:array<array<vec4f,ROWS>,IMAGES>;
-for (var k=lane;k<params.in_features;k+=SUBGROUP){
+for(var k=lane;k<params.in_features;k+=SUBGROUP){
 var inputs:array<vec4f,IMAGES>;
-for (var n=0u;n<IMAGES;n++){
+for(var n=0u;n<IMAGES;n++){
 inputs[n]=vec4f(x[min(first_image+n,params.batch-1)*params.in_features+k]);
 }
-for (var row=0u;row<ROWS;row++){
+for(var row=0u;row<ROWS;row++){
 let weights=vec4f(w[min(first_row+row,params.rows-1)*params.in_features+k]);
-for (var n=0u;n<IMAGES;n++){
+for(var n=0u;n<IMAGES;n++){
 sums[n][row]+=inputs[n]*weights;
 }
 }
 }
-for (var row=0u;row<ROWS;row++){
-for (var n=0u;n<IMAGES;n++){
+for(var row=0u;row<ROWS;row++){
+for(var n=0u;n<IMAGES;n++){
 var sum=subgroupAdd((sums[n][row].x+sums[n][row].y)+(sums[n][row].z+sums[n][row].w));
 let o=params.first+first_row+row;
-if (params.bias==1){
+if(params.bias==1){
 sum+=f32(b[min(o,params.out_features-1)]);
 }
-if (lane==0&&first_row+row<params.rows&&first_image+n<params.batch){
+if(lane==0&&first_row+row<params.rows&&first_image+n<params.batch){
 y[(first_image+n)*params.out_features+o]=Real(select(sum,relu(sum),params.relu==1));
 }
 }
@@ -1380,7 +1380,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 channels:u32,
 inner:u32,
@@ -1390,14 +1390,14 @@ beta:f32,
 k:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index/params.inner%params.channels;
@@ -1405,7 +1405,7 @@ let below=min(c,params.size/2);
 let above=min(params.channels-1-c,(params.size-1)/2);
 let first=index-below*params.inner;
 var sum=0.0;
-for (var q=0u;q<=below+above;q++){
+for(var q=0u;q<=below+above;q++){
 let v=f32(x[first+q*params.inner]);
 sum+=v*v;
 }
@@ -1424,7 +1424,7 @@ const STRIP=8u;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 strips:u32,
 channels:u32,
@@ -1434,14 +1434,14 @@ beta:f32,
 k:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let first=index/params.strips*params.channels;
@@ -1452,21 +1452,21 @@ let above=(params.size-1)/2;
 
 var current=vec4f(x[first+start]);
 var previous=vec4f();
-if (start>0){
+if(start>0){
 previous=vec4f(x[first+start-1]);
 }
 previous*=previous;
-for (var c=start;c<end;c++){
+for(var c=start;c<end;c++){
 var next=vec4f();
-if (c+1<params.channels){
+if(c+1<params.channels){
 next=vec4f(x[first+c+1]);
 }
 let squares=array<vec4f,3>(previous,current*current,next*next);
 var sum=vec4f();
-for (var o=-4;o<=4;o++){
+for(var o=-4;o<=4;o++){
 
 var shifted:vec4f;
-for (var e=0;e<4;e++){
+for(var e=0;e<4;e++){
 let at=4+o+e;
 shifted[e]=squares[at/4][at%4];
 }
@@ -1488,7 +1488,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 m:u32,
 n:u32,
@@ -1497,15 +1497,15 @@ a_stride:u32,
 b_stride:u32,
 }
 
-@group(0)@binding(0)var<storage,read> a:array<Real>;
-@group(0)@binding(1)var<storage,read> b:array<Real>;
-@group(0)@binding(2)var<storage,read_write> y:array<Real>;
-@group(0)@binding(3)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>a:array<Real>;
+@group(0)@binding(1)var<storage,read>b:array<Real>;
+@group(0)@binding(2)var<storage,read_write>y:array<Real>;
+@group(0)@binding(3)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let j=index%params.n;
@@ -1514,7 +1514,7 @@ let batch=index/(params.n*params.m);
 let a_first=batch*params.a_stride+i*params.k;
 let b_first=batch*params.b_stride+j;
 var sum=0.0;
-for (var k=0u;k<params.k;k++){
+for(var k=0u;k<params.k;k++){
 sum+=f32(a[a_first+k])*f32(b[b_first+k*params.n]);
 }
 y[index]=Real(sum);
@@ -1532,7 +1532,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,
@@ -1542,19 +1542,19 @@ pad_height:i32,pad_width:i32,
 dilation_height:u32,dilation_width:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 
 const LOWEST=bitcast<i32>(0x807fffffu);
 
 
-fn sortable(bits:i32)->i32 {
-return bits ^ ((bits>>31)&0x7fffffff);
+fn sortable(bits:i32)->i32{
+return bits ^((bits>>31)&0x7fffffff);
 }
 
-fn key(v:f32)->i32 {
+fn key(v:f32)->i32{
 let bits=bitcast<i32>(v);
 let is_nan=(bits&0x7fffffff)>0x7f800000;
 return select(sortable(bits),0x7fffffff,is_nan);
@@ -1563,7 +1563,7 @@ return select(sortable(bits),0x7fffffff,is_nan);
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let j=index%params.y_width;
@@ -1573,15 +1573,15 @@ let plane=index/(params.y_width*params.y_height);
 let top=i32(i*params.stride_height)-params.pad_height;
 let left=i32(j*params.stride_width)-params.pad_width;
 var largest=LOWEST;
-for (var k=0u;k<params.kernel_height;k++){
+for(var k=0u;k<params.kernel_height;k++){
 let row=top+i32(k*params.dilation_height);
-if (row<0||row>=i32(params.x_height)){
+if(row<0||row>=i32(params.x_height)){
 continue;
 }
 let x_row=(plane*params.x_height+u32(row))*params.x_width;
-for (var l=0u;l<params.kernel_width;l++){
+for(var l=0u;l<params.kernel_width;l++){
 let column=left+i32(l*params.dilation_width);
-if (column>=0&&column<i32(params.x_width)){
+if(column>=0&&column<i32(params.x_width)){
 largest=max(largest,key(f32(x[x_row+u32(column)])));
 }
 }
@@ -1599,21 +1599,21 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 kept1:u32,kept2:u32,kept3:u32,
 reduced0:u32,reduced1:u32,reduced2:u32,reduced3:u32,
 stride0:u32,stride1:u32,stride2:u32,stride3:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let p3=index%params.kept3;
@@ -1622,12 +1622,12 @@ let p1=index/(params.kept3*params.kept2)%params.kept1;
 let p0=index/(params.kept3*params.kept2*params.kept1);
 let first=p0*params.stride0+p1*params.stride1+p2*params.stride2+p3*params.stride3;
 var sum=0.0;
-for (var q0=0u;q0<params.reduced0;q0++){
-for (var q1=0u;q1<params.reduced1;q1++){
-for (var q2=0u;q2<params.reduced2;q2++){
+for(var q0=0u;q0<params.reduced0;q0++){
+for(var q1=0u;q1<params.reduced1;q1++){
+for(var q2=0u;q2<params.reduced2;q2++){
 
 var row=0.0;
-for (var q3=0u;q3<params.reduced3;q3++){
+for(var q3=0u;q3<params.reduced3;q3++){
 row+=f32(x[first+q0*params.stride0+q1*params.stride1+q2*params.stride2+q3*params.stride3]);
 }
 sum+=row;
@@ -1647,22 +1647,22 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 size1:u32,size2:u32,size3:u32,
 a0:u32,a1:u32,a2:u32,a3:u32,
 b0:u32,b1:u32,b2:u32,b3:u32,
 }
 
-@group(0)@binding(0)var<storage,read> a:array<Real>;
-@group(0)@binding(1)var<storage,read> b:array<Real>;
-@group(0)@binding(2)var<storage,read_write> y:array<Real>;
-@group(0)@binding(3)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>a:array<Real>;
+@group(0)@binding(1)var<storage,read>b:array<Real>;
+@group(0)@binding(2)var<storage,read_write>y:array<Real>;
+@group(0)@binding(3)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let p3=index%params.size3;
@@ -1684,7 +1684,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,
@@ -1692,14 +1692,14 @@ top:u32,left:u32,
 value:f32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 
@@ -1707,7 +1707,7 @@ let column=index%params.y_width-params.left;
 let row=index/params.y_width%params.y_height-params.top;
 let plane=index/(params.y_width*params.y_height);
 var v=params.value;
-if (row<params.x_height&&column<params.x_width){
+if(row<params.x_height&&column<params.x_width){
 v=f32(x[(plane*params.x_height+row)*params.x_width+column]);
 }
 y[index]=Real(v);
@@ -1728,13 +1728,13 @@ const REPEATS:u32=128;
 
 const UNROLLED=32u;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<f32>;
-@group(0)@binding(1)var<storage,read_write> y:array<f32>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<f32>;
+@group(0)@binding(1)var<storage,read_write>y:array<f32>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -1747,14 +1747,14 @@ let term=vec4f(x[1]);
 
 var a=vec4f(0,1,2,3)+f32(lid);
 var b=vec4f(4,5,6,7)+f32(lid);
-for (var i=0u;i<REPEATS;i++){
-for (var j=0u;j<UNROLLED;j++){
+for(var i=0u;i<REPEATS;i++){
+for(var j=0u;j<UNROLLED;j++){
 a=a*factor+term;
 b=b*factor+term;
 }
 }
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index<params.count){
+if(index<params.count){
 y[index]=dot(a+b,vec4f(1));
 }
 }
@@ -1772,7 +1772,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 x_height:u32,x_width:u32,
 y_height:u32,y_width:u32,
@@ -1786,19 +1786,19 @@ divisor:u32,
 count_include_pad:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 
 const LOWEST=bitcast<i32>(0x807fffffu);
 
 
-fn sortable(bits:vec4i)->vec4i {
-return bits ^ ((bits>>vec4u(31))&vec4i(0x7fffffff));
+fn sortable(bits:vec4i)->vec4i{
+return bits ^((bits>>vec4u(31))&vec4i(0x7fffffff));
 }
 
-fn key(v:vec4f)->vec4i {
+fn key(v:vec4f)->vec4i{
 let bits=bitcast<vec4i>(v);
 let is_nan=(bits&vec4i(0x7fffffff))>vec4i(0x7f800000);
 return select(sortable(bits),vec4i(0x7fffffff),is_nan);
@@ -1807,7 +1807,7 @@ return select(sortable(bits),vec4i(0x7fffffff),is_nan);
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -1821,17 +1821,17 @@ let pad=vec2i(params.pad_height,params.pad_width);
 let start=vec2i(i32(i*params.stride_height),i32(j*params.stride_width))-pad;
 var largest=vec4i(LOWEST);
 var sum=vec4f();
-for (var k=0u;k<params.kernel_height;k++){
+for(var k=0u;k<params.kernel_height;k++){
 let row=start.x+i32(k*params.dilation_height);
-if (row<0||row>=size.x){
+if(row<0||row>=size.x){
 continue;
 }
 let x_row=(n*params.x_height+u32(row))*params.x_width;
 
 var row_sum=vec4f();
-for (var l=0u;l<params.kernel_width;l++){
+for(var l=0u;l<params.kernel_width;l++){
 let column=start.y+i32(l*params.dilation_width);
-if (column>=0&&column<size.y){
+if(column>=0&&column<size.y){
 let value=vec4f(x[(x_row+u32(column))*params.channels+c]);
 largest=max(largest,key(value));
 row_sum+=value;
@@ -1839,7 +1839,7 @@ row_sum+=value;
 }
 sum+=row_sum;
 }
-if (params.mean==0){
+if(params.mean==0){
 y[index]=vec4<Real>(bitcast<vec4f>(sortable(largest)));
 return;
 }
@@ -1871,7 +1871,7 @@ const GREY:bool=false;
 const WEIGHT_BITS=vec3u(22);
 const HALF=vec3i(1<<21);
 
-struct Params {
+struct Params{
 kept:vec2u,
 corner:vec2u,
 taps:vec2u,
@@ -1882,32 +1882,32 @@ deviation:vec3f,
 }
 
 @group(0)@binding(0)var x:texture_2d<f32>;
-@group(0)@binding(1)var<storage,read> weights:array<i32>;
-@group(0)@binding(2)var<storage,read_write> y:array<Real>;
-@group(0)@binding(3)var<uniform> params:Params;
+@group(0)@binding(1)var<storage,read>weights:array<i32>;
+@group(0)@binding(2)var<storage,read_write>y:array<Real>;
+@group(0)@binding(3)var<uniform>params:Params;
 
-fn load(column:i32,row:i32)->vec3i {
+fn load(column:i32,row:i32)->vec3i{
 let color=vec3i(round(255.0*textureLoad(x,vec2i(column,row),0).rgb));
 let luma=(19595*color.r+38470*color.g+7471*color.b+0x8000)>>16;
 return select(color,vec3i(luma),GREY);
 }
 
-fn mean_of_row(j:u32,row:i32)->vec3i {
+fn mean_of_row(j:u32,row:i32)->vec3i{
 let first=weights[j];
 let taps=params.taps.x;
 var sum=HALF;
-for (var k=0u;k<taps;k++){
+for(var k=0u;k<taps;k++){
 sum+=weights[params.kept.x+j*taps+k]*load(first+i32(k),row);
 }
 return sum>>WEIGHT_BITS;
 }
 
-fn resized_pixel(i:u32,j:u32)->vec3i {
+fn resized_pixel(i:u32,j:u32)->vec3i{
 let rows=params.kept.x*(1+params.taps.x);
 let first=weights[rows+i];
 let taps=params.taps.y;
 var sum=HALF;
-for (var k=0u;k<taps;k++){
+for(var k=0u;k<taps;k++){
 sum+=weights[rows+params.kept.y+i*taps+k]*mean_of_row(j,first+i32(k));
 }
 return sum>>WEIGHT_BITS;
@@ -1915,20 +1915,20 @@ return sum>>WEIGHT_BITS;
 
 @compute @workgroup_size(WORKGROUP,WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u){
-if (any(gid.xy>=vec2u(params.crop))){
+if(any(gid.xy>=vec2u(params.crop))){
 return;
 }
 
 let pixel=gid.xy-params.corner;
 var p=vec3i();
-if (all(pixel<params.kept)){
+if(all(pixel<params.kept)){
 p=resized_pixel(pixel.y,pixel.x);
 }
 let normal=(vec3f(p)/255.0-params.mean)/params.deviation;
 let plane=params.crop*params.crop;
 let index=params.start+gid.y*params.crop+gid.x;
 y[index]=Real(normal.r);
-if (!GREY){
+if(!GREY){
 y[index+plane]=Real(normal.g);
 y[index+2*plane]=Real(normal.b);
 }
@@ -1944,18 +1944,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -1973,18 +1973,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -2002,18 +2002,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -2033,26 +2033,26 @@ const LOG:bool=false;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 size:u32,
 inner:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 
-fn is_unfit(v:f32)->bool {
+fn is_unfit(v:f32)->bool{
 let bits=bitcast<u32>(v);
-return (bits&0x7fffffffu)>0x7f800000u||bits==0x7f800000u;
+return(bits&0x7fffffffu)>0x7f800000u||bits==0x7f800000u;
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let first=index/params.inner*params.size*params.inner+index%params.inner;
@@ -2060,20 +2060,20 @@ let first=index/params.inner*params.size*params.inner+index%params.inner;
 var largest=-3.4028234e38;
 var sum=0.0;
 var unfit=false;
-for (var k=0u;k<params.size;k++){
+for(var k=0u;k<params.size;k++){
 let v=f32(x[first+k*params.inner]);
 unfit=unfit||is_unfit(v);
-if (v>largest){
+if(v>largest){
 sum=sum*exp(largest-v)+1.0;
 largest=v;
-} else {
+}else{
 sum+=exp(v-largest);
 }
 }
 
 unfit=unfit||sum==0;
 let nan=bitcast<f32>(select(0u,0x7fc00000u,unfit));
-for (var k=0u;k<params.size;k++){
+for(var k=0u;k<params.size;k++){
 let i=first+k*params.inner;
 let v=f32(x[i])-largest;
 y[i]=Real(select(select(exp(v)/sum,v-log(sum),LOG),nan,unfit));
@@ -2092,24 +2092,24 @@ const VALUES=16u;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 rows:u32,
 size:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
-var<workgroup> partial:array<f32,WORKGROUP>;
-var<workgroup> unfit:atomic<u32>;
+var<workgroup>partial:array<f32,WORKGROUP>;
+var<workgroup>unfit:atomic<u32>;
 
 const LOWEST=-3.4028234e38f;
 
 
-fn is_unfit(v:f32)->bool {
+fn is_unfit(v:f32)->bool{
 let bits=bitcast<u32>(v);
-return (bits&0x7fffffffu)>0x7f800000u||bits==0x7f800000u;
+return(bits&0x7fffffffu)>0x7f800000u||bits==0x7f800000u;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -2119,25 +2119,25 @@ fn main(
 @builtin(local_invocation_index)thread:u32,
 ){
 let row=wid.x+wid.y*groups.x;
-if (row>=params.rows){
+if(row>=params.rows){
 return;
 }
 var values:array<f32,VALUES>;
 var largest=LOWEST;
-for (var q=0u;q<VALUES;q++){
+for(var q=0u;q<VALUES;q++){
 let k=thread+q*WORKGROUP;
-if (k<params.size){
+if(k<params.size){
 values[q]=f32(x[row*params.size+k]);
 largest=max(largest,values[q]);
-if (is_unfit(values[q])){
+if(is_unfit(values[q])){
 atomicOr(&unfit,1u);
 }
 }
 }
 partial[thread]=largest;
-for (var half=WORKGROUP/2;half>0;half/=2){
+for(var half=WORKGROUP/2;half>0;half/=2){
 workgroupBarrier();
-if (thread<half){
+if(thread<half){
 partial[thread]=max(partial[thread],partial[thread+half]);
 }
 }
@@ -2146,15 +2146,15 @@ largest=partial[0];
 workgroupBarrier();
 
 var sum=0.0;
-for (var q=0u;q<VALUES;q++){
-if (thread+q*WORKGROUP<params.size){
+for(var q=0u;q<VALUES;q++){
+if(thread+q*WORKGROUP<params.size){
 sum+=exp(values[q]-largest);
 }
 }
 partial[thread]=sum;
-for (var half=WORKGROUP/2;half>0;half/=2){
+for(var half=WORKGROUP/2;half>0;half/=2){
 workgroupBarrier();
-if (thread<half){
+if(thread<half){
 partial[thread]+=partial[thread+half];
 }
 }
@@ -2164,9 +2164,9 @@ sum=partial[0];
 
 let spoilt=atomicLoad(&unfit)==1||sum==0;
 let nan=bitcast<f32>(select(0u,0x7fc00000u,spoilt));
-for (var q=0u;q<VALUES;q++){
+for(var q=0u;q<VALUES;q++){
 let k=thread+q*WORKGROUP;
-if (k<params.size){
+if(k<params.size){
 let v=values[q]-largest;
 y[row*params.size+k]=Real(select(select(exp(v)/sum,v-log(sum),LOG),nan,spoilt));
 }
@@ -2183,21 +2183,21 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 splits:u32,
 channels:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(4)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(4)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
@@ -2205,17 +2205,17 @@ return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 var sum=vec4f();
-for (var split=0u;split<params.splits;split++){
+for(var split=0u;split<params.splits;split++){
 sum+=vec4f(x[split*params.count+index]);
 }
-if (params.bias==1){
+if(params.bias==1){
 sum+=vec4f(b[index%params.channels]);
 }
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[index]);
 }
 y[index]=vec4<Real>(select(sum,relu(sum),params.relu==1));
@@ -2233,18 +2233,18 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let v=f32(x[index]);
@@ -2266,21 +2266,21 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 pixels:u32,
 x_channels:u32,
 y_channels:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<Real>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<Real>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let pixel=index%params.pixels;
@@ -2299,30 +2299,30 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 pixels:u32,
 x_channels:u32,
 y_channels:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<Real>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<Real>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let pixel=index%params.pixels;
 let c=index/params.pixels%params.y_channels;
 let n=index/(params.pixels*params.y_channels);
 var v=vec4f();
-for (var e=0u;e<4;e++){
+for(var e=0u;e<4;e++){
 let channel=c*4+e;
-if (channel<params.x_channels){
+if(channel<params.x_channels){
 v[e]=f32(x[(n*params.x_channels+channel)*params.pixels+pixel]);
 }
 }
@@ -2341,7 +2341,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 tiles:u32,
 tiles_height:u32,tiles_width:u32,
@@ -2350,15 +2350,15 @@ channels:u32,
 pad_top:i32,pad_left:i32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 const P=0.7071067811865476;
 const Q=1.4142135623730951;
 
 
-fn transform(d:array<vec4f,6>)->array<vec4f,6> {
+fn transform(d:array<vec4f,6>)->array<vec4f,6>{
 let even_p=d[4]-2.0*d[2];
 let odd_p=P*(d[3]-2.0*d[1]);
 let even_q=d[4]-0.5*d[2];
@@ -2374,7 +2374,7 @@ d[1]-2.5*d[3]+d[5],
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -2385,32 +2385,32 @@ let n=tile/(params.tiles_width*params.tiles_height);
 
 
 var columns:array<array<vec4f,6>,6>;
-for (var column=left;column<left+6;column++){
+for(var column=left;column<left+6;column++){
 var d:array<vec4f,6>;
-for (var row=top;row<top+6;row++){
+for(var row=top;row<top+6;row++){
 let inside=row>=0&&row<i32(params.x_height)&&column>=0&&column<i32(params.x_width);
 let position=(n*params.x_height+u32(row))*params.x_width+u32(column);
-for (var k=0u;k<5;k++){
+for(var k=0u;k<5;k++){
 d[k]=d[k+1];
 }
 d[5]=select(vec4f(),vec4f(x[select(0u,position*params.channels+c,inside)]),inside);
 }
-for (var k=0u;k<5;k++){
+for(var k=0u;k<5;k++){
 columns[k]=columns[k+1];
 }
 columns[5]=transform(d);
 }
 let stride=params.tiles*params.channels;
-for (var row=index;row<36*stride;row+=6*stride){
+for(var row=index;row<36*stride;row+=6*stride){
 var values=transform(array<vec4f,6>(columns[0][0],columns[1][0],columns[2][0],columns[3][0],columns[4][0],columns[5][0]));
-for (var at=row;at<row+6*stride;at+=stride){
+for(var at=row;at<row+6*stride;at+=stride){
 y[at]=vec4<Real>(values[0]);
-for (var k=0u;k<5;k++){
+for(var k=0u;k<5;k++){
 values[k]=values[k+1];
 }
 }
-for (var k=0u;k<6;k++){
-for (var i=0u;i<5;i++){
+for(var k=0u;k<6;k++){
+for(var i=0u;i<5;i++){
 columns[k][i]=columns[k][i+1];
 }
 }
@@ -2429,7 +2429,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 tiles:u32,
 tiles_height:u32,tiles_width:u32,
@@ -2438,19 +2438,19 @@ channels:u32,
 pad_top:i32,pad_left:i32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(2)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(2)var<uniform>params:Params;
 
 
-fn transform(d:array<vec4f,4>)->array<vec4f,4> {
+fn transform(d:array<vec4f,4>)->array<vec4f,4>{
 return array<vec4f,4>(d[0]-d[2],d[1]+d[2],d[2]-d[1],d[3]-d[1]);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -2461,32 +2461,32 @@ let n=tile/(params.tiles_width*params.tiles_height);
 
 
 var columns:array<array<vec4f,4>,4>;
-for (var column=left;column<left+4;column++){
+for(var column=left;column<left+4;column++){
 var d:array<vec4f,4>;
-for (var row=top;row<top+4;row++){
+for(var row=top;row<top+4;row++){
 let inside=row>=0&&row<i32(params.x_height)&&column>=0&&column<i32(params.x_width);
 let position=(n*params.x_height+u32(row))*params.x_width+u32(column);
-for (var k=0u;k<3;k++){
+for(var k=0u;k<3;k++){
 d[k]=d[k+1];
 }
 d[3]=select(vec4f(),vec4f(x[select(0u,position*params.channels+c,inside)]),inside);
 }
-for (var k=0u;k<3;k++){
+for(var k=0u;k<3;k++){
 columns[k]=columns[k+1];
 }
 columns[3]=transform(d);
 }
 let stride=params.tiles*params.channels;
-for (var row=index;row<16*stride;row+=4*stride){
+for(var row=index;row<16*stride;row+=4*stride){
 var values=transform(array<vec4f,4>(columns[0][0],columns[1][0],columns[2][0],columns[3][0]));
-for (var at=row;at<row+4*stride;at+=stride){
+for(var at=row;at<row+4*stride;at+=stride){
 y[at]=vec4<Real>(values[0]);
-for (var k=0u;k<3;k++){
+for(var k=0u;k<3;k++){
 values[k]=values[k+1];
 }
 }
-for (var k=0u;k<4;k++){
-for (var i=0u;i<3;i++){
+for(var k=0u;k<4;k++){
+for(var i=0u;i<3;i++){
 columns[k][i]=columns[k][i+1];
 }
 }
@@ -2504,7 +2504,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 tiles:u32,
 tiles_height:u32,tiles_width:u32,
@@ -2513,14 +2513,14 @@ channels:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(4)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(4)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
@@ -2529,7 +2529,7 @@ const P=0.7071067811865476;
 const Q=1.4142135623730951;
 
 
-fn transform(m:array<vec4f,6>)->array<vec4f,4> {
+fn transform(m:array<vec4f,6>)->array<vec4f,4>{
 let even_p=m[1]+m[2];
 let odd_p=P*(m[1]-m[2]);
 let even_q=m[3]+m[4];
@@ -2545,7 +2545,7 @@ odd_p+odd_q,
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -2557,40 +2557,40 @@ let n=tile/(params.tiles_width*params.tiles_height);
 
 var columns:array<array<vec4f,4>,6>;
 let stride=params.tiles*params.channels;
-for (var column=index;column<6*stride;column+=stride){
+for(var column=index;column<6*stride;column+=stride){
 var m:array<vec4f,6>;
-for (var at=column;at<column+36*stride;at+=6*stride){
-for (var k=0u;k<5;k++){
+for(var at=column;at<column+36*stride;at+=6*stride){
+for(var k=0u;k<5;k++){
 m[k]=m[k+1];
 }
 m[5]=vec4f(x[at]);
 }
-for (var k=0u;k<5;k++){
+for(var k=0u;k<5;k++){
 columns[k]=columns[k+1];
 }
 columns[5]=transform(m);
 }
 var bias=vec4f();
-if (params.bias==1){
+if(params.bias==1){
 bias=vec4f(b[c]);
 }
 let end_row=min(top+4,params.y_height);
 let end_column=min(left+4,params.y_width);
-for (var row=top;row<end_row;row++){
+for(var row=top;row<end_row;row++){
 var values=transform(array<vec4f,6>(columns[0][0],columns[1][0],columns[2][0],columns[3][0],columns[4][0],columns[5][0]));
-for (var column=left;column<end_column;column++){
+for(var column=left;column<end_column;column++){
 let out=((n*params.y_height+row)*params.y_width+column)*params.channels+c;
 var sum=values[0]+bias;
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
-for (var k=0u;k<3;k++){
+for(var k=0u;k<3;k++){
 values[k]=values[k+1];
 }
 }
-for (var k=0u;k<6;k++){
-for (var i=0u;i<3;i++){
+for(var k=0u;k<6;k++){
+for(var i=0u;i<3;i++){
 columns[k][i]=columns[k][i+1];
 }
 }
@@ -2608,7 +2608,7 @@ const WORKGROUP:u32=64;
 
 alias Real=f32;
 
-struct Params {
+struct Params{
 count:u32,
 tiles:u32,
 tiles_height:u32,tiles_width:u32,
@@ -2617,27 +2617,27 @@ channels:u32,
 bias:u32,residual:u32,relu:u32,
 }
 
-@group(0)@binding(0)var<storage,read> x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read> b:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read> r:array<vec4<Real>>;
-@group(0)@binding(3)var<storage,read_write> y:array<vec4<Real>>;
-@group(0)@binding(4)var<uniform> params:Params;
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>b:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>r:array<vec4<Real>>;
+@group(0)@binding(3)var<storage,read_write>y:array<vec4<Real>>;
+@group(0)@binding(4)var<uniform>params:Params;
 
 
-fn relu(v:vec4f)->vec4f {
+fn relu(v:vec4f)->vec4f{
 let bits=bitcast<vec4u>(v);
 return select(v,vec4f(),(bits>=vec4u(0x80000000u))&(bits<=vec4u(0xff800000u)));
 }
 
 
-fn transform(m:array<vec4f,4>)->array<vec4f,2> {
+fn transform(m:array<vec4f,4>)->array<vec4f,2>{
 return array<vec4f,2>(m[0]+m[1]+m[2],m[1]-m[2]+m[3]);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id)gid:vec3u,@builtin(num_workgroups)groups:vec3u){
 let index=gid.x+gid.y*groups.x*WORKGROUP;
-if (index>=params.count){
+if(index>=params.count){
 return;
 }
 let c=index%params.channels;
@@ -2649,40 +2649,40 @@ let n=tile/(params.tiles_width*params.tiles_height);
 
 var columns:array<array<vec4f,2>,4>;
 let stride=params.tiles*params.channels;
-for (var column=index;column<4*stride;column+=stride){
+for(var column=index;column<4*stride;column+=stride){
 var m:array<vec4f,4>;
-for (var at=column;at<column+16*stride;at+=4*stride){
-for (var k=0u;k<3;k++){
+for(var at=column;at<column+16*stride;at+=4*stride){
+for(var k=0u;k<3;k++){
 m[k]=m[k+1];
 }
 m[3]=vec4f(x[at]);
 }
-for (var k=0u;k<3;k++){
+for(var k=0u;k<3;k++){
 columns[k]=columns[k+1];
 }
 columns[3]=transform(m);
 }
 var bias=vec4f();
-if (params.bias==1){
+if(params.bias==1){
 bias=vec4f(b[c]);
 }
 let end_row=min(top+2,params.y_height);
 let end_column=min(left+2,params.y_width);
-for (var row=top;row<end_row;row++){
+for(var row=top;row<end_row;row++){
 var values=transform(array<vec4f,4>(columns[0][0],columns[1][0],columns[2][0],columns[3][0]));
-for (var column=left;column<end_column;column++){
+for(var column=left;column<end_column;column++){
 let out=((n*params.y_height+row)*params.y_width+column)*params.channels+c;
 var sum=values[0]+bias;
-if (params.residual==1){
+if(params.residual==1){
 sum+=vec4f(r[out]);
 }
 y[out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
-for (var k=0u;k<1;k++){
+for(var k=0u;k<1;k++){
 values[k]=values[k+1];
 }
 }
-for (var k=0u;k<4;k++){
-for (var i=0u;i<1;i++){
+for(var k=0u;k<4;k++){
+for(var i=0u;i<1;i++){
 columns[k][i]=columns[k][i+1];
 }
 }

@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "a603a0f65e45";
+export const wgslHash = "bd411fe21e95";
