@@ -1,21 +1,17 @@
-import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { convolve } from "./conv2d_nhwc.ts";
-import { conv2dSubgroup } from "./conv2d_subgroup.ts";
+import { convolve, type Inputs } from "./conv2d_nhwc.ts";
+import { convolution, type TileOptions } from "./conv2d_subgroup.ts";
 import { conv2d_matrix as wgsl } from "./wgsl.ts";
 
 /** Pixels and channels of a tile. */
 const TILE = 64;
 
-type Inputs = "x" | "w" | "b?" | "r?";
-type Options = typeof conv2dSubgroup.options;
-const convolution = conv2dSubgroup as unknown as KernelSpec<Inputs, Options>;
-
 /**
  * The convolution on NHWC images by the matrix units of a GPU, for tensors stored as f16: as conv2d_subgroup. `subgroup`
  * is the device's largest subgroup size, 16, 32 or 64.
  */
-export const conv2dMatrix = defineKernel<Inputs, Options>({
+export const conv2dMatrix = defineKernel<Inputs, TileOptions>({
   ...convolution,
   name: "conv2d_matrix",
   wgsl,

@@ -15,7 +15,7 @@ export interface NhwcOptions {
 
 export const NHWC_OPTIONS: NhwcOptions = { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0], relu: false };
 
-type Inputs = "x" | "w" | "b?" | "r?";
+export type Inputs = "x" | "w" | "b?" | "r?";
 
 export const plain = conv2d as unknown as KernelSpec<Inputs, Conv2dOptions>;
 

@@ -1,7 +1,7 @@
 import { defineKernel } from "../engine/kernel.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape, sizeOf } from "../engine/tensor.ts";
-import { epilogue, imageSize, NHWC_OPTIONS, type NhwcOptions, plain, windows } from "./conv2d_nhwc.ts";
-import { consts, grid, type Tiling, uncut, work } from "./conv2d_subgroup.ts";
+import { epilogue, imageSize, NHWC_OPTIONS, plain, windows } from "./conv2d_nhwc.ts";
+import { consts, grid, type TileOptions, uncut, work } from "./conv2d_subgroup.ts";
 import { conv2d_stem as wgsl } from "./wgsl.ts";
 
 /**
@@ -12,7 +12,7 @@ export const conv2dStem = defineKernel({
   name: "conv2d_stem",
   inputs: ["x", "w", "b?", "r?"],
   /** `kernel` is [KH, KW]. */
-  options: { subgroup: 8, kernel: [1, 1] as Shape, ...NHWC_OPTIONS } as Tiling & NhwcOptions & { kernel: Shape },
+  options: { subgroup: 8, kernel: [1, 1] as Shape, ...NHWC_OPTIONS } as TileOptions & { kernel: Shape },
   wgsl,
   example: {
     shapes: { x: [2, 3, 7, 9], w: [28, 44], b: [44] },

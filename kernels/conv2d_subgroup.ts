@@ -1,6 +1,15 @@
-import { defineKernel, type Grid, linearGrid } from "../engine/kernel.ts";
+import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { convolve, epilogue, imageSize, multiply, NHWC_OPTIONS, type NhwcOptions, windows } from "./conv2d_nhwc.ts";
+import {
+  convolve,
+  epilogue,
+  type Inputs,
+  imageSize,
+  multiply,
+  NHWC_OPTIONS,
+  type NhwcOptions,
+  windows,
+} from "./conv2d_nhwc.ts";
 import { weightAt } from "./convolution.ts";
 import { conv2d_subgroup as wgsl } from "./wgsl.ts";
 
@@ -8,6 +17,8 @@ export interface Tiling {
   /** Lanes of a subgroup: what the adapter has, between 4 and 64. */
   subgroup: number;
 }
+
+export type TileOptions = Tiling & NhwcOptions;
 
 /** vec4s of output channels per tile. */
 const CHANNELS = 8;
@@ -55,7 +66,7 @@ export function work(pixels: number, channels: number, k: number, options: Tilin
 export const conv2dSubgroup = defineKernel({
   name: "conv2d_subgroup",
   inputs: ["x", "w", "b?", "r?"],
-  options: { subgroup: 8, ...NHWC_OPTIONS } as Tiling & NhwcOptions,
+  options: { subgroup: 8, ...NHWC_OPTIONS } as TileOptions,
   wgsl,
   example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44], b: [44] }, options: { padding: [1, 1, 1, 1] } },
 
@@ -81,6 +92,9 @@ export const conv2dSubgroup = defineKernel({
   reference: ({ w, ...inputs }, call) =>
     convolve({ ...inputs, w: uncut(w, sizeOf(call.shapes.w.slice(0, 3)), call.y[3]) }, call),
 });
+
+/** Its spec, for the kernels that differ from it in parts. */
+export const convolution = conv2dSubgroup as unknown as KernelSpec<Inputs, TileOptions>;
 
 /**
  * A batch of matrix products by the same WGSL, each a 1x1 convolution of one row of pixels:

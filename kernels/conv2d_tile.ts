@@ -1,7 +1,7 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
-import { convolve, epilogue, multiply } from "./conv2d_nhwc.ts";
-import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
+import { convolve, epilogue, type Inputs, multiply } from "./conv2d_nhwc.ts";
+import { convolution, matmulSubgroup, type TileOptions } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
 function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
@@ -13,10 +13,6 @@ function grid(tile: number, pixels: number, channels: number, parts: number): Gr
 const workOf = (tile: number, pixels: number, channels: number, k: number): number =>
   2 * Math.ceil(pixels / tile) * Math.ceil(channels / tile) * tile ** 2 * k;
 
-type Inputs = "x" | "w" | "b?" | "r?";
-type Options = typeof conv2dSubgroup.options;
-const convolution = conv2dSubgroup as unknown as KernelSpec<Inputs, Options>;
-
 const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmulSubgroup.options>;
 
 /**
@@ -24,7 +20,7 @@ const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmu
  * without subgroups (whose size, an option there, means nothing here).
  */
 const conv2dTiles = (name: string, tile: 64 | 128) =>
-  defineKernel<Inputs, Options>({
+  defineKernel<Inputs, TileOptions>({
     ...convolution,
     name,
     wgsl,
@@ -60,7 +56,7 @@ export const conv2dTile128 = conv2dTiles("conv2d_tile_128", 128);
 export const matmulTile = matmulTiles("matmul_tile", 64);
 export const matmulTile128 = matmulTiles("matmul_tile_128", 128);
 
-type SplitSpec = KernelSpec<"x" | "w", Options & { splits: number }>;
+type SplitSpec = KernelSpec<"x" | "w", TileOptions & { splits: number }>;
 
 /**
  * The same convolution in `splits` partial sums, each over an equal share of the filter: [splits, N, H', W', O], without

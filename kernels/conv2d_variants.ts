@@ -4,6 +4,7 @@ import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
 import { conv2dMatrix } from "./conv2d_matrix.ts";
+import type { Inputs } from "./conv2d_nhwc.ts";
 import { conv2dStem } from "./conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
@@ -19,7 +20,6 @@ import { winogradOutput2x2 } from "./winograd_output_2x2.ts";
 
 // The ways to compute conv2d on NHWC images. Weights are packed as they are loaded.
 
-type Inputs = "x" | "w" | "b?" | "r?";
 type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 
 /** What register tiles that are shared by shuffles want. */
@@ -83,16 +83,19 @@ const direct =
   ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
     asNchw(kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) }));
 
+const refusesShuffles: Conv2dVariant["refuses"] = (call, traits, inputs) =>
+  refusesSubgroups(traits) ?? refuses(call, traits, inputs);
+
 export const conv2dSubgroupVariant: Conv2dVariant = {
   name: "conv2d_subgroup",
-  refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
+  refuses: refusesShuffles,
   gains,
   build: direct(conv2dSubgroup, TILE),
 };
 
 export const conv2dStemVariant: Conv2dVariant = {
   name: "conv2d_stem",
-  refuses: (call, traits, inputs) => refusesSubgroups(traits) ?? refuses(call, traits, inputs),
+  refuses: refusesShuffles,
   gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
   build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
     const [outChannels, channels, ...kernel] = w.shape;

@@ -32,8 +32,9 @@ export const outputSize = (input: number, padding: number, kernel: number, strid
   Math.floor((input + padding - dilation * (kernel - 1) - 1) / stride) + 1;
 
 /**
- * Where the weight of row k and column o of [terms, channels] is: row by row, or if they are cut into tiles of so many columns,
- * one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from one end to the other.
+ * Where the weight of row k and column o of [terms, channels] is: row by row, or if they are cut into tiles of so many
+ * columns, one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from one
+ * end to the other.
  */
 export function weightAt(k: number, o: number, terms: number, channels: number, tile?: number): number {
   if (!tile) return k * channels + o;

@@ -39,7 +39,8 @@ const FEW_WEIGHTS = 4e6;
 const gemm = (name: string, kernel: typeof conv2dSubgroup, tile?: number): LinearVariant => ({
   name,
   refuses({ shapes: { w }, y }, traits, { w: weight }) {
-    if (kernel === conv2dSubgroup && refusesSubgroups(traits)) return refusesSubgroups(traits);
+    const reason = kernel === conv2dSubgroup ? refusesSubgroups(traits) : undefined;
+    if (reason) return reason;
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiples of 4`;
     if (!isParam(weight)) return "its weight is no parameter";
     return refusesSize([sizeOf(w), sizeOf(y)], traits);
