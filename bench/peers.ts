@@ -42,6 +42,7 @@ const peersCommand = ({ signal }: Context) =>
     .option("--nets <names>", "which nets: a,b,c", nameList, ["alexnet", "resnet18", "resnet50", "vgg16"])
     .option("--batch <n>", "images per run", positiveInteger, 1)
     .option("--engines <names>", `which engines: ${ENGINE_NAMES.join(",")}`, nameList, ENGINE_NAMES)
+    .option("--cold <n>", "cold starts of every engine per net", positiveInteger, 3)
     .option("--turns <n>", "turns of every engine per net at least", positiveInteger, 5)
     .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
     .option("--timeout <s>", "when to give an engine up that does not answer", positiveInteger, 300)
@@ -58,10 +59,9 @@ async function compare(options: Options, signal: AbortSignal): Promise<void> {
   for (const path of [options.json, options.html]) if (path !== undefined) await checkPlace(path);
   checkInstalled(engines);
   const { adapter, maxBinding } = await probe();
-  const { turns, seconds, timeout } = options;
   const contenders = contendersOf(engines);
   const env = (contender: Contender) => driverOf(contender, adapter);
-  const setting: Setting = { turns, seconds, timeout, contenders, env, maxBinding, software: adapter.software, signal };
+  const setting: Setting = { ...options, contenders, env, maxBinding, software: adapter.software, signal };
 
   const rows: PeerRow[] = [];
   const folder = await mkdtemp(join(tmpdir(), "shadenet-peers-"));

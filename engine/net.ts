@@ -183,7 +183,8 @@ export function compile(
   { passes: enabled, variants: forced = {}, precision = "default", dtype = "f32" }: CompileOptions = {},
 ): Plan {
   const operators = graph.nodes.flatMap((node) => (node.kind === "op" ? node.kernel.name : []));
-  checkOptions("variants", forced, [...new Set(operators)]);
+  // Those of other nets are legal, so that one choice can be given for all.
+  checkOptions("variants", forced, [...new Set([...operators, ...Object.keys(target.variants)])]);
   if (!DTYPES.includes(dtype)) throw new UsageError(`dtype is "${dtype}"; it must be one of ${DTYPES.join(", ")}`);
   if (dtype === "f16" && !target.traits.f16) {
     throw new UsageError('this adapter computes no f16 (it lacks "shader-f16"): load the net as "f32"');

@@ -256,6 +256,7 @@ test("an engine that fails is told, the others are measured, and no file is left
   ];
   const setting: Setting = {
     contenders,
+    cold: 2,
     turns: 2,
     seconds: 1,
     timeout: 120,

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { median } from "../../cli/format.ts";
 import { FileError } from "../../engine/errors.ts";
 import type { FirstRun, Turn } from "./child.ts";
 import { type Contender, type Job, type NetFiles, nameOf } from "./engines.ts";
@@ -29,16 +30,17 @@ const ENVIRONMENT = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE:
 
 interface Entrant {
   readonly contender: Contender;
-  readonly process: WorkerProcess;
-  coldMs: number | null;
+  process?: WorkerProcess;
+  /** Milliseconds of each cold start. */
+  colds: number[];
   logits?: readonly number[];
   agreement: Agreement;
   times: number[];
 }
 
 /**
- * Measures a net in every engine: first results one after the other, each in a new process; then, of those whose logits
- * agree, runs in turn. An engine that fails is left out from there on, and its error told.
+ * Measures a net in every engine: first results one after the other, each in a new process, of which the last ones stay;
+ * then, of those whose logits agree, runs in turn. An engine that fails is left out from there on, and its error told.
  */
 export async function compareNet(
   net: Pick<NetFiles, "net" | "shape">,
@@ -47,19 +49,19 @@ export async function compareNet(
   onProgress: (share: number) => void,
 ): Promise<Measured[]> {
   const files = { ...net, weights: join(folder, "weights.safetensors"), model: join(folder, "model.onnx") };
-  const entrants: Entrant[] = [];
+  const entrants = setting.contenders.map(
+    (contender): Entrant => ({ contender, colds: [], agreement: { agreesWith: null }, times: [] }),
+  );
   try {
     await prepare(files, setting);
-    for (const contender of setting.contenders) {
-      onProgress((0.5 * entrants.length) / setting.contenders.length);
-      entrants.push(await enter(contender, files, setting));
-    }
+    await startCold(entrants, files, setting, (share) => onProgress(0.5 * share));
     compareLogits(entrants);
-    const ready = entrants.filter(({ agreement }) => !agreement.error);
-    await takeTurns(ready, setting, (share) => onProgress(0.5 + 0.5 * share));
-    return entrants.map(({ contender, coldMs, times, agreement }) => ({ contender, coldMs, times, ...agreement }));
+    await takeTurns(entrants, setting, (share) => onProgress(0.5 + 0.5 * share));
+    return entrants.map(({ contender, colds, times, agreement }) => {
+      return { contender, coldMs: colds.length > 0 ? median(colds) : null, times, ...agreement };
+    });
   } finally {
-    await Promise.all(entrants.map(({ process }) => process.stop()));
+    await Promise.all(entrants.map(({ process }) => process?.stop()));
     for (const file of [files.weights, files.model]) await rm(file, { force: true });
   }
 }
@@ -77,18 +79,30 @@ async function prepare(files: NetFiles, { timeout, signal }: Setting): Promise<v
   }
 }
 
-/** Starts a contender's process and waits for its first logits. */
-async function enter(contender: Contender, files: NetFiles, setting: Setting): Promise<Entrant> {
-  const { maxBinding, software, timeout, signal } = setting;
-  const job: Job = { ...contender, ...files, maxBinding, software };
-  const env = { ...ENVIRONMENT, ...setting.env(contender) };
-  const process = new WorkerProcess(new URL("./child.js", import.meta.url), job, { env, timeout, signal });
-  const entrant: Entrant = { contender, process, coldMs: null, agreement: { agreesWith: null }, times: [] };
-  await attempt(entrant, signal, async () => {
-    const { coldMs, logits } = await process.answer<FirstRun>();
-    Object.assign(entrant, { coldMs, logits });
-  });
-  return entrant;
+/** Starts the contenders' processes, as often as is wanted, and waits for the first logits of each. */
+async function startCold(
+  entrants: readonly Entrant[],
+  files: NetFiles,
+  setting: Setting,
+  onProgress: (share: number) => void,
+): Promise<void> {
+  const { cold, maxBinding, software, timeout, signal } = setting;
+  for (let round = 0; round < cold; round++) {
+    for (const [i, entrant] of rotated(entrants, round).entries()) {
+      onProgress((round + i / entrants.length) / cold);
+      if (entrant.agreement.error) continue;
+      const { contender } = entrant;
+      const job: Job = { ...contender, ...files, maxBinding, software };
+      const env = { ...ENVIRONMENT, ...setting.env(contender) };
+      await attempt(entrant, signal, async () => {
+        await entrant.process?.stop();
+        entrant.process = new WorkerProcess(new URL("./child.js", import.meta.url), job, { env, timeout, signal });
+        const { coldMs, logits } = await entrant.process.answer<FirstRun>();
+        entrant.colds.push(coldMs);
+        entrant.logits = logits;
+      });
+    }
+  }
 }
 
 /** Leaves an entrant out, with the reason, when something of it fails; only an abort is thrown. */
@@ -99,7 +113,8 @@ async function attempt(entrant: Entrant, signal: AbortSignal, work: () => Promis
     signal.throwIfAborted();
     entrant.agreement = { agreesWith: null, error: (error as Error).message };
     entrant.times = [];
-    await entrant.process.stop();
+    entrant.logits = undefined;
+    await entrant.process?.stop();
   }
 }
 
@@ -127,8 +142,8 @@ async function takeTurns(
     if (share === 1) return;
     for (const entrant of rotated(running, turn)) {
       await attempt(entrant, signal, async () => {
-        const { times } = await entrant.process.ask<Turn>();
-        entrant.times.push(...times);
+        const answer = await entrant.process?.ask<Turn>();
+        entrant.times.push(...(answer?.times ?? []));
       });
     }
   }

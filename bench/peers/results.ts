@@ -11,7 +11,7 @@ export interface PeerRow {
   readonly adapter: string;
   readonly net: string;
   readonly batch: number;
-  /** From before the engine is imported to the first logits in memory, in a new process without a shader cache. */
+  /** From before the engine is imported to the first logits in memory, in new processes without a shader cache: the median. */
   readonly coldMs: number | null;
   /** From the input in memory to the logits in memory, when all is warm. */
   readonly medianMs: number | null;
@@ -60,6 +60,8 @@ export function agreements(outputs: ReadonlyMap<string, ArrayLike<number>>): Map
 
 /** How long to measure a net. */
 export interface Effort {
+  /** Cold starts of every engine. */
+  readonly cold: number;
   /** Turns of every engine at least. */
   readonly turns: number;
   /** Seconds that the slowest engine may take in all, unless the turns at least take longer. */
@@ -67,7 +69,11 @@ export interface Effort {
 }
 
 /** How much of the measuring is done after so many turns, 1 at its end or without engines, from the times per engine. */
-export function progressOf(turn: number, times: readonly (readonly number[])[], { turns, seconds }: Effort): number {
+export function progressOf(
+  turn: number,
+  times: readonly (readonly number[])[],
+  { turns, seconds }: Pick<Effort, "turns" | "seconds">,
+): number {
   if (times.length === 0) return 1;
   const slowest = Math.max(...times.map((each) => each.reduce((sum, ms) => sum + ms, 0) / 1000));
   return Math.min(turn / turns, slowest / seconds, 1);
