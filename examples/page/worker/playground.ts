@@ -7,7 +7,7 @@ import { makePlan } from "../../../engine/plan.ts";
 import { Executable, ParamStore } from "../../../engine/runtime.ts";
 import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/tensor.ts";
 import { arraysCheckpoint } from "../../../engine/weights.ts";
-import { Clock } from "./clock.ts";
+import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
 import { guardLoops } from "./loop_guard.ts";
 import { findSources, graphOf, lowerNet, type Source } from "./uses.ts";
@@ -180,14 +180,14 @@ export class Playground {
     const inNet = use && isCallOf(kernel, use.call) ? use.call : undefined;
     const call = inNet && sizeOf(inNet.y) > FEW ? inNet : enlarge(kernel, this.#exampleCall(kernel), inNet);
     const inputs = randomTensors(call.shapes as Record<string, Shape>);
-    const clock = await Clock.create(this.#gpu);
+    const clock = await openClock(this.#gpu);
     const best = { edited: Infinity, shipped: Infinity };
     try {
       await this.#withExecutable(graphOf(kernel, call), inputs, (shipped) =>
         this.#withExecutable(graphOf(withSource(kernel, wgsl), call), inputs, async (edited) => {
           const first = await clock.time(shipped.dispatches);
           await clock.time(edited.dispatches);
-          const repeats = clock.repeatsFor(first);
+          const repeats = repeatsFor(first);
           const turns = Math.min(8, Math.max(1, Math.round(SLOW_MS / (first * repeats))));
           for (let turn = 0; turn < turns; turn++) {
             signal.throwIfAborted();
@@ -197,7 +197,7 @@ export class Playground {
         }),
       );
     } finally {
-      clock.dispose();
+      clock.close();
     }
     const shapes = Object.entries(call.shapes).flatMap(([input, shape]) =>
       shape ? `${input} ${formatShape(shape)}` : [],

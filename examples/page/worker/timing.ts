@@ -3,7 +3,7 @@ import { findNet, type Gpu } from "../../../engine/gpu.ts";
 import type { Executable } from "../../../engine/runtime.ts";
 import { sizeOf } from "../../../engine/tensor.ts";
 import { measureRoofline, type Roofline } from "../../../kernels/roofline.ts";
-import { Clock } from "./clock.ts";
+import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
 
 /** One layer of a net as it ran: one step, or several where its variant has several kernels. */
@@ -54,7 +54,7 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
   const definition = findNet(gpu.nets, name);
   const start = performance.now();
   const net = await LoadedNet.open(gpu, definition, { random: true }, loading);
-  const clock = await Clock.create(gpu);
+  const clock = await openClock(gpu);
   try {
     const executable = await net.prepare(["logits", "probabilities"]);
     const loaded = performance.now() - start;
@@ -84,7 +84,7 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
       layers,
     };
   } finally {
-    clock.dispose();
+    clock.close();
     await net.dispose();
   }
 }
@@ -114,8 +114,8 @@ function timeSteps(
     const steps: StepTime[] = [];
     for (const [i, dispatch] of dispatches.entries()) {
       signal.throwIfAborted();
-      const first = await clock.time([dispatch], clock.repeatsFor(cold[i]));
-      const second = first < SLOW_MS ? await clock.time([dispatch], clock.repeatsFor(first)) : first;
+      const first = await clock.time([dispatch], repeatsFor(cold[i]));
+      const second = first < SLOW_MS ? await clock.time([dispatch], repeatsFor(first)) : first;
       steps.push({ cold: cold[i], milliseconds: Math.min(first, second) });
       onProgress(dispatches.length + 2 * steps.length, 3 * dispatches.length);
     }
