@@ -8,11 +8,12 @@ import { type Context, nameList, positiveInteger } from "../cli/command.ts";
 import { writeWhole } from "../cli/files.ts";
 import { isMain, versionOf as versionOfPackage } from "../cli/package.ts";
 import { runProgram } from "../cli/program.ts";
+import { openDevice } from "../cli/session.ts";
 import { complain, openProgress, paint, print } from "../cli/terminal.ts";
 import { findNet } from "../engine/gpu.ts";
 import { inputShape, netOptions } from "../engine/net.ts";
 import { cacheFolder } from "../engine/node/cache.ts";
-import { type AdapterSummary, FileError, nets, openGpu, UsageError } from "../index.ts";
+import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
 import { compareNet, type Measured, type Setting } from "./peers/compare.ts";
 import {
   type Contender,
@@ -106,7 +107,7 @@ function checkInstalled(engines: readonly EngineName[]): void {
 
 /** The adapter that all engines will take. Throws a GpuError where there is none. */
 async function probe() {
-  const gpu = await openGpu();
+  const gpu = await openDevice();
   gpu.close();
   return { adapter: gpu.adapter, maxBinding: gpu.traits.maxBinding };
 }

@@ -5,11 +5,11 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type Context, nameList, positiveInteger } from "../cli/command.ts";
 import { writeWhole } from "../cli/files.ts";
 import { ownVersion, versionOf } from "../cli/package.ts";
+import { openDevice } from "../cli/session.ts";
 import { complain, openProgress, type Progress, print } from "../cli/terminal.ts";
 import { FileError } from "../engine/errors.ts";
 import { findNet, type Gpu } from "../engine/gpu.ts";
 import { fileError } from "../engine/node/files.ts";
-import { openGpu } from "../index.ts";
 import { measureRoofline, type Roofline } from "../kernels/roofline.ts";
 import { nets } from "../nets/index.ts";
 import { compareReports, readReport } from "./compare.ts";
@@ -87,7 +87,7 @@ export async function runBench<R extends Report>(subject: Subject<R>, { signal }
   // Before anything is measured: what is wrong with the files.
   const older = options.compare === undefined ? undefined : await readOlder<R>(options.compare, kind);
   for (const path of [options.json, options.html]) if (path !== undefined) await checkPlace(path);
-  const gpu = await openGpu();
+  const gpu = await openDevice();
   const progress = await openProgress(`Timing ${kind}`);
   const rows: RowOf<R>[] = [];
   let run: Run | undefined;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { packageFile } from "../cli/package.ts";
 import { FileError, GpuError, ShapeError, UsageError } from "../engine/errors.ts";
 import { type Gpu, type Host, type OpenOptions, openGpu as openWith } from "../engine/gpu.ts";
 import type { Value } from "../engine/graph.ts";
@@ -371,8 +372,14 @@ test("every command that opens the GPU tells in one line what is wrong with what
   await writeFile(inFolder(`cache/${file}`), "no JSON\n");
   const message = /^shadenet: warning: what was measured on this adapter is ignored: tuned-.*\.json is damaged; run/;
   const digit = new URL("../../examples/digits/digit-1-a.png", import.meta.url).pathname;
-  for (const args of [["classify", digit], ["doctor"], ["tune", "lenet5"]]) {
-    const { code, errors } = await shadenet(args);
+  const programs: [args: string[], main?: string][] = [
+    [["--nets", "lenet5", "--runs", "1"], packageFile("dist/bench/kernels.js")],
+    [["classify", digit]],
+    [["doctor"]],
+    [["tune", "lenet5"]],
+  ];
+  for (const [args, main] of programs) {
+    const { code, errors } = await shadenet(args, { main });
     assert.equal([code, errors.length], [0, 1], args[0]);
     assert.match(errors[0], message);
   }
