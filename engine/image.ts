@@ -121,7 +121,8 @@ function normalized(mean: number, std: number): Float32Array {
 
 // Digits
 
-const DIGIT = { box: 20, side: 28, padding: 2, mean: 0.1307, std: 0.3081 };
+/** As in MNIST: pixels of the digit's box and the image; mean and deviation of all pixels, 0 to 1. `padding` is LeNet-5's. */
+export const DIGIT = { box: 20, side: 28, padding: 2, mean: 0.1307, std: 0.3081 };
 
 /** Less contrast than this, of 255, is paper and not ink. */
 const FAINTEST_INK = 16;

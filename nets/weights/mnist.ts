@@ -2,13 +2,12 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { FileError } from "../../engine/errors.ts";
+import { DIGIT } from "../../engine/image.ts";
 
-/** The mean and the standard deviation of all training pixels, on the scale 0 to 1. */
-export const MEAN = 0.1307;
-export const STD = 0.3081;
+/** The mean and the standard deviation of all training pixels, and an image's side in pixels. */
+export const { mean: MEAN, std: STD, side: IMAGE } = DIGIT;
 
-/** The side of an MNIST image and that of LeNet-5's input, in pixels. */
-export const IMAGE = 28;
+/** The side of LeNet-5's input. */
 export const INPUT = 32;
 const BORDER = (INPUT - IMAGE) / 2;
 
