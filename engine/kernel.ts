@@ -23,7 +23,9 @@ type InputName<K extends string> = K extends `${infer N}?` ? N : K extends `${in
 
 /** What a kernel's functions see of its inputs, by name; `"b?"` may be undefined, `"x..."` is x0, x1, ... */
 export type Named<K extends string, T> = {
-  readonly [P in K as InputName<P>]: P extends `${string}?` ? T | undefined : T;
+  readonly [P in Exclude<K, `${string}?`> as InputName<P>]: T;
+} & {
+  readonly [P in Extract<K, `${string}?`> as InputName<P>]?: T;
 };
 
 export interface Call<K extends string, O> {

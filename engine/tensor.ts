@@ -11,6 +11,9 @@ export interface Tensor {
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
 
+/** Elements of all dimensions but the last: the pixels of an NHWC image, say. */
+export const rowsOf = (shape: Shape): number => sizeOf(shape.slice(0, -1));
+
 /** Row-major strides in elements: `stridesOf([2, 3, 4])` is `[12, 4, 1]`. */
 export function stridesOf(shape: Shape): number[] {
   const strides: number[] = new Array(shape.length);

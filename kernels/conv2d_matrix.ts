@@ -1,7 +1,8 @@
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { defineKernel } from "../engine/kernel.ts";
+import { rowsOf } from "../engine/tensor.ts";
 import { convolve, type Inputs } from "./conv2d_nhwc.ts";
 import { convolution, type TileOptions } from "./conv2d_subgroup.ts";
+import { costOf, grid } from "./conv2d_tile.ts";
 import { conv2d_matrix as wgsl } from "./wgsl.ts";
 
 /** Pixels and channels of a tile. */
@@ -15,19 +16,12 @@ export const conv2dMatrix = defineKernel<Inputs, TileOptions>({
   ...convolution,
   name: "conv2d_matrix",
   wgsl,
-  cost({ shapes: { w }, y }) {
-    const k = sizeOf(w.slice(0, 3));
-    const tiles = Math.ceil(sizeOf(y.slice(0, 3)) / TILE) * Math.ceil(y[3] / TILE);
-    return { flops: 2 * sizeOf(y) * k, work: 2 * tiles * TILE ** 2 * k };
-  },
+  cost: ({ shapes: { w }, y }) => costOf(TILE, w, y),
   consts: ({ options }) => ({ SUBGROUP: options.subgroup }),
   params(call, part) {
     const { channel_tiles, x_stride, w_stride, y_stride, ...params } = convolution.params(call, part);
     return params;
   },
-  grid({ y }) {
-    const [width, height] = linearGrid(sizeOf(y.slice(0, 3)), TILE);
-    return [width, height, Math.ceil(y[3] / TILE)];
-  },
+  grid: ({ y }) => grid(TILE, rowsOf(y), y[3], 1),
   reference: convolve,
 });

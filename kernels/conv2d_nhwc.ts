@@ -40,7 +40,7 @@ export const windows = (x: Shape, w: Shape, { stride, dilation, padding }: NhwcO
 });
 
 /** What is added and applied last, as fields of `struct Params`. */
-export const epilogue = (b: Shape | undefined, r: Shape | undefined, relu: boolean) => ({
+export const epilogue = (b?: Shape, r?: Shape, relu = false) => ({
   bias: Number(b !== undefined),
   residual: Number(r !== undefined),
   relu: Number(relu),

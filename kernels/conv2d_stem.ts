@@ -1,18 +1,18 @@
 import { defineKernel } from "../engine/kernel.ts";
-import { NCHW, NHWC, permute, permuteShape, type Shape, sizeOf } from "../engine/tensor.ts";
-import { epilogue, imageSize, NHWC_OPTIONS, plain, windows } from "./conv2d_nhwc.ts";
-import { consts, grid, type TileOptions, uncut, work } from "./conv2d_subgroup.ts";
+import { NCHW, NHWC, permute, permuteShape, rowsOf, type Shape, sizeOf } from "../engine/tensor.ts";
+import { epilogue, type Inputs, imageSize, plain, windows } from "./conv2d_nhwc.ts";
+import { convolution, type TileOptions, uncut, work } from "./conv2d_subgroup.ts";
 import { conv2d_stem as wgsl } from "./wgsl.ts";
 
 /**
  * The convolution of images with few channels: x [N, C, H, W], w [C * KH * KW padded to a multiple of 4, O], b [O],
  * r and y [N, H', W', O]; O is a multiple of 4, and w is cut by TILE. A variant of conv2d, which see for the mathematics.
  */
-export const conv2dStem = defineKernel({
+export const conv2dStem = defineKernel<Inputs, TileOptions & { kernel: Shape }>({
+  ...convolution,
   name: "conv2d_stem",
-  inputs: ["x", "w", "b?", "r?"],
   /** `kernel` is [KH, KW]. */
-  options: { subgroup: 8, kernel: [1, 1] as Shape, ...NHWC_OPTIONS } as TileOptions & { kernel: Shape },
+  options: { ...convolution.options, kernel: [1, 1] },
   wgsl,
   example: {
     shapes: { x: [2, 3, 7, 9], w: [28, 44], b: [44] },
@@ -22,18 +22,16 @@ export const conv2dStem = defineKernel({
   shape: ({ x, w }, options) => [x[0], ...imageSize(permuteShape(x, NHWC), options.kernel, options), w[1]],
   cost: ({ shapes: { x, w }, options, y }) => ({
     flops: 2 * sizeOf(y) * x[1] * sizeOf(options.kernel),
-    work: work(sizeOf(y.slice(0, 3)), y[3], w[0], options),
+    work: work(rowsOf(y), y[3], w[0], options),
   }),
-  consts: ({ options, y }) => consts(sizeOf(y.slice(0, 3)), options),
   params: ({ shapes: { x, w, b, r }, options, y }) => ({
     ...windows(permuteShape(x, NHWC), options.kernel, options, y),
     ...epilogue(b, r, options.relu),
-    pixels: sizeOf(y.slice(0, 3)),
+    pixels: rowsOf(y),
     x_channels: x[1],
     y_channels: y[3] / 4,
     taps: w[0],
   }),
-  grid: ({ options, y }) => grid(sizeOf(y.slice(0, 3)), y[3], 1, options),
 
   reference({ x, w, b, r }, { shapes, options, y }) {
     const filters = [y[3], shapes.x[1], ...options.kernel];

@@ -1,5 +1,5 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { rowsOf, sizeOf } from "../engine/tensor.ts";
 import {
   convolve,
   epilogue,
@@ -31,7 +31,7 @@ const pixelsPerLane = (pixels: number, { subgroup }: Tiling): number =>
   subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
 /** The specialization constants for an output of this many pixels. */
-export const consts = (pixels: number, options: Tiling) => ({
+const consts = (pixels: number, options: Tiling) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
   CHANNELS,
@@ -40,7 +40,7 @@ export const consts = (pixels: number, options: Tiling) => ({
 const channelTiles = (channels: number): number => Math.ceil(channels / TILE);
 
 /** Workgroups for `products` outputs of this many pixels and channels. */
-export function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
+function grid(pixels: number, channels: number, products: number, options: Tiling): Grid {
   const [x, y] = linearGrid(pixels, options.subgroup * pixelsPerLane(pixels, options));
   return [x, y, channelTiles(channels) * products];
 }
@@ -72,14 +72,14 @@ export const conv2dSubgroup = defineKernel({
 
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), w[3]],
   cost({ shapes: { w }, options, y }) {
-    const k = sizeOf(w.slice(0, 3));
-    return { flops: 2 * sizeOf(y) * k, work: work(sizeOf(y.slice(0, 3)), y[3], k, options) };
+    const k = rowsOf(w);
+    return { flops: 2 * sizeOf(y) * k, work: work(rowsOf(y), y[3], k, options) };
   },
-  consts: ({ options, y }) => consts(sizeOf(y.slice(0, 3)), options),
+  consts: ({ options, y }) => consts(rowsOf(y), options),
   params: ({ shapes: { x, w, b, r }, options, y }) => ({
     ...windows(x, w, options, y),
     ...epilogue(b, r, options.relu),
-    pixels: sizeOf(y.slice(0, 3)),
+    pixels: rowsOf(y),
     x_channels: x[3] / 4,
     y_channels: y[3] / 4,
     channel_tiles: channelTiles(y[3]),
@@ -87,10 +87,9 @@ export const conv2dSubgroup = defineKernel({
     w_stride: 0,
     y_stride: 0,
   }),
-  grid: ({ options, y }) => grid(sizeOf(y.slice(0, 3)), y[3], 1, options),
+  grid: ({ options, y }) => grid(rowsOf(y), y[3], 1, options),
 
-  reference: ({ w, ...inputs }, call) =>
-    convolve({ ...inputs, w: uncut(w, sizeOf(call.shapes.w.slice(0, 3)), call.y[3]) }, call),
+  reference: ({ w, ...inputs }, call) => convolve({ ...inputs, w: uncut(w, rowsOf(call.shapes.w), call.y[3]) }, call),
 });
 
 /** Its spec, for the kernels that differ from it in parts. */
@@ -114,7 +113,7 @@ export const matmulSubgroup = defineKernel({
   consts: ({ options, y }) => consts(y[1], options),
   params: ({ shapes: { x, w }, y }) => ({
     ...windows([1, 1, ...x.slice(1)], [1, 1], NHWC_OPTIONS, [1, 1, y[1]]),
-    ...epilogue(undefined, undefined, false),
+    ...epilogue(),
     pixels: y[1],
     x_channels: x[2] / 4,
     y_channels: y[2] / 4,

@@ -1,10 +1,11 @@
 import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { rowsOf, type Shape, sizeOf } from "../engine/tensor.ts";
 import { convolve, epilogue, type Inputs, multiply } from "./conv2d_nhwc.ts";
 import { convolution, matmulSubgroup, type TileOptions } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
-function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
+/** Workgroups for `parts` outputs of this many pixels and channels. */
+export function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
   const [x, y] = linearGrid(pixels, tile);
   return [x, y, Math.ceil(channels / tile) * parts];
 }
@@ -15,6 +16,12 @@ const workOf = (tile: number, pixels: number, channels: number, k: number): numb
 
 const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmulSubgroup.options>;
 
+/** Cost of a convolution with w [KH, KW, C, O]. */
+export function costOf(tile: number, w: Shape, y: Shape) {
+  const k = rowsOf(w);
+  return { flops: 2 * sizeOf(y) * k, work: workOf(tile, rowsOf(y), y[3], k) };
+}
+
 /**
  * The convolution on NHWC images with tiles of `tile` pixels and channels in workgroup memory: as conv2d_subgroup,
  * without subgroups (whose size, an option there, means nothing here).
@@ -24,17 +31,14 @@ const conv2dTiles = (name: string, tile: 64 | 128) =>
     ...convolution,
     name,
     wgsl,
-    cost: ({ shapes: { w }, y }) => {
-      const k = sizeOf(w.slice(0, 3));
-      return { flops: 2 * sizeOf(y) * k, work: workOf(tile, sizeOf(y.slice(0, 3)), y[3], k) };
-    },
+    cost: ({ shapes: { w }, y }) => costOf(tile, w, y),
     consts: () => ({ SIDE: tile / 8 }),
     params: (call, part) => ({
       ...convolution.params(call, part),
       channel_tiles: Math.ceil(call.y[3] / tile),
       splits: 1,
     }),
-    grid: ({ y }) => grid(tile, sizeOf(y.slice(0, 3)), y[3], 1),
+    grid: ({ y }) => grid(tile, rowsOf(y), y[3], 1),
     reference: convolve,
   });
 
@@ -68,22 +72,16 @@ export const conv2dTileSplit = defineKernel({
   inputs: ["x", "w"],
   options: { ...conv2dTile.options, splits: 2 },
   example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 12] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
-  shape: ({ x, w }, { splits, ...options }) => [
-    splits,
-    ...convolution.shape({ x, w, b: undefined, r: undefined }, options),
-  ],
-  cost({ shapes: { w }, y: [, ...y] }) {
-    const k = sizeOf(w.slice(0, 3));
-    return { flops: 2 * sizeOf(y) * k, work: workOf(64, sizeOf(y.slice(0, 3)), y[3], k) };
-  },
+  shape: ({ x, w }, { splits, ...options }) => [splits, ...convolution.shape({ x, w }, options)],
+  cost: ({ shapes: { w }, y: [, ...y] }) => costOf(64, w, y),
   params: ({ shapes: { x, w }, options, y: [, ...y] }, part) => ({
-    ...convolution.params({ shapes: { x, w, b: undefined, r: undefined }, options, y }, part),
-    ...epilogue(undefined, undefined, false),
+    ...convolution.params({ shapes: { x, w }, options, y }, part),
+    ...epilogue(),
     channel_tiles: Math.ceil(y[3] / 64),
     splits: options.splits,
     y_stride: sizeOf(y) / 4,
   }),
-  grid: ({ options, y: [, ...y] }) => grid(64, sizeOf(y.slice(0, 3)), y[3], options.splits),
+  grid: ({ options, y: [, ...y] }) => grid(64, rowsOf(y), y[3], options.splits),
 
   reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
     const [kernelHeight, kernelWidth, channels, outChannels] = shapes.w;
@@ -93,7 +91,7 @@ export const conv2dTileSplit = defineKernel({
     const stepsOfRun = Math.ceil(run / 16);
     const steps = kernelHeight * columns * stepsOfRun;
     const stepOf = (k: number) => Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
-    const call = { shapes: { ...shapes, b: undefined, r: undefined }, options: { ...options, relu: false }, y };
+    const call = { shapes, options: { ...options, relu: false }, y };
     const sums = new Float64Array(splits * sizeOf(y));
     for (let split = 0; split < splits; split++) {
       const first = Math.floor((split * steps) / splits);
@@ -102,7 +100,7 @@ export const conv2dTileSplit = defineKernel({
         const step = stepOf(Math.floor(i / outChannels));
         return first <= step && step < end ? weight : 0;
       });
-      sums.set(convolve({ x, w: share, b: undefined, r: undefined }, call), split * sizeOf(y));
+      sums.set(convolve({ x, w: share }, call), split * sizeOf(y));
     }
     return sums;
   },

@@ -1,6 +1,6 @@
 import type { Value } from "../engine/graph.ts";
 import type { AnyVariant } from "../engine/kernel.ts";
-import { sameShape, sizeOf } from "../engine/tensor.ts";
+import { rowsOf, sameShape } from "../engine/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
 
@@ -51,7 +51,7 @@ export const channelsLast: AnyVariant = {
   gains: (_call, _traits, { x }) => isNhwc(x),
   build({ x, ...rest }, { options, y }, _traits, plain) {
     const image = asNhwc(x);
-    const flat = x.graph.reshape(image, [sizeOf(image.shape.slice(0, 3)), image.shape[3], 1]);
+    const flat = x.graph.reshape(image, [rowsOf(image.shape), image.shape[3], 1]);
     const given = plain.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
     return asNchw(x.graph.reshape(plain(flat, ...given, options), image.shape), y[1]);
   },

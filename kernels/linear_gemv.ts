@@ -1,5 +1,5 @@
 import { defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
-import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { rowsOf, type Shape } from "../engine/tensor.ts";
 import { type LinearOptions, linear } from "./linear.ts";
 import { linear_gemv as wgsl } from "./wgsl.ts";
 
@@ -7,8 +7,7 @@ const ROWS = 4;
 
 type Inputs = "x" | "w" | "b?";
 
-const batchOf = (y: Shape): number => sizeOf(y.slice(0, -1));
-const imagesOf = (y: Shape): number => Math.min(batchOf(y), 4);
+const imagesOf = (y: Shape): number => Math.min(rowsOf(y), 4);
 
 /** The fully connected layer for small batches; shapes and reference are those of `linear`. K is a multiple of 4. */
 export const linearGemv = defineKernel<Inputs, LinearOptions & { subgroup: number }>({
@@ -20,7 +19,7 @@ export const linearGemv = defineKernel<Inputs, LinearOptions & { subgroup: numbe
   fuses: undefined,
   consts: ({ options, y }) => ({ SUBGROUP: options.subgroup, ROWS, IMAGES: imagesOf(y) }),
   params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
-    batch: batchOf(y),
+    batch: rowsOf(y),
     first: start,
     rows: count,
     in_features: w[1] / 4,
@@ -30,6 +29,6 @@ export const linearGemv = defineKernel<Inputs, LinearOptions & { subgroup: numbe
   }),
   grid({ y }, { count }) {
     const [width, height] = linearGrid(count, ROWS);
-    return [width, height, Math.ceil(batchOf(y) / imagesOf(y))];
+    return [width, height, Math.ceil(rowsOf(y) / imagesOf(y))];
   },
 });

@@ -1,6 +1,6 @@
 import { isParam } from "../engine/graph.ts";
 import type { Variant } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { rowsOf, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile } from "./conv2d_tile.ts";
 import { packed, refusesSize, refusesSubgroups } from "./conv2d_variants.ts";
@@ -46,11 +46,11 @@ const gemm = (name: string, kernel: typeof conv2dSubgroup, tile?: number): Linea
     return refusesSize([sizeOf(w), sizeOf(y)], traits);
   },
   gains: ({ shapes: { x, w } }, { software }) =>
-    sizeOf(w) >= LEAST_WEIGHTS && (sizeOf(x.slice(0, -1)) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
+    sizeOf(w) >= LEAST_WEIGHTS && (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
   build({ x, w, b }, { options, y }, { subgroupSize: subgroup }) {
     const [outFeatures, inFeatures] = w.shape;
     const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);
-    const image = x.graph.reshape(x, [1, 1, sizeOf(x.shape.slice(0, -1)), inFeatures]);
+    const image = x.graph.reshape(x, [1, 1, rowsOf(x.shape), inFeatures]);
     return x.graph.reshape(kernel(image, filters, b, { subgroup, relu: options.relu }), y);
   },
 });

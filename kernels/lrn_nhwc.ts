@@ -1,5 +1,5 @@
 import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { rowsOf } from "../engine/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "./layout.ts";
 import { type LrnOptions, lrn } from "./lrn.ts";
 import { lrn_nhwc as wgsl } from "./wgsl.ts";
@@ -22,9 +22,9 @@ export const lrnNhwc = defineKernel<"x", LrnOptions>({
   params({ y, options: { size, alpha, beta, k } }) {
     const channels = y[y.length - 1] / 4;
     const strips = Math.ceil(channels / STRIP);
-    return { count: sizeOf(y.slice(0, -1)) * strips, strips, channels, size, alpha: alpha / size, beta, k };
+    return { count: rowsOf(y) * strips, strips, channels, size, alpha: alpha / size, beta, k };
   },
-  grid: ({ y }) => linearGrid(sizeOf(y.slice(0, -1)) * Math.ceil(y[y.length - 1] / 4 / STRIP), WORKGROUP),
+  grid: ({ y }) => linearGrid(rowsOf(y) * Math.ceil(y[y.length - 1] / 4 / STRIP), WORKGROUP),
 
   reference({ x }, call) {
     const channels = call.y[call.y.length - 1];

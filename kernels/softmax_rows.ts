@@ -1,5 +1,5 @@
 import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { rowsOf } from "../engine/tensor.ts";
 import { softmax } from "./softmax.ts";
 import { softmax_rows as wgsl } from "./wgsl.ts";
 
@@ -20,8 +20,8 @@ export const softmaxRows = defineKernel<"x", SoftmaxOptions>({
   wgsl,
   example: { shapes: { x: [3, 100] } },
   consts: ({ options }) => ({ WORKGROUP, LOG: options.log }),
-  params: ({ y }) => ({ rows: sizeOf(y.slice(0, -1)), size: y[y.length - 1] }),
-  grid: ({ y }) => linearGrid(sizeOf(y.slice(0, -1)), 1),
+  params: ({ y }) => ({ rows: rowsOf(y), size: y[y.length - 1] }),
+  grid: ({ y }) => linearGrid(rowsOf(y), 1),
 });
 
 export const softmaxRowsVariant: Variant<"x", SoftmaxOptions> = {
