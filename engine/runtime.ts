@@ -11,6 +11,9 @@ import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
 /** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
 const UPLOAD_ELEMENTS = 4 * 2 ** 20;
 
+/** So many of them may be on their way: a software adapter compiles for a second or more before it takes the first. */
+const MOST_WRITING = 8;
+
 /** The parameters of a net on the device, by name, shared by all plans that were made from one net. */
 export class ParamStore {
   readonly warnings: string[] = [];
@@ -19,6 +22,8 @@ export class ParamStore {
   readonly #options: Pick<LoadOptions, "signal" | "onProgress">;
   readonly #pieces = new Map<string, Promise<GPUBuffer[]>>();
   #buffers: GPUBuffer[] = [];
+  /** Full chunks that may not have reached their buffers yet. */
+  #writing = 0;
 
   constructor(gpu: Gpu, checkpoint: Checkpoint, options: Pick<LoadOptions, "signal" | "onProgress"> = {}) {
     this.#gpu = gpu;
@@ -68,8 +73,9 @@ export class ParamStore {
           throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
         }
         this.#gpu.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
-        // Dawn keeps a copy of what is written until the queue has run: let it run before the next large chunk.
-        if (count === UPLOAD_ELEMENTS) {
+        // Dawn keeps a copy of what is written until the queue has run.
+        if (count === UPLOAD_ELEMENTS && ++this.#writing === MOST_WRITING) {
+          this.#writing = 0;
           this.#gpu.device.queue.submit([]);
           await this.#gpu.settle(this.#gpu.device.queue.onSubmittedWorkDone());
         }
