@@ -53,15 +53,18 @@ export class ParamStore {
   }
 
   async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
-    const derived = from && (await derive(from, this.#checkpoint));
-    const buffers: GPUBuffer[] = [];
-    let hasNaN = false;
     const elementBytes = bytesPerElement(dtype);
-    let start = 0;
-    for (const elements of pieces) {
+    const create = async (elements: number) => {
       const buffer = await this.#gpu.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
       this.#buffers.push(buffer);
-      buffers.push(buffer);
+      return buffer;
+    };
+    // At once, since the device takes its time to tell that there was memory.
+    const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
+    let hasNaN = false;
+    let start = 0;
+    for (const [i, elements] of pieces.entries()) {
+      const buffer = buffers[i];
       for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
         const count = Math.min(UPLOAD_ELEMENTS, elements - done);
         const first = start + done;

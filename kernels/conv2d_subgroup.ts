@@ -10,7 +10,7 @@ import {
   type NhwcOptions,
   windows,
 } from "./conv2d_nhwc.ts";
-import { weightAt } from "./convolution.ts";
+import { columnAt } from "./convolution.ts";
 import { conv2d_subgroup as wgsl } from "./wgsl.ts";
 
 export interface Tiling {
@@ -23,7 +23,7 @@ export type TileOptions = Tiling & NhwcOptions;
 /** vec4s of output channels per tile. */
 const CHANNELS = 8;
 
-/** Output channels per tile, by which weights are cut: see weightAt. */
+/** Output channels per tile, by which weights are cut: see columnAt. */
 export const TILE = 4 * CHANNELS;
 
 /** Pixels per lane: fewer where a tile would be half empty. */
@@ -49,7 +49,7 @@ function grid(pixels: number, channels: number, products: number, options: Tilin
 export const uncut = (w: Float32Array, terms: number, channels: number) =>
   w.map((_, i) => {
     const at = i % (terms * channels);
-    return w[i - at + weightAt(Math.floor(at / channels), at % channels, terms, channels, TILE)];
+    return w[i - at + columnAt(at % channels, terms, channels, TILE)(Math.floor(at / channels))];
   });
 
 /** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */

@@ -8,7 +8,7 @@ import type { Inputs } from "./conv2d_nhwc.ts";
 import { conv2dStem } from "./conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
-import { type Conv2dOptions, geometry, weightAt } from "./convolution.ts";
+import { type Conv2dOptions, columnAt, geometry } from "./convolution.ts";
 import { asNchw, asNhwc } from "./layout.ts";
 import { sumSplits } from "./sum_splits.ts";
 import { padded } from "./to_nhwc.ts";
@@ -54,17 +54,19 @@ const gains = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): boolean =>
 
 const by = (tile?: number): string => (tile ? ` by ${tile}` : "");
 
-/** A weight [O, C, KH, KW] packed as KH, KW, C, O, which is cut into tiles of so many output channels, if any. */
-export function packed(w: Value, tile?: number): Value {
-  const [outChannels, groupIn, ...size] = w.shape;
+/** A weight of `shape` [O, C, KH, KW] packed as KH, KW, C, O, which is cut into tiles of so many output channels, if any. */
+export function packed(w: Value, tile?: number, shape = w.shape): Value {
+  const [outChannels, groupIn, ...size] = shape;
   const area = sizeOf(size);
   const channels = padded(groupIn);
-  return deriveParam(w, `packed as KH, KW, C, O${by(tile)}`, [...size, channels, outChannels], (weights) => {
-    const result = new Float32Array(area * channels * outChannels);
+  const order = [...size, channels, outChannels];
+  return deriveParam(w, `packed as ${order}${by(tile)}`, order, (weights) => {
+    const result = new Float32Array(sizeOf(order));
     for (let o = 0, i = 0; o < outChannels; o++) {
+      const at = columnAt(o, area * channels, outChannels, tile);
       for (let c = 0; c < groupIn; c++) {
         for (let k = 0; k < area; k++) {
-          result[weightAt(k * channels + c, o, area * channels, outChannels, tile)] = weights[i++];
+          result[at(k * channels + c)] = weights[i++];
         }
       }
     }
@@ -99,15 +101,7 @@ export const conv2dStemVariant: Conv2dVariant = {
   gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
   build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
     const [outChannels, channels, ...kernel] = w.shape;
-    const taps = channels * sizeOf(kernel);
-    const rows = padded(taps);
-    const filters = deriveParam(w, "packed as C, KH, KW, O", [rows, outChannels], (weights) => {
-      const result = new Float32Array(rows * outChannels);
-      weights.forEach((weight, i) => {
-        result[weightAt(i % taps, Math.floor(i / taps), rows, outChannels, TILE)] = weight;
-      });
-      return result;
-    });
+    const filters = packed(w, TILE, [outChannels, channels * sizeOf(kernel)]);
     return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), { subgroup, kernel, ...nhwcOptions(w, options) }));
   },
 };

@@ -32,13 +32,14 @@ export const outputSize = (input: number, padding: number, kernel: number, strid
   Math.floor((input + padding - dilation * (kernel - 1) - 1) / stride) + 1;
 
 /**
- * Where the weight of row k and column o of [terms, channels] is: row by row, or if they are cut into tiles of so many
- * columns, one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from one
- * end to the other.
+ * Where the weights of column o of [terms, channels] are, by their row: row by row, or if they are cut into tiles of so
+ * many columns, one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from
+ * one end to the other.
  */
-export function weightAt(k: number, o: number, terms: number, channels: number, tile?: number): number {
-  if (!tile) return k * channels + o;
+export function columnAt(o: number, terms: number, channels: number, tile?: number): (row: number) => number {
+  if (!tile) return (row) => row * channels + o;
   const first = o - (o % tile);
   const width = Math.min(tile, channels - first);
-  return first * terms + (k - (k % 4)) * width + ((o % tile) - (o % 4)) * 4 + (k % 4) * 4 + (o % 4);
+  const start = first * terms + 4 * ((o % tile) - (o % 4)) + (o % 4);
+  return (row) => start + (row - (row % 4)) * width + 4 * (row % 4);
 }

@@ -1,7 +1,7 @@
 import { defineKernel, linearGrid } from "../engine/kernel.ts";
 import { type Shape, sizeOf } from "../engine/tensor.ts";
 import { epilogue } from "./conv2d_nhwc.ts";
-import { weightAt } from "./convolution.ts";
+import { columnAt } from "./convolution.ts";
 
 /**
  * Winograd's convolution of 3x3 filters in tiles of T x T outputs, from patches of T + 2: Y = A^T ((G g G^T) * (B^T d B)) A,
@@ -80,29 +80,28 @@ const tilesOf = ({ tile }: Winograd, [height, width]: Shape): number[] => [
 export const tileCount = (algorithm: Winograd, [batch, ...size]: Shape): number =>
   batch * sizeOf(tilesOf(algorithm, size));
 
-/** G g G^T of every filter g of w [O, C, 3, 3] -> [(T + 2)^2, C, O], each [C, O] cut by `columns`: see weightAt. */
+/** G g G^T of every filter g of w [O, C, 3, 3] -> [(T + 2)^2, C, O], each [C, O] cut by `tile`: see columnAt. */
 export function transformFilters(
-  { tile, filter: G }: Winograd,
+  { filter }: Winograd,
   weights: Float32Array,
   [outChannels, channels]: Shape,
-  columns?: number,
+  tile?: number,
 ) {
-  const side = tile + 2;
-  const result = new Float32Array(side * side * channels * outChannels);
+  const G = Float64Array.from(filter.flat());
+  const size = channels * outChannels;
+  const result = new Float32Array(filter.length ** 2 * size);
+  const columns = Array.from({ length: outChannels }, (_, o) => columnAt(o, channels, outChannels, tile));
   // Output channels last, so that what is written lies side by side: several times faster.
   for (let c = 0; c < channels; c++) {
     for (let o = 0; o < outChannels; o++) {
       const g = (o * channels + c) * 9;
-      const at = weightAt(c, o, channels, outChannels, columns);
-      for (let i = 0; i < side; i++) {
-        const [p, q, s] = G[i];
+      let at = columns[o](c);
+      for (let i = 0; i < G.length; i += 3) {
         // A row of G g, then its products with the rows of G.
-        const a = p * weights[g] + q * weights[g + 3] + s * weights[g + 6];
-        const b = p * weights[g + 1] + q * weights[g + 4] + s * weights[g + 7];
-        const d = p * weights[g + 2] + q * weights[g + 5] + s * weights[g + 8];
-        for (let j = 0; j < side; j++) {
-          result[(i * side + j) * channels * outChannels + at] = a * G[j][0] + b * G[j][1] + d * G[j][2];
-        }
+        const a = G[i] * weights[g] + G[i + 1] * weights[g + 3] + G[i + 2] * weights[g + 6];
+        const b = G[i] * weights[g + 1] + G[i + 1] * weights[g + 4] + G[i + 2] * weights[g + 7];
+        const d = G[i] * weights[g + 2] + G[i + 1] * weights[g + 5] + G[i + 2] * weights[g + 8];
+        for (let j = 0; j < G.length; j += 3, at += size) result[at] = a * G[j] + b * G[j + 1] + d * G[j + 2];
       }
     }
   }
