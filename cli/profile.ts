@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { findNet } from "../engine/gpu.ts";
 import type { Dtype } from "../engine/kernel.ts";
+import { type AnyNet, inputShape, netOptions, traceNet } from "../engine/net.ts";
 import { type Timings, timeSteps } from "../engine/profile.ts";
 import { formatShape, sizeOf } from "../engine/tensor.ts";
-import { type AdapterSummary, type Net, nets, type Shape } from "../index.ts";
+import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
 import { measureRoofline, type Roofline } from "../kernels/roofline.ts";
 import { randomWeights } from "../nets/random_weights.ts";
 import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "./command.ts";
@@ -52,6 +53,7 @@ function variantOf(text: string, before: Readonly<Record<string, string>> = {}):
 async function profile(name: string, options: Options, { signal }: Context): Promise<void> {
   const definition = findNet(nets, name);
   const load = { batch: options.batch, imageSize: options.imageSize, variants: options.variant, dtype: options.dtype };
+  checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
   const { gpu, net, close } = await openNet(name, { ...load, weights, signal });
   try {
@@ -87,6 +89,16 @@ async function profile(name: string, options: Options, { signal }: Context): Pro
   } finally {
     close();
   }
+}
+
+/** A variant of an operator that the net does not have would be forced without any effect. */
+function checkOperators(definition: AnyNet, load: LoadOptions): void {
+  const options = netOptions(definition, {});
+  const { nodes } = traceNet(definition, inputShape(definition, options, load), options);
+  const operators = new Set(nodes.flatMap((node) => (node.kind === "op" ? [node.kernel.name] : [])));
+  const unknown = Object.keys(load.variants ?? {}).find((operator) => !operators.has(operator));
+  if (unknown === undefined) return;
+  throw new UsageError(`${definition.name} has no operator "${unknown}"; it has ${[...operators].join(", ")}`);
 }
 
 interface Profile {
