@@ -61,8 +61,10 @@ export interface Rates {
   readonly bytes: number;
   /** Seconds that a dispatch takes besides its work. */
   readonly dispatch: number;
-  /** Workgroups that it takes to keep the whole device busy. */
-  readonly workgroups: number;
+  /** Multiprocessors of a GPU, or cores of a CPU. */
+  readonly cores: number;
+  /** Threads that it takes to keep one of them busy. */
+  readonly lanes: number;
   /** The share of `flops` that each kernel reaches on large tensors, by its name; 0.1 where it is not listed. */
   readonly efficiency: Readonly<Record<string, number>>;
   /** Seconds that a call of a kernel is charged for its compiling, by its name: of those that few layers of a net share. */
@@ -215,6 +217,8 @@ export interface Reflection {
   readonly bindings: readonly { readonly index: number; readonly name: string; readonly type: GPUBufferBindingType }[];
   /** Fields of `struct Params`, in order. */
   readonly params: readonly { readonly name: string; readonly type: "u32" | "i32" | "f32" }[];
+  /** Factors of the threads in a workgroup: numbers, or names of specialization constants. */
+  readonly threads: readonly string[];
 }
 
 function reflect(kernel: string, wgsl: string): Reflection {
@@ -236,7 +240,8 @@ function reflect(kernel: string, wgsl: string): Reflection {
     }
     return { name, type } as const;
   });
-  return { bindings, params };
+  const threads = /@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1].split(/\s*[,*]\s*/) ?? [];
+  return { bindings, params, threads };
 }
 
 /**

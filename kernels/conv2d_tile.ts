@@ -1,87 +1,88 @@
-import { defineKernel, type Grid, type KernelSpec, linearGrid } from "../engine/kernel.ts";
-import { rowsOf, type Shape, sizeOf } from "../engine/tensor.ts";
+import { type Call, defineKernel, type KernelSpec, linearGrid } from "../engine/kernel.ts";
+import { rowsOf, sizeOf } from "../engine/tensor.ts";
 import { convolve, epilogue, type Inputs, multiply } from "./conv2d_nhwc.ts";
 import { convolution, matmulSubgroup, type TileOptions } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
-/** Workgroups for `parts` outputs of this many pixels and channels. */
-export function grid(tile: number, pixels: number, channels: number, parts: number): Grid {
-  const [x, y] = linearGrid(pixels, tile);
-  return [x, y, Math.ceil(channels / tile) * parts];
-}
+type Consts = KernelSpec<string, Tiling>["consts"];
+type Tiling = typeof matmulSubgroup.options;
+type Tile = 32 | 64 | 128;
 
-/** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
-const workOf = (tile: number, pixels: number, channels: number, k: number): number =>
-  2 * Math.ceil(pixels / tile) * Math.ceil(channels / tile) * tile ** 2 * k;
+/** Pixels and channels of an output, how many terms its sums have, and how many such outputs there are. */
+type Size = readonly [pixels: number, channels: number, terms: number, parts: number];
 
-const products = matmulSubgroup as unknown as KernelSpec<"x" | "w", typeof matmulSubgroup.options>;
+type Untiled<K extends string, O extends object> = Omit<KernelSpec<K, O>, "consts" | "cost" | "grid">;
 
-/** Cost of a convolution with w [KH, KW, C, O]. */
-export function costOf(tile: number, w: Shape, y: Shape) {
-  const k = rowsOf(w);
-  return { flops: 2 * sizeOf(y) * k, work: workOf(tile, rowsOf(y), y[3], k) };
-}
-
-/**
- * The convolution on NHWC images with tiles of `tile` pixels and channels in workgroup memory: as conv2d_subgroup,
- * without subgroups (whose size, an option there, means nothing here).
- */
-const conv2dTiles = (name: string, tile: 64 | 128) =>
-  defineKernel<Inputs, TileOptions>({
-    ...convolution,
-    name,
-    wgsl,
-    cost: ({ shapes: { w }, y }) => costOf(tile, w, y),
-    consts: () => ({ SIDE: tile / 8 }),
-    params: (call, part) => ({
-      ...convolution.params(call, part),
-      channel_tiles: Math.ceil(call.y[3] / tile),
-      splits: 1,
-    }),
-    grid: ({ y }) => grid(tile, rowsOf(y), y[3], 1),
-    reference: convolve,
+/** A kernel with the shapes and options of `spec` by WGSL that takes conv2d_tile's parameters. */
+function tiled<K extends string, O extends Tiling>(
+  spec: Untiled<K, O>,
+  sizeOf: (call: Call<K, O>) => Size,
+  tile: Tile,
+  consts: Consts,
+) {
+  const tiles = (count: number) => Math.ceil(count / tile);
+  return defineKernel<K, O>({
+    ...spec,
+    consts: consts as KernelSpec<K, O>["consts"],
+    cost(call) {
+      const [pixels, channels, terms, parts] = sizeOf(call);
+      const products = 2 * terms * parts;
+      return { flops: pixels * channels * products, work: tiles(pixels) * tiles(channels) * tile ** 2 * products };
+    },
+    params: (call, part) => ({ splits: 1, ...spec.params(call, part), channel_tiles: tiles(sizeOf(call)[1]) }),
+    grid(call) {
+      const [pixels, channels, , parts] = sizeOf(call);
+      const [x, y] = linearGrid(pixels, tile);
+      return [x, y, tiles(channels) * parts];
+    },
   });
+}
+
+/** The specialization constants: 4x4, 8x8 and 8x8 sums per thread. */
+const constsOf = (tile: Tile) => (tile === 32 ? { SIDE: 8, EACH: 1 } : { SIDE: tile / 8, EACH: 2 });
+
+/** As conv2d_subgroup, without subgroups (whose size, an option there, means nothing here), by WGSL like conv2d_tile's. */
+export const conv2dTiles = (name: string, tile: Tile, code = wgsl, consts: Consts = () => constsOf(tile)) =>
+  tiled<Inputs, TileOptions>(
+    { ...convolution, name, wgsl: code, reference: convolve },
+    ({ shapes: { w }, y }) => [rowsOf(y), y[3], rowsOf(w), 1],
+    tile,
+    consts,
+  );
 
 /** A batch of matrix products by the same WGSL: as matmul_subgroup. */
-const matmulTiles = (name: string, tile: 64 | 128) =>
-  defineKernel<"x" | "w", typeof matmulSubgroup.options>({
-    ...products,
-    name,
-    wgsl,
-    cost: ({ shapes: { x }, y }) => ({ flops: 2 * sizeOf(y) * x[2], work: y[0] * workOf(tile, y[1], y[2], x[2]) }),
-    consts: () => ({ SIDE: tile / 8 }),
-    params: (call, part) => ({ ...products.params(call, part), channel_tiles: Math.ceil(call.y[2] / tile), splits: 1 }),
-    grid: ({ y }) => grid(tile, y[1], y[2], y[0]),
-    reference: multiply,
-  });
+const matmulTiles = (name: string, tile: Tile) =>
+  tiled<"x" | "w", Tiling>(
+    { ...(matmulSubgroup as unknown as KernelSpec<"x" | "w", Tiling>), name, wgsl, reference: multiply },
+    ({ shapes: { x }, y }) => [y[1], y[2], x[2], y[0]],
+    tile,
+    () => constsOf(tile),
+  );
 
+export const conv2dTile32 = conv2dTiles("conv2d_tile_32", 32);
 export const conv2dTile = conv2dTiles("conv2d_tile", 64);
 export const conv2dTile128 = conv2dTiles("conv2d_tile_128", 128);
+export const matmulTile32 = matmulTiles("matmul_tile_32", 32);
 export const matmulTile = matmulTiles("matmul_tile", 64);
 export const matmulTile128 = matmulTiles("matmul_tile_128", 128);
-
-type SplitSpec = KernelSpec<"x" | "w", TileOptions & { splits: number }>;
 
 /**
  * The same convolution in `splits` partial sums, each over an equal share of the filter: [splits, N, H', W', O], without
  * bias, residual and relu, for sum_splits to add up. For images too small to keep a GPU busy.
  */
-export const conv2dTileSplit = defineKernel({
-  ...(conv2dTile as unknown as SplitSpec),
+const split: Untiled<"x" | "w", TileOptions & { splits: number }> = {
   name: "conv2d_tile_split",
   inputs: ["x", "w"],
-  options: { ...conv2dTile.options, splits: 2 },
+  options: { ...convolution.options, splits: 2 },
+  wgsl,
   example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 12] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
   shape: ({ x, w }, { splits, ...options }) => [splits, ...convolution.shape({ x, w }, options)],
-  cost: ({ shapes: { w }, y: [, ...y] }) => costOf(64, w, y),
-  params: ({ shapes: { x, w }, options, y: [, ...y] }, part) => ({
+  params: ({ shapes: { x, w }, options, y: [splits, ...y] }, part) => ({
     ...convolution.params({ shapes: { x, w }, options, y }, part),
     ...epilogue(),
-    channel_tiles: Math.ceil(y[3] / 64),
-    splits: options.splits,
+    splits,
     y_stride: sizeOf(y) / 4,
   }),
-  grid: ({ options, y: [, ...y] }) => grid(64, rowsOf(y), y[3], options.splits),
 
   reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
     const [kernelHeight, kernelWidth, channels, outChannels] = shapes.w;
@@ -104,4 +105,11 @@ export const conv2dTileSplit = defineKernel({
     }
     return sums;
   },
-});
+};
+
+export const conv2dTileSplit = tiled(
+  split,
+  ({ shapes: { w }, y: [splits, ...y] }) => [rowsOf(y), y[3], rowsOf(w) / splits, splits],
+  32,
+  () => constsOf(32),
+);

@@ -1,8 +1,9 @@
-// conv2d_tile: the convolution as a matrix product, one workgroup per tile of 8 SIDE output pixels by 8 SIDE output
-// channels (implicit GEMM: no im2col matrix is written). For GPUs, with or without subgroups.
+// conv2d_tile: the convolution as a matrix product, one workgroup per tile of as many output pixels as output channels
+// (implicit GEMM: no im2col matrix is written). For GPUs, with or without subgroups.
 //
 // Sixteen input channels at a time, the workgroup brings the tile's pixels and filters into its memory, and every thread
-// multiplies 8 pixels by 8 channels in registers, so that each value it reads there is used eight times.
+// multiplies 4 EACH pixels by 4 EACH channels in registers, so that each value it reads there is used so many times. The next
+// sixteen are on their way meanwhile.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated; so an
 // image of 3 channels wastes nothing.
 // Epilogue: + b, + r, relu, each if asked for.
@@ -10,15 +11,20 @@
 // Several products of the same shape may follow each other at the given strides (for Winograd). Each may be cut into
 // "splits" partial sums, one after the other in y (for small images, which would leave most of a GPU idle).
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels, the split and the product; thread (i, j) has the
-// tile's pixels j, j + SIDE, j + 2 SIDE, ... and its vec4s of channels i and i + SIDE.
+// tile's pixels j, j + SIDE, j + 2 SIDE, ... and its vec4s of channels i, i + SIDE, ...
 
 const SIDE: u32 = 8; // threads across and down
+const EACH: u32 = 2; // vec4s of channels per thread
 
 const THREADS = SIDE * SIDE;
-const PIXELS = 8 * SIDE;   // of the tile
-const CHANNELS = 2 * SIDE; // of the tile, in vec4
+const ROWS = 4 * EACH;        // pixels per thread
+const PIXELS = ROWS * SIDE;   // of the tile
+const CHANNELS = EACH * SIDE; // of the tile, in vec4
 const DEPTH = 4u;          // input channels at a time, in vec4
-const LOADS = PIXELS * DEPTH / THREADS;
+const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
+
+// A row above every image.
+const OUTSIDE = -0x40000000i;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -43,6 +49,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
+// Pixel p is at p ^ 2d, so that the 4 vec4s of two pixels, which are stored together, go to different banks of the memory.
 var<workgroup> inputs: array<array<vec4f, PIXELS>, DEPTH>;
 var<workgroup> weights: array<array<vec4f, CHANNELS>, DEPTH * 4>;
 
@@ -64,76 +71,96 @@ fn main(
   let part = wid.z / params.channel_tiles;
   let product = part / params.splits;
 
-  // Of the inputs this thread brings one pixel, of the weights one vec4 of channels.
-  let own = first_pixel + thread % PIXELS;
-  let image = own / (params.y_height * params.y_width);
-  let top = i32(own / params.y_width % params.y_height * params.stride_height) - params.pad_top;
-  let left = i32(own % params.y_width * params.stride_width) - params.pad_left;
-  let channel = first_channel + thread % CHANNELS;
+  // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter.
+  let d = thread % DEPTH;
+  var image: array<u32, LOADS>;
+  var top: array<i32, LOADS>;
+  var left: array<i32, LOADS>;
+  for (var p = 0u; p < LOADS; p++) {
+    let pixel = first_pixel + (thread + p * THREADS) / DEPTH;
+    image[p] = pixel / (params.y_height * params.y_width);
+    top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
+    left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
+    top[p] = select(OUTSIDE, top[p], pixel < params.pixels);
+  }
+  let column = thread % CHANNELS;
+  let channel = first_channel + column;
 
   // A filter is kernel_height x columns runs of "run" vec4s, in steps of DEPTH.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
   let run = params.kernel_width / columns * params.x_channels;
   let steps_of_run = (run + DEPTH - 1) / DEPTH;
   let steps = params.kernel_height * columns * steps_of_run;
+  let row_length = params.x_width * params.x_channels;
   let first_step = part % params.splits * steps / params.splits;
   let end_step = (part % params.splits + 1) * steps / params.splits;
 
-  var sums: array<array<vec4f, 2>, 8>;
-  for (var step = first_step; step < end_step; step++) {
-    let c = step % steps_of_run * DEPTH;
-    let tap = step / steps_of_run;
-    let row = top + i32(tap / columns * params.dilation_height);
-    let start = (left + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
-    let row_exists = own < params.pixels && row >= 0 && row < i32(params.x_height);
-    let x_row = product * params.x_stride + (image * params.x_height + u32(row)) * params.x_width * params.x_channels;
-    for (var load = 0u; load < LOADS; load++) {
-      let d = (thread + load * THREADS) / PIXELS;
-      let at = u32(start + i32(c + d)); // huge to the left of the row
-      let here = row_exists && c + d < run && at < params.x_width * params.x_channels;
-      inputs[d][thread % PIXELS] = select(vec4f(), vec4f(x[select(0u, x_row + at, here)]), here);
-    }
-    let w_first = product * params.w_stride + tap * run * 4 * params.y_channels;
-    for (var load = 0u; load < LOADS; load++) {
-      let depth = (thread + load * THREADS) / CHANNELS;
-      let here = c * 4 + depth < run * 4 && channel < params.y_channels;
-      let at = w_first + (c * 4 + depth) * params.y_channels + channel;
-      weights[depth][thread % CHANNELS] = select(vec4f(), vec4f(w[select(0u, at, here)]), here);
-    }
-    workgroupBarrier();
-    for (var d = 0u; d < DEPTH; d++) {
-      var v: array<vec4f, 8>;
-      for (var p = 0u; p < 8; p++) {
-        v[p] = inputs[d][lid.y + p * SIDE];
+  var sums: array<array<vec4f, EACH>, ROWS>;
+  var tap = first_step / steps_of_run;
+  var c = first_step % steps_of_run * DEPTH;
+  // One turn more than there are steps: each loads a step and multiplies the one before.
+  for (var step = first_step; step <= end_step; step++) {
+    var next_inputs: array<vec4<Real>, LOADS>;
+    var next_weights: array<vec4<Real>, LOADS>;
+    if (step < end_step) {
+      for (var p = 0u; p < LOADS; p++) {
+        let row = top[p] + i32(tap / columns * params.dilation_height);
+        let x_row = product * params.x_stride + (image[p] * params.x_height + u32(row)) * row_length;
+        let start = (left[p] + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
+        let at = u32(start + i32(c + d)); // huge to the left of the row
+        let inside = row >= 0 && row < i32(params.x_height) && at < row_length && c + d < run;
+        next_inputs[p] = select(vec4<Real>(), x[x_row + at], inside);
+
+        let depth = c * 4 + (thread + p * THREADS) / CHANNELS;
+        let exists = depth < run * 4 && channel < params.y_channels;
+        let from_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
+        next_weights[p] = select(vec4<Real>(), w[from_w], exists);
       }
-      for (var e = 0u; e < 4; e++) {
-        let w0 = weights[d * 4 + e][lid.x];
-        let w1 = weights[d * 4 + e][lid.x + SIDE];
-        for (var p = 0u; p < 8; p++) {
-          sums[p][0] += v[p][e] * w0;
-          sums[p][1] += v[p][e] * w1;
+      c += DEPTH;
+      if (c >= run) {
+        c = 0;
+        tap++;
+      }
+    }
+    if (step > first_step) {
+      for (var d = 0u; d < DEPTH; d++) {
+        var v: array<vec4f, ROWS>;
+        for (var p = 0u; p < ROWS; p++) {
+          v[p] = inputs[d][(lid.y ^ (2 * d)) + p * SIDE];
+        }
+        for (var e = 0u; e < 4; e++) {
+          for (var q = 0u; q < EACH; q++) {
+            let filters = weights[d * 4 + e][lid.x + q * SIDE];
+            for (var p = 0u; p < ROWS; p++) {
+              sums[p][q] += v[p][e] * filters;
+            }
+          }
         }
       }
     }
     workgroupBarrier();
+    for (var p = 0u; p < LOADS; p++) {
+      inputs[d][((thread + p * THREADS) / DEPTH) ^ (2 * d)] = vec4f(next_inputs[p]);
+      weights[(thread + p * THREADS) / CHANNELS][column] = vec4f(next_weights[p]);
+    }
+    workgroupBarrier();
   }
 
-  for (var p = 0u; p < 8; p++) {
+  for (var p = 0u; p < ROWS; p++) {
     let pixel = first_pixel + lid.y + p * SIDE;
-    for (var q = 0u; q < 2; q++) {
+    for (var q = 0u; q < EACH; q++) {
       let c = first_channel + lid.x + q * SIDE;
-      if (pixel >= params.pixels || c >= params.y_channels) {
-        continue;
+      if (pixel < params.pixels && c < params.y_channels) {
+        var sum = sums[p][q];
+        let out = pixel * params.y_channels + c;
+        if (params.bias == 1) {
+          sum += vec4f(b[c]);
+        }
+        if (params.residual == 1) {
+          sum += vec4f(r[out]);
+        }
+        y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
       }
-      let out = pixel * params.y_channels + c;
-      var sum = sums[p][q];
-      if (params.bias == 1) {
-        sum += vec4f(b[c]);
-      }
-      if (params.residual == 1) {
-        sum += vec4f(r[out]);
-      }
-      y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
     }
   }
 }

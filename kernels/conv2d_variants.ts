@@ -3,11 +3,19 @@ import { deriveParam, isParam, type Value } from "../engine/graph.ts";
 import type { Call, Named, Traits, Variant } from "../engine/kernel.ts";
 import { sizeOf } from "../engine/tensor.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
-import { conv2dMatrix } from "./conv2d_matrix.ts";
+import { conv2dMatrix, conv2dMatrix128 } from "./conv2d_matrix.ts";
 import type { Inputs } from "./conv2d_nhwc.ts";
 import { conv2dStem } from "./conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
-import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "./conv2d_tile.ts";
+import {
+  conv2dTile,
+  conv2dTile32,
+  conv2dTile128,
+  conv2dTileSplit,
+  matmulTile,
+  matmulTile32,
+  matmulTile128,
+} from "./conv2d_tile.ts";
 import { type Conv2dOptions, columnAt, geometry } from "./convolution.ts";
 import { asNchw, asNhwc } from "./layout.ts";
 import { sumSplits } from "./sum_splits.ts";
@@ -80,24 +88,34 @@ function nhwcOptions(w: Value, options: Conv2dOptions) {
   return { stride, dilation, padding, relu: options.relu };
 }
 
-const direct =
-  (kernel: typeof conv2dSubgroup, tile?: number): Conv2dVariant["build"] =>
-  ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
-    asNchw(kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) }));
-
-const refusesShuffles: Conv2dVariant["refuses"] = (call, traits, inputs) =>
-  refusesSubgroups(traits) ?? refuses(call, traits, inputs);
-
-export const conv2dSubgroupVariant: Conv2dVariant = {
-  name: "conv2d_subgroup",
-  refuses: refusesShuffles,
+/** A kernel on NHWC images and packed filters, which are cut into tiles of so many output channels, if any. */
+const dense = (
+  kernel: typeof conv2dSubgroup,
+  refusesDevice: (traits: Traits) => string | undefined = () => undefined,
+  tile?: number,
+): Conv2dVariant => ({
+  name: kernel.name,
+  refuses: (call, traits, inputs) => refusesDevice(traits) ?? refuses(call, traits, inputs),
   gains,
-  build: direct(conv2dSubgroup, TILE),
+  build: ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
+    asNchw(kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) })),
+});
+
+const refusesMatrices = ({ dtype, matrices }: Traits): string | undefined => {
+  if (dtype !== "f16") return 'it multiplies f16 only: load the net with dtype "f16"';
+  return matrices ? undefined : "the device has no matrices of 16x16 for subgroups of 16 to 64";
 };
+
+export const conv2dSubgroupVariant = dense(conv2dSubgroup, refusesSubgroups, TILE);
+export const conv2dTile32Variant = dense(conv2dTile32);
+export const conv2dTileVariant = dense(conv2dTile);
+export const conv2dTile128Variant = dense(conv2dTile128);
+export const conv2dMatrixVariant = dense(conv2dMatrix, refusesMatrices);
+export const conv2dMatrix128Variant = dense(conv2dMatrix128, refusesMatrices);
 
 export const conv2dStemVariant: Conv2dVariant = {
   name: "conv2d_stem",
-  refuses: refusesShuffles,
+  refuses: conv2dSubgroupVariant.refuses,
   gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
   build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
     const [outChannels, channels, ...kernel] = w.shape;
@@ -106,45 +124,15 @@ export const conv2dStemVariant: Conv2dVariant = {
   },
 };
 
-export const conv2dTileVariant: Conv2dVariant = { name: "conv2d_tile", refuses, gains, build: direct(conv2dTile) };
-
-export const conv2dTile128Variant: Conv2dVariant = {
-  name: "conv2d_tile_128",
-  refuses,
-  gains,
-  build: direct(conv2dTile128),
-};
-
-export const conv2dMatrixVariant: Conv2dVariant = {
-  name: "conv2d_matrix",
-  refuses(call, traits, inputs) {
-    if (traits.dtype !== "f16") return 'it multiplies f16 only: load the net with dtype "f16"';
-    if (!traits.matrices) return "the device has no matrices of 16x16 for subgroups of 16 to 64";
-    return refuses(call, traits, inputs);
-  },
-  gains,
-  build: direct(conv2dMatrix),
-};
-
-/** Tiles of 64 that this many workgroups more would compute in about the same time. */
-const SPLIT_UP_TO = 128;
-
 /** Sums shorter than this are not worth being cut. */
 const LEAST_TERMS = 128;
 
 /** Elements of all partial sums together: with more they would be among a net's largest tensors. */
 const MOST_SUMS = 240_000;
 
-/** Into how many partial sums a convolution is cut so that about SPLIT_UP_TO workgroups have something to do. */
-function splitsOf({ shapes: { w }, y: [batch, channels, height, width] }: Call<Inputs, Conv2dOptions>): number {
-  const tiles = Math.ceil((batch * height * width) / 64) * Math.ceil(channels / 64);
-  const limits = [
-    SPLIT_UP_TO / tiles,
-    sizeOf(w.slice(1)) / LEAST_TERMS,
-    MOST_SUMS / (batch * channels * height * width),
-  ];
-  return Math.floor(Math.min(16, ...limits));
-}
+/** Into how many partial sums a convolution is cut: as many as may be, since adding up so few takes no time. */
+const splitsOf = ({ shapes: { w }, y }: Call<Inputs, Conv2dOptions>): number =>
+  Math.floor(Math.min(16, sizeOf(w.slice(1)) / LEAST_TERMS, MOST_SUMS / sizeOf(y)));
 
 export const conv2dTileSplitVariant: Conv2dVariant = {
   name: "conv2d_tile_split",
@@ -181,8 +169,7 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
 function multiply(a: Value, b: (tile?: number) => Value, traits: Traits): Value {
   const ways = [
     ...(refusesSubgroups(traits) ? [] : [() => matmulSubgroup(a, b(TILE), { subgroup: traits.subgroupSize })]),
-    () => matmulTile(a, b()),
-    () => matmulTile128(a, b()),
+    ...[matmulTile, matmulTile32, matmulTile128].map((kernel) => () => kernel(a, b())),
   ];
   return fastest(ways.map((make) => tryOut(a.graph, make, traits))).value;
 }
@@ -199,7 +186,7 @@ function winograd(
   transformInput: typeof winogradInput,
   transformOutput: typeof winogradOutput,
 ): Conv2dVariant {
-  const products = productsOf(algorithm);
+  const patch = productsOf(algorithm);
   return {
     name,
     error,
@@ -210,7 +197,7 @@ function winograd(
         return "it is no 3x3 convolution of stride and dilation 1";
       if (channels % 4 !== 0) return `its ${channels} input channels are no multiple of 4`;
       const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
-      const sizes = [products * tiles * Math.max(channels, outChannels), products * channels * outChannels];
+      const sizes = [patch * tiles * Math.max(channels, outChannels), patch * channels * outChannels];
       return refusesSize(sizes, traits) ?? refuses(call, traits, inputs);
     },
     gains: (call) => gains(call) && call.y[1] >= fewestChannels,
@@ -218,14 +205,13 @@ function winograd(
       const { padding } = geometry(w.shape, options);
       const [outChannels, channels] = w.shape;
       const filters = (tile?: number) =>
-        deriveParam(w, `transformed for ${name}${by(tile)}`, [products, channels, outChannels], (weights) =>
+        deriveParam(w, `transformed for ${name}${by(tile)}`, [patch, channels, outChannels], (weights) =>
           transformFilters(algorithm, weights, w.shape, tile),
         );
-      const transformed = transformInput(asNhwc(x), { padding });
+      const unroll = !traits.software;
+      const products = multiply(transformInput(asNhwc(x), { padding, unroll }), filters, traits);
       const size = [y[0], y[2], y[3]];
-      return asNchw(
-        transformOutput(multiply(transformed, filters, traits), b, r && asNhwc(r), { size, relu: options.relu }),
-      );
+      return asNchw(transformOutput(products, b, r && asNhwc(r), { size, relu: options.relu, unroll }));
     },
   };
 }

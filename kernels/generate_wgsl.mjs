@@ -17,6 +17,8 @@ const modules = names.map((name) => {
   const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
   return `export const ${name} = \`${code.replace(/^ +| ?([-=+*/%<>&|(){},:;]) ?/gm, "$1")}\`;\n`;
 });
+// Shortest first: what is alike lies closer together then, and is smaller when compressed.
+modules.sort((a, b) => a.length - b.length);
 const note = "// Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.";
 const hash = createHash("sha256").update(modules.join("")).digest("hex").slice(0, 12);
 const generated = {

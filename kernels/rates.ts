@@ -1,5 +1,21 @@
 import type { Rates } from "../engine/kernel.ts";
 
+/** Of GPUs. */
+const efficiency = {
+  conv2d_subgroup: 0.2,
+  matmul_subgroup: 0.2,
+  conv2d_matrix: 2,
+  conv2d_matrix_128: 3,
+  conv2d_tile_32: 0.35,
+  conv2d_tile: 0.6,
+  conv2d_tile_128: 0.7,
+  conv2d_tile_split: 0.35,
+  matmul_tile_32: 0.35,
+  matmul_tile: 0.6,
+  matmul_tile_128: 0.7,
+  linear_gemv: 0.3,
+};
+
 /**
  * How fast kinds of devices are, by vendor as WebGPU names it, for estimates where nothing was measured on the device
  * itself (`shadenet tune`). Only ratios matter. "software" was measured on llvmpipe with two cores by
@@ -10,9 +26,9 @@ export const rates: Readonly<Record<string, Rates>> = {
     flops: 50e9,
     bytes: 10e9,
     dispatch: 10e-6,
-    workgroups: 2,
+    cores: 2,
+    lanes: 8,
     efficiency: {
-      conv2d: 0.03,
       conv2d_subgroup: 0.85,
       conv2d_stem: 0.8,
       matmul_subgroup: 0.8,
@@ -20,29 +36,11 @@ export const rates: Readonly<Record<string, Rates>> = {
       winograd_output: 0.03,
       winograd_input_2x2: 0.04,
       winograd_output_2x2: 0.03,
-      linear: 0.03,
       linear_gemv: 0.2,
     },
     compiling: { conv2d_stem: 2e-3, linear_gemv: 1e-3 },
   },
-  gpu: {
-    flops: 10e12,
-    bytes: 0.4e12,
-    dispatch: 4e-6,
-    workgroups: 128,
-    efficiency: {
-      conv2d: 0.05,
-      conv2d_subgroup: 0.25,
-      conv2d_stem: 0.25,
-      matmul_subgroup: 0.25,
-      conv2d_matrix: 3,
-      conv2d_tile: 0.5,
-      conv2d_tile_128: 0.6,
-      conv2d_tile_split: 0.5,
-      matmul_tile: 0.5,
-      matmul_tile_128: 0.6,
-      linear: 0.05,
-      linear_gemv: 0.3,
-    },
-  },
+  gpu: { flops: 10e12, bytes: 0.4e12, dispatch: 4e-6, cores: 32, lanes: 128, efficiency },
+  // An H100.
+  nvidia: { flops: 60e12, bytes: 3e12, dispatch: 4e-6, cores: 132, lanes: 128, efficiency },
 };

@@ -1,9 +1,11 @@
 import type { Variants } from "../engine/kernel.ts";
 import {
   conv2dDepthwiseVariant,
+  conv2dMatrix128Variant,
   conv2dMatrixVariant,
   conv2dStemVariant,
   conv2dSubgroupVariant,
+  conv2dTile32Variant,
   conv2dTile128Variant,
   conv2dTileSplitVariant,
   conv2dTileVariant,
@@ -21,11 +23,13 @@ export const variants = {
   conv2d: [
     conv2dDepthwiseVariant,
     conv2dMatrixVariant,
+    conv2dMatrix128Variant,
     conv2dWinogradVariant,
     conv2dWinograd2x2Variant,
     conv2dSubgroupVariant,
     conv2dStemVariant,
     conv2dTileVariant,
+    conv2dTile32Variant,
     conv2dTile128Variant,
     conv2dTileSplitVariant,
   ],

@@ -110,6 +110,9 @@ export function transformFilters(
 
 const WORKGROUP = 64;
 
+/** Whether loops are unrolled: for GPUs, which wait for many loads at once then. Software adapters compile for seconds. */
+const UNROLL = { unroll: false };
+
 /** A kernel for B^T d B of every patch d of x [N, H, W, C] -> [(T + 2)^2, tiles, C]. */
 export function winogradInputKernel(name: string, wgsl: string, algorithm: Winograd) {
   const { tile, input: B } = algorithm;
@@ -120,17 +123,17 @@ export function winogradInputKernel(name: string, wgsl: string, algorithm: Winog
     name,
     inputs: ["x"],
     /** Top, left, bottom, right. */
-    options: { padding: [1, 1, 1, 1] as readonly number[] },
+    options: { padding: [1, 1, 1, 1] as readonly number[], ...UNROLL },
     wgsl,
     example: { shapes: { x: [2, 9, 7, 8] } },
     shape: ({ x }, { padding }) => [side * side, tileCount(algorithm, [x[0], ...outputSize(x, padding)]), x[3]],
     cost: ({ y }) => ({ flops: sizeOf(y) * 5 }),
-    consts: () => ({ WORKGROUP }),
+    consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll }),
     params({ shapes: { x }, options: { padding }, y }) {
       const [tiles_height, tiles_width] = tilesOf(algorithm, outputSize(x, padding));
       const channels = x[3] / 4;
       const size = { x_height: x[1], x_width: x[2], channels, pad_top: padding[0], pad_left: padding[1] };
-      return { count: y[1] * channels, tiles: y[1], tiles_height, tiles_width, ...size };
+      return { count: y[1] * channels, side, tiles: y[1], tiles_height, tiles_width, ...size };
     },
     grid: ({ y }) => linearGrid((y[1] * y[2]) / 4, WORKGROUP),
 
@@ -172,7 +175,7 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
     name,
     inputs: ["x", "b?", "r?"],
     /** `size` is [N, H', W']. */
-    options: { size: undefined as unknown as Shape, relu: false },
+    options: { size: undefined as unknown as Shape, relu: false, ...UNROLL },
     wgsl,
     example: {
       shapes: { x: [side * side, tileCount(algorithm, exampleSize), 8], b: [8] },
@@ -180,12 +183,13 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
     },
     shape: ({ x }, { size }) => [...size, x[2]],
     cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) * 5 }),
-    consts: () => ({ WORKGROUP }),
+    consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll }),
     params({ shapes: { x, b, r }, options, y }) {
       const [tiles_height, tiles_width] = tilesOf(algorithm, [y[1], y[2]]);
       return {
         ...epilogue(b, r, options.relu),
         count: (x[1] * x[2]) / 4,
+        side,
         tiles: x[1],
         tiles_height,
         tiles_width,

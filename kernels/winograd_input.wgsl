@@ -6,11 +6,13 @@
 // Threads: one per (tile, vec4 of channels).
 
 const WORKGROUP: u32 = 64;
+const UNROLL: bool = false; // the loops: GPUs wait for many loads at once then, but software adapters compile for seconds
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
   count: u32, // tiles * channels
+  side: u32, // 6: not a constant, which every compiler would unroll
   tiles: u32,
   tiles_height: u32, tiles_width: u32,
   x_height: u32, x_width: u32,
@@ -51,35 +53,39 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i32(tile / params.tiles_width % params.tiles_height * 4) - params.pad_top;
   let n = tile / (params.tiles_width * params.tiles_height);
 
-  // No loop has indices of its own into an array, but moves the array up: compilers would unroll it, and take seconds.
+  // No loop has indices of its own into an array, but moves the array up, which costs nothing where loops are unrolled.
+  let side = select(params.side, 6u, UNROLL);
   var columns: array<array<vec4f, 6>, 6>;
-  for (var column = left; column < left + 6; column++) {
+  for (var i = 0u; i < side; i++) {
+    let column = left + i32(i);
     var d: array<vec4f, 6>;
-    for (var row = top; row < top + 6; row++) {
+    for (var j = 0u; j < side; j++) {
+      let row = top + i32(j);
       let inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       let position = (n * params.x_height + u32(row)) * params.x_width + u32(column);
       for (var k = 0u; k < 5; k++) {
         d[k] = d[k + 1];
       }
-      d[5] = select(vec4f(), vec4f(x[select(0u, position * params.channels + c, inside)]), inside);
+      d[5] = select(vec4f(), vec4f(x[position * params.channels + c]), inside);
     }
     for (var k = 0u; k < 5; k++) {
       columns[k] = columns[k + 1];
     }
     columns[5] = transform(d);
   }
-  let stride = params.tiles * params.channels;
-  for (var row = index; row < 36 * stride; row += 6 * stride) {
+  var at = index;
+  for (var i = 0u; i < side; i++) {
     var values = transform(array<vec4f, 6>(columns[0][0], columns[1][0], columns[2][0], columns[3][0], columns[4][0], columns[5][0]));
-    for (var at = row; at < row + 6 * stride; at += stride) {
+    for (var j = 0u; j < side; j++) {
       y[at] = vec4<Real>(values[0]);
+      at += params.tiles * params.channels;
       for (var k = 0u; k < 5; k++) {
         values[k] = values[k + 1];
       }
     }
     for (var k = 0u; k < 6; k++) {
-      for (var i = 0u; i < 5; i++) {
-        columns[k][i] = columns[k][i + 1];
+      for (var l = 0u; l < 5; l++) {
+        columns[k][l] = columns[k][l + 1];
       }
     }
   }

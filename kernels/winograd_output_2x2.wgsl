@@ -5,11 +5,13 @@
 // Threads: one per (tile, vec4 of channels), which writes 2x2 pixels as far as they are in the image.
 
 const WORKGROUP: u32 = 64;
+const UNROLL: bool = false; // the loops: see winograd_input
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
   count: u32, // tiles * channels
+  side: u32, // 4
   tiles: u32,
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
@@ -46,16 +48,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = tile / params.tiles_width % params.tiles_height * 2;
   let n = tile / (params.tiles_width * params.tiles_height);
 
-  // No loop has indices of its own into an array, but moves the array up: compilers would unroll it, and take seconds.
+  // No loop has indices of its own into an array, but moves the array up, which costs nothing where loops are unrolled.
+  let side = select(params.side, 4u, UNROLL);
   var columns: array<array<vec4f, 2>, 4>;
-  let stride = params.tiles * params.channels;
-  for (var column = index; column < 4 * stride; column += stride) {
+  for (var i = 0u; i < side; i++) {
     var m: array<vec4f, 4>;
-    for (var at = column; at < column + 16 * stride; at += 4 * stride) {
+    for (var j = 0u; j < side; j++) {
       for (var k = 0u; k < 3; k++) {
         m[k] = m[k + 1];
       }
-      m[3] = vec4f(x[at]);
+      m[3] = vec4f(x[index + (4 * j + i) * params.tiles * params.channels]);
     }
     for (var k = 0u; k < 3; k++) {
       columns[k] = columns[k + 1];
@@ -66,24 +68,26 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (params.bias == 1) {
     bias = vec4f(b[c]);
   }
-  let end_row = min(top + 2, params.y_height);
-  let end_column = min(left + 2, params.y_width);
-  for (var row = top; row < end_row; row++) {
+  for (var i = 0u; i < side - 2; i++) {
+    let row = top + i;
     var values = transform(array<vec4f, 4>(columns[0][0], columns[1][0], columns[2][0], columns[3][0]));
-    for (var column = left; column < end_column; column++) {
-      let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
-      var sum = values[0] + bias;
-      if (params.residual == 1) {
-        sum += vec4f(r[out]);
+    for (var j = 0u; j < side - 2; j++) {
+      let column = left + j;
+      if (row < params.y_height && column < params.y_width) {
+        let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
+        var sum = values[0] + bias;
+        if (params.residual == 1) {
+          sum += vec4f(r[out]);
+        }
+        y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
       }
-      y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
       for (var k = 0u; k < 1; k++) {
         values[k] = values[k + 1];
       }
     }
     for (var k = 0u; k < 4; k++) {
-      for (var i = 0u; i < 1; i++) {
-        columns[k][i] = columns[k][i + 1];
+      for (var l = 0u; l < 1; l++) {
+        columns[k][l] = columns[k][l + 1];
       }
     }
   }

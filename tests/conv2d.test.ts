@@ -7,7 +7,7 @@ import { compile } from "../engine/net.ts";
 import type { Shape, Tensor } from "../engine/tensor.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { matmulSubgroup } from "../kernels/conv2d_subgroup.ts";
-import { conv2dTileSplit, matmulTile, matmulTile128 } from "../kernels/conv2d_tile.ts";
+import { conv2dTileSplit, matmulTile, matmulTile32, matmulTile128 } from "../kernels/conv2d_tile.ts";
 import { pair, sides } from "../kernels/options.ts";
 import { variants } from "../kernels/variants.ts";
 import {
@@ -118,7 +118,7 @@ test("10 random convolutions of small images with long sums, which may be split"
   }
 });
 
-testVariants(gpu, conv2d, ["conv2d_matrix"]);
+testVariants(gpu, conv2d, ["conv2d_matrix", "conv2d_matrix_128"]);
 
 test("NaN and infinity reach the outputs that see them, and no others", async () => {
   for (let i = 0; i < 10; i++) {
@@ -151,6 +151,7 @@ test("20 random convolutions split into partial sums", async () => {
 test("20 random batches of matrix products, as Winograd's convolutions have them", async () => {
   const { subgroupSize } = gpu.traits;
   const kernels: [AnyKernel, object][] = [
+    [matmulTile32, {}],
     [matmulTile, {}],
     [matmulTile128, {}],
   ];

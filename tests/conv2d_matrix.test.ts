@@ -8,40 +8,35 @@ import { makePlan } from "../engine/plan.ts";
 import { Executable, ParamStore } from "../engine/runtime.ts";
 import type { Shape, Tensor } from "../engine/tensor.ts";
 import { arraysCheckpoint } from "../engine/weights.ts";
-import { conv2dMatrix } from "../kernels/conv2d_matrix.ts";
+import { conv2dMatrix, conv2dMatrix128 } from "../kernels/conv2d_matrix.ts";
 import { variants } from "../kernels/variants.ts";
 import { convLayer } from "../nets/layers.ts";
 import { int, open, pick, random, randomTensor } from "./harness.ts";
 
 const gpu = await open();
 
-/** What a subgroup does with matrices, done by every thread on its own: for adapters without matrix units. */
+/**
+ * What a subgroup of 32 does with matrices, for adapters without matrix units: a matrix that is loaded is where it lies in the
+ * workgroup's memory, and of one that is computed every thread holds eight elements.
+ */
 const EMULATION = `
-alias Left = array<f32, 256>;
-alias Right = array<f32, 256>;
-alias Result = array<f32, 256>;
-fn load_inputs(at: u32, stride: u32) -> Left {
-  var m: Left;
-  for (var i = 0u; i < 256 + params.pixels * 0; i++) { m[i] = f32(inputs[at + i / 16 * stride + i % 16]); }
-  return m;
-}
-fn load_weights(at: u32, stride: u32) -> Right {
-  var m: Right;
-  for (var i = 0u; i < 256 + params.pixels * 0; i++) { m[i] = f32(weights[at + i / 16 * stride + i % 16]); }
-  return m;
-}
-fn multiply(a: Left, b: Right, sum: Result) -> Result {
+alias Left = vec2u;
+alias Right = vec2u;
+alias Result = array<f32, 8>;
+var<private> first: u32; // of the elements that this thread holds
+fn load(at: u32, stride: u32) -> vec2u { return vec2u(at, stride); }
+fn multiply(left: Left, right: Right, sum: Result) -> Result {
   var m = sum;
-  var left = a;
-  var right = b;
-  for (var i = 0u; i < 256 + params.pixels * 0; i++) {
-    for (var k = 0u; k < 16 + params.pixels * 0; k++) { m[i] += left[i / 16 * 16 + k] * right[k * 16 + i % 16]; }
+  for (var i = 0u; i < 8; i++) {
+    let cell = vec2u((first + i) / 16, (first + i) % 16);
+    for (var k = 0u; k < 16 + params.pixels * 0; k++) {
+      m[i] += f32(inputs[left.x + cell.x * left.y + k]) * f32(weights[right.x + k * right.y + cell.y]);
+    }
   }
   return m;
 }
-fn store_results(at: u32, m: Result, stride: u32) {
-  var values = m;
-  for (var i = 0u; i < 256 + params.pixels * 0; i++) { results[at + i / 16 * stride + i % 16] = values[i]; }
+fn store(at: u32, m: Result, stride: u32) {
+  for (var i = 0u; i < 8; i++) { results[at + (first + i) / 16 * stride + (first + i) % 16] = m[i]; }
 }
 `;
 
@@ -50,9 +45,10 @@ const emulated = `${conv2dMatrix.wgsl
   .replace("enable chromium_experimental_subgroup_matrix;", "")
   .replace(/diagnostic\(.*\);/, "")
   .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
-  .replace(/subgroupMatrixLoad<\w+, *row_major>\(&(\w+), */g, "load_$1(")
+  .replace(/let lane *= *thread *% *SUBGROUP;/, "$& first = lane * 8;")
+  .replace(/subgroupMatrixLoad<\w+, *row_major>\(&\w+, */g, "load(")
   .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
-  .replace(/subgroupMatrixStore<row_major>\(&results, */g, "store_results(")}${EMULATION}`;
+  .replace(/subgroupMatrixStore<row_major>\(&results, */g, "store(")}${EMULATION}`;
 
 /** Rounded to what f16 holds. */
 const halved = ({ shape, data }: Tensor): Tensor => {
@@ -62,12 +58,12 @@ const halved = ({ shape, data }: Tensor): Tensor => {
 
 const skip = gpu.traits.f16 ? undefined : "the adapter has no f16";
 
-for (let i = 0; i < 3; i++) {
-  test(`random convolution ${i} with the matrices emulated${skip ? `: skipped, ${skip}` : ""}`, async () => {
+for (const [i, plain] of [conv2dMatrix, conv2dMatrix, conv2dMatrix128, conv2dMatrix128].entries()) {
+  test(`random ${plain.name} ${i} with the matrices emulated${skip ? `: skipped, ${skip}` : ""}`, async () => {
     if (skip) return;
-    const [channels, outChannels] = [4 * int(1, 12), 4 * int(1, 20)];
+    const [channels, outChannels] = [4 * int(1, 12), 4 * int(1, 40)];
     const kernelSize = [int(1, 3), int(1, 3)];
-    const size = [int(5, 9), int(5, 9)];
+    const size = [int(5, 14), int(5, 14)];
     const dilation = pick([1, 1], [1, 1], [2, 2]);
     const options = {
       subgroup: 32,
@@ -81,7 +77,7 @@ for (let i = 0; i < 3; i++) {
       w: halved(randomTensor([...kernelSize, channels, outChannels])),
       b: halved(randomTensor([outChannels])),
     };
-    const kernel = defineKernel({ ...conv2dMatrix, name: "conv2d_matrix", wgsl: emulated } as never);
+    const kernel = defineKernel({ ...plain, name: plain.name, wgsl: emulated } as never);
     const graph = new Graph();
     const shapeOf = (name: keyof typeof inputs): Shape => inputs[name].shape;
     const y = kernel(
@@ -96,7 +92,7 @@ for (let i = 0; i < 3; i++) {
     const got = (await executable.run({ x: inputs.x.data })).y;
     executable.dispose();
     store.dispose();
-    const want = evaluateReference(conv2dMatrix, inputs, options);
+    const want = evaluateReference(plain, inputs, options);
     assert.equal(got.shape, want.shape);
     want.data.forEach((value, k) => {
       // The output is rounded to f16, the sums to f32.

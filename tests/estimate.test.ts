@@ -5,10 +5,18 @@ import { Graph, type Value } from "../engine/graph.ts";
 import { type AnyKernel, linearGrid, type Rates, type Traits } from "../engine/kernel.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { conv2dDepthwise } from "../kernels/conv2d_depthwise.ts";
-import { conv2dMatrix } from "../kernels/conv2d_matrix.ts";
+import { conv2dMatrix, conv2dMatrix128 } from "../kernels/conv2d_matrix.ts";
 import { conv2dStem } from "../kernels/conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup } from "../kernels/conv2d_subgroup.ts";
-import { conv2dTile, conv2dTile128, conv2dTileSplit, matmulTile, matmulTile128 } from "../kernels/conv2d_tile.ts";
+import {
+  conv2dTile,
+  conv2dTile32,
+  conv2dTile128,
+  conv2dTileSplit,
+  matmulTile,
+  matmulTile32,
+  matmulTile128,
+} from "../kernels/conv2d_tile.ts";
 import { linear } from "../kernels/linear.ts";
 import { linearGemv } from "../kernels/linear_gemv.ts";
 import { rates } from "../kernels/rates.ts";
@@ -27,7 +35,8 @@ const device: Rates = {
   flops: 1e12,
   bytes: 1e11,
   dispatch: DISPATCH,
-  workgroups: 10,
+  cores: 10,
+  lanes: 64,
   efficiency: { conv2d_tile: 0.5, linear: 0.25 },
 };
 
@@ -58,7 +67,7 @@ test("what tiles compute beside the edge counts, too", () => {
   // 65 pixels are two tiles of 64, and 4 channels one.
   const seconds = secondsOf([1, 5, 13, 4096], (x) => conv2dTile(x, param(x, 1, 1, 4096, 4)), {
     ...device,
-    workgroups: 2,
+    cores: 2,
   });
   assertNear(seconds, DISPATCH + (2 * 128 * 64 * 4096) / (0.5 * device.flops));
 });
@@ -73,10 +82,20 @@ test("memory takes its time where there is little arithmetic", () => {
 
 test("a few workgroups use their share of the device", () => {
   const grid = linearGrid(640, relu.consts({} as never).WORKGROUP as number);
-  const workgroups = grid[0] * 4;
+  const cores = grid[0] * 4;
+  const once = (2 * 4 * 640) / device.bytes;
   assertNear(
-    secondsOf([640], (x) => relu(x), { ...device, workgroups }),
-    DISPATCH + (4 * 2 * 4 * 640) / device.bytes,
+    secondsOf([640], (x) => relu(x), { ...device, cores }),
+    DISPATCH + 4 * once,
+  );
+  // Workgroups of 64 threads use half of a core of 128 lanes, and all of one of 8.
+  assertNear(
+    secondsOf([640], (x) => relu(x), { ...device, cores, lanes: 128 }),
+    DISPATCH + 8 * once,
+  );
+  assertNear(
+    secondsOf([640], (x) => relu(x), { ...device, cores, lanes: 8 }),
+    DISPATCH + 4 * once,
   );
   // A linear layer has one workgroup for some of its rows: its share depends on the weight.
   const few = secondsOf([1, 4096], (x) => linear(x, param(x, 1, 4096)));
@@ -145,15 +164,18 @@ test("the rates are of kernels that exist, and plausible", () => {
     conv2d,
     conv2dDepthwise,
     conv2dMatrix,
+    conv2dMatrix128,
     conv2dStem,
     conv2dSubgroup,
     conv2dTile,
+    conv2dTile32,
     conv2dTile128,
     conv2dTileSplit,
     linear,
     linearGemv,
     matmulSubgroup,
     matmulTile,
+    matmulTile32,
     matmulTile128,
     sumSplits,
     winogradInput,
@@ -170,7 +192,7 @@ test("the rates are of kernels that exist, and plausible", () => {
     for (const [name, share] of Object.entries(efficiency)) {
       assert.ok(names.includes(name), `there is no kernel ${name}`);
       // Matrix units do more than the multiply-adds whose peak is the measure.
-      assert.ok(share > 0 && (share <= 1 || name === "conv2d_matrix"), name);
+      assert.ok(share > 0 && (share <= 1 || name.startsWith("conv2d_matrix")), name);
     }
   }
   for (const kernel of [toNhwc, toNchw]) assert.ok(CONVERSIONS.includes(kernel.name));

@@ -133,13 +133,14 @@ test("a variant that cannot take a call says why", async () => {
     "conv2d_winograd",
     /conv2d_winograd: it is no 3x3 convolution of stride/,
   );
-  const applicable = "here it can be run as conv2d, conv2d_tile, conv2d_tile_128$";
+  const applicable = "here it can be run as conv2d, conv2d_tile, conv2d_tile_32, conv2d_tile_128$";
   await refusesVariant(conv({ stride: 2 }), 0, "conv2d_winograd", new RegExp(applicable));
 });
 
 const KERNELS = [
   "conv2d",
   "conv2d_subgroup",
+  "conv2d_tile_32",
   "conv2d_tile",
   "conv2d_tile_128",
   "conv2d_tile_split",
@@ -147,6 +148,7 @@ const KERNELS = [
   "winograd_input",
   "winograd_input_2x2",
   "matmul_subgroup",
+  "matmul_tile_32",
   "matmul_tile",
   "matmul_tile_128",
   "winograd_output",
@@ -158,7 +160,8 @@ const fastOnly = (...kernels: string[]): Rates => ({
   flops: 1e9,
   bytes: 1e12,
   dispatch: 1e-9,
-  workgroups: 1,
+  cores: 1,
+  lanes: 1,
   efficiency: Object.fromEntries(KERNELS.map((name) => [name, kernels.includes(name) ? 1 : 1e-3])),
 });
 
@@ -192,6 +195,7 @@ function tunedTo(variant: string): ReadonlyMap<string, string> {
 test("the estimates choose what the device's rates make the fastest", () => {
   const fast: Readonly<Record<string, readonly string[]>> = {
     conv2d_subgroup: ["conv2d_subgroup"],
+    conv2d_tile_32: ["conv2d_tile_32"],
     conv2d_tile: ["conv2d_tile"],
     conv2d_tile_128: ["conv2d_tile_128"],
     conv2d_tile_split: ["conv2d_tile_split", "sum_splits"],
@@ -222,7 +226,7 @@ test("a depthwise convolution has a kernel of its own", () => {
 test("what was measured is taken before what is estimated", () => {
   const traits = traitsOf(8, fastOnly("conv2d_subgroup"));
   for (const variant of ["conv2d", ...variants.conv2d.map(({ name }) => name)]) {
-    if (variant === "conv2d_depthwise" || variant === "conv2d_matrix") continue;
+    if (variant === "conv2d_depthwise" || variant.startsWith("conv2d_matrix")) continue;
     const choices = choicesOf(chain(2), { traits, tuned: tunedTo(variant) });
     const measured = { variant, why: "measured on this adapter" };
     assert.equal(choices, { conv0: measured, conv1: measured });
