@@ -240,7 +240,7 @@ function reflect(kernel: string, wgsl: string): Reflection {
     }
     return { name, type } as const;
   });
-  const threads = /@workgroup_size\(([^)]*)\)/.exec(wgsl)?.[1].split(/\s*[,*]\s*/) ?? [];
+  const threads = /@workgroup_size\(([^)]*)/.exec(wgsl)?.[1].split(/\s*[,*]\s*/) ?? [];
   return { bindings, params, threads };
 }
 

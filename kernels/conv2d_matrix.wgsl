@@ -30,9 +30,6 @@ const MATRICES = PIXELS / 32; // down and across a subgroup's quarter
 const X_ROW = SIDE + 8;
 const W_ROW = PIXELS + 8;
 
-// A row above every image.
-const OUTSIDE = -0x40000000i;
-
 alias Real = f16;
 
 struct Params {
@@ -84,7 +81,8 @@ fn main(
   let lane = thread % SUBGROUP;
   let quarter = vec2u(subgroup / 2, subgroup % 2) * (PIXELS / 2); // its first pixel and channel
 
-  // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter.
+  // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter. What
+  // they bring for pixels beyond the last is not used.
   let d = thread % DEPTH;
   var image: array<u32, LOADS>;
   var top: array<i32, LOADS>;
@@ -94,7 +92,6 @@ fn main(
     image[p] = pixel / (params.y_height * params.y_width);
     top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
     left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
-    top[p] = select(OUTSIDE, top[p], pixel < params.pixels);
   }
   let column = thread % CHANNELS;
   let channel = first_channel + column;
@@ -108,13 +105,13 @@ fn main(
   let first_step = part % params.splits * steps / params.splits;
   let end_step = (part % params.splits + 1) * steps / params.splits;
 
-  var sums: array<array<Result, MATRICES>, MATRICES>;
+  var sums: array<Result, MATRICES * MATRICES>;
   var tap = first_step / steps_of_run;
   var c = first_step % steps_of_run * DEPTH;
   // One turn more than there are steps: each loads a step and multiplies the one before.
   for (var step = first_step; step <= end_step; step++) {
-    var next_inputs: array<vec4<Real>, LOADS>;
-    var next_weights: array<vec4<Real>, LOADS>;
+    var next_x: array<vec4<Real>, LOADS>;
+    var next_w: array<vec4<Real>, LOADS>;
     if (step < end_step) {
       for (var p = 0u; p < LOADS; p++) {
         let row = top[p] + i32(tap / columns * params.dilation_height);
@@ -122,12 +119,12 @@ fn main(
         let start = (left[p] + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
         let at = u32(start + i32(c + d)); // huge to the left of the row
         let inside = row >= 0 && row < i32(params.x_height) && at < row_length && c + d < run;
-        next_inputs[p] = select(vec4<Real>(), x[x_row + at], inside);
+        next_x[p] = select(vec4<Real>(), x[x_row + at], inside);
 
         let depth = c * 4 + (thread + p * THREADS) / CHANNELS;
         let exists = depth < run * 4 && channel < params.y_channels;
-        let from_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
-        next_weights[p] = select(vec4<Real>(), w[from_w], exists);
+        let at_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
+        next_w[p] = select(vec4<Real>(), w[at_w], exists);
       }
       c += DEPTH;
       if (c >= run) {
@@ -136,15 +133,14 @@ fn main(
       }
     }
     if (step > first_step) {
+      var lefts: array<Left, MATRICES>;
       var rights: array<Right, MATRICES>;
-      for (var j = 0u; j < MATRICES; j++) {
-        rights[j] = subgroupMatrixLoad<Right, row_major>(&weights, quarter.y + j * SIDE, W_ROW);
+      for (var p = 0u; p < MATRICES; p++) {
+        lefts[p] = subgroupMatrixLoad<Left, row_major>(&inputs, (quarter.x + p * SIDE) * X_ROW, X_ROW);
+        rights[p] = subgroupMatrixLoad<Right, row_major>(&weights, quarter.y + p * SIDE, W_ROW);
       }
-      for (var i = 0u; i < MATRICES; i++) {
-        let pixels = subgroupMatrixLoad<Left, row_major>(&inputs, (quarter.x + i * SIDE) * X_ROW, X_ROW);
-        for (var j = 0u; j < MATRICES; j++) {
-          sums[i][j] = subgroupMatrixMultiplyAccumulate(pixels, rights[j], sums[i][j]);
-        }
+      for (var m = 0u; m < MATRICES * MATRICES; m++) {
+        sums[m] = subgroupMatrixMultiplyAccumulate(lefts[m / MATRICES], rights[m % MATRICES], sums[m]);
       }
     }
     workgroupBarrier();
@@ -152,36 +148,38 @@ fn main(
       let x_at = (thread + p * THREADS) / DEPTH * X_ROW + d * 4;
       let w_at = (thread + p * THREADS) / CHANNELS * W_ROW + column * 4;
       for (var e = 0u; e < 4; e++) {
-        inputs[x_at + e] = next_inputs[p][e];
-        weights[w_at + e] = next_weights[p][e];
+        inputs[x_at + e] = next_x[p][e];
+        weights[w_at + e] = next_w[p][e];
       }
     }
     workgroupBarrier();
   }
 
-  // Matrix by matrix through the workgroup's memory, since what a thread holds of one is not defined.
+  // Matrix by matrix through the workgroup's memory, since what a thread holds of one is not defined. The next one moves up:
+  // an index would have the matrices put where it can reach them.
   let own = subgroup * SIDE * SIDE;
-  for (var i = 0u; i < MATRICES; i++) {
-    for (var j = 0u; j < MATRICES; j++) {
-      subgroupMatrixStore<row_major>(&results, own, sums[i][j], SIDE);
-      workgroupBarrier();
-      for (var k = lane; k < SIDE * SIDE / 4; k += SUBGROUP) {
-        let pixel = first_pixel + quarter.x + i * SIDE + k / 4;
-        let c = first_channel + (quarter.y + j * SIDE) / 4 + k % 4;
-        if (pixel < params.pixels && c < params.y_channels) {
-          let at = own + k * 4;
-          var sum = vec4f(results[at], results[at + 1], results[at + 2], results[at + 3]);
-          let out = pixel * params.y_channels + c;
-          if (params.bias == 1) {
-            sum += vec4f(b[c]);
-          }
-          if (params.residual == 1) {
-            sum += vec4f(r[out]);
-          }
-          y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
-        }
-      }
-      workgroupBarrier();
+  for (var m = 0u; m < MATRICES * MATRICES; m++) {
+    subgroupMatrixStore<row_major>(&results, own, sums[0], SIDE);
+    for (var p = 0u; p < MATRICES * MATRICES - 1; p++) {
+      sums[p] = sums[p + 1];
     }
+    workgroupBarrier();
+    for (var k = lane; k < SIDE * SIDE / 4; k += SUBGROUP) {
+      let pixel = first_pixel + quarter.x + m / MATRICES * SIDE + k / 4;
+      let c = first_channel + (quarter.y + m % MATRICES * SIDE) / 4 + k % 4;
+      if (pixel < params.pixels && c < params.y_channels) {
+        let i = own + k * 4;
+        var sum = vec4f(results[i], results[i + 1], results[i + 2], results[i + 3]);
+        let out = pixel * params.y_channels + c;
+        if (params.bias == 1) {
+          sum += vec4f(b[c]);
+        }
+        if (params.residual == 1) {
+          sum += vec4f(r[out]);
+        }
+        y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+      }
+    }
+    workgroupBarrier();
   }
 }

@@ -75,7 +75,7 @@ const split: Untiled<"x" | "w", TileOptions & { splits: number }> = {
   inputs: ["x", "w"],
   options: { ...convolution.options, splits: 2 },
   wgsl,
-  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 12] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
+  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
   shape: ({ x, w }, { splits, ...options }) => [splits, ...convolution.shape({ x, w }, options)],
   params: ({ shapes: { x, w }, options, y: [splits, ...y] }, part) => ({
     ...convolution.params({ shapes: { x, w }, options, y }, part),
@@ -85,22 +85,18 @@ const split: Untiled<"x" | "w", TileOptions & { splits: number }> = {
   }),
 
   reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
-    const [kernelHeight, kernelWidth, channels, outChannels] = shapes.w;
     // Runs of the filter in steps of 16 channels, cut at equal numbers of steps.
-    const columns = options.dilation[1] === 1 ? 1 : kernelWidth;
-    const run = (kernelWidth / columns) * channels;
+    const run = (options.dilation[1] === 1 ? shapes.w[1] : 1) * shapes.w[2];
     const stepsOfRun = Math.ceil(run / 16);
-    const steps = kernelHeight * columns * stepsOfRun;
-    const stepOf = (k: number) => Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
+    const steps = (rowsOf(shapes.w) / run) * stepsOfRun;
+    const splitOf = (k: number) => {
+      const step = Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
+      return Math.ceil(((step + 1) * splits) / steps) - 1;
+    };
     const call = { shapes, options: { ...options, relu: false }, y };
     const sums = new Float64Array(splits * sizeOf(y));
     for (let split = 0; split < splits; split++) {
-      const first = Math.floor((split * steps) / splits);
-      const end = Math.floor(((split + 1) * steps) / splits);
-      const share = w.map((weight, i) => {
-        const step = stepOf(Math.floor(i / outChannels));
-        return first <= step && step < end ? weight : 0;
-      });
+      const share = w.map((weight, i) => (splitOf(Math.floor(i / y[3])) === split ? weight : 0));
       sums.set(convolve({ x, w: share }, call), split * sizeOf(y));
     }
     return sums;

@@ -23,9 +23,6 @@ const CHANNELS = EACH * SIDE; // of the tile, in vec4
 const DEPTH = 4u;          // input channels at a time, in vec4
 const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
 
-// A row above every image.
-const OUTSIDE = -0x40000000i;
-
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
@@ -71,7 +68,8 @@ fn main(
   let part = wid.z / params.channel_tiles;
   let product = part / params.splits;
 
-  // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter.
+  // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter. What
+  // they bring for pixels beyond the last is not used.
   let d = thread % DEPTH;
   var image: array<u32, LOADS>;
   var top: array<i32, LOADS>;
@@ -81,7 +79,6 @@ fn main(
     image[p] = pixel / (params.y_height * params.y_width);
     top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
     left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
-    top[p] = select(OUTSIDE, top[p], pixel < params.pixels);
   }
   let column = thread % CHANNELS;
   let channel = first_channel + column;
@@ -100,8 +97,8 @@ fn main(
   var c = first_step % steps_of_run * DEPTH;
   // One turn more than there are steps: each loads a step and multiplies the one before.
   for (var step = first_step; step <= end_step; step++) {
-    var next_inputs: array<vec4<Real>, LOADS>;
-    var next_weights: array<vec4<Real>, LOADS>;
+    var next_x: array<vec4<Real>, LOADS>;
+    var next_w: array<vec4<Real>, LOADS>;
     if (step < end_step) {
       for (var p = 0u; p < LOADS; p++) {
         let row = top[p] + i32(tap / columns * params.dilation_height);
@@ -109,12 +106,12 @@ fn main(
         let start = (left[p] + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
         let at = u32(start + i32(c + d)); // huge to the left of the row
         let inside = row >= 0 && row < i32(params.x_height) && at < row_length && c + d < run;
-        next_inputs[p] = select(vec4<Real>(), x[x_row + at], inside);
+        next_x[p] = select(vec4<Real>(), x[x_row + at], inside);
 
         let depth = c * 4 + (thread + p * THREADS) / CHANNELS;
         let exists = depth < run * 4 && channel < params.y_channels;
-        let from_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
-        next_weights[p] = select(vec4<Real>(), w[from_w], exists);
+        let at_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
+        next_w[p] = select(vec4<Real>(), w[at_w], exists);
       }
       c += DEPTH;
       if (c >= run) {
@@ -128,20 +125,25 @@ fn main(
         for (var p = 0u; p < ROWS; p++) {
           v[p] = inputs[d][(lid.y ^ (2 * d)) + p * SIDE];
         }
-        for (var e = 0u; e < 4; e++) {
-          for (var q = 0u; q < EACH; q++) {
-            let filters = weights[d * 4 + e][lid.x + q * SIDE];
-            for (var p = 0u; p < ROWS; p++) {
-              sums[p][q] += v[p][e] * filters;
-            }
+        for (var q = 0u; q < EACH; q++) {
+          let i = lid.x + q * SIDE;
+          let w0 = weights[d * 4][i];
+          let w1 = weights[d * 4 + 1][i];
+          let w2 = weights[d * 4 + 2][i];
+          let w3 = weights[d * 4 + 3][i];
+          for (var p = 0u; p < ROWS; p++) {
+            sums[p][q] += v[p].x * w0;
+            sums[p][q] += v[p].y * w1;
+            sums[p][q] += v[p].z * w2;
+            sums[p][q] += v[p].w * w3;
           }
         }
       }
     }
     workgroupBarrier();
     for (var p = 0u; p < LOADS; p++) {
-      inputs[d][((thread + p * THREADS) / DEPTH) ^ (2 * d)] = vec4f(next_inputs[p]);
-      weights[(thread + p * THREADS) / CHANNELS][column] = vec4f(next_weights[p]);
+      inputs[d][((thread + p * THREADS) / DEPTH) ^ (2 * d)] = vec4f(next_x[p]);
+      weights[(thread + p * THREADS) / CHANNELS][column] = vec4f(next_w[p]);
     }
     workgroupBarrier();
   }

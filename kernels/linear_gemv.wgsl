@@ -41,15 +41,15 @@ fn main(
 ) {
   let first_row = (wid.x + wid.y * groups.x) * ROWS;
   let first_image = wid.z * IMAGES;
-  // Rows and images beyond the last are computed from the last, and not written.
+  // What is read for rows and images beyond the last is not used.
   var sums: array<array<vec4f, ROWS>, IMAGES>;
   for (var k = lane; k < params.in_features; k += SUBGROUP) {
     var inputs: array<vec4f, IMAGES>;
     for (var n = 0u; n < IMAGES; n++) {
-      inputs[n] = vec4f(x[min(first_image + n, params.batch - 1) * params.in_features + k]);
+      inputs[n] = vec4f(x[(first_image + n) * params.in_features + k]);
     }
     for (var row = 0u; row < ROWS; row++) {
-      let weights = vec4f(w[min(first_row + row, params.rows - 1) * params.in_features + k]);
+      let weights = vec4f(w[(first_row + row) * params.in_features + k]);
       for (var n = 0u; n < IMAGES; n++) {
         sums[n][row] += inputs[n] * weights;
       }
@@ -57,10 +57,10 @@ fn main(
   }
   for (var row = 0u; row < ROWS; row++) {
     for (var n = 0u; n < IMAGES; n++) {
-      var sum = subgroupAdd((sums[n][row].x + sums[n][row].y) + (sums[n][row].z + sums[n][row].w));
+      var sum = subgroupAdd(dot(sums[n][row], vec4f(1)));
       let o = params.first + first_row + row;
       if (params.bias == 1) {
-        sum += f32(b[min(o, params.out_features - 1)]);
+        sum += f32(b[o]);
       }
       if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
         y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), params.relu == 1));

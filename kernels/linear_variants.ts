@@ -1,8 +1,8 @@
 import { isParam } from "../engine/graph.ts";
-import type { Variant } from "../engine/kernel.ts";
+import type { Traits, Variant } from "../engine/kernel.ts";
 import { rowsOf, sizeOf } from "../engine/tensor.ts";
 import { conv2dSubgroup, TILE } from "./conv2d_subgroup.ts";
-import { conv2dTile } from "./conv2d_tile.ts";
+import { conv2dTile32 } from "./conv2d_tile.ts";
 import { packed, refusesSize, refusesSubgroups } from "./conv2d_variants.ts";
 import type { LinearOptions } from "./linear.ts";
 import { linearGemv } from "./linear_gemv.ts";
@@ -36,10 +36,15 @@ const FEW_ROWS = 4;
 const FEW_WEIGHTS = 4e6;
 
 /** As the 1x1 convolution of an image of one row, by one of its kernels. */
-const gemm = (name: string, kernel: typeof conv2dSubgroup, tile?: number): LinearVariant => ({
+const gemm = (
+  name: string,
+  kernel: typeof conv2dSubgroup,
+  refusesDevice: (traits: Traits) => string | undefined = () => undefined,
+  tile?: number,
+): LinearVariant => ({
   name,
   refuses({ shapes: { w }, y }, traits, { w: weight }) {
-    const reason = kernel === conv2dSubgroup ? refusesSubgroups(traits) : undefined;
+    const reason = refusesDevice(traits);
     if (reason) return reason;
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiples of 4`;
     if (!isParam(weight)) return "its weight is no parameter";
@@ -47,13 +52,13 @@ const gemm = (name: string, kernel: typeof conv2dSubgroup, tile?: number): Linea
   },
   gains: ({ shapes: { x, w } }, { software }) =>
     sizeOf(w) >= LEAST_WEIGHTS && (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
-  build({ x, w, b }, { options, y }, { subgroupSize: subgroup }) {
+  build({ x, w, b }, { options: { relu }, y }, { subgroupSize: subgroup }) {
     const [outFeatures, inFeatures] = w.shape;
     const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);
     const image = x.graph.reshape(x, [1, 1, rowsOf(x.shape), inFeatures]);
-    return x.graph.reshape(kernel(image, filters, b, { subgroup, relu: options.relu }), y);
+    return x.graph.reshape(kernel(image, filters, b, { subgroup, relu }), y);
   },
 });
 
-export const linearSubgroupVariant = gemm("linear_subgroup", conv2dSubgroup, TILE);
-export const linearTileVariant = gemm("linear_tile", conv2dTile);
+export const linearSubgroupVariant = gemm("linear_subgroup", conv2dSubgroup, refusesSubgroups, TILE);
+export const linearTileVariant = gemm("linear_tile", conv2dTile32);

@@ -1117,6 +1117,78 @@ y[index]=Real(sum/f32(divisor));
 }
 `;
 
+export const linear_gemv = `enable subgroups;
+
+
+
+
+
+
+
+const SUBGROUP:u32=8;
+const ROWS:u32=4;
+const IMAGES:u32=1;
+
+alias Real=f32;
+
+struct Params{
+batch:u32,
+first:u32,
+rows:u32,
+in_features:u32,
+out_features:u32,
+bias:u32,relu:u32,
+}
+
+@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
+@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
+@group(0)@binding(2)var<storage,read>b:array<Real>;
+@group(0)@binding(3)var<storage,read_write>y:array<Real>;
+@group(0)@binding(4)var<uniform>params:Params;
+
+
+fn relu(v:f32)->f32{
+let bits=bitcast<u32>(v);
+return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
+}
+
+@compute @workgroup_size(SUBGROUP)
+fn main(
+@builtin(workgroup_id)wid:vec3u,
+@builtin(num_workgroups)groups:vec3u,
+@builtin(subgroup_invocation_id)lane:u32,
+){
+let first_row=(wid.x+wid.y*groups.x)*ROWS;
+let first_image=wid.z*IMAGES;
+
+var sums:array<array<vec4f,ROWS>,IMAGES>;
+for(var k=lane;k<params.in_features;k+=SUBGROUP){
+var inputs:array<vec4f,IMAGES>;
+for(var n=0u;n<IMAGES;n++){
+inputs[n]=vec4f(x[(first_image+n)*params.in_features+k]);
+}
+for(var row=0u;row<ROWS;row++){
+let weights=vec4f(w[(first_row+row)*params.in_features+k]);
+for(var n=0u;n<IMAGES;n++){
+sums[n][row]+=inputs[n]*weights;
+}
+}
+}
+for(var row=0u;row<ROWS;row++){
+for(var n=0u;n<IMAGES;n++){
+var sum=subgroupAdd(dot(sums[n][row],vec4f(1)));
+let o=params.first+first_row+row;
+if(params.bias==1){
+sum+=f32(b[o]);
+}
+if(lane==0&&first_row+row<params.rows&&first_image+n<params.batch){
+y[(first_image+n)*params.out_features+o]=Real(select(sum,relu(sum),params.relu==1));
+}
+}
+}
+}
+`;
+
 export const maxpool2d = `
 
 
@@ -1183,78 +1255,6 @@ largest=max(largest,key(f32(x[x_row+u32(column)])));
 }
 }
 y[index]=Real(bitcast<f32>(sortable(largest)));
-}
-`;
-
-export const linear_gemv = `enable subgroups;
-
-
-
-
-
-
-
-const SUBGROUP:u32=8;
-const ROWS:u32=4;
-const IMAGES:u32=1;
-
-alias Real=f32;
-
-struct Params{
-batch:u32,
-first:u32,
-rows:u32,
-in_features:u32,
-out_features:u32,
-bias:u32,relu:u32,
-}
-
-@group(0)@binding(0)var<storage,read>x:array<vec4<Real>>;
-@group(0)@binding(1)var<storage,read>w:array<vec4<Real>>;
-@group(0)@binding(2)var<storage,read>b:array<Real>;
-@group(0)@binding(3)var<storage,read_write>y:array<Real>;
-@group(0)@binding(4)var<uniform>params:Params;
-
-
-fn relu(v:f32)->f32{
-let bits=bitcast<u32>(v);
-return select(v,0.0,bits>=0x80000000u&&bits<=0xff800000u);
-}
-
-@compute @workgroup_size(SUBGROUP)
-fn main(
-@builtin(workgroup_id)wid:vec3u,
-@builtin(num_workgroups)groups:vec3u,
-@builtin(subgroup_invocation_id)lane:u32,
-){
-let first_row=(wid.x+wid.y*groups.x)*ROWS;
-let first_image=wid.z*IMAGES;
-
-var sums:array<array<vec4f,ROWS>,IMAGES>;
-for(var k=lane;k<params.in_features;k+=SUBGROUP){
-var inputs:array<vec4f,IMAGES>;
-for(var n=0u;n<IMAGES;n++){
-inputs[n]=vec4f(x[min(first_image+n,params.batch-1)*params.in_features+k]);
-}
-for(var row=0u;row<ROWS;row++){
-let weights=vec4f(w[min(first_row+row,params.rows-1)*params.in_features+k]);
-for(var n=0u;n<IMAGES;n++){
-sums[n][row]+=inputs[n]*weights;
-}
-}
-}
-for(var row=0u;row<ROWS;row++){
-for(var n=0u;n<IMAGES;n++){
-var sum=subgroupAdd((sums[n][row].x+sums[n][row].y)+(sums[n][row].z+sums[n][row].w));
-let o=params.first+first_row+row;
-if(params.bias==1){
-sum+=f32(b[min(o,params.out_features-1)]);
-}
-if(lane==0&&first_row+row<params.rows&&first_image+n<params.batch){
-y[(first_image+n)*params.out_features+o]=Real(select(sum,relu(sum),params.relu==1));
-}
-}
-}
 }
 `;
 
@@ -2438,9 +2438,6 @@ const CHANNELS=EACH*SIDE;
 const DEPTH=4u;
 const LOADS=PIXELS*DEPTH/THREADS;
 
-
-const OUTSIDE=-0x40000000i;
-
 alias Real=f32;
 
 struct Params{
@@ -2487,6 +2484,7 @@ let part=wid.z/params.channel_tiles;
 let product=part/params.splits;
 
 
+
 let d=thread%DEPTH;
 var image:array<u32,LOADS>;
 var top:array<i32,LOADS>;
@@ -2496,7 +2494,6 @@ let pixel=first_pixel+(thread+p*THREADS)/DEPTH;
 image[p]=pixel/(params.y_height*params.y_width);
 top[p]=i32(pixel/params.y_width%params.y_height*params.stride_height)-params.pad_top;
 left[p]=i32(pixel%params.y_width*params.stride_width)-params.pad_left;
-top[p]=select(OUTSIDE,top[p],pixel<params.pixels);
 }
 let column=thread%CHANNELS;
 let channel=first_channel+column;
@@ -2515,8 +2512,8 @@ var tap=first_step/steps_of_run;
 var c=first_step%steps_of_run*DEPTH;
 
 for(var step=first_step;step<=end_step;step++){
-var next_inputs:array<vec4<Real>,LOADS>;
-var next_weights:array<vec4<Real>,LOADS>;
+var next_x:array<vec4<Real>,LOADS>;
+var next_w:array<vec4<Real>,LOADS>;
 if(step<end_step){
 for(var p=0u;p<LOADS;p++){
 let row=top[p]+i32(tap/columns*params.dilation_height);
@@ -2524,12 +2521,12 @@ let x_row=product*params.x_stride+(image[p]*params.x_height+u32(row))*row_length
 let start=(left[p]+i32(tap%columns*params.dilation_width))*i32(params.x_channels);
 let at=u32(start+i32(c+d));
 let inside=row>=0&&row<i32(params.x_height)&&at<row_length&&c+d<run;
-next_inputs[p]=select(vec4<Real>(),x[x_row+at],inside);
+next_x[p]=select(vec4<Real>(),x[x_row+at],inside);
 
 let depth=c*4+(thread+p*THREADS)/CHANNELS;
 let exists=depth<run*4&&channel<params.y_channels;
-let from_w=product*params.w_stride+(tap*run*4+depth)*params.y_channels+channel;
-next_weights[p]=select(vec4<Real>(),w[from_w],exists);
+let at_w=product*params.w_stride+(tap*run*4+depth)*params.y_channels+channel;
+next_w[p]=select(vec4<Real>(),w[at_w],exists);
 }
 c+=DEPTH;
 if(c>=run){
@@ -2543,20 +2540,25 @@ var v:array<vec4f,ROWS>;
 for(var p=0u;p<ROWS;p++){
 v[p]=inputs[d][(lid.y ^(2*d))+p*SIDE];
 }
-for(var e=0u;e<4;e++){
 for(var q=0u;q<EACH;q++){
-let filters=weights[d*4+e][lid.x+q*SIDE];
+let i=lid.x+q*SIDE;
+let w0=weights[d*4][i];
+let w1=weights[d*4+1][i];
+let w2=weights[d*4+2][i];
+let w3=weights[d*4+3][i];
 for(var p=0u;p<ROWS;p++){
-sums[p][q]+=v[p][e]*filters;
-}
+sums[p][q]+=v[p].x*w0;
+sums[p][q]+=v[p].y*w1;
+sums[p][q]+=v[p].z*w2;
+sums[p][q]+=v[p].w*w3;
 }
 }
 }
 }
 workgroupBarrier();
 for(var p=0u;p<LOADS;p++){
-inputs[d][((thread+p*THREADS)/DEPTH)^(2*d)]=vec4f(next_inputs[p]);
-weights[(thread+p*THREADS)/CHANNELS][column]=vec4f(next_weights[p]);
+inputs[d][((thread+p*THREADS)/DEPTH)^(2*d)]=vec4f(next_x[p]);
+weights[(thread+p*THREADS)/CHANNELS][column]=vec4f(next_w[p]);
 }
 workgroupBarrier();
 }
@@ -2613,9 +2615,6 @@ const MATRICES=PIXELS/32;
 const X_ROW=SIDE+8;
 const W_ROW=PIXELS+8;
 
-
-const OUTSIDE=-0x40000000i;
-
 alias Real=f16;
 
 struct Params{
@@ -2668,6 +2667,7 @@ let lane=thread%SUBGROUP;
 let quarter=vec2u(subgroup/2,subgroup%2)*(PIXELS/2);
 
 
+
 let d=thread%DEPTH;
 var image:array<u32,LOADS>;
 var top:array<i32,LOADS>;
@@ -2677,7 +2677,6 @@ let pixel=first_pixel+(thread+p*THREADS)/DEPTH;
 image[p]=pixel/(params.y_height*params.y_width);
 top[p]=i32(pixel/params.y_width%params.y_height*params.stride_height)-params.pad_top;
 left[p]=i32(pixel%params.y_width*params.stride_width)-params.pad_left;
-top[p]=select(OUTSIDE,top[p],pixel<params.pixels);
 }
 let column=thread%CHANNELS;
 let channel=first_channel+column;
@@ -2691,13 +2690,13 @@ let row_length=params.x_width*params.x_channels;
 let first_step=part%params.splits*steps/params.splits;
 let end_step=(part%params.splits+1)*steps/params.splits;
 
-var sums:array<array<Result,MATRICES>,MATRICES>;
+var sums:array<Result,MATRICES*MATRICES>;
 var tap=first_step/steps_of_run;
 var c=first_step%steps_of_run*DEPTH;
 
 for(var step=first_step;step<=end_step;step++){
-var next_inputs:array<vec4<Real>,LOADS>;
-var next_weights:array<vec4<Real>,LOADS>;
+var next_x:array<vec4<Real>,LOADS>;
+var next_w:array<vec4<Real>,LOADS>;
 if(step<end_step){
 for(var p=0u;p<LOADS;p++){
 let row=top[p]+i32(tap/columns*params.dilation_height);
@@ -2705,12 +2704,12 @@ let x_row=product*params.x_stride+(image[p]*params.x_height+u32(row))*row_length
 let start=(left[p]+i32(tap%columns*params.dilation_width))*i32(params.x_channels);
 let at=u32(start+i32(c+d));
 let inside=row>=0&&row<i32(params.x_height)&&at<row_length&&c+d<run;
-next_inputs[p]=select(vec4<Real>(),x[x_row+at],inside);
+next_x[p]=select(vec4<Real>(),x[x_row+at],inside);
 
 let depth=c*4+(thread+p*THREADS)/CHANNELS;
 let exists=depth<run*4&&channel<params.y_channels;
-let from_w=product*params.w_stride+(tap*run*4+depth)*params.y_channels+channel;
-next_weights[p]=select(vec4<Real>(),w[from_w],exists);
+let at_w=product*params.w_stride+(tap*run*4+depth)*params.y_channels+channel;
+next_w[p]=select(vec4<Real>(),w[at_w],exists);
 }
 c+=DEPTH;
 if(c>=run){
@@ -2719,15 +2718,14 @@ tap++;
 }
 }
 if(step>first_step){
+var lefts:array<Left,MATRICES>;
 var rights:array<Right,MATRICES>;
-for(var j=0u;j<MATRICES;j++){
-rights[j]=subgroupMatrixLoad<Right,row_major>(&weights,quarter.y+j*SIDE,W_ROW);
+for(var p=0u;p<MATRICES;p++){
+lefts[p]=subgroupMatrixLoad<Left,row_major>(&inputs,(quarter.x+p*SIDE)*X_ROW,X_ROW);
+rights[p]=subgroupMatrixLoad<Right,row_major>(&weights,quarter.y+p*SIDE,W_ROW);
 }
-for(var i=0u;i<MATRICES;i++){
-let pixels=subgroupMatrixLoad<Left,row_major>(&inputs,(quarter.x+i*SIDE)*X_ROW,X_ROW);
-for(var j=0u;j<MATRICES;j++){
-sums[i][j]=subgroupMatrixMultiplyAccumulate(pixels,rights[j],sums[i][j]);
-}
+for(var m=0u;m<MATRICES*MATRICES;m++){
+sums[m]=subgroupMatrixMultiplyAccumulate(lefts[m/MATRICES],rights[m%MATRICES],sums[m]);
 }
 }
 workgroupBarrier();
@@ -2735,25 +2733,28 @@ for(var p=0u;p<LOADS;p++){
 let x_at=(thread+p*THREADS)/DEPTH*X_ROW+d*4;
 let w_at=(thread+p*THREADS)/CHANNELS*W_ROW+column*4;
 for(var e=0u;e<4;e++){
-inputs[x_at+e]=next_inputs[p][e];
-weights[w_at+e]=next_weights[p][e];
+inputs[x_at+e]=next_x[p][e];
+weights[w_at+e]=next_w[p][e];
 }
 }
 workgroupBarrier();
 }
+
 
 
 let own=subgroup*SIDE*SIDE;
-for(var i=0u;i<MATRICES;i++){
-for(var j=0u;j<MATRICES;j++){
-subgroupMatrixStore<row_major>(&results,own,sums[i][j],SIDE);
+for(var m=0u;m<MATRICES*MATRICES;m++){
+subgroupMatrixStore<row_major>(&results,own,sums[0],SIDE);
+for(var p=0u;p<MATRICES*MATRICES-1;p++){
+sums[p]=sums[p+1];
+}
 workgroupBarrier();
 for(var k=lane;k<SIDE*SIDE/4;k+=SUBGROUP){
-let pixel=first_pixel+quarter.x+i*SIDE+k/4;
-let c=first_channel+(quarter.y+j*SIDE)/4+k%4;
+let pixel=first_pixel+quarter.x+m/MATRICES*SIDE+k/4;
+let c=first_channel+(quarter.y+m%MATRICES*SIDE)/4+k%4;
 if(pixel<params.pixels&&c<params.y_channels){
-let at=own+k*4;
-var sum=vec4f(results[at],results[at+1],results[at+2],results[at+3]);
+let i=own+k*4;
+var sum=vec4f(results[i],results[i+1],results[i+2],results[i+3]);
 let out=pixel*params.y_channels+c;
 if(params.bias==1){
 sum+=vec4f(b[c]);
@@ -2765,7 +2766,6 @@ y[part*params.y_stride+out]=vec4<Real>(select(sum,relu(sum),params.relu==1));
 }
 }
 workgroupBarrier();
-}
 }
 }
 `;

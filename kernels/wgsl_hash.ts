@@ -1,3 +1,3 @@
 // Generated from the .wgsl files by generate_wgsl.mjs (npm run wgsl); do not edit.
 
-export const wgslHash = "c2da532d3e45";
+export const wgslHash = "6e1abdb19e90";

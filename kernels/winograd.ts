@@ -108,10 +108,11 @@ export function transformFilters(
   return result;
 }
 
-const WORKGROUP = 64;
+/** M v M^T at (i, j). */
+const element = (M: Winograd["input"], i: number, j: number, v: (k: number, l: number) => number): number =>
+  M[i].reduce((sum, a, k) => sum + a * M[j].reduce((row, b, l) => row + b * v(k, l), 0), 0);
 
-/** Whether loops are unrolled: for GPUs, which wait for many loads at once then. Software adapters compile for seconds. */
-const UNROLL = { unroll: false };
+const WORKGROUP = 64;
 
 /** A kernel for B^T d B of every patch d of x [N, H, W, C] -> [(T + 2)^2, tiles, C]. */
 export function winogradInputKernel(name: string, wgsl: string, algorithm: Winograd) {
@@ -122,8 +123,8 @@ export function winogradInputKernel(name: string, wgsl: string, algorithm: Winog
   return defineKernel({
     name,
     inputs: ["x"],
-    /** Top, left, bottom, right. */
-    options: { padding: [1, 1, 1, 1] as readonly number[], ...UNROLL },
+    /** Padding is top, left, bottom, right; loops are unrolled for GPUs, while software adapters would compile for seconds. */
+    options: { padding: [1, 1, 1, 1] as readonly number[], unroll: false },
     wgsl,
     example: { shapes: { x: [2, 9, 7, 8] } },
     shape: ({ x }, { padding }) => [side * side, tileCount(algorithm, [x[0], ...outputSize(x, padding)]), x[3]],
@@ -152,11 +153,8 @@ export function winogradInputKernel(name: string, wgsl: string, algorithm: Winog
         for (let c = 0; c < channels; c++) {
           for (let i = 0; i < side; i++) {
             for (let j = 0; j < side; j++) {
-              let sum = 0;
-              for (let k = 0; k < side; k++) {
-                for (let l = 0; l < side; l++) sum += B[i][k] * B[j][l] * at(top + k, left + l, c);
-              }
-              y[((i * side + j) * tiles + t) * channels + c] = sum;
+              const value = element(B, i, j, (k, l) => at(top + k, left + l, c));
+              y[((i * side + j) * tiles + t) * channels + c] = value;
             }
           }
         }
@@ -175,7 +173,7 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
     name,
     inputs: ["x", "b?", "r?"],
     /** `size` is [N, H', W']. */
-    options: { size: undefined as unknown as Shape, relu: false, ...UNROLL },
+    options: { size: undefined as unknown as Shape, relu: false, unroll: false },
     wgsl,
     example: {
       shapes: { x: [side * side, tileCount(algorithm, exampleSize), 8], b: [8] },
@@ -210,12 +208,8 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
         const row = Math.floor(index / channels / width) % height;
         const n = Math.floor(index / channels / width / height);
         const t = (n * tilesHeight + Math.floor(row / tile)) * tilesWidth + Math.floor(column / tile);
-        let sum = (b ? b[c] : 0) + (r ? r[index] : 0);
-        for (let i = 0; i < side; i++) {
-          for (let j = 0; j < side; j++) {
-            sum += A[row % tile][i] * A[column % tile][j] * x[((i * side + j) * tiles + t) * channels + c];
-          }
-        }
+        const value = element(A, row % tile, column % tile, (i, j) => x[((i * side + j) * tiles + t) * channels + c]);
+        const sum = value + (b ? b[c] : 0) + (r ? r[index] : 0);
         return options.relu && sum < 0 ? 0 : sum;
       });
     },
