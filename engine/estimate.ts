@@ -9,7 +9,10 @@ function secondsOf(graph: Graph, node: OpNode, { flops: peak, bytes: bandwidth, 
   const count = kernel.split ? graph.nodes[node.inputs[kernel.split]].shape[0] : 1;
   const [x, y, z] = kernel.grid(call, { start: 0, count });
   const consts = kernel.consts(call);
-  const threads = kernel.reflection.threads.reduce((product, factor) => product * Number(consts[factor] ?? factor), 1);
+  const threads = kernel.reflection.threads.reduce(
+    (product, factor) => product * (Number(consts[factor] ?? factor) || 1),
+    1,
+  );
   const share = Math.min(1, (x * y * z * Math.min(1, threads / rates.lanes)) / rates.cores);
   const arithmetic = work / (peak * share * (rates.efficiency[kernel.name] ?? 0.1));
   const compiling = rates.compiling?.[kernel.name] ?? 0;

@@ -4,45 +4,45 @@ import { convolve, epilogue, type Inputs, multiply } from "./conv2d_nhwc.ts";
 import { convolution, matmulSubgroup, type TileOptions } from "./conv2d_subgroup.ts";
 import { conv2d_tile as wgsl } from "./wgsl.ts";
 
-type Consts = KernelSpec<string, Tiling>["consts"];
 type Tiling = typeof matmulSubgroup.options;
 type Tile = 32 | 64 | 128;
+type Consts = KernelSpec<string, Tiling>["consts"];
 
 /** Pixels and channels of an output, how many terms its sums have, and how many such outputs there are. */
 type Size = readonly [pixels: number, channels: number, terms: number, parts: number];
 
 type Untiled<K extends string, O extends object> = Omit<KernelSpec<K, O>, "consts" | "cost" | "grid">;
 
+/** The specialization constants of conv2d_tile: 4x4, 8x8 and 8x8 sums per thread. */
+const constsOf = (tile: Tile) => (tile === 32 ? { SIDE: 8, EACH: 1 } : { SIDE: tile / 8, EACH: 2 });
+
 /** A kernel with the shapes and options of `spec` by WGSL that takes conv2d_tile's parameters. */
 function tiled<K extends string, O extends Tiling>(
   spec: Untiled<K, O>,
-  sizeOf: (call: Call<K, O>) => Size,
+  size: (call: Call<K, O>) => Size,
   tile: Tile,
-  consts: Consts,
+  consts: Consts = () => constsOf(tile),
 ) {
   const tiles = (count: number) => Math.ceil(count / tile);
   return defineKernel<K, O>({
     ...spec,
     consts: consts as KernelSpec<K, O>["consts"],
     cost(call) {
-      const [pixels, channels, terms, parts] = sizeOf(call);
-      const products = 2 * terms * parts;
-      return { flops: pixels * channels * products, work: tiles(pixels) * tiles(channels) * tile ** 2 * products };
+      const [pixels, channels, terms, parts] = size(call);
+      const each = 2 * terms * parts;
+      return { flops: pixels * channels * each, work: tiles(pixels) * tiles(channels) * tile ** 2 * each };
     },
-    params: (call, part) => ({ splits: 1, ...spec.params(call, part), channel_tiles: tiles(sizeOf(call)[1]) }),
+    params: (call, part) => ({ splits: 1, ...spec.params(call, part), channel_tiles: tiles(size(call)[1]) }),
     grid(call) {
-      const [pixels, channels, , parts] = sizeOf(call);
+      const [pixels, channels, , parts] = size(call);
       const [x, y] = linearGrid(pixels, tile);
       return [x, y, tiles(channels) * parts];
     },
   });
 }
 
-/** The specialization constants: 4x4, 8x8 and 8x8 sums per thread. */
-const constsOf = (tile: Tile) => (tile === 32 ? { SIDE: 8, EACH: 1 } : { SIDE: tile / 8, EACH: 2 });
-
 /** As conv2d_subgroup, without subgroups (whose size, an option there, means nothing here), by WGSL like conv2d_tile's. */
-export const conv2dTiles = (name: string, tile: Tile, code = wgsl, consts: Consts = () => constsOf(tile)) =>
+export const conv2dTiles = (name: string, tile: Tile, code = wgsl, consts?: Consts) =>
   tiled<Inputs, TileOptions>(
     { ...convolution, name, wgsl: code, reference: convolve },
     ({ shapes: { w }, y }) => [rowsOf(y), y[3], rowsOf(w), 1],
@@ -56,7 +56,6 @@ const matmulTiles = (name: string, tile: Tile) =>
     { ...(matmulSubgroup as unknown as KernelSpec<"x" | "w", Tiling>), name, wgsl, reference: multiply },
     ({ shapes: { x }, y }) => [y[1], y[2], x[2], y[0]],
     tile,
-    () => constsOf(tile),
   );
 
 export const conv2dTile32 = conv2dTiles("conv2d_tile_32", 32);
@@ -107,5 +106,4 @@ export const conv2dTileSplit = tiled(
   split,
   ({ shapes: { w }, y: [splits, ...y] }) => [rowsOf(y), y[3], rowsOf(w) / splits, splits],
   32,
-  () => constsOf(32),
 );

@@ -157,6 +157,10 @@ test("bindings and params are read from the source", async () => {
     { name: "factor", type: "f32" },
     { name: "offset", type: "i32" },
   ]);
+  assert.equal(reflection.threads, ["WORKGROUP"]);
+  const threads = (size: string) =>
+    define({ wgsl: WGSL.replace(/@workgroup_size\(.*?\)/, `@workgroup_size(${size})`) }).reflection.threads;
+  assert.equal(threads("8, SIDE , 2 * WORKGROUP"), ["8", "SIDE", "2", "WORKGROUP"]);
   const vector = () => define({ wgsl: WGSL.replace("offset: i32", "offset: vec2f") });
   await refuses(vector, UsageError, "USAGE", /scale.wgsl: Params.offset is a vec2f; fields must be u32, i32 or f32/);
 });
