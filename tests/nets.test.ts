@@ -92,6 +92,7 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
   [8, rates.software],
   [0, rates.gpu],
   [32, rates.gpu],
+  [32, rates.nvidia],
 ];
 
 test("activations take at most 1.25 times what is alive at once, on every kind of device", () => {
