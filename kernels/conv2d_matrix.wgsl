@@ -20,10 +20,10 @@ const PIXELS: u32 = 64; // of the tile, and as many channels: 64 or 128
 
 const THREADS = 4 * SUBGROUP;
 const CHANNELS = PIXELS / 4; // in vec4
-const DEPTH = 4u;          // input channels at a time, in vec4
+const DEPTH = 4u;            // input channels at a time, in vec4
 const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
 
-const SIDE = 16u;           // of a matrix, and so many input channels at a time
+const SIDE = 16u;             // of a matrix, and so many input channels at a time
 const MATRICES = PIXELS / 32; // down and across a subgroup's quarter
 
 // Rows in the workgroup's memory, 8 longer than needed, so that those of a matrix begin in different banks.

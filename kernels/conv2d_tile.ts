@@ -69,41 +69,39 @@ export const matmulTile128 = matmulTiles("matmul_tile_128", 128);
  * The same convolution in `splits` partial sums, each over an equal share of the filter: [splits, N, H', W', O], without
  * bias, residual and relu, for sum_splits to add up. For images too small to keep a GPU busy.
  */
-const split: Untiled<"x" | "w", TileOptions & { splits: number }> = {
-  name: "conv2d_tile_split",
-  inputs: ["x", "w"],
-  options: { ...convolution.options, splits: 2 },
-  wgsl,
-  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
-  shape: ({ x, w }, { splits, ...options }) => [splits, ...convolution.shape({ x, w }, options)],
-  params: ({ shapes: { x, w }, options, y: [splits, ...y] }, part) => ({
-    ...convolution.params({ shapes: { x, w }, options, y }, part),
-    ...epilogue(),
-    splits,
-    y_stride: sizeOf(y) / 4,
-  }),
+export const conv2dTileSplit = tiled<"x" | "w", TileOptions & { splits: number }>(
+  {
+    name: "conv2d_tile_split",
+    inputs: ["x", "w"],
+    options: { ...convolution.options, splits: 2 },
+    wgsl,
+    example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44] }, options: { padding: [1, 1, 1, 1], splits: 3 } },
+    shape: ({ x, w }, { splits, ...options }) => [splits, ...convolution.shape({ x, w }, options)],
+    params: ({ shapes: { x, w }, options, y: [splits, ...y] }, part) => ({
+      ...convolution.params({ shapes: { x, w }, options, y }, part),
+      ...epilogue(),
+      splits,
+      y_stride: sizeOf(y) / 4,
+    }),
 
-  reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
-    // Runs of the filter in steps of 16 channels, cut at equal numbers of steps.
-    const run = (options.dilation[1] === 1 ? shapes.w[1] : 1) * shapes.w[2];
-    const stepsOfRun = Math.ceil(run / 16);
-    const steps = (rowsOf(shapes.w) / run) * stepsOfRun;
-    const splitOf = (k: number) => {
-      const step = Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
-      return Math.ceil(((step + 1) * splits) / steps) - 1;
-    };
-    const call = { shapes, options: { ...options, relu: false }, y };
-    const sums = new Float64Array(splits * sizeOf(y));
-    for (let split = 0; split < splits; split++) {
-      const share = w.map((weight, i) => (splitOf(Math.floor(i / y[3])) === split ? weight : 0));
-      sums.set(convolve({ x, w: share }, call), split * sizeOf(y));
-    }
-    return sums;
+    reference({ x, w }, { shapes, options, y: [splits, ...y] }) {
+      // Runs of the filter in steps of 16 channels, cut at equal numbers of steps.
+      const run = (options.dilation[1] === 1 ? shapes.w[1] : 1) * shapes.w[2];
+      const stepsOfRun = Math.ceil(run / 16);
+      const steps = (rowsOf(shapes.w) / run) * stepsOfRun;
+      const splitOf = (k: number) => {
+        const step = Math.floor(k / run) * stepsOfRun + Math.floor((k % run) / 16);
+        return Math.ceil(((step + 1) * splits) / steps) - 1;
+      };
+      const call = { shapes, options: { ...options, relu: false }, y };
+      const sums = new Float64Array(splits * sizeOf(y));
+      for (let split = 0; split < splits; split++) {
+        const share = w.map((weight, i) => (splitOf(Math.floor(i / y[3])) === split ? weight : 0));
+        sums.set(convolve({ x, w: share }, call), split * sizeOf(y));
+      }
+      return sums;
+    },
   },
-};
-
-export const conv2dTileSplit = tiled(
-  split,
   ({ shapes: { w }, y: [splits, ...y] }) => [rowsOf(y), y[3], rowsOf(w) / splits, splits],
   32,
 );

@@ -20,7 +20,7 @@ const THREADS = SIDE * SIDE;
 const ROWS = 4 * EACH;        // pixels per thread
 const PIXELS = ROWS * SIDE;   // of the tile
 const CHANNELS = EACH * SIDE; // of the tile, in vec4
-const DEPTH = 4u;          // input channels at a time, in vec4
+const DEPTH = 4u;             // input channels at a time, in vec4
 const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32

@@ -186,7 +186,7 @@ function winograd(
   transformInput: typeof winogradInput,
   transformOutput: typeof winogradOutput,
 ): Conv2dVariant {
-  const patch = productsOf(algorithm);
+  const products = productsOf(algorithm);
   return {
     name,
     error,
@@ -197,7 +197,7 @@ function winograd(
         return "it is no 3x3 convolution of stride and dilation 1";
       if (channels % 4 !== 0) return `its ${channels} input channels are no multiple of 4`;
       const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
-      const sizes = [patch * tiles * Math.max(channels, outChannels), patch * channels * outChannels];
+      const sizes = [products * tiles * Math.max(channels, outChannels), products * channels * outChannels];
       return refusesSize(sizes, traits) ?? refuses(call, traits, inputs);
     },
     gains: (call) => gains(call) && call.y[1] >= fewestChannels,
@@ -205,13 +205,13 @@ function winograd(
       const { padding } = geometry(w.shape, options);
       const [outChannels, channels] = w.shape;
       const filters = (tile?: number) =>
-        deriveParam(w, `transformed for ${name}${by(tile)}`, [patch, channels, outChannels], (weights) =>
+        deriveParam(w, `transformed for ${name}${by(tile)}`, [products, channels, outChannels], (weights) =>
           transformFilters(algorithm, weights, w.shape, tile),
         );
       const unroll = !traits.software;
-      const products = multiply(transformInput(asNhwc(x), { padding, unroll }), filters, traits);
+      const multiplied = multiply(transformInput(asNhwc(x), { padding, unroll }), filters, traits);
       const size = [y[0], y[2], y[3]];
-      return asNchw(transformOutput(products, b, r && asNhwc(r), { size, relu: options.relu, unroll }));
+      return asNchw(transformOutput(multiplied, b, r && asNhwc(r), { size, relu: options.relu, unroll }));
     },
   };
 }
