@@ -1,14 +1,14 @@
 // The library in a browser: no Node module and no native package anywhere below this file.
 import { browserHost, type Gpu, type Host, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
-import type { tune as tuneNow } from "./engine/tune.ts";
+import type { tune as tuneNow } from "./engine/tuning/tune.ts";
 import { rates } from "./kernels/rates.ts";
 import { variants } from "./kernels/variants.ts";
 import { wgslHash } from "./kernels/wgsl_hash.ts";
 import { nets } from "./nets/index.ts";
 
 export * from "./core.ts";
-export type { Timed, Tuned, TuneOptions } from "./engine/tune.ts";
-export { type Context, type Method, serveGpu } from "./engine/worker_server.ts";
+export type { Timed, Tuned, TuneOptions } from "./engine/tuning/tune.ts";
+export { type Context, type Method, serveGpu } from "./engine/worker/server.ts";
 export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
@@ -18,4 +18,4 @@ export const openGpu = (options: OpenOptions = {}, host: Host = browserHost): Pr
   open({ nets, variants, rates, kernelHash: wgslHash, ...options }, host);
 
 /** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tune.ts. */
-export const tune: typeof tuneNow = async (...given) => (await import("./engine/tune.ts")).tune(...given);
+export const tune: typeof tuneNow = async (...given) => (await import("./engine/tuning/tune.ts")).tune(...given);

@@ -1,13 +1,13 @@
 // The library in a worker of its own: the page stays free, and loads no more than this until the worker runs.
-import { UsageError } from "./engine/errors.ts";
-import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker_client.ts";
+import { UsageError } from "./engine/ground/errors.ts";
+import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker/client.ts";
 
-export * from "./engine/errors.ts";
+export * from "./engine/ground/errors.ts";
+export type { Tensor } from "./engine/ground/tensor.ts";
+export type { Picture } from "./engine/image/picture.ts";
 export type { LoadOptions, Prediction, Progress, Weights } from "./engine/net.ts";
-export type { Picture } from "./engine/picture.ts";
-export type { Tensor } from "./engine/tensor.ts";
-export type { CallOptions, WorkerGpu, WorkerNet, WorkerOptions } from "./engine/worker_client.ts";
-export type { NetProfile } from "./engine/worker_messages.ts";
+export type { CallOptions, WorkerGpu, WorkerNet, WorkerOptions } from "./engine/worker/client.ts";
+export type { NetProfile } from "./engine/worker/messages.ts";
 
 /**
  * Opens the browser's GPU in a worker, with the API of openGpu(): loadNet, run, classify, dispose, close. Nothing of it

@@ -2,5 +2,5 @@
 import { openGpu, serveGpu } from "./browser.ts";
 
 serveGpu(openGpu, {
-  roofline: async ({ gpu }) => (await import("./kernels/roofline.ts")).measureRoofline(gpu),
+  roofline: async ({ gpu }) => (await import("./tools/roofline.ts")).measureRoofline(gpu),
 });

@@ -1,10 +1,11 @@
 // npm run eval: LeNet-5 on the 10,000 test images of MNIST, with the weights that come with the package.
-import { type CommonOptions, type Context, command } from "../cli/command.ts";
-import { isMain } from "../cli/package.ts";
-import { runProgram } from "../cli/program.ts";
-import { openNet } from "../cli/session.ts";
-import { complain, openProgress, print, printJson } from "../cli/terminal.ts";
+
 import { readMnist, toInput } from "../nets/weights/mnist.ts";
+import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { isMain } from "../tools/package.ts";
+import { runProgram } from "../tools/program.ts";
+import { openNet } from "../tools/session.ts";
+import { complain, openProgress, print, printJson } from "../tools/terminal.ts";
 
 const BATCH = 100;
 

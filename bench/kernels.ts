@@ -1,14 +1,15 @@
 // npm run bench:kernels: every distinct layer of the nets by each of its variants, checked first and then timed.
-import { type Context, nameList, positiveInteger } from "../cli/command.ts";
-import { isMain } from "../cli/package.ts";
-import { runProgram } from "../cli/program.ts";
-import { UsageError } from "../engine/errors.ts";
+
+import { UsageError } from "../engine/ground/errors.ts";
 import * as exported from "../kernels/index.ts";
 import { variants } from "../kernels/variants.ts";
-import { distinctLayers } from "./layers.ts";
-import { type BenchOptions, benchCommand, runBench } from "./program.ts";
-import type { KernelReport } from "./report.ts";
-import { measureLayers } from "./variants.ts";
+import { type Context, nameList, positiveInteger } from "../tools/command.ts";
+import { isMain } from "../tools/package.ts";
+import { runProgram } from "../tools/program.ts";
+import { distinctLayers } from "./measure/layers.ts";
+import { measureLayers } from "./measure/variants.ts";
+import { type BenchOptions, benchCommand, runBench } from "./report/program.ts";
+import type { KernelReport } from "./report/report.ts";
 
 interface Options extends BenchOptions {
   readonly only?: RegExp;

@@ -1,11 +1,11 @@
 // npm run bench:nets: whole nets at several batch sizes, with random weights, checked against the plain kernels first.
 import { InvalidArgumentError } from "commander";
-import { type Context, positiveInteger } from "../cli/command.ts";
-import { isMain } from "../cli/package.ts";
-import { runProgram } from "../cli/program.ts";
-import { measureNets } from "./batches.ts";
-import { type BenchOptions, benchCommand, runBench } from "./program.ts";
-import type { NetReport } from "./report.ts";
+import { type Context, positiveInteger } from "../tools/command.ts";
+import { isMain } from "../tools/package.ts";
+import { runProgram } from "../tools/program.ts";
+import { measureNets } from "./measure/nets.ts";
+import { type BenchOptions, benchCommand, runBench } from "./report/program.ts";
+import type { NetReport } from "./report/report.ts";
 
 interface Options extends BenchOptions {
   readonly batch?: readonly number[];

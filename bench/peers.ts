@@ -4,16 +4,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { type Context, nameList, positiveInteger } from "../cli/command.ts";
-import { writeWhole } from "../cli/files.ts";
-import { isMain, versionOf as versionOfPackage } from "../cli/package.ts";
-import { runProgram } from "../cli/program.ts";
-import { openDevice } from "../cli/session.ts";
-import { complain, openProgress, paint, print } from "../cli/terminal.ts";
 import { findNet } from "../engine/gpu.ts";
 import { inputShape, netOptions } from "../engine/net.ts";
 import { cacheFolder } from "../engine/node/cache.ts";
 import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
+import { type Context, nameList, positiveInteger } from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { isMain, versionOf as versionOfPackage } from "../tools/package.ts";
+import { runProgram } from "../tools/program.ts";
+import { openDevice } from "../tools/session.ts";
+import { complain, openProgress, paint, print } from "../tools/terminal.ts";
 import { compareNet, type Measured, type Setting } from "./peers/compare.ts";
 import {
   type Contender,
@@ -25,8 +25,8 @@ import {
   versionOf,
 } from "./peers/engines.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
-import { checkPlace } from "./program.ts";
-import { encodeJson } from "./report.ts";
+import { checkPlace } from "./report/program.ts";
+import { encodeJson } from "./report/report.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];
@@ -147,7 +147,7 @@ async function report(
   const [header, ...body] = table(rows, nameOf);
   print(paint("bold", header));
   for (const line of body) print(line);
-  if (html !== undefined) await (await import("./html.ts")).writeHtml(rows, html);
+  if (html !== undefined) await (await import("./html/html.ts")).writeHtml(rows, html);
   for (const { net, error } of rows.filter(({ engine, error }) => engine === "shadenet" && error)) {
     complain(`shadenet failed with ${net}: ${error}`);
     process.exitCode = 1;

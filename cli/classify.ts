@@ -1,12 +1,19 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/kernel.ts";
+import type { Dtype } from "../engine/graph/kernel.ts";
 import { type Image, nets, type Prediction, readImage, ShadenetError } from "../index.ts";
-import { type CommonOptions, type Context, command, dtypeOption, positiveInteger, weightsOption } from "./command.ts";
-import { expandPatterns } from "./files.ts";
-import { bar, clip, percent } from "./format.ts";
-import { openNet, type Session } from "./session.ts";
-import { complain, lineWidth, openProgress, paint, print, printJson } from "./terminal.ts";
+import {
+  type CommonOptions,
+  type Context,
+  command,
+  dtypeOption,
+  positiveInteger,
+  weightsOption,
+} from "../tools/command.ts";
+import { expandPatterns } from "../tools/files.ts";
+import { bar, clip, percent } from "../tools/format.ts";
+import { openNet, type Session } from "../tools/session.ts";
+import { complain, lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly net: string;

@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
-import { formatShape, sizeOf } from "../engine/tensor.ts";
+import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
 import { type Checkpoint, encodeSafetensors, fileSource, openCheckpoint, type Shape } from "../index.ts";
-import { type CommonOptions, type Context, command } from "./command.ts";
-import { writeWhole } from "./files.ts";
-import { columns, count, oneLine } from "./format.ts";
-import { complain, openProgress, print, printJson } from "./terminal.ts";
+import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { columns, count, oneLine } from "../tools/format.ts";
+import { complain, openProgress, print, printJson } from "../tools/terminal.ts";
 
 type Dtype = "f32" | "f16";
 

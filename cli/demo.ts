@@ -1,14 +1,14 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
-import { digitInput } from "../engine/image.ts";
+import { digitInput } from "../engine/image/image.ts";
 import { type AdapterSummary, type Image, type Net, type Prediction, readImage } from "../index.ts";
-import { type CommonOptions, type Context, command } from "./command.ts";
+import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { bar, clip, duration, median, percent } from "../tools/format.ts";
+import { packageFile } from "../tools/package.ts";
+import { openNet } from "../tools/session.ts";
+import { colourDepth, lineWidth, paint, print, printJson } from "../tools/terminal.ts";
 import { drawDigit, greyLevels, SIDE } from "./digit.ts";
-import { bar, clip, duration, median, percent } from "./format.ts";
-import { packageFile } from "./package.ts";
-import { openNet } from "./session.ts";
-import { colourDepth, lineWidth, paint, print, printJson } from "./terminal.ts";
 
 export function demoCommand(context: Context): Command {
   return command("demo", "classify the ten digits that come with the package", "npx shadenet demo").action(

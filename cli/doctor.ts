@@ -1,12 +1,12 @@
 import type { Command } from "commander";
 import { cacheFolder } from "../engine/node/cache.ts";
 import { type AdapterSummary, ShadenetError } from "../index.ts";
-import { type CommonOptions, type Context, command } from "./command.ts";
-import { binaryBytes, columns, oneLine } from "./format.ts";
-import { ownVersion, versionOf } from "./package.ts";
+import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { binaryBytes, columns, oneLine } from "../tools/format.ts";
+import { ownVersion, versionOf } from "../tools/package.ts";
+import { openDevice } from "../tools/session.ts";
+import { paint, print, printJson } from "../tools/terminal.ts";
 import { type SelfTest, selfTests } from "./selftest.ts";
-import { openDevice } from "./session.ts";
-import { paint, print, printJson } from "./terminal.ts";
 
 const PACKAGES = ["webgpu", "@cwasm/jpeg-turbo", "@sparticuz/chromium"];
 

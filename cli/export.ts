@@ -1,12 +1,19 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
-import { formatDims, OPSET, traceOnnx } from "../engine/onnx.ts";
+import { formatDims, OPSET, traceOnnx } from "../engine/onnx/export.ts";
 import { exportOnnx, nets } from "../index.ts";
 import { onnxOperators } from "../kernels/onnx.ts";
-import { type CommonOptions, type Context, command, nameList, positiveInteger, weightsOption } from "./command.ts";
-import { writeWhole } from "./files.ts";
-import { columns, megabytes } from "./format.ts";
-import { openProgress, print, printJson } from "./terminal.ts";
+import {
+  type CommonOptions,
+  type Context,
+  command,
+  nameList,
+  positiveInteger,
+  weightsOption,
+} from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { columns, megabytes } from "../tools/format.ts";
+import { openProgress, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly weights?: string;

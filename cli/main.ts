@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import { Command } from "commander";
+import type { Context } from "../tools/command.ts";
+import { isMain, ownVersion } from "../tools/package.ts";
+import { runProgram } from "../tools/program.ts";
 import { classifyCommand } from "./classify.ts";
-import type { Context } from "./command.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
-import { isMain, ownVersion } from "./package.ts";
 import { profileCommand } from "./profile.ts";
-import { runProgram } from "./program.ts";
 import { runCommand } from "./run.ts";
 import { summaryCommand } from "./summary.ts";
 import { tuneCommand } from "./tune.ts";

@@ -1,19 +1,19 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { type Timings, timeSteps } from "../engine/device/profile.ts";
 import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/kernel.ts";
+import type { Dtype } from "../engine/graph/kernel.ts";
+import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
 import { type AnyNet, inputShape, netOptions, traceNet } from "../engine/net.ts";
-import { type Timings, timeSteps } from "../engine/profile.ts";
-import { formatShape, sizeOf } from "../engine/tensor.ts";
 import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
-import { measureRoofline, type Roofline } from "../kernels/roofline.ts";
 import { randomWeights } from "../nets/random_weights.ts";
-import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "./command.ts";
-import { writeWhole } from "./files.ts";
-import { bar, columns, count, duration, median, percent } from "./format.ts";
-import { ownVersion, versionOf } from "./package.ts";
+import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { bar, columns, count, duration, median, percent } from "../tools/format.ts";
+import { ownVersion, versionOf } from "../tools/package.ts";
+import { measureRoofline, type Roofline } from "../tools/roofline.ts";
+import { openNet } from "../tools/session.ts";
+import { lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 import { type GroupProfile, groupSteps, type Performance, profileSteps, type StepProfile } from "./profile_report.ts";
-import { openNet } from "./session.ts";
-import { lineWidth, openProgress, paint, print, printJson } from "./terminal.ts";
 import { chromeTrace } from "./trace.ts";
 
 interface Options extends CommonOptions {

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/kernel.ts";
+import type { Dtype } from "../engine/graph/kernel.ts";
+import { formatShape } from "../engine/ground/tensor.ts";
 import { netOptions, traceNet } from "../engine/net.ts";
-import { formatShape } from "../engine/tensor.ts";
 import {
   encodeSafetensors,
   fileSource,
@@ -21,11 +21,11 @@ import {
   nameList,
   positiveInteger,
   weightsOption,
-} from "./command.ts";
-import { writeWhole } from "./files.ts";
-import { columns, duration } from "./format.ts";
-import { openNet } from "./session.ts";
-import { print, printJson } from "./terminal.ts";
+} from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { columns, duration } from "../tools/format.ts";
+import { openNet } from "../tools/session.ts";
+import { print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly net: string;

@@ -1,11 +1,11 @@
-import { UsageError } from "../engine/errors.ts";
+import { Executable, ParamStore } from "../engine/device/executable.ts";
 import type { Gpu } from "../engine/gpu.ts";
-import { Graph } from "../engine/graph.ts";
-import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import { Graph } from "../engine/graph/graph.ts";
+import { type AnyKernel, evaluateReference } from "../engine/graph/kernel.ts";
+import { UsageError } from "../engine/ground/errors.ts";
+import { type Shape, sizeOf, type Tensor } from "../engine/ground/tensor.ts";
 import { compile } from "../engine/net.ts";
-import { Executable, ParamStore } from "../engine/runtime.ts";
-import { type Shape, sizeOf, type Tensor } from "../engine/tensor.ts";
-import { arraysCheckpoint } from "../engine/weights.ts";
+import { arraysCheckpoint } from "../engine/weights/sources.ts";
 import * as exported from "../kernels/index.ts";
 import { variants } from "../kernels/variants.ts";
 

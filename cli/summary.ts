@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
+import { formatShape } from "../engine/ground/tensor.ts";
 import { inputShape, netOptions, traceNet } from "../engine/net.ts";
-import { formatShape } from "../engine/tensor.ts";
 import { type EngineNeeds, nets, type Shape, type Summary, summarize } from "../index.ts";
-import { type CommonOptions, command, positiveInteger } from "./command.ts";
-import { columns, count, megabytes } from "./format.ts";
-import { paint, print, printJson } from "./terminal.ts";
+import { type CommonOptions, command, positiveInteger } from "../tools/command.ts";
+import { columns, count, megabytes } from "../tools/format.ts";
+import { paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly batch: number;

@@ -1,6 +1,6 @@
-import type { Step } from "../engine/plan.ts";
-import type { Span, Timings } from "../engine/profile.ts";
-import type { Roofline } from "../kernels/roofline.ts";
+import type { Span, Timings } from "../engine/device/profile.ts";
+import type { Step } from "../engine/graph/plan.ts";
+import type { Roofline } from "../tools/roofline.ts";
 import { describeStep, rate } from "./profile_report.ts";
 
 /** An event of Chrome's Trace Event Format. Times are in microseconds. */

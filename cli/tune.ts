@@ -1,14 +1,14 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/gpu.ts";
+import { formatShape } from "../engine/ground/tensor.ts";
 import { inputShape, netOptions } from "../engine/net.ts";
 import { storedFile } from "../engine/node/storage.ts";
-import { formatShape } from "../engine/tensor.ts";
-import { tuningName } from "../engine/tuning.ts";
+import { tuningName } from "../engine/tuning/kept.ts";
 import { nets, type Tuned, tune } from "../index.ts";
-import { type CommonOptions, type Context, command, positiveInteger } from "./command.ts";
-import { clip, columns, count, oneLine } from "./format.ts";
-import { openDevice } from "./session.ts";
-import { openProgress, paint, print, printJson } from "./terminal.ts";
+import { type CommonOptions, type Context, command, positiveInteger } from "../tools/command.ts";
+import { clip, columns, count, oneLine } from "../tools/format.ts";
+import { openDevice } from "../tools/session.ts";
+import { openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly batch: number;

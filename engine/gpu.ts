@@ -1,13 +1,13 @@
-import { checkOptions, DisposedError, GpuError, UsageError } from "./errors.ts";
-import type { Value } from "./graph.ts";
-import { Graph } from "./graph.ts";
-import type { Rates, Traits, Variants } from "./kernel.ts";
+import { Executable, ParamStore } from "./device/executable.ts";
+import { STORAGE, UNIFORM } from "./device/usage.ts";
+import type { Value } from "./graph/graph.ts";
+import { Graph } from "./graph/graph.ts";
+import type { Rates, Traits, Variants } from "./graph/kernel.ts";
+import { type Limits, makePlan } from "./graph/plan.ts";
+import { checkOptions, DisposedError, GpuError, UsageError } from "./ground/errors.ts";
+import { formatBytes, type Tensor } from "./ground/tensor.ts";
 import { type AnyNet, type LoadOptions, Net, type OpenSource } from "./net.ts";
-import { type Limits, makePlan } from "./plan.ts";
-import { Executable, ParamStore } from "./runtime.ts";
-import { formatBytes, type Tensor } from "./tensor.ts";
-import { STORAGE, UNIFORM } from "./usage.ts";
-import { arraysCheckpoint } from "./weights.ts";
+import { arraysCheckpoint } from "./weights/sources.ts";
 
 /** What differs between Node and a browser; engine/node/ has Node's. */
 export interface Host {
@@ -37,10 +37,10 @@ export const browserHost: Host = {
     "use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141 or later) on a page of https or localhost; " +
     "Chromium on Linux may need chrome://flags/#enable-unsafe-webgpu",
   // Loaded only where it is needed: weights may come from a file or a bundle.
-  open: async (location, options) => (await import("./browser_files.ts")).openUrl(location, options),
+  open: async (location, options) => (await import("./web/files.ts")).openUrl(location, options),
   storage: {
-    read: async (name) => (await import("./browser_storage.ts")).read(name),
-    write: async (name, text) => (await import("./browser_storage.ts")).write(name, text),
+    read: async (name) => (await import("./web/storage.ts")).read(name),
+    write: async (name, text) => (await import("./web/storage.ts")).write(name, text),
   },
 };
 
@@ -86,7 +86,7 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
     const adapter = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
     if (!adapter) continue;
     const gpu = new Gpu(await requestDevice(adapter, options), adapter, host, options, provider.fallback);
-    if (host.storage && gpu.kernelHash) await (await import("./tuning.ts")).readTuning(gpu);
+    if (host.storage && gpu.kernelHash) await (await import("./tuning/kept.ts")).readTuning(gpu);
     return gpu;
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);

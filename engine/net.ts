@@ -1,18 +1,18 @@
-import { type Batch, takeElements, takePictures } from "./batch.ts";
-import type { ByteSource, Checkpoint } from "./checkpoint.ts";
-import { checkOptions, DisposedError, GpuError, ShapeError, UsageError } from "./errors.ts";
+import { Executable, ParamStore } from "./device/executable.ts";
 import type { Gpu } from "./gpu.ts";
-import { Graph, type Value } from "./graph.ts";
-import type { Image, Transforms } from "./image.ts";
-import type { Dtype } from "./kernel.ts";
-import { type Forced, lower, type Target, TOLERANCE } from "./lower.ts";
-import { openWeights, publishedWeights } from "./open_weights.ts";
-import { type PassName, passes } from "./passes.ts";
-import { isPicture, type Picture, type PictureInput } from "./picture.ts";
-import { makePlan, type Plan } from "./plan.ts";
-import { Executable, ParamStore } from "./runtime.ts";
-import { type Shape, sameShape, type Tensor } from "./tensor.ts";
-import { matchCheckpoint } from "./weights.ts";
+import { Graph, type Value } from "./graph/graph.ts";
+import type { Dtype } from "./graph/kernel.ts";
+import { type Forced, lower, type Target, TOLERANCE } from "./graph/lower.ts";
+import { type PassName, passes } from "./graph/passes.ts";
+import { makePlan, type Plan } from "./graph/plan.ts";
+import { checkOptions, DisposedError, GpuError, ShapeError, UsageError } from "./ground/errors.ts";
+import { type Shape, sameShape, type Tensor } from "./ground/tensor.ts";
+import { type Batch, takeElements, takePictures } from "./image/batch.ts";
+import type { Image, Transforms } from "./image/image.ts";
+import { isPicture, type Picture, type PictureInput } from "./image/picture.ts";
+import type { ByteSource, Checkpoint } from "./weights/checkpoint.ts";
+import { openWeights, publishedWeights } from "./weights/open.ts";
+import { matchCheckpoint } from "./weights/sources.ts";
 
 /** Options that a net may have; each net lists its own with their defaults. */
 export interface NetOptions {

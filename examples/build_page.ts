@@ -1,5 +1,5 @@
-import { cp, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, readdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildContext, context } from "esbuild";
 
@@ -10,7 +10,6 @@ const FILES: Readonly<Record<string, string>> = {
   "examples/page/index.html": "index.html",
   "examples/page/page.css": "page.css",
   "examples/digits": "digits",
-  kernels: "kernels",
   "nets/weights/lenet5.safetensors": "lenet5.safetensors",
 };
 
@@ -21,8 +20,11 @@ const FILES: Readonly<Record<string, string>> = {
 export async function buildPage(folder: string): Promise<BuildContext> {
   await mkdir(folder, { recursive: true });
   for (const [from, to] of Object.entries(FILES)) {
-    const filter = (path: string) => !/\.(py|md|ts|mjs)$/.test(path);
+    const filter = (path: string) => !/\.(py|md)$/.test(path);
     await cp(join(ROOT, from), join(folder, to), { recursive: true, dereference: true, filter });
+  }
+  for (const file of await readdir(join(ROOT, "kernels"), { recursive: true })) {
+    if (file.endsWith(".wgsl")) await cp(join(ROOT, "kernels", file), join(folder, "kernels", basename(file)));
   }
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({

@@ -1,6 +1,6 @@
-import { ShapeError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { formatShape, type Shape, sizeOf } from "../engine/tensor.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { ShapeError } from "../engine/ground/errors.ts";
+import { formatShape, type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { concat as wgsl } from "./wgsl.ts";
 

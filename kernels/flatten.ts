@@ -1,6 +1,6 @@
-import { checkOptions } from "../engine/errors.ts";
-import type { Value } from "../engine/graph.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import type { Value } from "../engine/graph/graph.ts";
+import { checkOptions } from "../engine/ground/errors.ts";
+import { sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 
 /**

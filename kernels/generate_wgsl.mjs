@@ -1,19 +1,20 @@
-// Writes wgsl.ts from the .wgsl files beside it, so that no reader of the package needs a loader for them. Comments,
+// Writes wgsl.ts from the .wgsl files in this folder and those below it, so that no reader of the package needs a loader for them. Comments,
 // indentation and spaces around punctuation are left out, since browsers load it; lines stay where they are, so that a
 // compiler's message points into the .wgsl file.
 // `node kernels/generate_wgsl.mjs --check` only tells whether it is up to date (exit 1 if not).
 // wgsl_hash.ts tells whether kernels are still those that something was measured with.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 
 const folder = new URL(".", import.meta.url);
-const names = readdirSync(folder)
+const files = readdirSync(folder, { recursive: true })
   .filter((file) => file.endsWith(".wgsl"))
-  .map((file) => file.slice(0, -".wgsl".length))
-  .sort();
-const modules = names.map((name) => {
-  const source = readFileSync(new URL(`${name}.wgsl`, folder), "utf8");
-  if (/[`\\]|\$\{/.test(source)) throw new Error(`${name}.wgsl: backticks, backslashes and \${ cannot be embedded`);
+  .sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
+const modules = files.map((file) => {
+  const name = basename(file, ".wgsl");
+  const source = readFileSync(new URL(file, folder), "utf8");
+  if (/[`\\]|\$\{/.test(source)) throw new Error(`${file}: backticks, backslashes and \${ cannot be embedded`);
   const code = source.replace(/\s*\/\/.*/g, (comment) => "\n".repeat(comment.split("\n").length - 1));
   return `export const ${name} = \`${code.replace(/^ +| ?([-=+*/%<>&|(){},:;]) ?/gm, "$1")}\`;\n`;
 });

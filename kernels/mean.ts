@@ -1,6 +1,6 @@
-import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/tensor.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { mean as wgsl } from "./wgsl.ts";
 

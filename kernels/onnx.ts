@@ -1,5 +1,5 @@
-import { UsageError } from "../engine/errors.ts";
-import type { Call, Kernel } from "../engine/kernel.ts";
+import type { Call, Kernel } from "../engine/graph/kernel.ts";
+import { UsageError } from "../engine/ground/errors.ts";
 import {
   floats,
   integers,
@@ -8,34 +8,34 @@ import {
   type OnnxOperation,
   type OnnxOperators,
   operation,
-} from "../engine/onnx.ts";
-import { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
-import { add } from "./add.ts";
-import { avgPool2d } from "./avgpool2d.ts";
-import { batchNorm } from "./batchnorm.ts";
+} from "../engine/onnx/export.ts";
 import { channelShuffle } from "./channel_shuffle.ts";
-import { clamp } from "./clamp.ts";
 import { concat } from "./concat.ts";
-import { conv2d } from "./conv2d.ts";
-import { geometry } from "./convolution.ts";
-import { gelu } from "./gelu.ts";
-import { hardSigmoid } from "./hardsigmoid.ts";
-import { hardSwish } from "./hardswish.ts";
-import { leakyRelu } from "./leaky_relu.ts";
-import { linear } from "./linear.ts";
-import { lrn } from "./lrn.ts";
+import { conv2d } from "./conv2d/conv2d.ts";
+import { geometry } from "./conv2d/geometry.ts";
+import { add } from "./elementwise/add.ts";
+import { clamp } from "./elementwise/clamp.ts";
+import { gelu } from "./elementwise/gelu.ts";
+import { hardSigmoid } from "./elementwise/hardsigmoid.ts";
+import { hardSwish } from "./elementwise/hardswish.ts";
+import { leakyRelu } from "./elementwise/leaky_relu.ts";
+import { mul } from "./elementwise/mul.ts";
+import { relu } from "./elementwise/relu.ts";
+import { sigmoid } from "./elementwise/sigmoid.ts";
+import { silu } from "./elementwise/silu.ts";
+import { tanh } from "./elementwise/tanh.ts";
+import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
-import { maxPool2d } from "./maxpool2d.ts";
 import { mean } from "./mean.ts";
-import { mul } from "./mul.ts";
-import { adaptiveAverage, average, maximum, padImages } from "./onnx_pooling.ts";
+import { batchNorm } from "./norm/batchnorm.ts";
+import { lrn } from "./norm/lrn.ts";
 import { sides } from "./options.ts";
 import { pad } from "./pad.ts";
-import { relu } from "./relu.ts";
-import { sigmoid } from "./sigmoid.ts";
-import { silu } from "./silu.ts";
+import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
+import { avgPool2d } from "./pool2d/avgpool2d.ts";
+import { maxPool2d } from "./pool2d/maxpool2d.ts";
+import { adaptiveAverage, average, maximum, padImages } from "./pool2d/onnx.ts";
 import { softmax } from "./softmax.ts";
-import { tanh } from "./tanh.ts";
 
 /** What a kernel's calls are in ONNX, by the kernel's name; `inputs` are names of values. */
 const entry = <O extends object>(

@@ -1,5 +1,5 @@
-import { ShapeError, UsageError } from "../engine/errors.ts";
-import { formatShape, type Shape } from "../engine/tensor.ts";
+import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { formatShape, type Shape } from "../engine/ground/tensor.ts";
 
 /** One number for both dimensions, or [height, width]. */
 export type Pair = number | readonly [number, number];

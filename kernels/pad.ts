@@ -1,6 +1,6 @@
-import { UsageError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { sizeOf } from "../engine/tensor.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { UsageError } from "../engine/ground/errors.ts";
+import { sizeOf } from "../engine/ground/tensor.ts";
 import { nchw, type Padding, sides } from "./options.ts";
 import { pad as wgsl } from "./wgsl.ts";
 

@@ -1,6 +1,6 @@
-import { ShapeError, UsageError } from "../engine/errors.ts";
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { formatShape, sameShape } from "../engine/tensor.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { formatShape, sameShape } from "../engine/ground/tensor.ts";
 import { peak as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;

@@ -1,8 +1,8 @@
+import { COPY_DST, STORAGE, UNIFORM } from "../engine/device/usage.ts";
 import type { Gpu } from "../engine/gpu.ts";
-import { frame, type Transforms, triangleWeights } from "../engine/image.ts";
-import { type Dtype, specialize, storedAs } from "../engine/kernel.ts";
-import type { PictureInput } from "../engine/picture.ts";
-import { COPY_DST, STORAGE, UNIFORM } from "../engine/usage.ts";
+import { type Dtype, specialize, storedAs } from "../engine/graph/kernel.ts";
+import { frame, type Transforms, triangleWeights } from "../engine/image/image.ts";
+import type { PictureInput } from "../engine/image/picture.ts";
 import { preprocess as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 8;

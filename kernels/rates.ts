@@ -1,4 +1,4 @@
-import type { Rates } from "../engine/kernel.ts";
+import type { Rates } from "../engine/graph/kernel.ts";
 
 /** A GPU of the middle class. */
 const gpu: Rates = {

@@ -1,5 +1,5 @@
-import { defineKernel, linearGrid } from "../engine/kernel.ts";
-import { type Shape, sizeOf } from "../engine/tensor.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { softmax as wgsl } from "./wgsl.ts";
 

@@ -1,5 +1,5 @@
-import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/kernel.ts";
-import { rowsOf } from "../engine/tensor.ts";
+import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/graph/kernel.ts";
+import { rowsOf } from "../engine/ground/tensor.ts";
 import { softmax } from "./softmax.ts";
 import { softmax_rows as wgsl } from "./wgsl.ts";
 

@@ -1,4 +1,4 @@
-import type { Variants } from "../engine/kernel.ts";
+import type { Variants } from "../engine/graph/kernel.ts";
 import {
   conv2dDepthwiseVariant,
   conv2dMatrix128Variant,
@@ -11,11 +11,11 @@ import {
   conv2dTileVariant,
   conv2dWinograd2x2Variant,
   conv2dWinogradVariant,
-} from "./conv2d_variants.ts";
-import { anyLayout, channelsLast } from "./layout.ts";
-import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear_variants.ts";
-import { lrnNhwcVariant } from "./lrn_nhwc.ts";
-import { adaptiveAvgPool2dNhwcVariant, avgPool2dNhwcVariant, maxPool2dNhwcVariant } from "./pool2d_nhwc.ts";
+} from "./conv2d/variants.ts";
+import { anyLayout, channelsLast } from "./layout/layout.ts";
+import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear/variants.ts";
+import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
+import { adaptiveAvgPool2dNhwcVariant, avgPool2dNhwcVariant, maxPool2dNhwcVariant } from "./pool2d/pool2d_nhwc.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 
 /** The faster implementations of each operator, best first. */

@@ -1,10 +1,10 @@
 import type { NetDefinition, NetOptions } from "../engine/net.ts";
-import { adaptiveAvgPool2d } from "../kernels/adaptive_avgpool2d.ts";
 import { dropout } from "../kernels/dropout.ts";
+import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
-import { lrn } from "../kernels/lrn.ts";
-import { maxPool2d } from "../kernels/maxpool2d.ts";
-import { relu } from "../kernels/relu.ts";
+import { lrn } from "../kernels/norm/lrn.ts";
+import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
+import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
 import { convLayer, linearLayer, named } from "./layers.ts";
 

@@ -1,4 +1,4 @@
-import { IMAGENET, type Transforms } from "../engine/image.ts";
+import { IMAGENET, type Transforms } from "../engine/image/image.ts";
 import type { NetDefinition, PublishedWeights } from "../engine/net.ts";
 import { softmax } from "../kernels/softmax.ts";
 
@@ -7,7 +7,7 @@ export const imagenet = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
   async preprocess(image, [channels, height, width], transforms) {
     if (height !== width) return new Float32Array(); // The preset makes squares; see takePictures().
-    const { preprocess } = await import("../engine/image.ts");
+    const { preprocess } = await import("../engine/image/image.ts");
     return preprocess(image, preset(height, transforms), channels);
   },
   async preprocessTexture(gpu, texture, [channels, height, width], dtype, transforms) {

@@ -1,7 +1,7 @@
-import type { Value } from "../engine/graph.ts";
-import { batchNorm } from "../kernels/batchnorm.ts";
-import { type Conv2dOptions, conv2d } from "../kernels/conv2d.ts";
-import { linear } from "../kernels/linear.ts";
+import type { Value } from "../engine/graph/graph.ts";
+import { type Conv2dOptions, conv2d } from "../kernels/conv2d/conv2d.ts";
+import { linear } from "../kernels/linear/linear.ts";
+import { batchNorm } from "../kernels/norm/batchnorm.ts";
 
 // Layers with parameters of their own, under torchvision's names: a layer "fc" has fc.weight and fc.bias, and its
 // output can be asked for as the feature "fc".

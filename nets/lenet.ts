@@ -1,8 +1,8 @@
 import type { NetDefinition } from "../engine/net.ts";
-import { avgPool2d } from "../kernels/avgpool2d.ts";
+import { tanh } from "../kernels/elementwise/tanh.ts";
 import { flatten } from "../kernels/flatten.ts";
+import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { softmax } from "../kernels/softmax.ts";
-import { tanh } from "../kernels/tanh.ts";
 import { convLayer, linearLayer, named } from "./layers.ts";
 
 /**
@@ -26,7 +26,7 @@ export const lenet5: NetDefinition = {
   },
 
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess: async (image) => (await import("../engine/image.ts")).digitInput(image),
+  preprocess: async (image) => (await import("../engine/image/image.ts")).digitInput(image),
   labels: async () => [..."0123456789"],
   weights: {
     MNIST: { url: new URL("../../nets/weights/lenet5.safetensors", import.meta.url), sha256: "3df23196" },

@@ -1,7 +1,7 @@
-import type { Checkpoint } from "../engine/checkpoint.ts";
-import { WeightsError } from "../engine/errors.ts";
+import { WeightsError } from "../engine/ground/errors.ts";
+import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { type AnyNet, inputShape, type LoadOptions, netOptions, paramShapes, traceNet } from "../engine/net.ts";
-import { type Shape, sizeOf } from "../engine/tensor.ts";
+import type { Checkpoint } from "../engine/weights/checkpoint.ts";
 
 /**
  * Random weights for measuring a net without its checkpoint, as a checkpoint that makes them as they are read. They are

@@ -1,11 +1,11 @@
-import type { Value } from "../engine/graph.ts";
-import { IMAGENET } from "../engine/image.ts";
+import type { Value } from "../engine/graph/graph.ts";
+import { IMAGENET } from "../engine/image/image.ts";
 import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/net.ts";
-import { adaptiveAvgPool2d } from "../kernels/adaptive_avgpool2d.ts";
-import { add } from "../kernels/add.ts";
+import { add } from "../kernels/elementwise/add.ts";
+import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
-import { maxPool2d } from "../kernels/maxpool2d.ts";
-import { relu } from "../kernels/relu.ts";
+import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
+import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "./layers.ts";
 

@@ -1,28 +1,28 @@
 // Shared by the tests: a GPU per file, inputs that are new in every run, and the comparison of a kernel with its reference.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { ShadenetError } from "../engine/errors.ts";
+import { Executable, ParamStore } from "../engine/device/executable.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
-import { Graph, type Value } from "../engine/graph.ts";
-import { type AnyKernel, evaluateReference } from "../engine/kernel.ts";
+import { Graph, type Value } from "../engine/graph/graph.ts";
+import { type AnyKernel, evaluateReference } from "../engine/graph/kernel.ts";
+import type { Plan } from "../engine/graph/plan.ts";
+import type { ShadenetError } from "../engine/ground/errors.ts";
+import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/ground/tensor.ts";
 import { type AnyNet, compile, type Net } from "../engine/net.ts";
-import type { Plan } from "../engine/plan.ts";
-import { Executable, ParamStore } from "../engine/runtime.ts";
-import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/tensor.ts";
-import { arraysCheckpoint } from "../engine/weights.ts";
+import { arraysCheckpoint } from "../engine/weights/sources.ts";
 import { openGpu } from "../index.ts";
-import { add } from "../kernels/add.ts";
-import { avgPool2d } from "../kernels/avgpool2d.ts";
 import { concat } from "../kernels/concat.ts";
-import { asNchw } from "../kernels/layout.ts";
-import { maxPool2d } from "../kernels/maxpool2d.ts";
+import { add } from "../kernels/elementwise/add.ts";
+import { relu } from "../kernels/elementwise/relu.ts";
+import { asNchw } from "../kernels/layout/layout.ts";
+import { toNhwc } from "../kernels/layout/to_nhwc.ts";
 import { type Pair, pair } from "../kernels/options.ts";
-import { relu } from "../kernels/relu.ts";
-import { toNhwc } from "../kernels/to_nhwc.ts";
+import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
+import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { variants } from "../kernels/variants.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
-import { runCase } from "./conformance.ts";
-import { openCases } from "./goldens.ts";
+import { runCase } from "./conformance/conformance.ts";
+import { openCases } from "./conformance/goldens.ts";
 
 /** Opens a GPU for all tests of a file, and closes it after them. Whatever they left on it makes the file fail. */
 export async function open(options: OpenOptions = {}): Promise<Gpu> {

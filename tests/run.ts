@@ -61,7 +61,7 @@ function readTotals(output: string, ending: string, clean: boolean) {
 }
 
 // The sources decide, since the compiler leaves the output of a deleted test behind.
-const files = readdirSync(new URL("../../tests", import.meta.url))
+const files = readdirSync(new URL("../../tests", import.meta.url), { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.ts"))
   .map((file) => file.replace(/\.ts$/, ".js"))
   .sort();

@@ -1,6 +1,6 @@
 // The script of the page that html.ts writes: draws its charts, sorts its tables.
 import { Chart } from "chart.js";
-import type { KernelReport, NetReport, NetRow } from "../report.ts";
+import type { KernelReport, NetReport, NetRow } from "../report/report.ts";
 import { barChart, barsHeight } from "./bar_chart.ts";
 import type { Style } from "./chart_style.ts";
 import { distinct, engineName, type PageReport, type PeerReport } from "./reports.ts";

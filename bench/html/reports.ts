@@ -1,5 +1,5 @@
 import type { PeerRow } from "../peers/results.ts";
-import type { KernelRow, NetRow, Report, Run } from "../report.ts";
+import type { KernelRow, NetRow, Report, Run } from "../report/report.ts";
 
 export interface PeerReport {
   readonly kind: "peers";

@@ -1,5 +1,5 @@
 import type { ChartConfiguration, Plugin } from "chart.js";
-import type { Roofline } from "../report.ts";
+import type { Roofline } from "../report/report.ts";
 import { axis, bold, common, look, present, room, type Style, wrap, write } from "./chart_style.ts";
 import { billions } from "./format.ts";
 import { type Point, roof } from "./views.ts";

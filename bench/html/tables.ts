@@ -1,5 +1,5 @@
 import type { PeerRow } from "../peers/results.ts";
-import type { KernelRow, NetRow } from "../report.ts";
+import type { KernelRow, NetRow } from "../report/report.ts";
 import { billions, count, digits, megabytes, percent, time, times } from "./format.ts";
 import { html, type Markup } from "./markup.ts";
 import { distinct, engineName, slowdown, timingOf } from "./reports.ts";

@@ -1,5 +1,5 @@
 import type { PeerRow } from "../peers/results.ts";
-import type { KernelRow, NetRow, Roofline } from "../report.ts";
+import type { KernelRow, NetRow, Roofline } from "../report/report.ts";
 import { billions, digits, percent, time, times } from "./format.ts";
 import { distinct, engineName, layeredRows, netName, slowdown, timingOf } from "./reports.ts";
 

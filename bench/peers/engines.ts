@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { ownVersion, packageFile } from "../../cli/package.ts";
-import type { Shape, Tensor } from "../../engine/tensor.ts";
+import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
+import { ownVersion, packageFile } from "../../tools/package.ts";
 
 // What is compared: plain data, so that nothing of an engine is loaded before it is asked for.
 

@@ -1,15 +1,15 @@
-import type { Checkpoint } from "../../engine/checkpoint.ts";
-import { UsageError } from "../../engine/errors.ts";
 import { findNet } from "../../engine/gpu.ts";
-import { type Derivation, deriveParam, type Graph, type Value } from "../../engine/graph.ts";
-import type { Call } from "../../engine/kernel.ts";
+import { type Derivation, deriveParam, type Graph, type Value } from "../../engine/graph/graph.ts";
+import type { Call } from "../../engine/graph/kernel.ts";
+import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
+import { UsageError } from "../../engine/ground/errors.ts";
+import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { inputShape, netOptions, traceNet } from "../../engine/net.ts";
 import { fileSource } from "../../engine/node/files.ts";
-import { type Pass, passes, prune, rewrite } from "../../engine/passes.ts";
-import { type Shape, sizeOf } from "../../engine/tensor.ts";
-import { openCheckpoint } from "../../engine/weights.ts";
+import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
+import { openCheckpoint } from "../../engine/weights/sources.ts";
 import { concat } from "../../kernels/concat.ts";
-import { linear } from "../../kernels/linear.ts";
+import { linear } from "../../kernels/linear/linear.ts";
 import { nets } from "../../nets/index.ts";
 import type { Job } from "./engines.ts";
 

@@ -1,5 +1,5 @@
-import { type Shape, sizeOf, type Tensor } from "../../engine/tensor.ts";
-import { generate } from "../../tests/hashinit.ts";
+import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
+import { generate } from "../../tests/conformance/hashinit.ts";
 
 const SEED = 1;
 

@@ -1,4 +1,4 @@
-import type { Shape } from "../../engine/tensor.ts";
+import type { Shape } from "../../engine/ground/tensor.ts";
 import { type Open, requirePeer } from "./engines.ts";
 
 interface OrtTensor {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { oneLine } from "../../cli/format.ts";
+import { oneLine } from "../../tools/format.ts";
 
 export interface ProcessOptions {
   /** Over the environment of this process. */

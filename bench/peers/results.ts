@@ -1,4 +1,4 @@
-import { columns, count, median } from "../../cli/format.ts";
+import { columns, count, median } from "../../tools/format.ts";
 import type { EngineName, Provider } from "./engines.ts";
 
 // Which engines agree, how long to go on, and what is told of it all: pure functions.

@@ -1,7 +1,7 @@
-import { ShapeError, UsageError } from "../../engine/errors.ts";
-import { formatShape, type Shape, sameShape } from "../../engine/tensor.ts";
-import { geometry } from "../../kernels/convolution.ts";
-import { poolGeometry } from "../../kernels/pooling.ts";
+import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { formatShape, type Shape, sameShape } from "../../engine/ground/tensor.ts";
+import { geometry } from "../../kernels/conv2d/geometry.ts";
+import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { type Open, requirePeer } from "./engines.ts";
 import { type Dialect, evaluate, loadParams, type Param, traceForPeer } from "./graph.ts";
 import { provideWebGpu, readBack } from "./webgpu.ts";

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { constants, freemem, homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import { UsageError } from "../errors.ts";
 import type { Host } from "../gpu.ts";
+import { UsageError } from "../ground/errors.ts";
 import { unpackEmbedded } from "./embedded.ts";
 import { openFile } from "./files.ts";
 import { folderStorage } from "./storage.ts";

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
-import { FileError, ImageError } from "../errors.ts";
-import type { Image } from "../image.ts";
+import { FileError, ImageError } from "../ground/errors.ts";
+import type { Image } from "../image/image.ts";
 import { fileError } from "./files.ts";
 import { decodeJpeg } from "./jpeg.ts";
 import { decodePng } from "./png.ts";

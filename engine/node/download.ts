@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join, parse } from "node:path";
+import { FileError, ShadenetError } from "../ground/errors.ts";
 import {
   addressOf,
   checkHash,
@@ -12,8 +13,7 @@ import {
   matchesHash,
   type Sink,
   type Version,
-} from "../download.ts";
-import { FileError, ShadenetError } from "../errors.ts";
+} from "../weights/download.ts";
 import { cacheFolder } from "./cache.ts";
 
 /*

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
-import { FileError } from "../errors.ts";
+import { FileError } from "../ground/errors.ts";
 import { cacheFolder } from "./cache.ts";
 
 const require = createRequire(import.meta.url);

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { Image } from "../image.ts";
+import type { Image } from "../image/image.ts";
 import type { ImageFile } from "./decode.ts";
 
 /** A file with more scans is out to waste time, as each can visit every pixel. Encoders write about ten. */

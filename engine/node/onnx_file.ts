@@ -1,6 +1,7 @@
 import { create, type DescField, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../ground/errors.ts";
+import { sizeOf } from "../ground/tensor.ts";
 import {
   formatDims,
   type OnnxAttribute,
@@ -9,8 +10,7 @@ import {
   type OnnxGraph,
   type OnnxParam,
   OPSET,
-} from "../onnx.ts";
-import { sizeOf } from "../tensor.ts";
+} from "../onnx/export.ts";
 import {
   type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,

@@ -1,7 +1,7 @@
 import { inflateSync } from "node:zlib";
 import { PNG } from "pngjs";
-import type { Image } from "../image.ts";
-import { crc32 } from "../zip.ts";
+import type { Image } from "../image/image.ts";
+import { crc32 } from "../weights/zip.ts";
 import type { ImageFile } from "./decode.ts";
 
 const SIGNATURE = "\x89PNG\r\n\x1a\n";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { FileError } from "../errors.ts";
 import type { Host } from "../gpu.ts";
+import { FileError } from "../ground/errors.ts";
 import { cacheFolder } from "./cache.ts";
 import { fileError } from "./files.ts";
 

@@ -1,4 +1,4 @@
-import type { Tensor } from "../../engine/tensor.ts";
+import type { Tensor } from "../../engine/ground/tensor.ts";
 import { lenet5 } from "../../nets/lenet.ts";
 import type { WorkerNet } from "../../worker.ts";
 import { showBars } from "./bars.ts";

@@ -1,4 +1,4 @@
-import type { Tensor } from "../../engine/tensor.ts";
+import type { Tensor } from "../../engine/ground/tensor.ts";
 import type { WorkerGpu } from "../../worker.ts";
 import { showBars } from "./bars.ts";
 import { find } from "./dom.ts";

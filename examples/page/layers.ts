@@ -1,4 +1,4 @@
-import { sizeOf, type Tensor } from "../../engine/tensor.ts";
+import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { find, make, onColorScheme } from "./dom.ts";
 import { sizes } from "./format.ts";
 import { drawMaps, type Maps, mapsOf, robustRange } from "./maps.ts";

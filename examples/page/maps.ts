@@ -1,4 +1,4 @@
-import type { Tensor } from "../../engine/tensor.ts";
+import type { Tensor } from "../../engine/ground/tensor.ts";
 
 /** Maps of one size, one after the other. */
 export interface Maps {

@@ -1,4 +1,4 @@
-import type { GpuError } from "../../engine/errors.ts";
+import type { GpuError } from "../../engine/ground/errors.ts";
 import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
 
 /** A device that is lost more often than this within a minute is not opened again unasked. */

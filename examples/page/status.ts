@@ -1,4 +1,4 @@
-import { DisposedError, GpuError } from "../../engine/errors.ts";
+import { DisposedError, GpuError } from "../../engine/ground/errors.ts";
 import { find } from "./dom.ts";
 
 /** Where a view says what it does and what went wrong: its elements NAME-status, NAME-problem, NAME-progress. */

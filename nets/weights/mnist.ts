@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { FileError } from "../../engine/errors.ts";
-import { DIGIT } from "../../engine/image.ts";
+import { FileError } from "../../engine/ground/errors.ts";
+import { DIGIT } from "../../engine/image/image.ts";
 
 /** The mean and the standard deviation of all training pixels, and an image's side in pixels. */
 export const { mean: MEAN, std: STD, side: IMAGE } = DIGIT;

@@ -13,9 +13,9 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { UsageError } from "../../engine/errors.ts";
-import { encodeSafetensors } from "../../engine/safetensors.ts";
-import { type Shape, sizeOf, tensor } from "../../engine/tensor.ts";
+import { UsageError } from "../../engine/ground/errors.ts";
+import { type Shape, sizeOf, tensor } from "../../engine/ground/tensor.ts";
+import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { IMAGE, INPUT, MEAN, type Mnist, readMnist, STD, toInput } from "./mnist.ts";
 
 const BATCH = 100;

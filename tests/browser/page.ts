@@ -1,17 +1,17 @@
 // What browser.test.ts runs in a page: functions that take and return what can be sent there and back.
 import { openGpu } from "../../browser.ts";
-import { openUrl } from "../../engine/browser_files.ts";
 import type { Gpu } from "../../engine/gpu.ts";
-import type { Image } from "../../engine/image.ts";
+import type { Image } from "../../engine/image/image.ts";
+import type { Picture } from "../../engine/image/picture.ts";
 import type { LoadOptions, NetDefinition, Prediction } from "../../engine/net.ts";
-import type { Picture } from "../../engine/picture.ts";
-import { openSafetensors } from "../../engine/safetensors.ts";
+import { openUrl } from "../../engine/web/files.ts";
+import { openSafetensors } from "../../engine/weights/safetensors.ts";
+import { leakyRelu } from "../../kernels/elementwise/leaky_relu.ts";
 import { flatten } from "../../kernels/flatten.ts";
-import { leakyRelu } from "../../kernels/leaky_relu.ts";
 import { imagenet } from "../../nets/imagenet.ts";
 import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
-import { type CaseResult, type NetResult, runCase, runNet } from "../conformance.ts";
-import type { NetsFile } from "../hashinit.ts";
+import { type CaseResult, type NetResult, runCase, runNet } from "../conformance/conformance.ts";
+import type { NetsFile } from "../conformance/hashinit.ts";
 
 /** How something failed. */
 export interface Failure {

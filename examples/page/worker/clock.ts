@@ -1,6 +1,6 @@
+import type { Dispatch } from "../../../engine/device/executable.ts";
+import { openStopwatch } from "../../../engine/device/stopwatch.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Dispatch } from "../../../engine/runtime.ts";
-import { openStopwatch } from "../../../engine/stopwatch.ts";
 
 /**
  * Times dispatches on the GPU. Browsers round its timestamps to 0.1 ms, much longer than most kernels take: what is short

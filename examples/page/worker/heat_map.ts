@@ -1,9 +1,9 @@
-import { UsageError } from "../../../engine/errors.ts";
+import type { Executable } from "../../../engine/device/executable.ts";
+import { COPY_DST, STORAGE, UNIFORM } from "../../../engine/device/usage.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph, Value } from "../../../engine/graph.ts";
-import type { Executable } from "../../../engine/runtime.ts";
-import { type Shape, sameShape } from "../../../engine/tensor.ts";
-import { COPY_DST, STORAGE, UNIFORM } from "../../../engine/usage.ts";
+import type { Graph, Value } from "../../../engine/graph/graph.ts";
+import { UsageError } from "../../../engine/ground/errors.ts";
+import { type Shape, sameShape } from "../../../engine/ground/tensor.ts";
 
 // Where in the image a net finds what it names: drawn on a canvas from the buffers that a run left on the GPU.
 

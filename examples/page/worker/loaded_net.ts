@@ -1,12 +1,12 @@
-import type { Checkpoint } from "../../../engine/checkpoint.ts";
+import { Executable, ParamStore } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph } from "../../../engine/graph.ts";
+import type { Graph } from "../../../engine/graph/graph.ts";
+import type { Plan } from "../../../engine/graph/plan.ts";
+import type { Shape } from "../../../engine/ground/tensor.ts";
 import { type AnyNet, compile, inputShape, type Progress, paramShapes, traceNet } from "../../../engine/net.ts";
-import { openWeights } from "../../../engine/open_weights.ts";
-import type { Plan } from "../../../engine/plan.ts";
-import { Executable, ParamStore } from "../../../engine/runtime.ts";
-import type { Shape } from "../../../engine/tensor.ts";
-import { matchCheckpoint } from "../../../engine/weights.ts";
+import type { Checkpoint } from "../../../engine/weights/checkpoint.ts";
+import { openWeights } from "../../../engine/weights/open.ts";
+import { matchCheckpoint } from "../../../engine/weights/sources.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 
 /** What weights a page can ask for: noise, a file, an address, or a name of the net's own list. */

@@ -1,11 +1,11 @@
-import { takePictures } from "../../../engine/batch.ts";
-import { UsageError } from "../../../engine/errors.ts";
+import type { Executable } from "../../../engine/device/executable.ts";
 import { findNet, type Gpu } from "../../../engine/gpu.ts";
+import { summarize } from "../../../engine/graph/summary.ts";
+import { UsageError } from "../../../engine/ground/errors.ts";
+import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
+import { takePictures } from "../../../engine/image/batch.ts";
 import { inputShape, traceNet } from "../../../engine/net.ts";
-import { publishedWeights } from "../../../engine/open_weights.ts";
-import type { Executable } from "../../../engine/runtime.ts";
-import { summarize } from "../../../engine/summary.ts";
-import type { Shape, Tensor } from "../../../engine/tensor.ts";
+import { publishedWeights } from "../../../engine/weights/open.ts";
 import { addHeatMap, CLASS_WEIGHTS, HeatMap, type HeatMapSource, MAPS } from "./heat_map.ts";
 import { LoadedNet, type LoadingOptions, type WeightsChoice } from "./loaded_net.ts";
 

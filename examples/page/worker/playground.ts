@@ -1,12 +1,18 @@
-import { UsageError } from "../../../engine/errors.ts";
+import { Executable, ParamStore } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph } from "../../../engine/graph.ts";
-import { type AnyKernel, type Call, defineKernel, evaluateReference, specialize } from "../../../engine/kernel.ts";
-import { rewrite } from "../../../engine/passes.ts";
-import { makePlan } from "../../../engine/plan.ts";
-import { Executable, ParamStore } from "../../../engine/runtime.ts";
-import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/tensor.ts";
-import { arraysCheckpoint } from "../../../engine/weights.ts";
+import type { Graph } from "../../../engine/graph/graph.ts";
+import {
+  type AnyKernel,
+  type Call,
+  defineKernel,
+  evaluateReference,
+  specialize,
+} from "../../../engine/graph/kernel.ts";
+import { rewrite } from "../../../engine/graph/passes.ts";
+import { makePlan } from "../../../engine/graph/plan.ts";
+import { UsageError } from "../../../engine/ground/errors.ts";
+import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
+import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
 import { guardLoops } from "./loop_guard.ts";

@@ -1,8 +1,8 @@
 import { rate } from "../../../cli/profile_report.ts";
+import type { Executable } from "../../../engine/device/executable.ts";
 import { findNet, type Gpu } from "../../../engine/gpu.ts";
-import type { Executable } from "../../../engine/runtime.ts";
-import { sizeOf } from "../../../engine/tensor.ts";
-import { measureRoofline, type Roofline } from "../../../kernels/roofline.ts";
+import { sizeOf } from "../../../engine/ground/tensor.ts";
+import { measureRoofline, type Roofline } from "../../../tools/roofline.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
 

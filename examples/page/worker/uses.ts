@@ -1,10 +1,10 @@
 import type { Gpu } from "../../../engine/gpu.ts";
-import { Graph, type OpNode } from "../../../engine/graph.ts";
-import type { AnyKernel, Call } from "../../../engine/kernel.ts";
-import { callKey, lower } from "../../../engine/lower.ts";
+import { Graph, type OpNode } from "../../../engine/graph/graph.ts";
+import type { AnyKernel, Call } from "../../../engine/graph/kernel.ts";
+import { callKey, lower } from "../../../engine/graph/lower.ts";
+import type { PassName } from "../../../engine/graph/passes.ts";
+import { sizeOf } from "../../../engine/ground/tensor.ts";
 import { type AnyNet, inputShape, optimize, traceNet } from "../../../engine/net.ts";
-import type { PassName } from "../../../engine/passes.ts";
-import { sizeOf } from "../../../engine/tensor.ts";
 import * as exported from "../../../kernels/index.ts";
 import * as sources from "../../../kernels/wgsl.ts";
 import { alexnet2012 } from "../../../nets/alexnet.ts";

@@ -1,0 +1,357 @@
+import type { Gpu } from "../gpu.ts";
+import { bytesPerElement, type Dtype } from "../graph/kernel.ts";
+import { bytesOf, type ParamPlan, type Place, type Plan, type Step } from "../graph/plan.ts";
+import { DisposedError, GpuError, ShapeError, UsageError } from "../ground/errors.ts";
+import { overflows, pack, unpack } from "../ground/half.ts";
+import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
+import type { LoadOptions } from "../net.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
+
+/** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
+const UPLOAD_ELEMENTS = 4 * 2 ** 20;
+
+/** So many of them may be on their way: a software adapter compiles for a second or more before it takes the first. */
+const MOST_WRITING = 8;
+
+/** The parameters of a net on the device, by name, shared by all plans that were made from one net. */
+export class ParamStore {
+  readonly warnings: string[] = [];
+  readonly #gpu: Gpu;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: Pick<LoadOptions, "signal" | "onProgress">;
+  readonly #pieces = new Map<string, Promise<GPUBuffer[]>>();
+  #buffers: GPUBuffer[] = [];
+  /** Full chunks that may not have reached their buffers yet. */
+  #writing = 0;
+
+  constructor(gpu: Gpu, checkpoint: Checkpoint, options: Pick<LoadOptions, "signal" | "onProgress"> = {}) {
+    this.#gpu = gpu;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+  }
+
+  /** The buffers of parameters, uploaded on first use, one after the other. */
+  async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
+    const { signal, onProgress } = this.#options;
+    const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    let loaded = 0;
+    const buffers: GPUBuffer[][] = [];
+    for (const param of params) {
+      signal?.throwIfAborted();
+      const key = `${param.name} as ${dtype}`;
+      let pieces = this.#pieces.get(key);
+      if (!pieces) {
+        pieces = this.#upload(param, dtype);
+        this.#pieces.set(key, pieces);
+      }
+      buffers.push(await pieces);
+      loaded += sizeOf(param.shape);
+      onProgress?.({ phase: "load", file: this.#checkpoint.name, loaded, total });
+    }
+    return buffers;
+  }
+
+  async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
+    const elementBytes = bytesPerElement(dtype);
+    const create = async (elements: number) => {
+      const buffer = await this.#gpu.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
+      this.#buffers.push(buffer);
+      return buffer;
+    };
+    // At once, since the device takes its time to tell that there was memory.
+    const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
+    let hasNaN = false;
+    let start = 0;
+    for (const [i, elements] of pieces.entries()) {
+      const buffer = buffers[i];
+      for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
+        const count = Math.min(UPLOAD_ELEMENTS, elements - done);
+        const first = start + done;
+        const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
+        hasNaN ||= containsNaN(chunk);
+        this.#gpu.check();
+        const packed = pack(chunk, dtype);
+        if (overflows(chunk, packed)) {
+          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
+        }
+        this.#gpu.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
+        // Dawn keeps a copy of what is written until the queue has run.
+        if (count === UPLOAD_ELEMENTS && ++this.#writing === MOST_WRITING) {
+          this.#writing = 0;
+          this.#gpu.device.queue.submit([]);
+          await this.#gpu.settle(this.#gpu.device.queue.onSubmittedWorkDone());
+        }
+      }
+      start += elements;
+    }
+    if (hasNaN) this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN in it: results will have, too`);
+    return buffers;
+  }
+
+  /** Frees the buffers once nothing uses them any more: after `ended`, or at once. */
+  dispose(ended?: Promise<unknown>): void {
+    const free = () => {
+      for (const buffer of this.#buffers) this.#gpu.destroyBuffer(buffer);
+      this.#buffers = [];
+    };
+    if (ended) ended.then(free);
+    else free();
+  }
+}
+
+function containsNaN(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+  return false;
+}
+
+async function derive(from: NonNullable<ParamPlan["from"]>, checkpoint: Checkpoint): Promise<Float32Array> {
+  const tensors: Float32Array[] = [];
+  for (const source of from.sources) tensors.push(await checkpoint.read(source));
+  return from.compute(...tensors);
+}
+
+/** An input of a plan: its elements, or what encodes the work that writes them as the plan's dtype. */
+export type Input = Float32Array | ((encoder: GPUCommandEncoder, buffer: GPUBuffer) => void);
+
+export type Inputs = Readonly<Record<string, Input>>;
+
+/** A step of a plan, ready to be run. */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly grid: Step["grid"];
+}
+
+/** Adds a dispatch to a pass. */
+export function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Dispatch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...grid);
+}
+
+/** A plan on a device: pipelines and bind groups are made once, then each run() is one command buffer and one submit. */
+export class Executable {
+  readonly plan: Plan;
+  readonly gpu: Gpu;
+  /** What the plan's steps are on the device, in the same order. */
+  dispatches: readonly Dispatch[] = [];
+  #owned: GPUBuffer[] = [];
+  #activations: GPUBuffer[] = [];
+  #outputs: readonly { name: string; shape: Shape; source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
+  #queue: Promise<unknown> = Promise.resolve();
+  #pending = 0;
+  #disposed = false;
+
+  /**
+   * Compiles while the parameters load. Throws a GpuError: OUT_OF_MEMORY says how much the plan needs, SHADER which
+   * kernel does not compile. Nothing stays allocated after an error.
+   */
+  static async create(gpu: Gpu, plan: Plan, params: ParamStore): Promise<Executable> {
+    checkMemory(gpu, plan);
+    const executable = new Executable(gpu, plan);
+    try {
+      await executable.#prepare(params);
+      gpu.check();
+      return executable;
+    } catch (error) {
+      executable.dispose();
+      if (!(error instanceof GpuError) || error.code !== "OUT_OF_MEMORY") throw error;
+      throw new GpuError("OUT_OF_MEMORY", `${error.message}; ${memoryNeed(plan)}`, { cause: error });
+    }
+  }
+
+  private constructor(gpu: Gpu, plan: Plan) {
+    this.gpu = gpu;
+    this.plan = plan;
+  }
+
+  async #own(label: string, size: number, usage: number): Promise<GPUBuffer> {
+    const buffer = await this.gpu.createBuffer(label, size, usage);
+    this.#owned.push(buffer);
+    return buffer;
+  }
+
+  async #prepare(params: ParamStore): Promise<void> {
+    const { device } = this.gpu;
+    const { steps, buffers, outputs, dtype } = this.plan;
+    const elementBytes = bytesPerElement(dtype);
+    const stagingBytes = (shape: Shape) => Math.ceil((elementBytes * sizeOf(shape)) / 4) * 4;
+    const usage = STORAGE | COPY_SRC | COPY_DST;
+    this.#activations = await all(buffers.map((bytes, i) => this.#own(`activation ${i}`, bytes, usage)));
+    const align = device.limits.minUniformBufferOffsetAlignment;
+    const offsets: number[] = [];
+    let end = 0;
+    for (const { params: bytes } of steps) {
+      offsets.push(end);
+      end = Math.ceil((end + bytes.length) / align) * align;
+    }
+    const uniforms = await this.#own("params", end, UNIFORM | COPY_DST);
+    const packed = new Uint8Array(Math.ceil(end / 4) * 4);
+    steps.forEach((step, i) => {
+      packed.set(step.params, offsets[i]);
+    });
+    device.queue.writeBuffer(uniforms, 0, packed);
+    // Bound where an optional input is absent; never read.
+    const absent = await this.#own("absent", 16, STORAGE);
+    const stagings = await all(
+      outputs.map(({ name, shape }) => this.#own(`output ${name}`, stagingBytes(shape), MAP_READ | COPY_DST)),
+    );
+    const compiled = steps.map(({ kernel, code, bindings }) => this.gpu.pipeline(kernel, code, bindings));
+    const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, this.plan.dtype)]);
+    const bufferOf = (place: Place) =>
+      "buffer" in place ? this.#activations[place.buffer] : pieces[place.param][place.piece];
+    this.dispatches = steps.map((step, i) => ({
+      pipeline: pipelines[i],
+      grid: step.grid,
+      group: device.createBindGroup({
+        label: step.label,
+        layout: pipelines[i].getBindGroupLayout(0),
+        entries: step.bindings.map(({ index, type, place }) => ({
+          binding: index,
+          resource:
+            type === "uniform"
+              ? { buffer: uniforms, offset: offsets[i], size: step.params.length }
+              : { buffer: place ? bufferOf(place) : absent },
+        })),
+      }),
+    }));
+    this.#outputs = outputs.map(({ name, shape, place }, i) => ({
+      name,
+      shape,
+      source: bufferOf(place),
+      staging: stagings[i],
+      bytes: stagingBytes(shape),
+    }));
+  }
+
+  /**
+   * Runs once. Concurrent calls are queued. Inputs by name, each with exactly its elements; while they are still promised,
+   * the call keeps its place in the queue. Outputs are copies: of all, or of those that `read` names.
+   */
+  run(inputs: Inputs | Promise<Inputs>, read?: readonly string[]): Promise<Record<string, Tensor>> {
+    const promised = Promise.resolve(inputs);
+    // Whoever asked hears of it when the turn comes.
+    promised.catch(() => {});
+    return this.exclusive(async () => this.#run(await promised, read));
+  }
+
+  /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
+  output(name: string): GPUBuffer {
+    const output = this.#outputs.find((each) => each.name === name);
+    if (output) return output.source;
+    throw new UsageError(
+      `the plan has no output "${name}"; it has ${this.#outputs.map((each) => each.name).join(", ")}`,
+    );
+  }
+
+  /** Runs `work` after what was asked for before, and keeps what is asked for meanwhile waiting until it is done. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#disposed) return Promise.reject(new DisposedError("the net"));
+    this.#pending++;
+    const result = this.#queue.then(work);
+    this.#queue = result
+      .catch(() => {})
+      .then(() => {
+        this.#pending--;
+        if (this.#disposed && this.#pending === 0) this.#free();
+      });
+    return result;
+  }
+
+  /** Puts the inputs where the next dispatches read them. Only inside exclusive(). */
+  write(inputs: Inputs): void {
+    this.gpu.check();
+    const { device } = this.gpu;
+    for (const { name, shape, buffer } of this.plan.inputs) {
+      const input = inputs[name];
+      const target = this.#activations[buffer];
+      if (typeof input === "function") {
+        const encoder = device.createCommandEncoder();
+        input(encoder, target);
+        device.queue.submit([encoder.finish()]);
+      } else {
+        checkInput(name, shape, input);
+        device.queue.writeBuffer(target, 0, pack(input, this.plan.dtype) as Float32Array<ArrayBuffer>);
+      }
+    }
+  }
+
+  async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
+    const { device } = this.gpu;
+    const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
+    this.write(inputs);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const dispatch of this.dispatches) encode(pass, dispatch);
+    pass.end();
+    for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    await this.gpu.settle(Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
+    const results: Record<string, Tensor> = {};
+    for (const { name, shape, staging, bytes } of outputs) {
+      const data = unpack(staging.getMappedRange(0, bytes), this.plan.dtype, sizeOf(shape));
+      results[name] = { shape, data };
+      staging.unmap();
+    }
+    this.gpu.check();
+    if (this.plan.dtype === "f16") checkOverflow(inputs, results);
+    return results;
+  }
+
+  /** Frees the buffers, after the runs that were already asked for; resolves then. Safe to call twice. */
+  dispose(): Promise<unknown> {
+    if (!this.#disposed && this.#pending === 0) this.#free();
+    this.#disposed = true;
+    return this.#queue;
+  }
+
+  #free(): void {
+    for (const buffer of this.#owned) this.gpu.destroyBuffer(buffer);
+    this.#owned = [];
+  }
+}
+
+/** Promise.all that lets every promise end before it throws, so that nothing goes on in the background after an error. */
+async function all<T extends readonly unknown[]>(promises: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const results = await Promise.allSettled(promises);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as never;
+}
+
+const allFinite = (values: Float32Array): boolean => values.every((value) => Number.isFinite(value));
+
+const isFiniteInput = (input: Input): boolean => typeof input === "function" || allFinite(input);
+
+/** In f16 a value over 65504 becomes infinite, and stays visible as an infinity or a NaN wherever it matters. */
+function checkOverflow(inputs: Inputs, outputs: Readonly<Record<string, Tensor>>): void {
+  const bad = Object.entries(outputs).find(([, { data }]) => !allFinite(data))?.[0];
+  if (bad === undefined || !Object.values(inputs).every(isFiniteInput)) return;
+  throw new GpuError(
+    "OVERFLOW",
+    `${bad} has infinite values or NaN: somewhere the net goes beyond 65504, where f16 ends (or its weights have NaN). ` +
+      `Load it as "f32"; ask for features, layer by layer, to see where it happens`,
+  );
+}
+
+/** Throws a ShapeError unless an input has exactly its elements. */
+export function checkInput(name: string, shape: Shape, data: unknown): asserts data is Float32Array {
+  if (!(data instanceof Float32Array)) throw new ShapeError(`the input "${name}" must be a Float32Array`);
+  if (data.length !== sizeOf(shape)) {
+    throw new ShapeError(
+      `the input "${name}" has ${data.length} elements; its shape ${formatShape(shape)} has ${sizeOf(shape)}`,
+    );
+  }
+}
+
+/** A software adapter's memory is the machine's, which a driver would rather swap or be killed for than refuse. */
+function checkMemory({ adapter, host }: Gpu, plan: Plan): void {
+  const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
+  if (bytesOf(plan).total <= free) return;
+  throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory; ${memoryNeed(plan)}`);
+}
+
+function memoryNeed(plan: Plan): string {
+  const { activations, weights, total } = bytesOf(plan);
+  return `the net needs ${formatBytes(total)} (weights ${formatBytes(weights)}, activations ${formatBytes(activations)})`;
+}

@@ -1,0 +1,184 @@
+import { ShapeError, UsageError } from "../ground/errors.ts";
+import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
+import { type AnyKernel, type Call, completeOptions } from "./kernel.ts";
+
+/** A tensor in a graph: what a kernel takes and gives. */
+export class Value {
+  readonly graph: Graph;
+  readonly id: number;
+  readonly shape: Shape;
+  constructor(graph: Graph, id: number, shape: Shape) {
+    this.graph = graph;
+    this.id = id;
+    this.shape = shape;
+  }
+}
+
+/** How a parameter is made from the tensors of a checkpoint, when it is not one of them as it stands. */
+export interface Derivation {
+  readonly sources: readonly string[];
+  compute(...tensors: Float32Array[]): Float32Array;
+}
+
+/** Which implementation of an operator was taken, and why: see lower.ts. */
+export interface Choice {
+  /** The layer, by its name in the net. */
+  readonly layer: string;
+  readonly operator: string;
+  readonly variant: string;
+  readonly why: string;
+}
+
+export type Node = { readonly shape: Shape } & (
+  | { readonly kind: "input"; readonly name: string }
+  | { readonly kind: "param"; readonly name: string; readonly from?: Derivation }
+  /** The same elements under another shape; costs nothing. */
+  | { readonly kind: "view"; readonly x: number }
+  | {
+      readonly kind: "op";
+      readonly kernel: AnyKernel;
+      readonly inputs: Readonly<Record<string, number>>;
+      readonly options: object;
+      /** For what an operator was lowered to. */
+      readonly choice?: Choice;
+    }
+);
+
+export type OpNode = Extract<Node, { kind: "op" }>;
+
+/**
+ * A net as a flat list of nodes in the order they were added; a value's id is its node's index. Shapes are inferred and
+ * checked as it is built, so that an error points at the line that made it.
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  /** Names of values: layers by torchvision's dotted names, and outputs. */
+  readonly names = new Map<string, number>();
+
+  input(name: string, shape: Shape): Value {
+    if (this.indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${name}`);
+    return this.push({ kind: "input", name, shape: checkShape(shape, `input "${name}"`) });
+  }
+
+  /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
+  param(name: string, shape: Shape, from?: Derivation): Value {
+    const known = this.indexOf("param", name);
+    if (known >= 0) {
+      const had = formatShape(this.nodes[known].shape);
+      const wanted = formatShape(shape);
+      if (had !== wanted) throw new ShapeError(`the parameter ${name} is ${had} and cannot also be ${wanted}`);
+      return this.value(known);
+    }
+    return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), from });
+  }
+
+  reshape(x: Value, shape: Shape): Value {
+    this.own(x);
+    checkShape(shape, "the reshaped value");
+    if (sizeOf(shape) !== sizeOf(x.shape)) {
+      throw new ShapeError(
+        `cannot reshape ${formatShape(x.shape)} to ${formatShape(shape)}: the element counts differ`,
+      );
+    }
+    return this.push({ kind: "view", x: x.id, shape });
+  }
+
+  add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object, choice?: Choice): Value {
+    const options = completeOptions(kernel, given);
+    const entries = Object.entries(inputs);
+    for (const [, value] of entries) this.own(value);
+    const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
+    const shape = checkShape(kernel.shape(shapes, options), `the output of ${kernel.name}`);
+    const ids = Object.fromEntries(entries.map(([name, value]) => [name, value.id]));
+    return this.push({ kind: "op", kernel, inputs: ids, options, shape, choice });
+  }
+
+  /** Names a value, so that it can be asked for as an output. Returns the value. */
+  name(name: string, value: Value): Value {
+    this.own(value);
+    if (this.names.has(name)) throw new UsageError(`two values of one graph are called ${name}`);
+    this.names.set(name, value.id);
+    return value;
+  }
+
+  /** The id of a named value; throws a UsageError that lists the names there are. */
+  find(name: string): number {
+    const id = this.names.get(name);
+    if (id !== undefined) return id;
+    throw new UsageError(`there is no layer called "${name}"; there are ${[...this.names.keys()].join(", ")}`);
+  }
+
+  value(id: number): Value {
+    return new Value(this, id, this.nodes[id].shape);
+  }
+
+  /** What holds a value's elements: itself, or what it is a view of. */
+  root(id: number): number {
+    const node = this.nodes[id];
+    return node.kind === "view" ? this.root(node.x) : id;
+  }
+
+  /** Notes on the operators from a node on, that have no note yet, what they were chosen for. */
+  explain(from: number, choice: Choice): void {
+    for (let id = from; id < this.nodes.length; id++) {
+      const node = this.nodes[id];
+      if (node.kind === "op" && !node.choice) this.nodes[id] = { ...node, choice };
+    }
+  }
+
+  /** The name of an operator's layer: that of its weight, which survives fusion, or of its output. */
+  layerOf(id: number): string {
+    const node = this.nodes[id] as OpNode;
+    if (node.choice) return node.choice.layer;
+    for (const input of Object.values(node.inputs)) {
+      const param = this.nodes[input];
+      if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
+    }
+    for (const [name, named] of this.names) if (named === id) return name;
+    return node.kernel.name;
+  }
+
+  /** What a kernel's functions are told of a node that it computes. */
+  callOf({ inputs, options, shape: y }: OpNode): Call<string, object> {
+    const shapes = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, this.nodes[id].shape]));
+    return { shapes, options, y };
+  }
+
+  private indexOf(kind: "input" | "param", name: string): number {
+    return this.nodes.findIndex((node) => node.kind === kind && node.name === name);
+  }
+
+  private push(node: Node): Value {
+    this.nodes.push(node);
+    return this.value(this.nodes.length - 1);
+  }
+
+  private own(value: Value): void {
+    if (value.graph !== this) throw new UsageError("a value belongs to another graph");
+  }
+}
+
+/** Ids that a node reads. */
+export function readsOf(node: Node): number[] {
+  if (node.kind === "op") return Object.values(node.inputs);
+  return node.kind === "view" ? [node.x] : [];
+}
+
+/** True for a parameter, which is known before the net runs. */
+export const isParam = ({ graph, id }: Value): boolean => graph.nodes[id].kind === "param";
+
+/** A parameter computed from another when the weights are loaded: packed for a kernel, say. */
+export function deriveParam(
+  { graph, id }: Value,
+  label: string,
+  shape: Shape,
+  compute: (tensor: Float32Array) => Float32Array,
+): Value {
+  const node = graph.nodes[id];
+  if (node.kind !== "param") throw new UsageError(`cannot derive "${label}": it is no parameter`);
+  const { from } = node;
+  return graph.param(`${node.name}, ${label}`, shape, {
+    sources: from?.sources ?? [node.name],
+    compute: (...tensors) => compute(from ? from.compute(...tensors) : tensors[0]),
+  });
+}

@@ -1,0 +1,113 @@
+import { GpuError } from "../ground/errors.ts";
+import { type Shape, sizeOf } from "../ground/tensor.ts";
+import { type Graph, type Node, readsOf } from "./graph.ts";
+import { passes } from "./passes.ts";
+import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./plan.ts";
+
+export interface LayerSummary {
+  /** The layer's first name; the others name a block that ends with it. Empty for a step without one. */
+  readonly name: string;
+  readonly operator: string;
+  readonly shape: Shape;
+  /** Trained values, without batchnorm's running statistics. A parameter counts where it is used first. */
+  readonly parameters: number;
+  readonly multiplyAdds: number;
+}
+
+/** What running a net takes on the GPU, in bytes. */
+export interface EngineNeeds {
+  readonly weights: number;
+  /** Activation buffers as planned after fusion. */
+  readonly activations: number;
+  /** What all activations that are alive at once take at the least. */
+  readonly activationLowerBound: number;
+  /** Dispatches per run. */
+  readonly steps: number;
+  /** Why the limits are too small for it, where they are. */
+  readonly problem?: string;
+}
+
+export interface Summary {
+  readonly layers: readonly LayerSummary[];
+  readonly parameters: number;
+  readonly multiplyAdds: number;
+  /** In bytes of float32. */
+  readonly inputSize: number;
+  /** Twice the outputs of the layers with parameters: forward and backward, as torchinfo has it. */
+  readonly passSize: number;
+  readonly parameterSize: number;
+  readonly totalSize: number;
+  readonly engine: EngineNeeds;
+}
+
+const NO_LIMITS: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize: Infinity };
+
+/**
+ * Layers, parameters, multiply-adds and memory of a net, by torchinfo's formulas (https://github.com/TylerYep/torchinfo):
+ * a convolution has (weights + bias) N H' W' multiply-adds, any other layer with parameters N times these. The softmax
+ * that traceNet() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
+ */
+export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summary {
+  const names = new Map<number, string>();
+  for (const [name, id] of graph.names) if (!names.has(id)) names.set(id, name);
+  const counted = new Set<number>();
+  let passSize = 0;
+
+  const layers = graph.nodes.flatMap((node, id): LayerSummary[] => {
+    const name = names.get(id) ?? "";
+    const isLayer = node.kind === "op" || (node.kind === "view" && name !== "");
+    if (!isLayer || id === graph.names.get("probabilities")) return [];
+    const trained = trainedParams(graph, node);
+    const total = sum(trained.map((param) => sizeOf(graph.nodes[param].shape)));
+    const fresh = trained.filter((param) => !counted.has(param));
+    for (const param of fresh) counted.add(param);
+    if (total > 0) passSize += 2 * 4 * sizeOf(node.shape);
+    const operator = node.kind === "op" ? node.kernel.name : "view";
+    const [batch, , ...spatial] = node.shape;
+    const places = operator.startsWith("conv") ? batch * sizeOf(spatial) : batch;
+    const parameters = sum(fresh.map((param) => sizeOf(graph.nodes[param].shape)));
+    return [{ name, operator, shape: node.shape, parameters, multiplyAdds: total * places }];
+  });
+
+  const parameters = sum(layers.map((layer) => layer.parameters));
+  const inputSize = 4 * sum(graph.nodes.map((node) => (node.kind === "input" ? sizeOf(node.shape) : 0)));
+  return {
+    layers,
+    parameters,
+    multiplyAdds: sum(layers.map((layer) => layer.multiplyAdds)),
+    inputSize,
+    passSize,
+    parameterSize: 4 * parameters,
+    totalSize: inputSize + passSize + 4 * parameters,
+    engine: engineNeeds(graph, limits),
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+/** The parameters that a node reads, directly or under another shape. */
+function trainedParams(graph: Graph, node: Node): number[] {
+  if (node.kind !== "op") return [];
+  return readsOf(node)
+    .map((id) => graph.root(id))
+    .filter((id) => {
+      const param = graph.nodes[id];
+      return param.kind === "param" && !/\.running_(mean|var)$/.test(param.name);
+    });
+}
+
+function engineNeeds(graph: Graph, limits: Limits): EngineNeeds {
+  const results = ["logits", "probabilities"].filter((name) => graph.names.has(name));
+  const outputs = results.length > 0 ? results : [...graph.names.keys()].slice(-1);
+  const fused = Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
+  const needs = (plan: Plan) => {
+    const { weights, activations } = bytesOf(plan);
+    return { weights, activations, activationLowerBound: plan.activationLowerBound, steps: plan.steps.length };
+  };
+  try {
+    return needs(makePlan(fused, outputs, limits));
+  } catch (error) {
+    if (!(error instanceof GpuError && error.code === "LIMIT")) throw error;
+    return { ...needs(makePlan(fused, outputs, NO_LIMITS)), problem: error.message };
+  }
+}

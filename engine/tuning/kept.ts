@@ -1,0 +1,83 @@
+import type { Gpu } from "../gpu.ts";
+import { FileError } from "../ground/errors.ts";
+
+// Which variants of operators were measured to be fastest on an adapter, as the host keeps it between programs.
+
+interface Kept {
+  /** Of the kernels that were measured; with others it counts no more. */
+  readonly kernels: string;
+  /** Names of variants by callKey(). */
+  readonly choices: Readonly<Record<string, string>>;
+}
+
+/** What is kept for an adapter with this driver, by a name that a file may have. */
+export const tuningName = ({ vendor, architecture, device, description }: Gpu["adapter"]): string =>
+  `tuned-${[vendor, architecture, device, description]
+    .join(" ")
+    .replace(/[^\w.]+/g, "-")
+    .slice(0, 150)}.json`;
+
+/**
+ * Takes over what tune() kept for this adapter. Whatever is wrong with it is told in gpu.warnings, in one line, and it is
+ * as if nothing had been measured.
+ */
+export async function readTuning(gpu: Gpu): Promise<void> {
+  const problem = await read(gpu);
+  if (problem) gpu.warnings.push(`what was measured on this adapter is ignored: ${problem}`);
+}
+
+/** What is wrong with what was kept, if anything is. */
+async function read(gpu: Gpu): Promise<string | undefined> {
+  const name = tuningName(gpu.adapter);
+  const again = "run shadenet tune again";
+  let text: string | undefined;
+  try {
+    text = await gpu.host.storage?.read(name);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  if (text === undefined) return undefined;
+  const kept = parse(text);
+  if (!kept) return `${name} is damaged; ${again}`;
+  if (kept.kernels !== gpu.kernelHash) return `${name} is of another version's kernels; ${again}`;
+  const choices = Object.entries(kept.choices);
+  const [unknown] = choices.filter(([key, variant]) => !exists(gpu, operatorOf(key), variant));
+  if (unknown) {
+    const [key, variant] = unknown.map((part) => JSON.stringify(part.slice(0, 40)));
+    return `${name} names a variant ${variant} for ${key}, which does not exist; ${again}`;
+  }
+  gpu.tuned = new Map(choices);
+  return undefined;
+}
+
+/** The text as it was kept; undefined if it is anything else. */
+function parse(text: string): Kept | undefined {
+  try {
+    const { kernels, choices } = JSON.parse(text) as Kept;
+    const isSound = isRecord(choices) && Object.values(choices).every((variant) => typeof variant === "string");
+    return isSound ? { kernels, choices } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isRecord = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** callKey() begins with the operator. */
+const operatorOf = (key: string): string => key.split(" ", 1)[0];
+
+function exists({ variants }: Gpu, operator: string, name: string): boolean {
+  if (!Object.hasOwn(variants, operator)) return false;
+  return name === operator || variants[operator].some((variant) => variant.name === name);
+}
+
+/** Keeps what was measured, if this device was opened to. Throws a FileError where that is not possible. */
+export async function writeTuning({ adapter, host, kernelHash, tuned }: Gpu): Promise<void> {
+  if (!kernelHash) return;
+  const kept: Kept = { kernels: kernelHash, choices: Object.fromEntries(tuned) };
+  try {
+    await host.storage?.write(tuningName(adapter), JSON.stringify(kept, null, 1));
+  } catch (cause) {
+    throw new FileError(`what was measured cannot be kept: ${(cause as Error).message}`, { cause });
+  }
+}

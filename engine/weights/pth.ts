@@ -1,0 +1,245 @@
+/** PyTorch checkpoints: pickle.ts reads what was pickled, zip.ts the archive, and here they make the two formats. */
+
+import { WeightsError } from "../ground/errors.ts";
+import { stridesOf } from "../ground/tensor.ts";
+import type { ByteSource, Checkpoint } from "./checkpoint.ts";
+import { isKind, lastOf, MAX_PICKLE_BYTES, type SavedTensor, type Storage, unpickle, type Value } from "./pickle.ts";
+import { DTYPES, type Dtype, makeCheckpoint, quote, readValues } from "./safetensors.ts";
+import {
+  type Broken,
+  type Entry,
+  getUint64,
+  type InflateRaw,
+  inflate,
+  type Place,
+  readDirectory,
+  unpack,
+  viewOf,
+} from "./zip.ts";
+
+/**
+ * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of
+ * torch 1.6 and later, or the pickle stream before it (https://docs.pytorch.org/docs/stable/notes/serialization.html).
+ * The mapping of names to tensors may also lie under "state_dict", "model_state_dict" or "model" of an outer mapping.
+ * Entries that are no tensors (ints, strings, lists) are skipped.
+ *
+ * Nothing in the file is ever called: a pickle may name OrderedDict, tensors, parameters and storages, and anything
+ * else is refused by its name. What a tensor claims is held against the bytes that are there.
+ *
+ * Opening reads the directory and the pickle; reading a range of a contiguous tensor reads the bytes of that range. A
+ * storage of an archive has a CRC-32, which is checked when the storage is first used, a megabyte at a time. A tensor
+ * with other strides is picked out of a pass over its storage, a few MB at a time, for each range that is read.
+ * Deflated storages, which torch never writes, are unpacked whole, and the latest one is kept. The old stream has no
+ * checksums.
+ *
+ * Closing the checkpoint closes the source.
+ * @throws WeightsError when the file is damaged or holds anything but tensors, FileError when it cannot be read.
+ */
+export async function openPth(source: ByteSource, inflateRaw: InflateRaw = inflate): Promise<Checkpoint> {
+  const broken: Broken = (problem, options) =>
+    new WeightsError(`${source.name} cannot be read as a PyTorch checkpoint: ${problem}`, options);
+  const isZip = source.size >= 4 && (await source.read(0, 1))[0] === 0x50;
+  const { root, locate } = await (isZip ? openArchive(source, inflateRaw, broken) : openStream(source, broken));
+  return makeCheckpoint(
+    source.name,
+    stateDict(root, broken),
+    async (tensor, start, count) => readElements(await locate(tensor.storage), tensor, start, count),
+    async () => source.close?.(),
+  );
+}
+
+/** An opened file of either format: the pickled object, and where its storages lie, little-endian and dense. */
+interface Saved {
+  readonly root: Value;
+  locate(storage: Storage): Promise<Place>;
+}
+
+/** The named tensors of what was pickled. */
+function stateDict(root: Value, broken: Broken): Map<string, SavedTensor> {
+  const wanted = "wanted the mapping of names to tensors that torch.save(model.state_dict(), path) writes";
+  if (!(root instanceof Map)) throw broken(`it holds ${nameKind(root)}, ${wanted}`);
+  const wrapped = ["state_dict", "model_state_dict", "model"].map((key) => root.get(key));
+  const tensors = new Map<string, SavedTensor>();
+  for (const [name, value] of wrapped.find((value) => value instanceof Map) ?? root) {
+    if (value instanceof Map) throw broken(`its entry ${nameKey(name)} is a mapping itself, ${wanted}`);
+    if (!isKind(value, "tensor")) continue;
+    if (typeof name !== "string") throw broken(`a tensor is filed under ${nameKey(name)}, wanted a name`);
+    tensors.set(name, value);
+  }
+  if (tensors.size === 0) throw broken(`it holds no tensors, ${wanted}`);
+  return tensors;
+}
+
+const nameKey = (key: Value) => (typeof key === "string" ? quote(key) : nameKind(key));
+
+function nameKind(value: Value): string {
+  if (value === null) return "None";
+  if (typeof value !== "object") return `a ${typeof value}`;
+  if (Array.isArray(value)) return "a list";
+  return value instanceof Map ? "a mapping" : value instanceof Uint8Array ? "bytes" : `a ${value.kind}`;
+}
+
+function readElements(place: Place, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
+  const { shape, strides, offset } = tensor;
+  const dense = stridesOf(shape);
+  if (count > 0 && shape.some((size, i) => size > 1 && strides[i] !== dense[i]))
+    return gather(place, tensor, start, count);
+  const layout = layoutOf(tensor.storage);
+  return readValues(place.source, layout, place.offset + (offset + start) * layout.bytes, new Float32Array(count));
+}
+
+/**
+ * Elements of a tensor with any strides. They may lie all over the storage, so it goes through the storage once, block
+ * by block, and takes from each block what belongs to each row (the last dimension).
+ */
+async function gather(place: Place, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
+  const { shape, strides, offset } = tensor;
+  const layout = layoutOf(tensor.storage);
+  const values = new Float32Array(count);
+  const end = lastOf(offset, shape, strides) + 1;
+  const blockSize = Math.max(MIN_BLOCK, Math.ceil((end - offset) / MAX_BLOCKS));
+
+  const dims = shape.map((size, i) => ({ size, stride: strides[i] })).filter(({ size }) => size > 1);
+  const { size: width, stride } = dims[dims.length - 1];
+  const outer = dims.slice(0, -1).reverse();
+
+  const buffer = new Float32Array(Math.min(blockSize, end - offset));
+  for (let low = offset; low < end; low += blockSize) {
+    const block = buffer.subarray(0, end - low);
+    await readValues(place.source, layout, place.offset + low * layout.bytes, block);
+    for (let row = Math.floor(start / width); row * width < start + count; row++) {
+      let origin = offset - low;
+      let rest = row;
+      for (const dim of outer) {
+        origin += (rest % dim.size) * dim.stride;
+        rest = Math.floor(rest / dim.size);
+      }
+      // The columns that were asked for, and of these the ones that lie in this block.
+      let from = Math.max(0, start - row * width);
+      let to = Math.min(width, start + count - row * width);
+      if (stride > 0) {
+        from = Math.max(from, Math.ceil(-origin / stride));
+        to = Math.min(to, Math.ceil((block.length - origin) / stride));
+      } else if (origin < 0 || origin >= block.length) {
+        continue;
+      }
+      for (let column = from; column < to; column++) {
+        values[row * width + column - start] = block[origin + column * stride];
+      }
+    }
+  }
+  return values;
+}
+
+/** Blocks of 4 MB as float32, larger only where there would be too many: every row is looked at once per block. */
+const MIN_BLOCK = 1 << 20;
+const MAX_BLOCKS = 32;
+
+const layoutOf = (storage: Storage) => DTYPES.get(storage.dtype) as Dtype;
+const bytesOf = (storage: Storage) => storage.count * layoutOf(storage).bytes;
+
+// ---- torch before 1.6: one stream of pickles, and the storages after them ----
+
+const MAGIC = 0x1950a86a20f9469cfc6cn;
+const PROTOCOL = 1001;
+
+async function openStream(source: ByteSource, broken: Broken): Promise<Saved> {
+  // Where the pickles end shows only in reading them, so more is read until they do.
+  const limit = Math.min(source.size, MAX_PICKLE_BYTES);
+  let pickles: ReturnType<typeof readPickles>;
+  for (let length = 1 << 16; !pickles; length *= 4) {
+    const head = await source.read(0, Math.min(length, limit));
+    pickles = readPickles(head, broken);
+    if (!pickles && head.length === limit) throw broken(`its pickles do not end within ${limit} bytes`);
+  }
+
+  const { root, keys, storages } = pickles;
+  const places = new Map<string, Place>();
+  let at = pickles.end;
+  for (const key of keys) {
+    const storage = typeof key === "string" && storages.get(key);
+    if (!storage || places.has(storage.key))
+      throw broken(`it has a storage ${nameKey(key)} that no tensor uses, or twice`);
+    if (at + 8 > source.size) throw broken("it ends before its last storage");
+    const count = getUint64(viewOf(await source.read(at, 8)), 0);
+    if (count !== storage.count) throw broken(`storage ${nameKey(key)} has ${count} elements, wanted ${storage.count}`);
+    places.set(storage.key, { source, offset: at + 8 });
+    at += 8 + bytesOf(storage);
+  }
+  if (places.size < storages.size) throw broken(`it has ${places.size} storages, and its tensors use ${storages.size}`);
+  if (at !== source.size) throw broken(`its storages end at byte ${at}, and the file at ${source.size}`);
+  return { root, locate: async ({ key }) => places.get(key) as Place };
+}
+
+/** The five pickles at the start of a stream, or undefined when the bytes end first. */
+function readPickles(bytes: Uint8Array, broken: Broken) {
+  const storages = new Map<string, Storage>();
+  const values: Value[] = [];
+  let end = 0;
+  for (let i = 0; i < 5; i++) {
+    const pickle = unpickle(bytes, end, storages, broken);
+    if (!pickle) return;
+    if (i === 0 && pickle.value !== MAGIC) throw broken("it is a pickle that torch.save did not write");
+    values.push(pickle.value);
+    end = pickle.end;
+  }
+  const [, protocol, system, root, keys] = values;
+  if (protocol !== PROTOCOL) throw broken(`it is not of the protocol version ${PROTOCOL}`);
+  if (!(system instanceof Map) || system.get("little_endian") !== true) throw broken("it is not little-endian");
+  if (!Array.isArray(keys)) throw broken("it has no list of storages");
+  return { root, keys, storages, end };
+}
+
+// ---- torch 1.6 and later: a zip archive ----
+
+async function openArchive(source: ByteSource, inflateRaw: InflateRaw, broken: Broken): Promise<Saved> {
+  const entries = await readDirectory(source, broken);
+  const pickles = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (pickles.length !== 1) {
+    throw broken(`a zip archive with ${pickles.length} entries */data.pkl, wanted 1; is it something else's archive?`);
+  }
+  const folder = pickles[0].slice(0, -"data.pkl".length);
+
+  const readSmall = async (name: string): Promise<Uint8Array | undefined> => {
+    const entry = entries.get(folder + name);
+    if (!entry) return;
+    if (entry.size > MAX_PICKLE_BYTES)
+      throw broken(`${name} has ${entry.size} bytes; the limit is ${MAX_PICKLE_BYTES}`);
+    const place = await unpack(source, entry, inflateRaw, broken);
+    return place.source.read(place.offset, entry.size);
+  };
+  const byteOrder = await readSmall("byteorder");
+  const order = byteOrder ? new TextDecoder().decode(byteOrder) : "little";
+  if (order !== "little") throw broken(`its byte order is ${quote(order)}; only "little" is read`);
+
+  const storages = new Map<string, Storage>();
+  const pickle = unpickle((await readSmall("data.pkl")) as Uint8Array, 0, storages, broken);
+  if (!pickle) throw broken("data.pkl is cut short");
+
+  const entryOf = new Map<string, Entry>();
+  for (const storage of storages.values()) {
+    const entry = entries.get(`${folder}data/${storage.key}`);
+    const wanted = bytesOf(storage);
+    if (entry?.size !== wanted) {
+      throw broken(`storage ${quote(storage.key)} has ${entry?.size ?? "no"} bytes in the archive, wanted ${wanted}`);
+    }
+    entryOf.set(storage.key, entry);
+  }
+
+  const places = new Map<string, Place>();
+  let inflated = "";
+  return {
+    root: pickle.value,
+    async locate({ key }) {
+      const entry = entryOf.get(key) as Entry;
+      const place = places.get(key) ?? (await unpack(source, entry, inflateRaw, broken));
+      places.set(key, place);
+      // What was inflated is in memory; to keep the latest is enough for one tensor after the other.
+      if (entry.isDeflated && key !== inflated) {
+        places.delete(inflated);
+        inflated = key;
+      }
+      return place;
+    },
+  };
+}

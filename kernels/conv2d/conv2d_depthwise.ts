@@ -1,0 +1,40 @@
+import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
+import { conv2d_depthwise as wgsl } from "../wgsl.ts";
+import { convolve, epilogue, imageSize, NHWC_OPTIONS, windows } from "./nhwc.ts";
+
+const WORKGROUP = 64;
+
+/** Pixels of a row that one thread computes. */
+const COLUMNS = 4;
+
+/** Threads for an output [N, H, W, C]. */
+const threads = ([n, height, width, channels]: Shape): number =>
+  n * height * Math.ceil(width / COLUMNS) * (channels / 4);
+
+/**
+ * The depthwise convolution on NHWC images: x [N, H, W, C], w [KH, KW, C], b [C], r and y [N, H', W', C]; C is a multiple
+ * of 4. A variant of conv2d with as many groups as channels, which see for the mathematics.
+ */
+export const conv2dDepthwise = defineKernel({
+  name: "conv2d_depthwise",
+  inputs: ["x", "w", "b?", "r?"],
+  options: NHWC_OPTIONS,
+  wgsl,
+  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8], b: [8] }, options: { padding: [1, 1, 1, 1] } },
+
+  shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), x[3]],
+  cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * w[0] * w[1] }),
+  consts: () => ({ WORKGROUP }),
+  params: ({ shapes: { x, w, b, r }, options, y }) => ({
+    ...windows(x, w, options, y),
+    ...epilogue(b, r, options.relu),
+    count: threads(y),
+    strips: Math.ceil(y[2] / COLUMNS),
+    channels: y[3] / 4,
+  }),
+  grid: ({ y }) => linearGrid(threads(y), WORKGROUP),
+
+  reference: (inputs, { shapes, ...call }) =>
+    convolve(inputs, { shapes: { ...shapes, w: [shapes.w[0], shapes.w[1], 1, shapes.w[2]] }, ...call }),
+});

@@ -1,0 +1,38 @@
+import { defineKernel, type Kernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { UsageError } from "../../engine/ground/errors.ts";
+import { sizeOf } from "../../engine/ground/tensor.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * A kernel of y[i] = f(x[i]) from its WGSL and f itself in float64. `flops` are per element, as a reader of the WGSL
+ * counts them. Options are numbers with their defaults; the WGSL finds them in its Params under the same names.
+ */
+export function elementwise<O extends Record<string, number> = Record<never, number>>(
+  name: string,
+  wgsl: string,
+  flops: number,
+  f: (x: number, options: Readonly<O>) => number,
+  options = {} as O,
+): Kernel<O> {
+  return defineKernel({
+    name,
+    inputs: ["x"],
+    options,
+    wgsl,
+    example: { shapes: { x: [2, 3, 5, 7] } },
+    shape({ x }, given) {
+      for (const [option, value] of Object.entries(given)) {
+        if (typeof value !== "number" || Number.isNaN(value)) {
+          throw new UsageError(`${name}: ${option} is ${value}; it must be a number`);
+        }
+      }
+      return x;
+    },
+    cost: ({ y }) => ({ flops: flops * sizeOf(y) }),
+    consts: () => ({ WORKGROUP }),
+    params: ({ y, options }) => ({ count: sizeOf(y), ...options }),
+    grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+    reference: ({ x }, { options }) => Float64Array.from(x, (v) => f(v, options)),
+  });
+}

@@ -1,0 +1,20 @@
+import { gelu as wgsl } from "../wgsl.ts";
+import { elementwise } from "./elementwise.ts";
+
+/**
+ * Gaussian error linear unit in its exact form, of any shape.
+ * https://pytorch.org/docs/stable/generated/torch.nn.GELU.html
+ */
+export const gelu = elementwise("gelu", wgsl, 20, (x) => (x / 2) * (1 + erf(x / Math.SQRT2)));
+
+/** By its Taylor series, and 1 where that is as close as float64 gets. */
+function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let sum = x;
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+    term *= (2 * x * x) / (2 * n + 1);
+    sum += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}

@@ -1,0 +1,33 @@
+import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { ShapeError } from "../../engine/ground/errors.ts";
+import { formatShape, NCHW, permute, sizeOf } from "../../engine/ground/tensor.ts";
+import { to_nchw as wgsl } from "../wgsl.ts";
+
+const WORKGROUP = 64;
+
+/** Images [N, H, W, C] -> [N, channels, H, W]: to_nhwc undone. */
+export const toNchw = defineKernel({
+  name: "to_nchw",
+  inputs: ["x"],
+  options: { channels: undefined as unknown as number },
+  wgsl,
+  example: { shapes: { x: [2, 4, 5, 8] }, options: { channels: 7 } },
+  shape({ x }, { channels }) {
+    if (x.length === 4 && Number.isInteger(channels) && channels > 0 && channels <= x[3])
+      return [x[0], channels, x[1], x[2]];
+    throw new ShapeError(`to_nchw takes [N, H, W, C] and at most C channels, got ${formatShape(x)} and ${channels}`);
+  },
+  cost: () => ({ flops: 0 }),
+  consts: () => ({ WORKGROUP }),
+  params: ({ shapes: { x }, y }) => ({
+    count: sizeOf(y),
+    pixels: y[2] * y[3],
+    x_channels: x[3],
+    y_channels: y[1],
+  }),
+  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  reference: ({ x }, { shapes, y }) =>
+    Float64Array.from(permute(x, shapes.x, NCHW)).filter(
+      (_, index) => Math.floor(index / sizeOf(y.slice(2))) % shapes.x[3] < y[1],
+    ),
+});

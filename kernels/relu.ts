@@ -1,5 +1,0 @@
-import { elementwise } from "./elementwise.ts";
-import { relu as wgsl } from "./wgsl.ts";
-
-/** max(x, 0) of any shape; NaN stays NaN. https://pytorch.org/docs/stable/generated/torch.nn.ReLU.html */
-export const relu = elementwise("relu", wgsl, 1, (x) => Math.max(x, 0));

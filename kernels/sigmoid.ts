@@ -1,5 +1,0 @@
-import { elementwise } from "./elementwise.ts";
-import { sigmoid as wgsl } from "./wgsl.ts";
-
-/** Logistic function, of any shape. https://pytorch.org/docs/stable/generated/torch.nn.Sigmoid.html */
-export const sigmoid = elementwise("sigmoid", wgsl, 4, (x) => 1 / (1 + Math.exp(-x)));

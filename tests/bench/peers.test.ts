@@ -1,0 +1,337 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { compareNet, type Setting } from "../../bench/peers/compare.ts";
+import {
+  type Contender,
+  contendersOf,
+  ENGINE_NAMES,
+  type Job,
+  missingPackages,
+  nameOf,
+} from "../../bench/peers/engines.ts";
+import { type Dialect, evaluate, loadParams, traceForPeer, traceNamed } from "../../bench/peers/graph.ts";
+import { randomInput } from "../../bench/peers/input.ts";
+import { WorkerProcess } from "../../bench/peers/process.ts";
+import {
+  agreements,
+  difference,
+  type PeerRow,
+  progressOf,
+  rotated,
+  statistics,
+  TOLERANCE,
+  table,
+} from "../../bench/peers/results.ts";
+import { evaluateReference } from "../../engine/graph/kernel.ts";
+import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
+import { encodeSafetensors } from "../../index.ts";
+import * as kernels from "../../kernels/index.ts";
+import { packageFile } from "../../tools/package.ts";
+import { assertFails, inFolder, shadenet } from "../cli/harness.ts";
+import { assertOutputs, randomTensors } from "../harness.ts";
+
+// The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
+
+const BENCH = packageFile("dist/bench/peers.js");
+const bench = (args: readonly string[], env: Record<string, string> = {}) => shadenet(args, { main: BENCH, env });
+
+test("engines agree with the first other one that is close to them", () => {
+  const outputs = new Map([
+    ["a", [1, -1, 2, -2]],
+    ["b", [1, -1, 2, -2 + TOLERANCE]],
+    ["c", [1, -1, 2.1, -2]],
+    ["d", [1, -1, Number.NaN, -2]],
+  ]);
+  const found = agreements(outputs);
+  assert.equal(found.get("a"), { agreesWith: "b" });
+  assert.equal(found.get("b"), { agreesWith: "a" });
+  assert.is(found.get("c")?.agreesWith, null);
+  assert.match(
+    found.get("c")?.error ?? "",
+    /0\.063 of the rms away from the nearest, those of [ab]; 0\.0001 is allowed/,
+  );
+  assert.match(found.get("d")?.error ?? "", /Infinity of the rms/);
+  assert.equal(agreements(new Map([["a", [1, 2]]])).get("a"), { agreesWith: null });
+  assert.is(difference([1, 2], [1, 2, 3]), Infinity);
+  assert.is(difference([3, 5], [3, 4]), 1 / Math.sqrt(12.5));
+});
+
+test("measuring ends after the turns that are wanted and the time of the slowest engine", () => {
+  const effort = { turns: 4, seconds: 2 };
+  const runs = (count: number, ms: number) => new Array<number>(count).fill(ms);
+  assert.is(progressOf(0, [[], []], effort), 0);
+  assert.is(progressOf(4, [runs(4, 250), runs(8, 100)], effort), 0.5);
+  assert.is(progressOf(4, [runs(4, 500), runs(8, 100)], effort), 1);
+  assert.is(progressOf(3, [runs(3, 5000), runs(6, 100)], effort), 0.75);
+  assert.is(progressOf(0, [], effort), 1);
+});
+
+test("every engine is the first in turn", () => {
+  assert.equal(rotated(["a", "b", "c"], 0), ["a", "b", "c"]);
+  assert.equal(rotated(["a", "b", "c"], 4), ["b", "c", "a"]);
+});
+
+test("statistics are of all runs, and nothing where there are none", () => {
+  assert.equal(statistics([3, 1, 10, 2]), { medianMs: 2.5, minMs: 1, runs: 4 });
+  assert.equal(statistics([]), { medianMs: null, minMs: null, runs: 0 });
+});
+
+test("the table has every engine's times in units of ours, and errors", () => {
+  const row: PeerRow = {
+    engine: "shadenet",
+    provider: "webgpu",
+    version: "1",
+    adapter: "none",
+    net: "lenet5",
+    batch: 1,
+    coldMs: 1000,
+    medianMs: 50,
+    minMs: 40,
+    runs: 5,
+    agreesWith: "tfjs",
+  };
+  const other: PeerRow = { ...row, engine: "tfjs", coldMs: 2500, medianMs: 612.4, agreesWith: "shadenet" };
+  const failed: PeerRow = { ...row, engine: "jax-js", coldMs: null, ...statistics([]), agreesWith: null, error: "oh" };
+  const lines = table([row, other, failed, { ...other, net: "vgg16" }], nameOf);
+  assert.match(lines[1], /^lenet5 +shadenet +1,000 +1\.0 x +50\.0 +1\.0 x +40\.0 +5 +tfjs$/);
+  assert.match(lines[2], /^ +tfjs +2,500 +2\.5 x +612 +12 x /);
+  assert.match(lines[3], /^ +jax-js +- +- +- +- +- +0 +not timed: oh$/);
+  assert.match(lines[4], /^vgg16 +tfjs +2,500 +- +612 +- /);
+});
+
+test("contenders are engines on their providers, and packages that are missing are named", async () => {
+  assert.equal(contendersOf(["onnxruntime", "shadenet"]).map(nameOf), [
+    "shadenet",
+    "onnxruntime webgpu",
+    "onnxruntime cpu",
+  ]);
+  const empty = await mkdtemp(inFolder("peers-"));
+  assert.equal(missingPackages(["shadenet"], empty), []);
+  assert.equal(missingPackages(["onnxruntime", "jax-js"], empty), ["onnxruntime-node", "@jax-js/jax"]);
+  await mkdir(`${empty}/node_modules/@jax-js/jax`, { recursive: true });
+  await writeFile(`${empty}/node_modules/@jax-js/jax/package.json`, "{}");
+  assert.equal(missingPackages(["onnxruntime", "jax-js"], empty), ["onnxruntime-node"]);
+});
+
+/** The references of our kernels as an engine. */
+const references: Dialect<Tensor> = {
+  engine: "the references",
+  reshape: ({ data }, _from, shape) => ({ shape, data }),
+  operators: Object.fromEntries(
+    Object.values(kernels).flatMap((kernel) => {
+      if (!("reference" in kernel)) return [];
+      return [
+        [
+          kernel.name,
+          (inputs, { options }) => {
+            const { shape, data } = evaluateReference(kernel, inputs, options);
+            return { shape, data: Float32Array.from(data) };
+          },
+        ],
+      ];
+    }),
+  ),
+};
+
+const jobOf = (shape: readonly number[], maxBinding: number): Job => ({
+  engine: "tfjs",
+  provider: "webgpu",
+  net: "lenet5",
+  shape,
+  weights: inFolder("lenet5.safetensors"),
+  model: "",
+  maxBinding,
+  software: true,
+});
+
+test("a peer's graph computes what the net does, with its linear layers in as many parts as a binding needs", async () => {
+  const shape = [2, 1, 32, 32];
+  const graph = traceNamed("lenet5", 2);
+  const tensors = randomTensors(graph);
+  const params = Object.entries(tensors).filter(([name]) => name !== "x");
+  await writeFile(inFolder("lenet5.safetensors"), encodeSafetensors(new Map(params)));
+  for (const maxBinding of [2 ** 27, 10_000]) {
+    const job = jobOf(shape, maxBinding);
+    const traced = traceForPeer(job);
+    const largest = traced.nodes.map((node) => (node.kind === "param" ? 4 * sizeOf(node.shape) : 0));
+    // Convolutions stay whole: one of 120 x 16 x 5 x 5.
+    const linear = traced.nodes.filter((node) => node.kind === "param" && node.shape.length === 2);
+    assert.is(linear.length, maxBinding === 10_000 ? 6 : 2);
+    assert.ok(linear.every((node) => 4 * sizeOf(node.shape) <= maxBinding));
+    assert.is(Math.max(...largest), 4 * 120 * 16 * 5 * 5);
+    const uses = new Set<string>();
+    const loaded = await loadParams(traced, job.weights, ({ use, shape, data }) => {
+      uses.add(use);
+      return { shape, data };
+    });
+    assert.equal([...uses].sort(), ["conv2d.b", "conv2d.w", "linear.b", "linear.w"]);
+    const logits = evaluate(traced, tensors.x, loaded, references);
+    assertOutputs({ logits }, graph, ["logits"], tensors);
+  }
+});
+
+test("an operator that an engine has not is told with those it has", async () => {
+  const { relu } = references.operators;
+  const poor = { ...references, engine: "poor", operators: { relu } };
+  const graph = traceForPeer(jobOf([1, 1, 32, 32], 2 ** 27));
+  assert.throws(
+    () => evaluate(graph, randomInput([1, 1, 32, 32]), new Map(), poor),
+    /has no conv2d for poor; it has relu/,
+  );
+});
+
+test("the input is the same in every process, and differs from place to place", () => {
+  const { data } = randomInput([2, 3, 70, 50]);
+  assert.equal(randomInput([2, 3, 70, 50]).data, data);
+  assert.ok(data.every((value) => Math.abs(value) <= 1.75));
+  assert.ok(new Set(data).size > 0.9 * data.length);
+});
+
+/** Starts a program of some lines as a worker. */
+async function work(lines: string, timeout = 60, signal = new AbortController().signal): Promise<WorkerProcess> {
+  const path = `${await mkdtemp(inFolder("worker-"))}/worker.mjs`;
+  await writeFile(path, `import { readSync, writeFileSync } from "node:fs";\n${lines}`);
+  return new WorkerProcess(pathToFileURL(path), { n: 7 }, { timeout, signal });
+}
+
+/** The message with which a worker fails to answer. */
+async function failure(worker: WorkerProcess): Promise<string> {
+  const message = await worker.answer().then(
+    () => "",
+    (error: Error) => error.message,
+  );
+  await worker.stop();
+  return message;
+}
+
+test("a worker answers when it is asked", async () => {
+  const worker = await work(`
+    let { n } = JSON.parse(process.argv[2]);
+    console.log("talk that is nobody's business");
+    do writeFileSync(3, JSON.stringify({ n: n++ }) + "\\n"); while (readSync(0, new Uint8Array(1)) > 0);
+  `);
+  assert.equal(await worker.answer(), { n: 7 });
+  assert.equal(await worker.ask(), { n: 8 });
+  await worker.stop();
+  await worker.stop();
+});
+
+test("a worker that fails, crashes, is killed or hangs says so", async () => {
+  const told = await work(`writeFileSync(3, JSON.stringify({ error: "no\\nluck" }) + "\\n"); process.exit(1);`);
+  assert.is(await failure(told), "no luck");
+  const thrown = await work(`throw new Error("it broke");`);
+  assert.match(await failure(thrown), /^ended with exit code 1: Error: it broke$/);
+  const crashed = await work(`process.kill(process.pid, "SIGSEGV");`);
+  assert.is(await failure(crashed), "ended with SIGSEGV");
+  const killed = await work(`process.kill(process.pid, "SIGKILL");`);
+  assert.is(await failure(killed), "was killed (out of memory?)");
+  const hung = await work("setInterval(() => {}, 1000);", 0.2);
+  assert.is(await failure(hung), "gave no answer within 0.2 s");
+  const silent = await work("");
+  assert.is(await failure(silent), "ended with exit code 0");
+  await silent.ask().then(
+    () => assert.unreachable("a worker that is gone has answered"),
+    ({ message }: Error) => assert.is(message, "ended with exit code 0"),
+  );
+});
+
+test("an abort kills a worker", async () => {
+  const stop = new AbortController();
+  const worker = await work("setInterval(() => {}, 1000);", 60, stop.signal);
+  const message = failure(worker);
+  stop.abort();
+  assert.match(await message, /^was killed/);
+});
+
+test("an engine that fails is told, the others are measured, and no file is left", async () => {
+  const folder = await mkdtemp(inFolder("net-"));
+  const contenders: Contender[] = [
+    { engine: "jax-js", provider: "webgpu" },
+    { engine: "shadenet", provider: "webgpu" },
+  ];
+  const setting: Setting = {
+    contenders,
+    cold: 2,
+    turns: 2,
+    seconds: 1,
+    timeout: 120,
+    maxBinding: 2 ** 27,
+    software: true,
+    // Not installed, or without an adapter: jax-js fails.
+    env: ({ engine }): Record<string, string> => (engine === "jax-js" ? { SHADENET_ADAPTER: "none" } : {}),
+    signal: new AbortController().signal,
+  };
+  const shares: number[] = [];
+  const [failed, ours] = await compareNet({ net: "lenet5", shape: [1, 1, 32, 32] }, folder, setting, (share) => {
+    shares.push(share);
+  });
+  assert.match(failed.error ?? "", /Cannot find module|no device/);
+  assert.equal(failed.times, []);
+  assert.is(failed.coldMs, null);
+  assert.is(ours.error, undefined);
+  assert.is(ours.agreesWith, null);
+  assert.ok((ours.coldMs ?? 0) > 0 && ours.times.length >= 2);
+  assert.is(shares.at(-1), 1);
+  assert.equal(
+    shares,
+    [...shares].sort((a, b) => a - b),
+  );
+  assert.equal(await readdir(folder), []);
+});
+
+test("what is wrong is told before anything is measured", async () => {
+  const only = ["--engines", "shadenet"];
+  const cases: (readonly [string[], number, RegExp, Record<string, string>?])[] = [
+    [["--nets", "lenet5,lenet6", ...only], 2, /no net "lenet6"; there are lenet5, alexnet, .*resnet152/],
+    [["--engines", "shadenet,torch"], 2, /no engine "torch"; there are shadenet, onnxruntime, tfjs, jax-js$/],
+    [["--batch", "0", ...only], 2, /'--batch <n>' argument '0' is invalid/],
+    [["--json", "no/such/folder.json", ...only], 1, /cannot write no\/such\/folder.json: its folder does not exist/],
+    [["--json", ".", ...only], 1, /cannot write \.: it is a folder/],
+    [only, 1, /there is no WebGPU adapter/, { SHADENET_ADAPTER: "none" }],
+    [["--nets", "lenet5", ...only], 1, /cannot write the files of lenet5|ENOENT/, { TMPDIR: inFolder("nowhere") }],
+  ];
+  const missing = missingPackages(ENGINE_NAMES);
+  if (missing.length > 0) cases.push([[], 1, /not installed: run npm ci --prefix bench\/peers$/]);
+  for (const [args, code, message, env] of cases) assertFails(await bench(args, env), code, message);
+});
+
+test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
+  const TMPDIR = await mkdtemp(inFolder("tmp-"));
+  const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet", "--turns", "2", "--seconds", "1"];
+  const { code, stdout, errors } = await bench([...args, "--json", "rows.json"], { TMPDIR });
+  assert.equal(errors, []);
+  assert.is(code, 0);
+  assert.match(stdout, /batch 2\nshadenet \d.*\n\nNet +Engine .*\nlenet5 +shadenet .* none compared\n$/);
+  const [row, ...rest] = JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
+  assert.is(rest.length, 0);
+  const { coldMs, medianMs, minMs, runs, version, adapter, ...fixed } = row;
+  assert.equal(fixed, { engine: "shadenet", provider: "webgpu", net: "lenet5", batch: 2, agreesWith: null });
+  assert.ok(coldMs > 0 && minMs > 0 && medianMs >= minMs && runs >= 2);
+  assert.ok(version && adapter);
+  assert.equal(await readdir(TMPDIR), []);
+});
+
+test("Ctrl-C ends it at once, with nothing left behind", async () => {
+  const TMPDIR = await mkdtemp(inFolder("tmp-"));
+  const args = ["--nets", "alexnet", "--engines", "shadenet"];
+  const env = { ...process.env, TMPDIR };
+  const child = spawn(process.execPath, [BENCH, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
+  let stdout = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  const ended = once(child, "close");
+  // Its folder is there as soon as it has begun.
+  while ((await readdir(TMPDIR)).length === 0) await sleep(20);
+  child.kill("SIGINT");
+  assert.equal(await ended, [130, null]);
+  assert.is(stdout, "");
+  assert.equal(await readdir(TMPDIR), []);
+});
+
+test.run();

@@ -1,0 +1,312 @@
+// The library in a real browser, as browser/page.ts uses it there. Skipped where no browser can be started.
+import { mkdtempSync, rmSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import type { Page } from "playwright-core";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Tensor } from "../../engine/ground/tensor.ts";
+import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
+import { nets } from "../../nets/index.ts";
+import { randomWeights } from "../../nets/random_weights.ts";
+import { launch } from "./launch.ts";
+import type * as inPage from "./page.ts";
+import { type Handler, serve, text } from "./server.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+const html = `<!doctype html><title>shadenet</title>
+<script type="module">import * as inPage from "/dist/tests/browser/page.js"; window.inPage = inPage;</script>`;
+
+/** Downloads that were begun, and those that the browser has ended. */
+const slow = { begun: 0, ended: 0 };
+
+/** A file whose beginning comes piece by piece, and the rest never. */
+const sendSlowly: Handler = (_request, response) => {
+  slow.begun++;
+  const sending = setInterval(() => response.write(Buffer.alloc(10_000, 255)), 20);
+  response.on("close", () => {
+    clearInterval(sending);
+    slow.ended++;
+  });
+  response.writeHead(200, { "content-length": 50_000_000, "content-type": "application/octet-stream" });
+};
+
+async function sendResnet50(_request: unknown, response: ServerResponse): Promise<void> {
+  const { tensors, read } = randomWeights(nets.resnet50);
+  const all = new Map<string, Tensor>();
+  for (const [name, { shape }] of tensors) all.set(name, { shape, data: await read(name) });
+  const file = encodeSafetensors(all);
+  response.writeHead(200, { "content-length": file.length, "content-type": "application/octet-stream" }).end(file);
+}
+
+const server = await serve(ROOT, {
+  "/": text("text/html", html),
+  "/slow.safetensors": sendSlowly,
+  "/resnet50.safetensors": sendResnet50,
+});
+/** Another site, which lets nobody read its pictures. */
+const foreign = await serve(ROOT);
+const browser = await launch();
+const inBrowser = typeof browser === "string" ? test.skip : test;
+const troubles: string[] = [];
+let page: Page;
+
+type InPage = typeof inPage;
+type Returned<K extends keyof InPage> = Awaited<ReturnType<InPage[K]>>;
+type Callable = Record<string, (...args: unknown[]) => unknown>;
+
+/** Runs one of the functions of browser/page.ts in a page. */
+const runIn = <K extends keyof InPage>(page: Page, name: K, args: Parameters<InPage[K]>): Promise<Returned<K>> =>
+  page.evaluate(([name, args]) => (globalThis as unknown as { inPage: Callable }).inPage[name](...args), [
+    name,
+    args,
+  ] as const) as Promise<Returned<K>>;
+
+/** The same in the page that most tests share. */
+const run = <K extends keyof InPage>(name: K, ...args: Parameters<InPage[K]>): Promise<Returned<K>> =>
+  runIn(page, name, args);
+
+async function openPage(url: string): Promise<Page> {
+  const page = await (browser as Exclude<typeof browser, string>).newPage();
+  page.on("pageerror", (error) => troubles.push(error.message));
+  await page.goto(url);
+  return page;
+}
+
+inBrowser("a page imports the library without a bundler, and its operators are PyTorch's", async () => {
+  const { adapter, results } = await run("runCases");
+  console.log(`note: in the browser, ${adapter}`);
+  assert.ok(results.length > 90);
+  assert.equal(
+    results.filter(({ status }) => status !== "pass"),
+    [],
+  );
+});
+
+for (const key of ["lenet5", "resnet18"]) {
+  inBrowser(`${key}'s logits are PyTorch's`, async () => {
+    const { status, message, errOverRms } = await run("runNetOf", key);
+    assert.is(status, "pass", message);
+    console.log(`note: in the browser, ${key} has an error over rms of ${errOverRms?.toExponential(1)}`);
+  });
+}
+
+inBrowser("whatever shows a picture, the GPU makes of it what the CPU's transforms do", async () => {
+  const { HTMLVideoElement: video, ...others } = await run("comparePictures");
+  assert.is(Object.keys(others).length, 7);
+  for (const [kind, difference] of Object.entries(others)) assert.ok(difference <= 1 / 255, `${kind}: ${difference}`);
+  // A stream may keep its colours in another space.
+  assert.ok(video < 0.1, `HTMLVideoElement: ${video}`);
+});
+
+inBrowser("pictures make a batch, and it is filled up with zeros", async () => {
+  const { tooMany, ...parts } = await run("runBatch");
+  assert.equal(parts, { first: true, second: true, zeros: true });
+  assert.is(tooMany.code, "SHAPE");
+  assert.match(tooMany.message, /got 4 pictures; the net was loaded for 1 to 3 at a time/);
+});
+
+inBrowser("a picture may change or close as soon as it was asked for", async () =>
+  assert.ok(await run("changeAfterwards")),
+);
+
+inBrowser("the frames of a video leave nothing on the GPU", async () =>
+  assert.equal(await run("runFrames"), { textures: 0, buffers: 0 }),
+);
+
+inBrowser("pictures that cannot be used have clear errors", async () => {
+  const failures = await run("refusePictures", `${foreign.origin}/examples/digits/digit-0-a.png`);
+  const expected = {
+    unloaded: /has no pixels: wait until it has loaded/,
+    closed: /has no pixels/,
+    "no frame": /has no pixels/,
+    "of another site": /cannot be read .*one from another site needs its leave/,
+    "no image": /notes.txt is no image that this browser can decode/,
+    "too large": /this GPU takes at most/,
+    string: /got photo.jpg for a picture; wanted/,
+  };
+  for (const [what, message] of Object.entries(expected)) {
+    assert.is(failures[what].code, "IMAGE", what);
+    assert.match(failures[what].message, message);
+  }
+});
+
+inBrowser("a digit is read from a canvas", async () => {
+  const { label, probability } = await run("readDigit");
+  assert.is(label, "7");
+  assert.ok(probability > 0.5);
+});
+
+inBrowser("a worker does what the page can do", async () => {
+  const got = await run("digitsInWorker");
+  assert.ok(got.adapter);
+  assert.is(got.phases.at(-1), "load");
+  assert.equal(
+    got.predictions.map(({ label }) => label),
+    ["7", "7", "7", "7", "7"],
+  );
+  assert.equal(
+    got.batch.map(([best, ...others]) => [best, others.length]),
+    [
+      ["7", 1],
+      ["7", 1],
+    ],
+  );
+  assert.equal(got.features, [1, 6, 14, 14]);
+  assert.ok(got.same, "the logits differ from those of a GPU in the page");
+  assert.equal([got.untouched, got.detached], [true, true]);
+  assert.is(got.profile.runs, 2);
+  assert.equal(got.profile.counted, [0, 1, 2]);
+  assert.ok(got.profile.steps.includes("softmax"));
+  assert.ok(got.roofline > 0);
+});
+
+inBrowser("errors keep class, code and message on their way from a worker", async () => {
+  for (const [what, { direct, worker }] of Object.entries(await run("compareErrors"))) {
+    assert.equal(worker, direct, what);
+    assert.ok(direct.code, `${what}: ${direct.message}`);
+  }
+});
+
+inBrowser("a worker's script may have methods of its own", async () => {
+  const got = await run("useOwnMethods");
+  assert.equal(got.counted, [1, 2, 3]);
+  assert.equal(got.colour, [255, 0, 0, 255]);
+  assert.equal(got.shape, [1, 1, 32, 32]);
+  assert.is(got.after, "7");
+  const expected: Record<string, RegExp> = {
+    aborted: /^RangeError undefined enough$/,
+    unknown: /^UsageError USAGE the worker has no method "nothing"; it has loadNet, run, /,
+    odd: /^Error undefined \[object Object\]$/,
+    unsent: /could not be cloned/,
+    "not sendable": /^UsageError USAGE loadNet: its arguments cannot be sent to a worker: /,
+    "progress that throws": /^RangeError undefined thrown by onProgress$/,
+  };
+  for (const [what, message] of Object.entries(expected)) {
+    const { kind, code, message: told } = got[what] as inPage.Failure;
+    assert.match(`${kind} ${code} ${told}`, message);
+  }
+});
+
+inBrowser("weights are cached by address, and may come from a file", async () => {
+  const path = "/nets/weights/lenet5.safetensors";
+  const before = server.requests.filter((request) => request === path).length;
+  const [first, second, file] = await run("loadCached", `${path}?v=${Date.now()}`);
+  assert.equal(second, first);
+  assert.equal(file, first);
+  // One is for the file.
+  assert.is(server.requests.filter((request) => request === path).length - before, 2);
+});
+
+inBrowser("two nets load at once, and without storage", async () =>
+  assert.equal(await run("loadWithoutStorage"), ["7", "7"]),
+);
+
+for (const inWorker of [false, true]) {
+  inBrowser(`a slow download ends when it is aborted${inWorker ? ", in a worker, too" : ""}`, async () => {
+    Object.assign(slow, { begun: 0, ended: 0 });
+    const { ms, ...failed } = await run("abortDownload", inWorker, "/slow.safetensors");
+    assert.equal(failed, { kind: "RangeError", code: undefined, message: "enough" });
+    for (let turn = 0; slow.ended === 0 && turn < 200; turn++) await page.waitForTimeout(10);
+    assert.equal(slow, { begun: 1, ended: 1 });
+    console.log(`note: in the browser, a download ends ${ms.toFixed(0)} ms after it is aborted`);
+  });
+}
+
+inBrowser("a lost device fails what runs on it, and another one can be opened", async () => {
+  const { lost, running, later, label } = await run("loseDevice");
+  assert.equal(lost, ["DEVICE_LOST"]);
+  assert.is(later.code, "DEVICE_LOST");
+  assert.is(running.code, "DEVICE_LOST", running.message);
+  assert.is(label, "7");
+});
+
+for (const how of ["device", "worker"] as const) {
+  inBrowser(`a worker whose ${how} ends fails what waits for it, and another one can be opened`, async () => {
+    const { lost, running, later, label } = await run("loseWorker", how);
+    assert.is(lost.length, 1);
+    assert.match(lost[0], how === "device" ? /^DEVICE_LOST the GPU device was lost/ : /^DEVICE_LOST the worker ended/);
+    for (const { code, kind, message } of [...running, later]) {
+      assert.equal([kind, code], ["GpuError", "DEVICE_LOST"], message);
+    }
+    assert.is(label, "7");
+  });
+}
+
+inBrowser("a browser without WebGPU is told of", async () => {
+  for (const { kind, code, message } of await run("refuseDevices")) {
+    assert.equal([kind, code], ["GpuError", "NO_ADAPTER"]);
+    assert.match(message, /there is no WebGPU adapter: use a browser with WebGPU/);
+  }
+});
+
+inBrowser("a worker that cannot be opened says why", async () => {
+  const { missing, option, aborted } = await run("refuseWorkers");
+  assert.equal([missing.kind, missing.code], ["FileError", "FILE"]);
+  assert.match(missing.message, /the worker cannot be started/);
+  assert.match(option.message, /openWorkerGpu\(\) has no option "nets"; its options are powerPreference, limits/);
+  assert.equal(aborted, { kind: "RangeError", message: "enough", code: undefined });
+});
+
+inBrowser("the page stays responsive while ResNet-50 loads and runs in a worker", async () => {
+  // Without what other tests have left to be collected.
+  const fresh = await openPage(server.origin);
+  const measured = await runIn(fresh, "measureResponsiveness", ["/resnet50.safetensors"]);
+  await fresh.close();
+  const { loadMs, runMs, longestTask, longestGap, ticks, probability } = measured;
+  const [load, first, task, gap] = [loadMs, runMs, longestTask, longestGap].map((ms) => ms.toFixed(0));
+  console.log(
+    `note: in the browser, ResNet-50 loaded in ${load} ms and ran in ${first} ms in a worker; the page's longest task took ` +
+      `${longestTask === 0 ? "less than 50" : task} ms, the longest gap between its timers ${gap} ms`,
+  );
+  assert.ok(probability > 0);
+  // Whatever else the machine does, a page whose thread were taken would have had no timer at all.
+  assert.ok(ticks > 50, `${ticks} timers fired`);
+});
+
+inBrowser("a bundle of esbuild finds its worker", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "shadenet-bundle-"));
+  const bundled = await serve(folder, { "/": text("text/html", '<script type="module" src="/app.js"></script>') });
+  try {
+    const program = `import { openWorkerGpu, UsageError } from "./worker.js";
+      const gpu = await openWorkerGpu();
+      const weights = "${server.origin}/none";
+      const failure = await gpu.loadNet("lenet6").catch((error) => error);
+      window.result = [gpu.adapter.name, failure instanceof UsageError, failure.code];
+      gpu.close();`;
+    const options = { bundle: true, format: "esm", target: "es2022", minify: true, outdir: folder } as const;
+    await build({
+      ...options,
+      stdin: { contents: program, resolveDir: join(ROOT, "dist"), sourcefile: "app.js" },
+      entryNames: "app",
+    });
+    await build({ ...options, splitting: true, entryPoints: { worker_script: join(ROOT, "dist/worker_script.js") } });
+    const other = await openPage(bundled.origin);
+    const result = await other.waitForFunction(() => (globalThis as unknown as { result: unknown }).result);
+    const [adapter, isKind, code] = (await result.jsonValue()) as [string, boolean, string];
+    assert.ok(adapter);
+    assert.equal([isKind, code], [true, "USAGE"]);
+    await other.close();
+  } finally {
+    bundled.close();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+inBrowser("nothing was rejected without anybody to hear it", () => assert.equal(troubles, []));
+
+if (typeof browser === "string") {
+  console.log(`note: skipped, for no browser with WebGPU can be started (${browser})`);
+} else {
+  test.after(() => browser.close());
+  page = await openPage(server.origin);
+}
+test.after(() => {
+  server.close();
+  foreign.close();
+});
+test.run();

@@ -1,0 +1,83 @@
+import { writeFileSync } from "node:fs";
+import { Command } from "commander";
+import { openGpu } from "../../index.ts";
+import { type CaseResult, type NetResult, runCase, runNet, runStages } from "./conformance.ts";
+import { openCases, readNets } from "./goldens.ts";
+
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--only REGEX] [--stages] [--json FILE]
+
+const { cases, nets, only, stages, json } = new Command("conformance")
+  .description("Checks every operator and net against PyTorch's reference outputs.")
+  .option("--cases <file>", "operator cases (default: the committed ones, unless --nets is given)")
+  .option("--nets <file>", "nets (default: the committed ones, unless --cases is given)")
+  .option("--only <regex>", "only the cases and nets whose id it matches", ".")
+  .option("--stages", "every layer of the nets, too, not only the logits")
+  .option("--json <file>", "writes the results to a file")
+  .parse()
+  .opts<{ cases?: string; nets?: string; only: string; stages?: boolean; json?: string }>();
+
+const wanted = new RegExp(only);
+const gpu = await openGpu();
+const caseResults: CaseResult[] = [];
+const netResults: NetResult[] = [];
+try {
+  console.log(`adapter: ${gpu.adapter.name}`);
+  if (cases || !nets) {
+    const file = await openCases(cases);
+    for (const test of file.cases.filter(({ id }) => wanted.test(id))) {
+      const result = await runCase(gpu, test, file);
+      caseResults.push(result);
+      if (result.status === "skip") console.error(`skipped ${result.id}: ${result.message}`);
+      else
+        console.log(
+          `${result.status} ${result.id}${result.k === undefined ? "" : ` k ${result.k.toFixed(2)}`} ${result.message ?? ""}`,
+        );
+    }
+  }
+  if (nets || !cases) {
+    const file = readNets(nets);
+    for (const key of Object.keys(file.nets).filter((key) => wanted.test(key))) {
+      const start = performance.now();
+      const result = await runNet(gpu, file, key);
+      const missed = stages && result.status === "pass" ? (await runStages(gpu, file, key)).filter(isOver) : [];
+      if (missed.length > 0) {
+        const list = missed.map(({ stage, errOverRms, limit }) => `${stage} (${errOverRms}, limit ${limit})`);
+        Object.assign(result, { status: "fail", message: `off at ${list.join(", ")}` });
+      }
+      netResults.push(result);
+      const { torch_f32_max_err_over_rms: torch } = file.nets[key];
+      const seconds = ((performance.now() - start) / 1000).toFixed(1);
+      if (result.status === "skip") console.error(`skipped ${key}: ${result.message}`);
+      else if (result.errOverRms === undefined) console.log(`fail ${key} ${result.message}`);
+      else {
+        const figures = [result.errOverRms, result.limit, torch].map((v) => v.toExponential(2));
+        console.log(
+          `${result.status} ${key} error/rms ${figures[0]}, limit ${figures[1]}, PyTorch float32 ${figures[2]} (${seconds} s) ${result.message ?? ""}`,
+        );
+      }
+    }
+  }
+} catch (error) {
+  console.error(`conformance: ${(error as Error).message}`);
+  process.exitCode = 2;
+} finally {
+  gpu.close();
+}
+
+/** NaN is over any limit. */
+function isOver({ errOverRms, limit }: { errOverRms: number; limit: number }): boolean {
+  return !(errOverRms <= limit);
+}
+
+const all = [...caseResults, ...netResults];
+const count = (status: string) => all.filter((result) => result.status === status).length;
+if (json) {
+  const results = {
+    adapter: gpu.adapter.name,
+    cases: caseResults.map((result) => ({ k: null, message: "", ...result })),
+    nets: netResults.map((result) => ({ errOverRms: null, message: "", ...result })),
+  };
+  writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
+}
+console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
+if (count("fail") > 0 || all.length === 0) process.exitCode ??= 1;

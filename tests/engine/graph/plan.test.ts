@@ -1,0 +1,233 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Graph, type Value } from "../../../engine/graph/graph.ts";
+import type { Call } from "../../../engine/graph/kernel.ts";
+import { passes } from "../../../engine/graph/passes.ts";
+import { DEFAULT_LIMITS, type Limits, makePlan, type Place, type Plan, type Step } from "../../../engine/graph/plan.ts";
+import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
+import { sizeOf } from "../../../engine/ground/tensor.ts";
+import { concat } from "../../../kernels/concat.ts";
+import { add } from "../../../kernels/elementwise/add.ts";
+import { relu } from "../../../kernels/elementwise/relu.ts";
+import { tanh } from "../../../kernels/elementwise/tanh.ts";
+import { flatten } from "../../../kernels/flatten.ts";
+import { linear } from "../../../kernels/linear/linear.ts";
+import { matmul } from "../../../kernels/matmul.ts";
+import { batchNormLayer, convLayer, linearLayer } from "../../../nets/layers.ts";
+import { assertOutputs, int, open, pick, randomNet, randomTensors, refuses, runPlan } from "../../harness.ts";
+
+const gpu = await open();
+
+const limitsOf = (bytes: number): Limits => ({ maxStorageBufferBindingSize: bytes, maxBufferSize: bytes });
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, n) => total + n, 0);
+
+const fuse = (graph: Graph, outputs: readonly string[]): Graph =>
+  Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
+
+/** A graph of y = build(x) for x [batch, 4, 3, 3], which has 144 bytes for each of the batch. */
+function netOf(build: (x: Value) => Value, batch = 1): { graph: Graph; outputs: string[] } {
+  const graph = new Graph();
+  graph.name("y", build(graph.input("x", [batch, 4, 3, 3])));
+  return { graph, outputs: ["y"] };
+}
+
+const bufferOf = (place: Place | undefined): number | undefined =>
+  place && "buffer" in place ? place.buffer : undefined;
+
+/** The buffers that a step reads, and the one that it writes. */
+function traffic(step: Step): { reads: number[]; writes: number } {
+  const ofType = (type: GPUBufferBindingType) =>
+    step.bindings.flatMap((binding) => (binding.type === type ? (bufferOf(binding.place) ?? []) : []));
+  return { reads: ofType("read-only-storage"), writes: ofType("storage")[0] };
+}
+
+/** Follows which value is in which buffer, and asserts that every step finds its inputs, and the reader the outputs. */
+function followValues(graph: Graph, plan: Plan, outputs: readonly string[]): void {
+  const content = new Map<number, number>();
+  const root = (id: number): number => {
+    const node = graph.nodes[id];
+    return node.kind === "view" ? root(node.x) : id;
+  };
+  const activation = (id: number) => graph.nodes[root(id)].kind !== "param";
+  graph.nodes.forEach((node, id) => {
+    if (node.kind !== "input") return;
+    content.set(plan.inputs.find(({ name }) => name === node.name)?.buffer as number, id);
+  });
+  const steps = plan.steps.values();
+  graph.nodes.forEach((node, id) => {
+    if (node.kind !== "op") return;
+    const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, i]) => [name, graph.nodes[i].shape]));
+    const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
+    const found = new Set<number | undefined>();
+    let written = -1;
+    for (let part = node.kernel.parts?.(call).length ?? 1; part > 0; part--) {
+      const step = steps.next().value as Step;
+      assert.is(step.kernel, node.kernel.name);
+      const { reads, writes } = traffic(step);
+      assert.not(reads.includes(writes), `${step.label} reads and writes buffer ${writes}`);
+      assert.ok(written < 0 || written === writes, `the parts of ${step.label} write different buffers`);
+      for (const buffer of reads) found.add(content.get(buffer));
+      written = writes;
+    }
+    const wanted = new Set(Object.values(node.inputs).filter(activation).map(root));
+    assert.equal([...found].sort(), [...wanted].sort(), `the inputs of node ${id}`);
+    assert.ok(plan.buffers[written] >= 4 * sizeOf(node.shape), `the buffer of node ${id} is too small`);
+    content.set(written, id);
+  });
+  assert.ok(steps.next().done);
+  plan.outputs.forEach(({ name, place }, i) => {
+    const buffer = bufferOf(place) as number;
+    assert.is(content.get(buffer), root(graph.names.get(outputs[i]) as number), `output ${name}`);
+  });
+}
+
+test("buffers are reused, but never while their value is still read", () => {
+  for (let i = 0; i < 200; i++) {
+    const { graph, outputs } = randomNet(int(5, 25));
+    const plan = makePlan(graph, outputs);
+    followValues(graph, plan, outputs);
+    const bytes = sum(plan.buffers);
+    assert.ok(bytes >= plan.activationLowerBound, `${bytes} bytes, and ${plan.activationLowerBound} at least`);
+  }
+});
+
+test("a chain needs two buffers, the largest neighbours", () => {
+  const graph = new Graph();
+  let x = graph.input("x", [100]);
+  for (let i = 0; i < 20; i++) x = relu(x);
+  graph.name("y", x);
+  const plan = makePlan(graph, ["y"]);
+  assert.equal(plan.buffers, [400, 400]);
+  assert.is(plan.activationLowerBound, 800);
+});
+
+test("views cost nothing and keep what they show alive", async () => {
+  const graph = new Graph();
+  const x = graph.input("x", [2, 3, 4]);
+  const flat = flatten(tanh(x));
+  const other = relu(relu(x));
+  graph.name("y", linear(flat, graph.param("w", [5, 12])));
+  graph.name("flat", flat);
+  graph.name("other", flatten(other, { startDim: 0 }));
+  const outputs = ["y", "flat", "other", "flat"];
+  const plan = makePlan(graph, outputs);
+  assert.is(plan.steps.length, 4);
+  followValues(graph, plan, outputs);
+  const tensors = randomTensors(graph);
+  assertOutputs(await runPlan(gpu, plan, tensors), graph, outputs, tensors);
+});
+
+test("inputs are in place before the first step, wherever they stand in the graph", async () => {
+  const graph = new Graph();
+  let x = graph.input("a", [50]);
+  for (let i = 0; i < 4; i++) x = tanh(x);
+  graph.name("y", add(x, graph.input("b", [50])));
+  graph.name("asked for", graph.input("unused", [50]));
+  const outputs = ["y", "asked for"];
+  const plan = makePlan(graph, outputs);
+  followValues(graph, plan, outputs);
+  const tensors = randomTensors(graph);
+  assertOutputs(await runPlan(gpu, plan, tensors), graph, outputs, tensors);
+});
+
+test("a plan is plain data that can be printed", () => {
+  const { graph, outputs } = randomNet(12);
+  const plan = makePlan(fuse(graph, outputs), outputs);
+  const isPlain = (value: unknown, path: string): void => {
+    if (typeof value === "function") assert.match(path, /^plan\.params\.\d+\.from\.compute$/);
+    if (typeof value !== "object" || value === null) return;
+    const { name } = value.constructor;
+    assert.ok(["Object", "Array", "Uint8Array"].includes(name), `${path} is a ${name}`);
+    if (name !== "Uint8Array") for (const [key, inner] of Object.entries(value)) isPlain(inner, `${path}.${key}`);
+  };
+  isPlain(plan, "plan");
+  const printed = JSON.parse(JSON.stringify(plan)) as Plan;
+  assert.equal(printed.buffers, plan.buffers);
+  assert.equal(
+    printed.steps.map(({ label, code, grid }) => ({ label, code, grid })),
+    plan.steps.map(({ label, code, grid }) => ({ label, code, grid })),
+  );
+});
+
+test("steps are called by their layer, and tell their work", () => {
+  const block = (x: Value) => relu(batchNormLayer("layer1.bn", convLayer("layer1.conv", x, 5, 2, { bias: false })));
+  const { graph, outputs } = netOf(block, 2);
+  const [step, ...rest] = makePlan(fuse(graph, outputs), outputs).steps;
+  assert.is(rest.length, 0);
+  assert.is(step.label, "layer1.conv");
+  const [x, w, b, y] = [2 * 4 * 3 * 3, 5 * 4 * 2 * 2, 5, 2 * 5 * 2 * 2];
+  assert.is(step.flops, y * (2 * 4 * 2 * 2 + 2));
+  assert.is(step.bytes, 4 * (x + w + b + y));
+});
+
+/** Layers with large weights on small images. */
+const WIDE: Readonly<Record<string, (x: Value) => Value>> = {
+  "a convolution": (x) => relu(convLayer("conv", x, 2 * int(20, 40), 3, { groups: pick(1, 2) })),
+  "a convolution with batchnorm": (x) => batchNormLayer("bn", convLayer("conv", x, int(40, 80), 3, { bias: false })),
+  "a residual block": (x) => {
+    const y = convLayer("a", x, int(20, 30), 3, { padding: 1 });
+    return relu(add(convLayer("b", y, y.shape[1], 3, { padding: 1 }), y));
+  },
+  "linear layers": (x) => linearLayer("fc2", relu(linearLayer("fc1", flatten(x), int(40, 90))), int(3, 50)),
+};
+
+for (const [name, build] of Object.entries(WIDE)) {
+  test(`weights over the limit are split: ${name}`, async () => {
+    for (let i = 0; i < 4; i++) {
+      const { graph, outputs } = netOf(build, pick(1, 3));
+      const tensors = randomTensors(graph);
+      for (const rewritten of [graph, fuse(graph, outputs)]) {
+        const limit = Math.max(...makePlan(rewritten, outputs).buffers);
+        const plan = makePlan(rewritten, outputs, limitsOf(limit));
+        assert.ok(plan.params.some(({ pieces }) => pieces.length > 1));
+        for (const { pieces, shape } of plan.params) {
+          assert.ok(4 * Math.max(...pieces) <= limit);
+          assert.is(sum(pieces), sizeOf(shape));
+        }
+        assertOutputs(await runPlan(gpu, plan, tensors), graph, outputs, tensors);
+      }
+    }
+  });
+}
+
+test("a weight in pieces costs what it costs whole", () => {
+  const { graph, outputs } = netOf((x) => linearLayer("fc", flatten(x), 100));
+  const [whole] = makePlan(graph, outputs).steps;
+  const { steps, params } = makePlan(graph, outputs, limitsOf(1440));
+  assert.equal(
+    params.map(({ pieces }) => pieces),
+    [new Array(10).fill(360), [100]],
+  );
+  assert.is(steps.length, 10);
+  assert.is(new Set(steps.map(({ code }) => code)).size, 1);
+  assert.is(Math.round(sum(steps.map(({ flops }) => flops))), whole.flops);
+  assert.is(Math.round(sum(steps.map(({ bytes }) => bytes))), whole.bytes);
+});
+
+test("what cannot be split is refused", async () => {
+  const refusesPlan = (build: (x: Value) => Value, bytes: number, message: RegExp) => {
+    const { graph, outputs } = netOf(build);
+    return refuses(() => makePlan(graph, outputs, limitsOf(bytes)), GpuError, "LIMIT", message);
+  };
+  await refusesPlan(relu, 143, /input "x" needs .* MiB; the device binds at most .* MiB: use a smaller batch or image/);
+  await refusesPlan(
+    (x) => convLayer("conv", x, 9, 1),
+    144,
+    /the output of conv needs .* MiB; the device binds at most/,
+  );
+  await refusesPlan((x) => concat(x, x), 144, /the output of y needs/);
+  const large = (x: Value) => convLayer("conv", x, 2, 5, { padding: 1 });
+  await refusesPlan(large, 144, /one row of conv.weight has 400 bytes; a binding holds at most 144/);
+  const product = (x: Value) => matmul(flatten(x), x.graph.param("m", [36, 3]));
+  await refusesPlan(product, 144, /matmul cannot split its input b, param "m", over the device's binding limit/);
+});
+
+test("an unknown output is refused, naming those there are", async () => {
+  const graph = new Graph();
+  graph.name("fc", relu(graph.input("x", [1])));
+  const plan = () => makePlan(graph, ["fc2"], DEFAULT_LIMITS);
+  await refuses(plan, UsageError, "USAGE", /there is no layer called "fc2"; there are fc/);
+});
+
+test.run();

@@ -1,0 +1,336 @@
+import { readFileSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { FileError, WeightsError } from "../../../engine/ground/errors.ts";
+import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
+import type { ByteSource, Checkpoint } from "../../../engine/weights/checkpoint.ts";
+import { openPth } from "../../../engine/weights/pth.ts";
+import { encodeSafetensors, openSafetensors } from "../../../engine/weights/safetensors.ts";
+import {
+  arraysCheckpoint,
+  blobSource,
+  bytesSource,
+  matchCheckpoint,
+  openCheckpoint,
+} from "../../../engine/weights/sources.ts";
+import { crc32 } from "../../../engine/weights/zip.ts";
+
+const fixture = (name: string) =>
+  new Uint8Array(readFileSync(new URL(`../../../../tests/goldens/pth/${name}`, import.meta.url)));
+
+async function refuses(
+  promise: Promise<unknown>,
+  message: RegExp,
+  type: typeof FileError | typeof WeightsError = WeightsError,
+) {
+  const error = await promise.then(
+    () => assert.unreachable(`wanted ${message}`),
+    (reason) => reason,
+  );
+  assert.instance(error, type, String(error?.stack));
+  assert.match(error.message, message, error.message);
+}
+
+test("bytes and blobs are sources of ranges", async () => {
+  const bytes = Uint8Array.of(9, 1, 2, 3, 4, 9).subarray(1, 5);
+  for (const source of [
+    bytesSource(bytes, "b"),
+    bytesSource(bytes.slice().buffer, "b"),
+    blobSource(new Blob([bytes]), "b"),
+  ]) {
+    assert.is(source.name, "b");
+    assert.is(source.size, 4);
+    assert.equal([...(await source.read(1, 2))], [2, 3]);
+    assert.equal([...(await source.read(0, 4))], [1, 2, 3, 4]);
+    assert.equal([...(await source.read(4, 0))], []);
+    for (const [offset, length] of [
+      [3, 2],
+      [5, 0],
+      [-1, 2],
+      [0, -1],
+      [0, NaN],
+    ]) {
+      await refuses(source.read(offset, length), /^b has 4 bytes; wanted/, FileError);
+    }
+  }
+  const gone = {
+    size: 4,
+    slice: () => ({ arrayBuffer: () => Promise.reject(new DOMException("gone")) }),
+  } as unknown as Blob;
+  await refuses(blobSource(gone, "f").read(0, 1), /^f can no longer be read; choose it again/, FileError);
+});
+
+test("arrays in memory are a checkpoint", async () => {
+  const w: Tensor = { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
+  for (const tensors of [
+    { w, b: Float32Array.of(5) },
+    new Map<string, Tensor | Float32Array>([
+      ["w", w],
+      ["b", Float32Array.of(5)],
+    ]),
+  ]) {
+    const checkpoint = arraysCheckpoint(tensors);
+    assert.equal(
+      [...checkpoint.tensors].map(([name, { shape, dtype }]) => [name, shape, dtype]),
+      [
+        ["w", [2, 2], "F32"],
+        ["b", [1], "F32"],
+      ],
+    );
+    assert.equal([...(await checkpoint.read("w", 1, 2))], [2, 3]);
+    assert.equal([...(await checkpoint.read("b"))], [5]);
+    await refuses(checkpoint.read("c"), /^the given arrays has no tensor "c"; it has "w", "b"/);
+    await refuses(checkpoint.read("w", 2, 3), /"w" of the given arrays has 4 elements/);
+    await checkpoint.close();
+  }
+  assert.throws(
+    () => arraysCheckpoint({ w: { shape: [3], data: w.data } }, "mine"),
+    /^"w" of mine has shape \[3\] but 4 elements/,
+  );
+});
+
+const small = encodeSafetensors(new Map([["w", { shape: [2], data: Float32Array.of(1, 2) }]]));
+
+test("a checkpoint is told by its content", async () => {
+  for (const [bytes, wanted] of [
+    [small, "w"],
+    [fixture("state.pth"), "0.weight"],
+    [fixture("legacy.pth"), "0.weight"],
+  ] as const) {
+    assert.ok((await openCheckpoint(bytesSource(bytes, "misnamed.txt"))).tensors.has(wanted));
+  }
+});
+
+test("what is no checkpoint is said to be what it is", async () => {
+  const refusesText = (content: string | Uint8Array, message: RegExp) => {
+    const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    return refuses(openCheckpoint(bytesSource(bytes, "f")), message);
+  };
+  await refusesText("", /^f: got an empty file, wanted a \.safetensors or a PyTorch \.pth\/\.pt file$/);
+  await refusesText("<!DOCTYPE html><html>", /^f: got an HTML page \(a download that answered/);
+  await refusesText("\ufeff\n  <html lang=en>", /^f: got an HTML page/);
+  await refusesText(
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
+    /^f: got a git-lfs pointer/,
+  );
+  await refusesText("GIF89a\x01", /^f: got a file that starts with "GIF89a\\u0001", wanted/);
+  await refusesText(new Uint8Array(1000), /^f: got a file that starts with "\\u0000/);
+  await refusesText(Uint8Array.of(0x80, 2, 0x4e, 0x2e), /a pickle that torch.save did not write/);
+  await refusesText("PK\x05\x06", /zip archive without an end record/);
+  await refusesText(small.subarray(0, 50), /f cannot be read as safetensors: .* may be cut short/);
+  await refuses(openCheckpoint(bytesSource(fixture("module.pth"), "m.pth")), /^m.pth cannot be read as .*Sequential/);
+});
+
+test("the source is closed by the checkpoint, and when it cannot be opened", async () => {
+  let closed = 0;
+  const closing = (bytes: Uint8Array): ByteSource => ({
+    ...bytesSource(bytes),
+    async close() {
+      closed++;
+    },
+  });
+  for (const bytes of [small, fixture("mixed.pth"), fixture("legacy.pth")]) {
+    closed = 0;
+    const checkpoint = await openCheckpoint(closing(bytes));
+    assert.is(closed, 0);
+    await checkpoint.close();
+    assert.is(closed, 1);
+    await refuses(openCheckpoint(closing(bytes.subarray(0, 40))), /./);
+    assert.is(closed, 2);
+  }
+});
+
+test("a checkpoint that fits a net is told from one that does not", () => {
+  const of = (shapes: Record<string, Shape>) =>
+    arraysCheckpoint(
+      new Map(Object.entries(shapes).map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }])),
+      "vgg16.pth",
+    );
+  const net = { "conv.weight": [4, 3, 3, 3], "bn.weight": [4], "fc.weight": [10, 5], "fc.bias": [10] };
+  const match = (shapes: Record<string, Shape>, wanted: Record<string, Shape> = net) =>
+    matchCheckpoint(of(shapes), new Map(Object.entries(wanted)));
+  const refusal = (...args: Parameters<typeof match>): string => {
+    try {
+      match(...args);
+    } catch (error) {
+      assert.instance(error, WeightsError);
+      return (error as Error).message;
+    }
+    assert.unreachable("wanted a refusal");
+    return "";
+  };
+
+  match(net);
+  match({ ...net, "bn.num_batches_tracked": [] });
+  match(net, { ...net, "bn.num_batches_tracked": [] });
+  match({}, {});
+
+  assert.is(
+    refusal({ "bn.weight": [4], x: [1], y: [1], "fc.weight": [10, 6], "fc.bias": [10] }),
+    "vgg16.pth does not fit: 1 tensor missing (conv.weight), 2 extra (x, y), 1 misshapen (fc.weight is [10, 6], wanted [10, 5])",
+  );
+  assert.is(refusal({}), "vgg16.pth does not fit: 4 tensors missing (conv.weight, bn.weight, fc.weight, ...)");
+  assert.is(refusal(net, {}), "vgg16.pth does not fit: 4 tensors extra (conv.weight, bn.weight, fc.weight, ...)");
+  assert.is(
+    refusal({ ...net, "fc.bias": [10, 1] }),
+    "vgg16.pth does not fit: 1 tensor misshapen (fc.bias is [10, 1], wanted [10])",
+  );
+
+  const hint = /; it was trained for 7 classes: pass the option numClasses: 7$/;
+  assert.match(refusal({ ...net, "fc.weight": [7, 5], "fc.bias": [7] }), hint);
+  assert.match(refusal({ "fc.weight": [7, 5] }, { "fc.weight": [10, 5] }), hint);
+  for (const other of [
+    { "fc.weight": [7, 6], "fc.bias": [7] },
+    { "fc.weight": [7, 5], "fc.bias": [8] },
+    { "bn.weight": [7] },
+    { "fc.weight": [7, 5], "fc.bias": [7], x: [1] },
+  ] as Record<string, Shape>[]) {
+    assert.not.match(refusal({ ...net, ...other }), /numClasses/);
+  }
+});
+
+// ---- fuzzing: 60,000 mutated bytes, or as many as the environment's FUZZ says ----
+
+const BUDGET = Number(process.env.FUZZ ?? 60_000);
+
+/** A source of whole numbers below `limit` (mulberry32). */
+function random(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), state | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return Math.floor((((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32) * limit);
+  };
+}
+
+const TELLING = [
+  [0],
+  [255],
+  [0x7f, 255, 255, 255],
+  [255, 255, 255, 255],
+  [255, 255, 255, 255, 255, 255, 255, 127],
+  [0, 0, 0, 1],
+];
+
+/**
+ * A copy with 1 to 4 changes between `from` and `to`, and how many bytes these wrote or took away (the end of a file
+ * that is cut counts as one).
+ */
+function mutate(bytes: Uint8Array, below: (limit: number) => number, from: number, to: number, keepsLength: boolean) {
+  let file = [...bytes];
+  let mutated = 0;
+  for (let changes = 1 + below(4); changes > 0; changes--) {
+    const at = from + below(Math.min(to, file.length) - from || 1);
+    const length = 1 + below(12);
+    const source = from + below(to - from);
+    const overwrite = (put: number[]) => ({ put, drop: put.length });
+    const ways = [
+      () => overwrite([file[at] ^ (1 << below(8))]),
+      () => overwrite([below(256)]),
+      () => overwrite(TELLING[below(TELLING.length)]),
+      () => overwrite([...bytes.subarray(source, Math.min(source + length, to))]),
+      () => ({ put: Array.from({ length }, () => below(256)), drop: 0 }),
+      () => ({ put: [...bytes.subarray(source, Math.min(source + length, to))], drop: 0 }),
+      () => ({ put: [], drop: below(8) > 0 ? length : file.length }),
+    ];
+    const { put, drop } = ways[below(keepsLength ? 4 : ways.length)]();
+    const room = keepsLength ? to - at : put.length;
+    file = [...file.slice(0, at), ...put.slice(0, room), ...file.slice(at + Math.min(drop, keepsLength ? room : drop))];
+    mutated += drop > 12 ? 1 : Math.max(Math.min(put.length, room), Math.min(drop, keepsLength ? room : drop));
+  }
+  return { file: Uint8Array.from(file), mutated };
+}
+
+/** The data.pkl of an archive, and the place of its CRC-32 in the directory. */
+function findPickle(bytes: Uint8Array) {
+  const text = new TextDecoder("latin1").decode(bytes);
+  const central = text.lastIndexOf("PK\x01\x02", text.lastIndexOf("/data.pkl"));
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const local = view.getUint32(central + 42, true);
+  const from = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
+  return { from, to: from + view.getUint32(central + 24, true), crcAt: central + 16 };
+}
+
+function resign(file: Uint8Array): Uint8Array {
+  const { from, to, crcAt } = findPickle(file);
+  new DataView(file.buffer).setUint32(crcAt, crc32(file.subarray(from, to)), true);
+  return file;
+}
+
+const net = new Map<string, Tensor>([
+  ["conv.weight", { shape: [2, 1, 2, 2], data: Float32Array.from({ length: 8 }, (_, i) => i - 4) }],
+  ["conv.bias", { shape: [2], data: Float32Array.of(0.5, -0.5) }],
+  ["none", { shape: [3, 0], data: new Float32Array(0) }],
+  ["scalar", { shape: [], data: Float32Array.of(3) }],
+]);
+
+type Open = (source: ByteSource) => Promise<Checkpoint>;
+const plain = { signs: false, from: 0, to: Infinity };
+const targets: { name: string; bytes: Uint8Array; open: Open; signs: boolean; from: number; to: number }[] = [
+  { ...plain, name: "safetensors", bytes: encodeSafetensors(net, { format: "pt" }), open: openSafetensors },
+  { ...plain, name: "safetensors, f16", bytes: encodeSafetensors(net, {}, "f16"), open: openCheckpoint },
+  { ...plain, name: "zip", bytes: fixture("mixed.pth"), open: openPth },
+  {
+    ...plain,
+    name: "zip's directory",
+    bytes: fixture("mixed.pth"),
+    open: openPth,
+    from: fixture("mixed.pth").length - 1500,
+  },
+  { ...plain, name: "deflated zip", bytes: fixture("deflated.pth"), open: openCheckpoint },
+  ...["mixed.pth", "state.pth", "wrapped_model.pth"].map((file) => {
+    const { from, to } = findPickle(fixture(file));
+    return { name: `pickle of ${file}`, bytes: fixture(file), open: openPth, signs: true, from, to };
+  }),
+  { ...plain, name: "stream", bytes: fixture("legacy.pth"), open: openPth },
+  { ...plain, name: "stream's pickles", bytes: fixture("legacy.pth"), open: openCheckpoint, to: 3500 },
+];
+
+/** Reads every tensor whole and in part; a mutated file may make as many elements as its kind of file could at most. */
+async function readAll(checkpoint: Checkpoint, limit: number): Promise<void> {
+  for (const [name, { shape }] of checkpoint.tensors) {
+    const size = sizeOf(shape);
+    assert.ok(Number.isSafeInteger(size) && size >= 0 && size <= limit, `${name} has ${size} elements`);
+    assert.is((await checkpoint.read(name)).length, size);
+    const start = size >> 1;
+    assert.is((await checkpoint.read(name, start, Math.min(3, size - start))).length, Math.min(3, size - start));
+  }
+}
+
+for (const [index, target] of targets.entries()) {
+  test(`damaged files are refused or read: ${target.name}`, async () => {
+    const below = random(20240 + index);
+    const share = BUDGET / targets.length;
+    const base = process.memoryUsage().rss;
+    let [cases, mutated, read, slowest, memory] = [0, 0, 0, 0, 0];
+    for (; mutated < share; cases++) {
+      const to = Math.min(target.to, target.bytes.length);
+      const damaged = mutate(target.bytes, below, target.from, to, target.signs);
+      mutated += damaged.mutated;
+      const file = target.signs ? resign(damaged.file) : damaged.file;
+      const began = performance.now();
+      try {
+        const checkpoint = await target.open(bytesSource(file));
+        await readAll(checkpoint, Math.max(1032 * file.length, 1 << 24));
+        read++;
+      } catch (error) {
+        if (!(error instanceof WeightsError) && !(error instanceof FileError)) {
+          console.log(`case ${cases}: ${Buffer.from(file).toString("base64")}`);
+          throw error;
+        }
+      }
+      slowest = Math.max(slowest, performance.now() - began);
+      if (cases % 64 === 0) memory = Math.max(memory, process.memoryUsage().rss - base);
+    }
+    if (process.env.FUZZ) {
+      const figures = `${cases} files, ${mutated} mutated bytes, ${read} read; slowest ${slowest.toFixed(0)} ms`;
+      console.log(`${target.name}: ${figures}, memory +${(memory / 2 ** 20).toFixed(0)} MB`);
+    }
+    assert.ok(slowest < 5000, `a file took ${slowest} ms`);
+    assert.ok(memory < 512 * 2 ** 20, `${memory} bytes more in memory`);
+    assert.ok(read > 0 && read < cases, "some were read and some refused");
+  });
+}
+
+test.run();

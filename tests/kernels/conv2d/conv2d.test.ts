@@ -1,0 +1,242 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Graph } from "../../../engine/graph/graph.ts";
+import { type AnyKernel, evaluateReference } from "../../../engine/graph/kernel.ts";
+import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
+import { compile } from "../../../engine/net.ts";
+import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
+import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
+import { conv2dTileSplit, matmulTile, matmulTile32, matmulTile128 } from "../../../kernels/conv2d/conv2d_tile.ts";
+import { pair, sides } from "../../../kernels/options.ts";
+import { variants } from "../../../kernels/variants.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  magnitudes,
+  nonFiniteTensor,
+  open,
+  pairOf,
+  pick,
+  random,
+  randomTensor,
+  refuses,
+  runPlan,
+  sumBound,
+  testGoldens,
+  testVariants,
+} from "../../harness.ts";
+
+const gpu = await open();
+
+/**
+ * The Winograd variants' gate, in place of the 8 of a direct convolution: its sums cancel, and over a whole tile, so that
+ * it is to be measured by the largest sum of magnitudes in the image.
+ */
+const WINOGRAD_K = 100;
+
+const everyWinograd = <T>(tolerance: T) => ({ conv2d_winograd: tolerance, conv2d_winograd_2x2: tolerance });
+
+/** With a bias, a residual, a relu. Few of a run, since every combination is compiled on its own. */
+const EPILOGUES = Array.from({ length: 3 }, () => [random() < 0.5, random() < 0.5, random() < 0.5]);
+
+interface Draw {
+  readonly groups?: number;
+  readonly groupIn?: number;
+  readonly groupOut?: number;
+  /** 3x3 with stride and dilation 1. */
+  readonly plain3x3?: boolean;
+  /** Pixels that the image is larger than the window, at most. */
+  readonly room?: number;
+}
+
+/** A convolution that fits: shapes and options. */
+function draw({ plain3x3 = false, room = plain3x3 ? 20 : 8, ...channels }: Draw = {}) {
+  const { groups = 1, groupIn = int(1, 9), groupOut = int(1, 9) } = channels;
+  const kernel = plain3x3 ? [3, 3] : [int(1, 5), int(1, 5)];
+  const dilation = plain3x3 ? 1 : pairOf(() => int(1, 3));
+  const stride = plain3x3 ? 1 : pairOf(() => int(1, 6));
+  const side = () => int(0, 3);
+  const padding = pick(side(), [side(), side()] as const, [side(), side(), side(), side()] as const);
+  const [top, left, bottom, right] = sides("padding", padding);
+  const size = pair("dilation", dilation).map((step, d) => {
+    const window = step * (kernel[d] - 1) + 1;
+    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, room);
+  });
+  return {
+    x: [pick(1, 3, 5), groups * groupIn, ...size],
+    w: [groups * groupOut, groupIn, ...kernel],
+    options: { stride, dilation, padding, groups },
+  };
+}
+
+async function check({ x, w, options }: ReturnType<typeof draw>): Promise<void> {
+  const [bias, residual, relu] = pick(...EPILOGUES);
+  const r = residual ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;
+  const inputs = { x: randomTensor(x), w: randomTensor(w), b: bias ? randomTensor([w[0]]) : undefined, r };
+  const all = { ...options, relu };
+  const bound = sumBound(conv2d, magnitudes(inputs), all, WINOGRAD_K);
+  const largest = Math.max(...evaluateReference(conv2d, inputs, all).data.map(bound));
+  await checkKernel(
+    gpu,
+    conv2d,
+    inputs,
+    all,
+    8,
+    everyWinograd(() => largest),
+  );
+}
+
+test("40 random convolutions", async () => {
+  for (let i = 0; i < 40; i++) await check(draw());
+});
+
+test("30 random convolutions to whole vec4s of channels", async () => {
+  for (let i = 0; i < 30; i++) await check(draw({ groupOut: 4 * int(1, 17) }));
+});
+
+test("30 random 3x3 convolutions", async () => {
+  for (let i = 0; i < 30; i++) await check(draw({ groupIn: 4 * int(1, 4), groupOut: 4 * int(1, 10), plain3x3: true }));
+});
+
+test("20 random grouped convolutions", async () => {
+  for (let i = 0; i < 20; i++) await check(draw({ groups: int(2, 4), groupIn: int(1, 3), groupOut: int(1, 3) }));
+});
+
+test("10 random depthwise convolutions", async () => {
+  for (let i = 0; i < 10; i++) await check(draw({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
+});
+
+test("20 random depthwise convolutions of whole vec4s of channels", async () => {
+  for (let i = 0; i < 20; i++) await check(draw({ groups: 4 * int(1, 5), groupIn: 1, groupOut: 1 }));
+});
+
+test("10 random convolutions of small images with long sums, which may be split", async () => {
+  for (let i = 0; i < 10; i++) {
+    await check(draw({ groupIn: int(29, 70), groupOut: 4 * int(1, 20), plain3x3: pick(true, false), room: 4 }));
+  }
+});
+
+testVariants(gpu, conv2d, ["conv2d_matrix", "conv2d_matrix_128"]);
+
+test("NaN and infinity reach the outputs that see them, and no others", async () => {
+  for (let i = 0; i < 10; i++) {
+    const { x, w, options } = draw({ groupIn: 4, groupOut: 4 });
+    const inputs = { x: nonFiniteTensor(x), w: randomTensor(w) };
+    // Winograd's tiles share what they see.
+    await checkKernel(gpu, conv2d, inputs, { ...options, relu: i % 2 === 0 }, 8, everyWinograd(false as const));
+  }
+});
+
+test("20 random convolutions split into partial sums", async () => {
+  for (let i = 0; i < 20; i++) {
+    const { x, w, options } = draw({ groupIn: 4 * int(1, 12), groupOut: 4 * int(1, 17), room: 4 });
+    const inputs = {
+      x: randomTensor([x[0], x[2], x[3], x[1]]),
+      w: randomTensor([w[2], w[3], w[1], w[0]]),
+    };
+    const { stride, dilation, padding } = options;
+    const split = {
+      stride: pair("stride", stride),
+      dilation: pair("dilation", dilation),
+      padding: sides("padding", padding),
+      // More than there are steps leaves some sums empty.
+      splits: int(1, 16),
+    };
+    await checkKernel(gpu, conv2dTileSplit, inputs, split);
+  }
+});
+
+test("20 random batches of matrix products, as Winograd's convolutions have them", async () => {
+  const { subgroupSize } = gpu.traits;
+  const kernels: [AnyKernel, object][] = [
+    [matmulTile32, {}],
+    [matmulTile, {}],
+    [matmulTile128, {}],
+  ];
+  if (subgroupSize >= 4 && subgroupSize <= 64) kernels.push([matmulSubgroup, { subgroup: subgroupSize }]);
+  for (let i = 0; i < 20; i++) {
+    const [batch, m, k, n] = [pick(1, 16, 36), int(1, 150), 4 * int(1, 12), 4 * int(1, 40)];
+    const inputs = { x: randomTensor([batch, m, k]), w: randomTensor([batch, k, n]) };
+    for (const [kernel, options] of kernels) await checkKernel(gpu, kernel, inputs, options);
+  }
+});
+
+/** Normal with mean 0. (Box and Muller, 1958.) */
+const normal = (deviation: number): number =>
+  deviation * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+const normalTensor = (shape: Shape, deviation: number): Tensor => {
+  const { data } = randomTensor(shape);
+  return { shape, data: data.map(() => normal(deviation)) };
+};
+
+/** The rms error of a variant over the rms of its output, for images as they come from a relu, and weights as He has them. */
+async function relativeError(variant: string, channels: number, side: number): Promise<number> {
+  const image = normalTensor([1, channels, side, side], 1);
+  const x = { ...image, data: image.data.map((value) => Math.max(0, value)) };
+  const w = normalTensor([8, channels, 3, 3], Math.sqrt(2 / (9 * channels)));
+  const graph = new Graph();
+  graph.name("y", conv2d(graph.input("x", x.shape), graph.param("w", w.shape), { padding: 1 }));
+  const plan = compile(graph, ["y"], gpu, { passes: [], variants: { conv2d: variant } });
+  const { y } = await runPlan(gpu, plan, { x, w });
+  const want = evaluateReference(conv2d, { x, w }, { padding: 1 }).data;
+  const squares = want.reduce((sum, value) => sum + value ** 2, 0);
+  return Math.sqrt(want.reduce((sum, value, i) => sum + (y.data[i] - value) ** 2, 0) / squares);
+}
+
+test("the variants that round more have the errors that they state", async () => {
+  const approximate = variants.conv2d.filter(({ error = 0 }) => error > 0);
+  assert.equal(
+    approximate.map(({ name }) => name),
+    Object.keys(everyWinograd(0)),
+  );
+  for (const { name, error = 0 } of approximate) {
+    for (const [channels, side] of [
+      [128, 14],
+      [512, 7],
+    ]) {
+      const got = await relativeError(name, channels, side);
+      assert.ok(got <= error, `${name} of ${channels} channels is off by ${got}, and states ${error}`);
+      assert.ok(got > error / 20, `${name} of ${channels} channels is off by ${got} only, and states ${error}`);
+    }
+  }
+});
+
+test("an image of millions of pixels", async () => {
+  // More pixels than 65,535 workgroups of any variant have at one or two pixels per thread.
+  const x = randomTensor([1, 1, 1024, 2050]);
+  const w = randomTensor([4, 1, 1, 1]);
+  await checkKernel(gpu, conv2d, { x, w }, {}, 8);
+});
+
+test("what does not fit is refused", async () => {
+  const x = [1, 4, 8, 9];
+  const w = [6, 4, 3, 3];
+  const refusesShape = (shapes: (number[] | undefined)[], options: object, message: RegExp) =>
+    refuses(() => apply(conv2d, shapes, options), ShapeError, "SHAPE", message);
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(conv2d, [x, w], options), UsageError, "USAGE", message);
+
+  await refusesShape([[4, 8, 9], w], {}, /conv2d takes images of shape \[N, C, H, W\], got \[4, 8, 9\]/);
+  await refusesShape([x, [6, 4, 3]], {}, /w must be \[O, C\/groups, KH, KW\], got \[6, 4, 3\]/);
+  await refusesShape([x, [6, 5, 3, 3]], {}, /x \[1, 4, 8, 9\] has 4 channels; w \[6, 5, 3, 3\] wants 5/);
+  await refusesShape([x, w], { groups: 3 }, /groups is 3; it must divide the 4 input and 6 output channels/);
+  await refusesShape([x, w], { groups: 4 }, /groups is 4; it must divide the 4 input and 6 output channels/);
+  await refusesShape([x, w], { groups: 0 }, /groups is 0/);
+  await refusesShape([x, w], { groups: 2 }, /has 4 channels; w \[6, 4, 3, 3\] wants 8/);
+  await refusesShape([x, w, [5]], {}, /b is \[5\]; w \[6, 4, 3, 3\] wants \[6\]/);
+  await refusesShape([x, w, undefined, [1, 6, 7, 7]], {}, /r is \[1, 6, 7, 7\] and y \[1, 6, 6, 7\]; they must agree/);
+  await refusesShape([x, [6, 4, 9, 3]], {}, /a 9x3 kernel with dilation 1x1 does not fit x \[1, 4, 8, 9\]/);
+  await refusesShape([x, w], { dilation: [1, 5] }, /a 3x3 kernel with dilation 1x5 does not fit/);
+  await refusesUse({ strides: 2 }, /no option "strides"; its options are stride, padding, dilation, groups, relu/);
+  await refusesUse({ stride: 0 }, /conv2d: stride is 0; it must be an integer of at least 1, or \[height, width\]/);
+  await refusesUse({ stride: [1, 2, 3] }, /stride is \[1,2,3\]/);
+  await refusesUse({ dilation: 1.5 }, /dilation is 1.5/);
+  await refusesUse({ padding: -1 }, /padding is -1; it must be an integer of at least 0, \[vertical, horizontal\]/);
+  await refusesUse({ padding: [1, 2, 3] }, /padding is \[1,2,3\]/);
+});
+
+await testGoldens(gpu, "conv2d", "depthwise_conv2d", "conv_bn_act");
+test.run();

@@ -1,0 +1,23 @@
+import { test } from "uvu";
+import { UsageError } from "../../../engine/ground/errors.ts";
+import { gelu } from "../../../kernels/elementwise/gelu.ts";
+import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVariants } from "../../harness.ts";
+
+const gpu = await open();
+
+test("40 random tensors", () => checkElementwise(gpu, gelu, (want) => 6e-7 + 2 ** -22 * Math.abs(want)));
+
+test("zeros keep their sign, large values stay or vanish, and NaN stays", () =>
+  checkRow(gpu, gelu, [0, -0, 200, -200, Infinity, NaN], [0, -0, 200, -0, Infinity, NaN]));
+
+test("it has no options", () =>
+  refuses(
+    () => apply(gelu, [[3]], { approximate: 1 }),
+    UsageError,
+    "USAGE",
+    /gelu has no option "approximate"; it has/,
+  ));
+
+testVariants(gpu, gelu);
+await testGoldens(gpu, "gelu");
+test.run();

@@ -1,0 +1,55 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { matmul } from "../../kernels/matmul.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  nonFiniteTensor,
+  open,
+  pick,
+  randomShape,
+  randomTensor,
+  refuses,
+  testGoldens,
+} from "../harness.ts";
+
+const gpu = await open();
+
+test("40 random products, with a matrix of either side for all or one for each", async () => {
+  for (let i = 0; i < 40; i++) {
+    const [m, n, k] = [int(1, 40), int(1, 40), int(1, 100)];
+    const leading = pick([], [int(1, 5)], randomShape(2, 2));
+    const [left, right] = pick([leading, leading], [leading, []], [[], leading]);
+    await checkKernel(gpu, matmul, { a: randomTensor([...left, m, k]), b: randomTensor([...right, k, n]) });
+  }
+});
+
+test("NaN and infinity stay in their row", () =>
+  checkKernel(gpu, matmul, { a: nonFiniteTensor([9, 13]), b: randomTensor([13, 5]) }));
+
+test("what does not fit is refused", async () => {
+  const refusesShape = (a: number[], b: number[]) => {
+    const got = `got [${a.join(", ")}] and [${b.join(", ")}]`.replace(/[[\]]/g, "\\$&");
+    const message = new RegExp(`matmul takes \\[\\.\\.\\., M, K\\] and .*, ${got}`);
+    return refuses(() => apply(matmul, [a, b]), ShapeError, "SHAPE", message);
+  };
+  await refusesShape([2, 3], [2, 3]);
+  await refusesShape([3], [3, 2]);
+  await refusesShape([2, 3], [3]);
+  await refusesShape([2, 4, 3], [5, 3, 4]);
+  await refusesShape([2, 2, 3], [1, 3, 4]);
+  const options = () =>
+    apply(
+      matmul,
+      [
+        [2, 2],
+        [2, 2],
+      ],
+      { transpose: true },
+    );
+  await refuses(options, UsageError, "USAGE", /matmul has no option "transpose"; it has no options/);
+});
+
+await testGoldens(gpu, "matmul");
+test.run();

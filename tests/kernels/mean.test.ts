@@ -1,0 +1,45 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { mean } from "../../kernels/mean.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  nonFiniteTensor,
+  open,
+  pick,
+  random,
+  randomShape,
+  randomTensor,
+  refuses,
+  testGoldens,
+} from "../harness.ts";
+
+const gpu = await open();
+
+test("40 random averages over any dimensions", async () => {
+  for (let i = 0; i < 40; i++) {
+    const shape = randomShape(1);
+    const all = shape.map((_, d) => pick(d, d - shape.length));
+    const dims = [pick(...all), ...all.filter(() => random() < 0.4)];
+    await checkKernel(gpu, mean, { x: randomTensor(shape) }, { dims, keepDim: pick(false, true) });
+  }
+});
+
+test("NaN and infinity reach the averages that see them, and no others", () =>
+  checkKernel(gpu, mean, { x: nonFiniteTensor([int(1, 9), 4, 4]) }, { dims: [-1] }));
+
+test("what does not fit is refused", async () => {
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(mean, [[2, 3]], options), UsageError, "USAGE", message);
+  await refusesUse({}, /mean needs the option "dims"/);
+  await refusesUse({ dims: [] }, /mean: dims must list at least one dimension/);
+  await refusesUse({ dims: 1 }, /mean: dims must list at least one dimension/);
+  await refusesUse({ dims: [2] }, /mean: dims is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dim: 1 }, /mean has no option "dim"; its options are dims, keepDim/);
+  const deep = () => apply(mean, [[1, 2, 3, 4, 5]], { dims: [0] });
+  await refuses(deep, ShapeError, "SHAPE", /mean takes up to 4 dimensions, got \[1, 2, 3, 4, 5\]/);
+});
+
+await testGoldens(gpu, "mean");
+test.run();

@@ -1,0 +1,33 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { pad } from "../../kernels/pad.ts";
+import { apply, checkBits, int, open, pick, refuses, specialTensor, testGoldens } from "../harness.ts";
+
+const gpu = await open();
+
+test("40 random images, on bits", async () => {
+  for (let i = 0; i < 40; i++) {
+    const x = specialTensor([pick(1, 3, 5), int(1, 7), int(1, 9), int(1, 9)]);
+    const side = () => int(0, 4);
+    const padding = pick(side(), [side(), side()], [side(), side(), side(), side()]);
+    const options = { padding, value: int(-8, 8) / 8 };
+    await checkBits(gpu, pad, { x }, options);
+  }
+});
+
+test("what does not fit is refused", async () => {
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(pad, [[1, 2, 3, 4]], options), UsageError, "USAGE", message);
+  await refusesUse({}, /pad needs the option "padding"/);
+  await refusesUse(
+    { padding: -1 },
+    /pad: padding is -1; it must be an integer of at least 0, \[vertical, horizontal\]/,
+  );
+  await refusesUse({ padding: 1, value: NaN }, /pad: value is NaN; it must be a number/);
+  await refusesUse({ padding: 1, mode: "reflect" }, /pad has no option "mode"; its options are padding, value/);
+  const flat = () => apply(pad, [[3, 4]], { padding: 1 });
+  await refuses(flat, ShapeError, "SHAPE", /pad takes images of shape \[N, C, H, W\], got \[3, 4\]/);
+});
+
+await testGoldens(gpu, "pad");
+test.run();

@@ -1,0 +1,54 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import { adaptiveAvgPool2d } from "../../../kernels/pool2d/adaptive_avgpool2d.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  nonFiniteTensor,
+  open,
+  pairOf,
+  pick,
+  randomTensor,
+  refuses,
+  testGoldens,
+  testVariants,
+} from "../../harness.ts";
+
+const gpu = await open();
+
+const draw = () => [pick(1, 3, 5), int(1, 7), int(1, 14), int(1, 14)];
+
+test("40 random poolings, to smaller and to larger images", async () => {
+  for (let i = 0; i < 40; i++) {
+    await checkKernel(gpu, adaptiveAvgPool2d, { x: randomTensor(draw()) }, { outputSize: pairOf(() => int(1, 16)) });
+  }
+});
+
+test("10 random poolings over windows of one size", async () => {
+  for (let i = 0; i < 10; i++) {
+    const outputSize = [int(1, 4), int(1, 4)] as const;
+    const x = randomTensor([int(1, 3), int(1, 9), ...outputSize.map((size) => size * int(1, 5))]);
+    await checkKernel(gpu, adaptiveAvgPool2d, { x }, { outputSize });
+  }
+});
+
+test("NaN and infinity reach the windows that see them, and no others", async () => {
+  for (let i = 0; i < 10; i++) {
+    await checkKernel(gpu, adaptiveAvgPool2d, { x: nonFiniteTensor(draw()) }, { outputSize: pairOf(() => int(1, 16)) });
+  }
+});
+
+test("what does not fit is refused", async () => {
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(adaptiveAvgPool2d, [[1, 2, 3, 4]], options), UsageError, "USAGE", message);
+  await refusesUse({}, /adaptive_avgpool2d needs the option "outputSize"/);
+  await refusesUse({ outputSize: 0 }, /outputSize is 0; it must be an integer of at least 1, or \[height, width\]/);
+  await refusesUse({ output_size: 1 }, /no option "output_size"; its options are outputSize/);
+  const flat = () => apply(adaptiveAvgPool2d, [[3, 4]], { outputSize: 1 });
+  await refuses(flat, ShapeError, "SHAPE", /adaptive_avgpool2d takes images of shape \[N, C, H, W\], got \[3, 4\]/);
+});
+
+testVariants(gpu, adaptiveAvgPool2d);
+await testGoldens(gpu, "adaptive_avg_pool2d");
+test.run();

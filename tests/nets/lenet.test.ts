@@ -1,0 +1,99 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { ShapeError, UsageError, WeightsError } from "../../engine/ground/errors.ts";
+import { readImage } from "../../index.ts";
+import { lenet5 } from "../../nets/lenet.ts";
+import { runNet, runStages } from "../conformance/conformance.ts";
+import { readNets } from "../conformance/goldens.ts";
+import { assertClose, open, randomTensor, refuses, withNet } from "../harness.ts";
+
+const gpu = await open();
+const goldens = readNets();
+
+const folder = new URL("../../../examples/digits/", import.meta.url);
+const files = readdirSync(folder).filter((file) => file.endsWith(".png"));
+const images = await Promise.all(files.map((file) => readImage(fileURLToPath(new URL(file, folder)))));
+const digits = files.map((file) => /\d/.exec(file)?.[0]);
+
+test("its logits are PyTorch's, with passes and without", async () => {
+  for (const options of [{}, { passes: [] }]) {
+    const { status, message } = await runNet(gpu, goldens, "lenet5", options);
+    assert.is(status, "pass", message);
+  }
+});
+
+test("its layers are PyTorch's", async () => {
+  const stages = await runStages(gpu, goldens, "lenet5");
+  assert.ok(stages.length > 5);
+  for (const { stage, errOverRms, limit } of stages)
+    assert.ok(errOverRms <= limit, `${stage}: ${errOverRms}, at most ${limit}`);
+});
+
+test("its weights are the file that is named by its hash", () => {
+  const { url, sha256 } = lenet5.weights.MNIST;
+  const digest = createHash("sha256").update(readFileSync(url)).digest("hex");
+  assert.ok(sha256 && digest.startsWith(sha256), `the file's hash is ${digest}`);
+});
+
+test("it reads the digits that the files are named after", () =>
+  withNet(gpu, "lenet5", {}, async (net) => {
+    for (const [i, image] of images.entries()) {
+      const [first, second, ...rest] = await net.classify(image, { top: 3 });
+      assert.is(rest.length, 1);
+      assert.is(first.label, digits[i], files[i]);
+      assert.is(String(first.index), digits[i]);
+      assert.ok(first.probability > 0.5 && first.probability <= 1 && first.probability > second.probability);
+    }
+  }));
+
+test("a batch gives what its images give one by one, filled up or not", () =>
+  withNet(gpu, "lenet5", {}, async (single) => {
+    const one = await single.classify(images);
+    for (const batch of [4, 5, 16]) {
+      await withNet(gpu, "lenet5", { batch }, async (net) => {
+        const lists = await net.classify(images);
+        assert.is(lists.length, images.length);
+        lists.forEach((list, i) => {
+          list.forEach(({ label, probability }, k) => {
+            assert.is(label, one[i][k].label);
+            assert.ok(Math.abs(probability - one[i][k].probability) < 1e-6);
+          });
+        });
+      });
+    }
+  }));
+
+test("features are the layers by name, and don't change the logits", () =>
+  withNet(gpu, "lenet5", {}, async (net) => {
+    const names = net.layers.filter((name) => name !== "logits" && name !== "probabilities");
+    assert.equal(names.slice(0, 3), ["conv1", "tanh1", "pool1"]);
+    const x = randomTensor(net.inputShape);
+    const plain = await net.run(x);
+    const { features, logits, probabilities } = await net.run(x, { features: names });
+    assert.equal(Object.keys(features), names);
+    assert.equal(features.conv1.shape, [1, 6, 28, 28]);
+    assertClose(features.tanh1, { ...features.conv1, data: features.conv1.data.map(Math.tanh) }, () => 1e-6);
+    assert.equal(features.flatten.data, features.tanh3.data);
+    assert.equal(features.linear2.data, logits.data);
+    assertClose(logits, plain.logits, () => 1e-5);
+    assert.ok(Math.abs(probabilities.data.reduce((sum, p) => sum + p, 0) - 1) < 1e-6);
+  }));
+
+test("its options are checked", async () => {
+  const refusesUse = (options: Record<string, unknown>, message: RegExp) =>
+    refuses(() => gpu.loadNet("lenet5", options), UsageError, "USAGE", message);
+  await refusesUse({ num_classes: 10 }, /lenet5 has no option "num_classes"; its options are inChannels, numClasses/);
+  await refusesUse({ numClasses: 0 }, /lenet5: numClasses is 0; it must be a positive integer/);
+  await refusesUse({ numClasses: "10" }, /lenet5: numClasses is "10"/);
+  const other = () => gpu.loadNet("lenet5", { numClasses: 7 });
+  await refuses(other, WeightsError, "WEIGHTS", /it was trained for 10 classes: pass the option numClasses: 10/);
+  const none = () => gpu.loadNet("lenet5", { batch: 0 });
+  await refuses(none, ShapeError, "SHAPE", /batch is 0; it must be a positive integer/);
+  const small = () => gpu.loadNet("lenet5", { imageSize: 20 });
+  await refuses(small, ShapeError, "SHAPE", /conv2d: a 5x5 kernel with dilation 1x1 does not fit/);
+});
+
+test.run();

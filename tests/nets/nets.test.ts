@@ -1,0 +1,240 @@
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { openGpu as openWith } from "../../engine/gpu.ts";
+import type { Rates } from "../../engine/graph/kernel.ts";
+import { GpuError, ShapeError, WeightsError } from "../../engine/ground/errors.ts";
+import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
+import { compile, inputShape, netOptions, paramShapes, traceNet } from "../../engine/net.ts";
+import { nodeHost } from "../../engine/node/dawn.ts";
+import { arraysCheckpoint } from "../../engine/weights/sources.ts";
+import { rates } from "../../kernels/rates.ts";
+import { variants } from "../../kernels/variants.ts";
+import { nets } from "../../nets/index.ts";
+import { runNet, runStages } from "../conformance/conformance.ts";
+import { readNets } from "../conformance/goldens.ts";
+import { generatedCheckpoint } from "../conformance/hashinit.ts";
+import { open, randomTensor, refuses, withNet } from "../harness.ts";
+
+// WebGPU's default limits, under which VGG's first linear layer must be split.
+const gpu = await open({ limits: "default" });
+const goldens = readNets();
+
+const trace = (name: string, given: object = {}) => {
+  const options = netOptions(nets[name], given);
+  return traceNet(nets[name], inputShape(nets[name], options, given), options);
+};
+
+const countParameters = (shapes: ReadonlyMap<string, Shape>): number =>
+  [...shapes].reduce((sum, [name, shape]) => sum + (/\.running_(mean|var)$/.test(name) ? 0 : sizeOf(shape)), 0);
+
+/** Parameters as torchvision and the papers count them. */
+const PARAMETERS: Readonly<Record<string, number>> = {
+  lenet5: 61_706,
+  alexnet: 61_100_840,
+  alexnet2012: 62_378_344,
+  vgg11: 132_863_336,
+  vgg11_bn: 132_868_840,
+  vgg11_lrn: 132_863_336,
+  vgg13: 133_047_848,
+  vgg13_bn: 133_053_736,
+  vgg16: 138_357_544,
+  vgg16_bn: 138_365_992,
+  vgg16_c: 133_638_952,
+  vgg19: 143_667_240,
+  vgg19_bn: 143_678_248,
+  resnet18: 11_689_512,
+  resnet34: 21_797_672,
+  resnet50: 25_557_032,
+  resnet101: 44_549_160,
+  resnet152: 60_192_808,
+};
+
+test("every net has the parameters that are published", () => {
+  assert.equal(Object.keys(nets).sort(), Object.keys(PARAMETERS).sort());
+  for (const [name, parameters] of Object.entries(PARAMETERS)) {
+    assert.is(countParameters(paramShapes(trace(name))), parameters, name);
+  }
+});
+
+test("names and shapes are those of the reference checkpoints", () => {
+  for (const [key, { net, options, tensors }] of Object.entries(goldens.nets)) {
+    const shapes = paramShapes(trace(net, options));
+    assert.equal([...shapes.keys()].sort(), tensors.map(([name]) => name).sort(), key);
+    for (const [name, shape] of tensors) assert.equal(shapes.get(name), shape, `${key}: ${name}`);
+  }
+});
+
+test("convBias gives every convolution of a ResNet a bias", () => {
+  const plain = paramShapes(trace("resnet50"));
+  const biased = paramShapes(trace("resnet50", { convBias: true }));
+  const convolutions = [...plain].filter(([, shape]) => shape.length === 4);
+  const added = [...biased.keys()].filter((name) => !plain.has(name));
+  assert.equal(added.sort(), convolutions.map(([name]) => name.replace(/weight$/, "bias")).sort());
+});
+
+test("inChannels and numClasses change the first and the last layer", () => {
+  for (const name of ["alexnet", "alexnet2012", "vgg11_bn", "vgg16_c", "resnet34", "resnet152"]) {
+    const graph = trace(name, { inChannels: 4, numClasses: 7 });
+    const [first] = [...paramShapes(graph).values()].filter((shape) => shape.length === 4);
+    assert.is(first[1], 4, name);
+    assert.equal(graph.nodes[graph.names.get("logits") as number].shape, [1, 7], name);
+  }
+});
+
+/** Kinds of devices: the size of their subgroups, and what is known of their speed. */
+const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
+  [0],
+  [4],
+  [8],
+  [32],
+  [8, rates.software],
+  [0, rates.gpu],
+  [32, rates.gpu],
+  [32, rates.nvidia],
+];
+
+test("activations take at most 1.25 times what is alive at once, on every kind of device", () => {
+  for (const name of Object.keys(nets)) {
+    for (const batch of [1, 2]) {
+      const graph = trace(name, { batch });
+      for (const [subgroupSize, known] of DEVICES) {
+        const traits = { subgroupSize, software: known === rates.software, maxBinding: 2 ** 27, rates: known };
+        const plan = compile(graph, ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
+        const bytes = plan.buffers.reduce((sum, size) => sum + size, 0);
+        const ratio = bytes / plan.activationLowerBound;
+        const device = `subgroups of ${subgroupSize}${known ? ` and ${known.flops / 1e9} GFLOP/s` : ""}`;
+        assert.ok(ratio <= 1.25, `${name}, batch ${batch}, ${device}: ${ratio}`);
+      }
+    }
+  }
+});
+
+test("a ResNet needs fewer than ten pipelines on a software adapter, where each takes long to compile", () => {
+  for (const name of Object.keys(nets).filter((name) => name.startsWith("resnet"))) {
+    for (const subgroupSize of [4, 8]) {
+      const traits = { subgroupSize, software: true, maxBinding: 2 ** 27, rates: rates.software };
+      const plan = compile(trace(name), ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
+      const pipelines = new Set(plan.steps.map(({ code }) => code));
+      assert.ok(pipelines.size < 10, `${name} has ${pipelines.size}`);
+    }
+  }
+});
+
+test("AlexNet's layers are PyTorch's, by torchvision's names", async () => {
+  for (const { stage, errOverRms, limit } of await runStages(gpu, goldens, "alexnet")) {
+    assert.ok(errOverRms <= limit, `${stage}: ${errOverRms}, at most ${limit}`);
+  }
+});
+
+test("AlexNet's logits are PyTorch's with the plain kernels and without passes, too", async () => {
+  const options = { passes: [], variants: { conv2d: "conv2d", linear: "linear" } };
+  const { status, message } = await runNet(gpu, goldens, "alexnet", options);
+  assert.is(status, "pass", message);
+});
+
+test("VGG-16 runs within WebGPU's default limits", async () => {
+  assert.is(gpu.device.limits.maxStorageBufferBindingSize, 128 * 2 ** 20);
+  const weights = generatedCheckpoint(goldens, "vgg16");
+  await withNet(gpu, "vgg16", { weights, imageSize: 32 }, async (net) => {
+    const { params } = await net.plan();
+    const split = params.filter(({ pieces }) => pieces.length > 1);
+    assert.equal(
+      split.map(({ name }) => name),
+      ["classifier.0.weight"],
+    );
+    const x = randomTensor([1, 3, 32, 32]);
+    const { features } = await net.run(x, { features: ["avgpool", "classifier.0"] });
+    const input = features.avgpool.data;
+    const bias = await weights.read("classifier.0.bias");
+    // Rows at both ends and at the seams between the pieces.
+    const seams = split[0].pieces.slice(0, -1).map((_, i) => (split[0].pieces[0] / input.length) * (i + 1));
+    for (const row of [0, ...seams.flatMap((seam) => [seam - 1, seam]), 4095]) {
+      const w = await weights.read("classifier.0.weight", row * input.length, input.length);
+      let sum = bias[row];
+      let terms = Math.abs(sum);
+      for (let k = 0; k < w.length; k++) {
+        sum += w[k] * input[k];
+        terms += Math.abs(w[k] * input[k]);
+      }
+      const error = Math.abs(features["classifier.0"].data[row] - sum);
+      assert.ok(error <= 8 * terms * 2 ** -24, `row ${row}: ${error}`);
+    }
+  });
+});
+
+test("a batch that the device cannot bind at once runs in slices", async () => {
+  // 24 images of 160 x 160 pixels make 64 channels of 157 MB in the first layer.
+  const shapes = paramShapes(trace("vgg11", { imageSize: 160 }));
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, shape] of shapes) tensors[name] = { shape, data: new Float32Array(sizeOf(shape)) };
+  tensors["features.0.weight"].data.fill(0.1);
+  await withNet(gpu, "vgg11", { weights: tensors, batch: 24, imageSize: 160 }, async (net) => {
+    assert.equal((await net.plan()).inputs[0].shape, [12, 3, 160, 160]);
+    assert.equal(net.inputShape, [24, 3, 160, 160]);
+  });
+});
+
+test("what does not fit is refused in one clear line, and leaves nothing behind", async () => {
+  const resnet = generatedCheckpoint(goldens, "resnet18");
+  const load = (name: string, options: object) => () => gpu.loadNet(name, { weights: resnet, ...options });
+  await refuses(
+    load("alexnet2012", { imageSize: 224 }),
+    ShapeError,
+    "SHAPE",
+    /cannot take images of 224 x 224 pixels, it is made for 227 x 227/,
+  );
+  await refuses(
+    load("resnet18", { inChannels: 1 }),
+    WeightsError,
+    "WEIGHTS",
+    /conv1\.weight is \[64, 3, 7, 7\], wanted \[64, 1, 7, 7\]/,
+  );
+  await refuses(load("resnet18", { batch: 0 }), ShapeError, "SHAPE", /batch is 0/);
+  await refuses(load("resnet34", {}), WeightsError, "WEIGHTS", /\d+ tensors missing \(layer1\.2\.conv1\.weight/);
+  await refuses(load("alexnet", {}), WeightsError, "WEIGHTS", /missing \(features\.0\.weight.* extra \(conv1\.weight/);
+  await refuses(
+    load("resnet18", { numClasses: 10 }),
+    WeightsError,
+    "WEIGHTS",
+    /fc\.weight is \[1000, 512\], wanted \[10, 512\].*numClasses/,
+  );
+  assert.is(gpu.alive.buffers, 0);
+});
+
+test("a net over the memory there is says how much it needs", async () => {
+  const small = await openWith({ nets, variants }, { ...nodeHost, freeMemory: () => 100 * 2 ** 20 });
+  try {
+    if (!small.adapter.software) return;
+    const weights = generatedCheckpoint(goldens, "alexnet");
+    await refuses(
+      () => small.loadNet("alexnet", { weights }),
+      GpuError,
+      "OUT_OF_MEMORY",
+      /machine has 100.0 MiB.*needs 2\d\d\.\d MiB/,
+    );
+    assert.is(small.alive.buffers, 0);
+  } finally {
+    small.close();
+  }
+});
+
+test("NaN in the weights is allowed and reported", async () => {
+  const shapes = paramShapes(trace("lenet5"));
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, shape] of shapes) tensors[name] = randomTensor(shape);
+  tensors["conv2.bias"].data[3] = Number.NaN;
+  await withNet(gpu, "lenet5", { weights: arraysCheckpoint(tensors) }, async (net) => {
+    assert.equal(net.warnings.length, 1);
+    assert.match(net.warnings[0], "conv2.bias");
+    assert.ok((await net.run(randomTensor([1, 1, 32, 32]))).logits.data.every(Number.isNaN));
+  });
+});
+
+test("the example of a net of one's own runs", () => {
+  const example = fileURLToPath(new URL("../../../examples/residual_block.mjs", import.meta.url));
+  assert.match(execFileSync(process.execPath, [example], { encoding: "utf8" }), /\[1,751\], first logit -?\d/);
+});
+
+test.run();

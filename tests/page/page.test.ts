@@ -1,0 +1,449 @@
+// The page of examples/page in a real browser: what its visitors do, and what goes wrong for them.
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
+import type { BrowserContext, Locator, Page } from "playwright-core";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Tensor } from "../../engine/ground/tensor.ts";
+import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
+import { buildPage } from "../../examples/build_page.ts";
+import { randomWeights } from "../../nets/random_weights.ts";
+import { resnet18 } from "../../nets/resnet.ts";
+import { launch } from "../browser/launch.ts";
+import { type Handler, serve, text } from "../browser/server.ts";
+
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const SITE = fileURLToPath(new URL("../../page", import.meta.url));
+const SHOTS = `${ROOT}.screenshots`;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const VIEWS = ["digits", "images", "time", "kernels"] as const;
+
+const browser = await launch();
+const inBrowser = typeof browser === "string" ? test.skip : test;
+
+/** What the worker's script begins with: keeps its devices, so that a test can lose them; refuses adapters if asked to. */
+const SPY = (isRefused: boolean): string => `
+const { requestDevice } = GPUAdapter.prototype;
+GPUAdapter.prototype.requestDevice = async function (...given) {
+  const device = await requestDevice.apply(this, given);
+  (globalThis.devices ??= []).push(device);
+  return device;
+};
+if (${isRefused}) GPU.prototype.requestAdapter = async () => null;
+`;
+
+let isRefused = false;
+
+const sendWorker: Handler = (_request, response) => {
+  const script = readFileSync(`${SITE}/worker.js`, "utf8");
+  response.writeHead(200, { "content-type": "text/javascript" }).end(`${SPY(isRefused)}${script}`);
+};
+
+/** Some bytes of a checkpoint, and then nothing more. */
+const sendSlowly: Handler = (_request, response) => {
+  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": 50_000_000 });
+  response.write(Buffer.alloc(1_000_000));
+};
+
+/** ResNet-18's tensors, all random. */
+async function checkpoint(): Promise<Buffer> {
+  const weights = randomWeights(resnet18);
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { shape }] of weights.tensors) tensors.set(name, { shape, data: await weights.read(name) });
+  return Buffer.from(encodeSafetensors(tensors));
+}
+
+/** A grey PNG of any size, black all over: its rows compress to nothing. */
+function hugePng(width: number, height: number): Buffer {
+  const chunk = (type: string, data: Buffer) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const frame = Buffer.alloc(8);
+    frame.writeUInt32BE(data.length, 0);
+    frame.writeUInt32BE(crc32(body), 4);
+    return Buffer.concat([frame.subarray(0, 4), body, frame.subarray(4)]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header[8] = 1; // one bit per pixel
+  const rows = deflateSync(Buffer.alloc((1 + Math.ceil(width / 8)) * height));
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return Buffer.concat([signature, chunk("IHDR", header), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))]);
+}
+
+function crc32(data: Buffer): number {
+  let crc = ~0;
+  for (const byte of data) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+let context: BrowserContext;
+let page: Page;
+let origin: string;
+
+/** Whatever the page logs or throws unasked fails the test that runs then. */
+const complaints: string[] = [];
+
+async function openPage(path: string, given: BrowserContext = context): Promise<Page> {
+  const opened = await given.newPage();
+  opened.on("pageerror", ({ message }) => complaints.push(message));
+  opened.on("console", (message) => {
+    // The browser itself reports what could not be loaded.
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
+  });
+  await opened.goto(`${origin}/${path}`);
+  return opened;
+}
+
+const show = (view: string): Promise<void> => page.getByRole("tab", { name: view, exact: true }).click();
+
+/** Waits until an element's text is as wanted, or a problem is shown instead of it. */
+async function waitFor(id: string, wanted: RegExp, on: Page = page, problem = "no-problem"): Promise<string> {
+  const handle = await on.waitForFunction(
+    ([id, source, problem]) => {
+      const text = document.getElementById(id)?.textContent ?? "";
+      const trouble = document.getElementById(problem);
+      if (new RegExp(source).test(text)) return text;
+      return trouble && !trouble.hidden ? `problem: ${trouble.textContent}` : false;
+    },
+    [id, wanted.source, problem] as const,
+    { timeout: 60_000 },
+  );
+  const text = String(await handle.jsonValue());
+  assert.match(text, wanted);
+  return text;
+}
+
+/** Points on the pad, from 0 to 1. */
+type Stroke = readonly (readonly [number, number])[];
+
+async function draw(strokes: readonly Stroke[], on: Page = page): Promise<void> {
+  const box = await on.locator("#pad").boundingBox();
+  if (!box) throw new Error("the pad is not shown");
+  const at = ([x, y]: readonly [number, number]) => [box.x + x * box.width, box.y + y * box.height] as const;
+  for (const [first, ...others] of strokes) {
+    await on.mouse.move(...at(first));
+    await on.mouse.down();
+    for (const point of others) await on.mouse.move(...at(point), { steps: 6 });
+    await on.mouse.up();
+  }
+}
+
+const SEVEN: readonly Stroke[] = [
+  [
+    [0.3, 0.25],
+    [0.7, 0.25],
+    [0.45, 0.8],
+  ],
+];
+
+/** How many colours an element shows. */
+const colours = (element: Locator): Promise<number> =>
+  element.evaluate((element) => {
+    const canvas = element as HTMLCanvasElement;
+    const data = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data;
+    return new Set(data && new Uint32Array(data.buffer)).size;
+  });
+
+/** Drops a file on a view, as from a folder. */
+async function drop(view: string, name: string, type: string, bytes: Buffer): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    ([name, type, base64]) => {
+      const transfer = new DataTransfer();
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      transfer.items.add(new File([bytes], name, { type }));
+      return transfer;
+    },
+    [name, type, bytes.toString("base64")] as const,
+  );
+  await page.dispatchEvent(`#panel-${view}`, "drop", { dataTransfer: transfer });
+}
+
+const inspected = { pages: 0, passes: 0, violations: [] as string[] };
+
+/** Lets axe look at a view as it is now, in light and dark, and takes screenshots, also at the width of a phone. */
+async function inspect(view: (typeof VIEWS)[number]): Promise<void> {
+  const shoot = (kind: string) => page.screenshot({ path: `${SHOTS}/${view}-${kind}.png`, fullPage: true });
+  for (const colorScheme of ["dark", "light"] as const) {
+    await page.emulateMedia({ colorScheme });
+    // biome-ignore lint/suspicious/noExplicitAny: axe is a script of the page
+    const result = await page.evaluate(() => (globalThis as any).axe.run(document, { resultTypes: ["violations"] }));
+    inspected.pages++;
+    inspected.passes += result.passes.length;
+    for (const { id, impact, nodes } of result.violations) {
+      inspected.violations.push(`${impact}: ${id} in ${view}, ${colorScheme}: ${nodes[0].html}`);
+    }
+    await shoot(colorScheme);
+  }
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  await shoot("phone");
+  if (size) await page.setViewportSize(size);
+  assert.ok(tooWide <= 0, `${view} is ${tooWide} pixels too wide for a phone`);
+}
+
+/** Ends the devices of the workers of a name, as a driver that crashes does. */
+async function loseDevice(name: string): Promise<void> {
+  for (const worker of page.workers()) {
+    await worker.evaluate((name) => {
+      const scope = globalThis as unknown as { name: string; devices: GPUDevice[] };
+      if (scope.name === name) for (const device of scope.devices) device.destroy();
+    }, name);
+  }
+}
+
+inBrowser("draw a digit, as soon as the page is open", async () => {
+  page = await openPage("");
+  await draw(SEVEN);
+  await waitFor("digit-status", /^7: .* sure/, page, "digits-problem");
+  const [{ startTime }] = await page.evaluate(() => performance.getEntriesByName("first digit").map((e) => e.toJSON()));
+  console.log(`note: first digit answered ${startTime.toFixed(0)} ms after the page was opened`);
+  const canvases = await page.locator("#stages canvas").all();
+  assert.is(canvases.length, 7);
+  for (const canvas of canvases) assert.ok((await colours(canvas)) > 10);
+  await page.evaluate(AXE);
+  await inspect("digits");
+});
+
+inBrowser("clear it, and take digits by the keyboard", async () => {
+  await page.getByRole("button", { name: "Clear" }).click();
+  await waitFor("digit-status", /Draw a digit/);
+  for (let digit = 0; digit < 10; digit++) {
+    await page.getByRole("button", { name: String(digit), exact: true }).press("Enter");
+    await waitFor("digit-status", new RegExp(`^${digit}: `));
+  }
+});
+
+inBrowser("tabs by arrow keys", async () => {
+  await page.getByRole("tab", { name: "Digits" }).focus();
+  for (const view of [...VIEWS.slice(1), VIEWS[0]]) {
+    await page.keyboard.press("ArrowRight");
+    await page.waitForURL(`**/#${view}`);
+    await page.locator(`#panel-${view}`).waitFor({ state: "visible" });
+    assert.is(await page.locator("[role=tabpanel]:visible").count(), 1);
+  }
+});
+
+inBrowser("a lost device is opened again, and the digit read again", async () => {
+  await loseDevice("nets");
+  await waitFor("notice-text", /device was lost/);
+  await page.getByRole("button", { name: "Close" }).click();
+  await page.getByRole("button", { name: "Clear" }).click();
+  await draw(SEVEN);
+  await waitFor("digit-status", /^7: /, page, "digits-problem");
+});
+
+inBrowser("a device that is lost again and again is opened when asked to", async () => {
+  for (let losses = 2; losses <= 4; losses++) {
+    await waitFor("adapter", /Adapter: /);
+    await loseDevice("nets");
+    if (losses < 4) await page.locator("#notice").waitFor();
+    if (losses < 4) await page.getByRole("button", { name: "Close" }).click();
+  }
+  await waitFor("no-gpu-reason", /again and again/);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await waitFor("adapter", /Adapter: /);
+  assert.ok(await page.locator("#no-gpu").isHidden());
+});
+
+inBrowser("the camera, until it is stopped", async () => {
+  await show("Images");
+  await page.getByRole("button", { name: "Camera" }).click();
+  await page.getByRole("button", { name: "Stop the camera" }).waitFor();
+  await waitFor("images-status", /Choose weights/, page, "images-problem");
+  await page.locator("#crop").waitFor();
+  await page.getByRole("button", { name: "Stop the camera" }).click();
+  await page.getByRole("img", { name: /The picture, \d+ × \d+ pixels/ }).waitFor();
+});
+
+inBrowser("drop an image, and link a checkpoint that the browser has no room to keep", async () => {
+  await show("Images");
+  await waitFor("net-text", /11.7 million parameters/);
+  await page.getByRole("button", { name: "Test picture" }).click();
+  const url = await page.locator("#picture").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
+  await drop("images", "sunset.png", "image/png", Buffer.from(url.split(",")[1], "base64"));
+  await waitFor("images-status", /Choose weights/, page, "images-problem");
+  const session = await context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 5e6 });
+  await page.getByLabel("Address").fill(`${origin}/resnet18.safetensors`);
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  assert.match(await waitFor("images-status", /is loaded/, page, "images-problem"), /could not be kept/);
+});
+
+inBrowser("five classes, a heat map for each, the activations of a layer", async () => {
+  await waitFor("answer", /, in /, page, "images-problem");
+  const classes = page.locator("#image-bars button");
+  assert.is(await classes.count(), 5);
+  const photo = page.locator("#photo");
+  const seen: string[] = [];
+  const look = async () => seen.push((await photo.screenshot()).toString("base64"));
+  await look();
+  await classes.nth(1).click();
+  await page.waitForTimeout(300);
+  await look();
+  await page.getByRole("checkbox", { name: "Heat map" }).uncheck();
+  await look();
+  assert.is(new Set(seen).size, 3, "heat maps of two classes and none look the same");
+  await page.getByRole("checkbox", { name: "Heat map" }).check();
+  await page.getByRole("radio", { name: "maxpool" }).check();
+  await waitFor("layer-text", /64 maps of 56 × 56/, page, "images-problem");
+  assert.ok((await colours(page.locator("#maps"))) > 50);
+  await inspect("images");
+});
+
+inBrowser("a photo of 200 megapixels, and a file that is none", async () => {
+  await drop("images", "huge.png", "image/png", hugePng(20_000, 10_000));
+  await waitFor("images-problem", /20000 × 10000 pixels, that is 200 megapixels.*make it smaller/);
+  await drop("images", "text.png", "image/png", Buffer.from("no picture"));
+  await waitFor("images-problem", /[Tt]ext\.png is no picture/);
+});
+
+inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
+  await drop("images", "lenet5.safetensors", "", readFileSync(`${ROOT}nets/weights/lenet5.safetensors`));
+  await waitFor("images-problem", /[Ll]enet5\.safetensors does not fit: /);
+  await page.getByLabel("Address").fill(`${origin}/login.html`);
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  await waitFor("images-problem", /HTML|page/);
+});
+
+inBrowser("two nets at once: the later choice wins; a download is cancelled", async () => {
+  await page.getByLabel("Address").fill(`${origin}/slow.safetensors`);
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  await waitFor("images-status", /Downloading/);
+  await page.locator("#net").selectOption("alexnet");
+  await waitFor("net-text", /61.1 million/);
+  await waitFor("images-status", /Choose weights/);
+  await page.getByRole("button", { name: "Load", exact: true }).click();
+  await waitFor("images-status", /Downloading/);
+  await page.getByRole("button", { name: "Cancel" }).first().click();
+  await waitFor("images-status", /Nothing is loaded/);
+  assert.ok(await page.locator("#images-problem").isHidden());
+});
+
+inBrowser("measure a net, told when the page was hidden meanwhile; export it", async () => {
+  await show("Time");
+  await page.locator("#time-net").selectOption("lenet5");
+  await page.getByRole("button", { name: "Measure" }).click();
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => false });
+  });
+  assert.match(await waitFor("time-status", /is measured/, page, "time-problem"), /was hidden/);
+  assert.is(await page.locator(".times tbody tr").count(), 12);
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const timing = JSON.parse(readFileSync(await (await download).path(), "utf8"));
+  assert.is(timing.net, "lenet5");
+  assert.is(timing.layers.length, 12);
+  for (const { milliseconds, cold } of timing.layers) assert.ok(milliseconds >= 0 && cold >= 0);
+  await inspect("time");
+});
+
+inBrowser("edit a kernel into an error and back, into a wrong one and one that never ends", async () => {
+  await show("Kernels");
+  await page.locator("#kernel").selectOption("tanh");
+  const source = page.getByRole("textbox", { name: "WGSL" });
+  await waitFor("race", /fast|slow/, page, "kernels-problem");
+  assert.match(await source.inputValue(), /^\/\/ tanh/, "the header is missing");
+  const shipped = await source.inputValue();
+  const broken = shipped.replace("if (index", "iff (index");
+  assert.not.equal(broken, shipped);
+  await source.fill(broken);
+  await waitFor("compiles", /No: /);
+  const line = broken.split("\n").findIndex((text) => text.includes("iff")) + 1;
+  assert.match((await page.locator("#diagnostics").textContent()) ?? "", new RegExp(`Line ${line}`));
+  assert.is(await page.locator(".numbers .error").first().textContent(), `${line}\n`);
+  await inspect("kernels");
+  await source.fill(shipped.replace(/y\[index\] = /, "y[index] = 0.5 * "));
+  await waitFor("agrees", /^No: /);
+  await source.fill(
+    shipped.replace(/y\[index\] = .*/, "for (var k = 0.0; k >= 0.0; k += 1.0) { y[index] = Real(k); }"),
+  );
+  await waitFor("agrees", /^–|…$/);
+  await waitFor("agrees", /^No: /);
+  await source.fill(shipped);
+  await waitFor("agrees", /^Yes: /);
+  await waitFor("race", /fast|slow/);
+});
+
+inBrowser("run a net with the edited kernel", async () => {
+  await page.locator("#run-net").click();
+  await waitFor("net-run", /The logits agree.* 4 of \d+ dispatches are yours/, page, "kernels-problem");
+});
+
+inBrowser(
+  "the playground's device is lost: the rest of the page does not notice, the next change opens another",
+  async () => {
+    await loseDevice("playground");
+    await waitFor("kernels-problem", /device was lost/);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await waitFor("race", /fast|slow/);
+    assert.ok(await page.locator("#kernels-problem").isHidden());
+  },
+);
+
+inBrowser("accessibility", () => {
+  console.log(
+    `note: axe, ${inspected.pages} pages: ${inspected.passes} rules passed, ${inspected.violations.length} violated`,
+  );
+  console.log(`note: screenshots: ${SHOTS}`);
+  assert.is(inspected.pages, 2 * VIEWS.length);
+  assert.equal(inspected.violations, []);
+});
+
+inBrowser("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
+  await context.addInitScript(() => {
+    if (location.search === "?without") Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
+  });
+  const blind = await openPage("?without");
+  await waitFor("no-gpu", /There is no WebGPU here[\s\S]*Chrome or Edge/, blind);
+  await blind.close();
+
+  isRefused = true;
+  const refused = await openPage("");
+  await waitFor("no-gpu-reason", /no WebGPU adapter/, refused);
+  isRefused = false;
+  await refused.getByRole("button", { name: "Try again" }).click();
+  await waitFor("adapter", /Adapter: /, refused);
+  await draw(SEVEN, refused);
+  await waitFor("digit-status", /^7: /, refused);
+  await refused.close();
+});
+
+if (typeof browser === "string") {
+  console.log(`note: skipped, for no browser with WebGPU can be started (${browser})`);
+} else {
+  mkdirSync(SHOTS, { recursive: true });
+  const bundler = await buildPage(SITE);
+  await bundler.dispose();
+  const weights = await checkpoint();
+  const server = await serve(SITE, {
+    "/": text("text/html", readFileSync(`${SITE}/index.html`, "utf8")),
+    "/worker.js": sendWorker,
+    "/slow.safetensors": sendSlowly,
+    "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
+    "/resnet18.safetensors": (_request, response) => {
+      response.writeHead(200, { "content-length": weights.length }).end(weights);
+    },
+  });
+  origin = server.origin;
+  context = await browser.newContext({
+    viewport: { width: 1280, height: 900 },
+    acceptDownloads: true,
+  });
+  test.after.each(() => {
+    assert.equal(complaints.splice(0), [], "the page complained");
+  });
+  test.after(async () => {
+    await browser.close();
+    server.close();
+  });
+}
+test.run();

@@ -1,0 +1,116 @@
+import { Executable, ParamStore } from "../engine/device/executable.ts";
+import { type Timings, timeSteps } from "../engine/device/profile.ts";
+import type { Gpu } from "../engine/gpu.ts";
+import { Graph } from "../engine/graph/graph.ts";
+import { evaluateReference } from "../engine/graph/kernel.ts";
+import { makePlan } from "../engine/graph/plan.ts";
+import { GpuError } from "../engine/ground/errors.ts";
+import type { Checkpoint } from "../engine/weights/checkpoint.ts";
+import { arraysCheckpoint } from "../engine/weights/sources.ts";
+import { copy } from "../kernels/copy.ts";
+import { peak } from "../kernels/peak.ts";
+
+/** What a device can do at most, as far as its own kernels get. (Williams, Waterman, Patterson 2009: "Roofline".) */
+export interface Roofline {
+  /** Operations per second in f32, a multiply-add being two. */
+  readonly flops: number;
+  /** Bytes per second of a copy, those read and those written. */
+  readonly bytes: number;
+  /** "gpu" for timestamps of the device, "wall" where it has none. */
+  readonly clock: Timings["clock"];
+}
+
+/** The least time that work can take, in seconds: bound by arithmetic or by memory, whichever takes longer. */
+export const leastSeconds = (
+  work: { readonly flops: number; readonly bytes: number },
+  roofline: Pick<Roofline, "flops" | "bytes">,
+): number => Math.max(work.flops / roofline.flops, work.bytes / roofline.bytes);
+
+/** The fastest of so many runs counts, since whatever disturbs one only makes it slower. */
+const RUNS = { arithmetic: 12, memory: 5 };
+
+/** Multiply-adds are timed for this many milliseconds at least, ... */
+const LEAST_MS = 10;
+/** ... but on no more threads than this, whose results take 64 MiB. */
+const MOST_THREADS = 2 ** 24;
+
+/** Bytes of what is copied: more than caches hold. On a GPU several times in a row, so that a coarse clock is no matter. */
+const COPIES = { gpu: { bytes: 128 * 2 ** 20, times: 4 }, software: { bytes: 28 * 2 ** 20, times: 1 } };
+
+/**
+ * Measures the multiply-adds and the memory of a device. Takes less than a second and, for a moment, 384 MiB of its
+ * memory (56 MiB on a software adapter). Throws a GpuError: GPU when it computes something else, OUT_OF_MEMORY.
+ */
+export async function measureRoofline(gpu: Gpu): Promise<Roofline> {
+  const { flops, clock } = await measurePeak(gpu);
+  return { flops, bytes: await measureCopies(gpu), clock };
+}
+
+/** The least time of the steps together, in seconds. */
+const least = ({ runs }: Timings): number =>
+  Math.min(...runs.map((steps) => steps[steps.length - 1].end - steps[0].start)) / 1000;
+
+async function measurePeak(gpu: Gpu): Promise<{ flops: number; clock: Timings["clock"] }> {
+  // With 1 as factor and term the results are small integers: exact.
+  const x = Float32Array.of(1, 1);
+  // Every workgroup computes the same.
+  const wanted = evaluateReference(peak, { x: { shape: [2], data: x } }).data;
+  for (let threads = 1024; ; threads *= 2) {
+    const graph = new Graph();
+    graph.name("y", peak(graph.input("x", [2]), { threads }));
+    const done = await withExecutable(gpu, graph, ["y"], arraysCheckpoint({}), async (executable) => {
+      const { data } = (await executable.run({ x })).y;
+      const wrong = data.findIndex((sum, thread) => sum !== wanted[thread % wanted.length]);
+      if (wrong >= 0) {
+        const expected = wanted[wrong % wanted.length];
+        throw new GpuError("GPU", `the device computed ${data[wrong]} by multiply-adds that make ${expected}`);
+      }
+      const longEnough = least(await timeSteps(executable, { x }, 1)) * 1000 >= LEAST_MS;
+      if (!longEnough && threads < MOST_THREADS) return undefined;
+      const timings = await timeSteps(executable, { x }, RUNS.arithmetic);
+      return { flops: executable.plan.steps[0].flops / least(timings), clock: timings.clock };
+    });
+    if (done) return done;
+  }
+}
+
+async function measureCopies(gpu: Gpu): Promise<number> {
+  const { bytes, times } = gpu.adapter.software ? COPIES.software : COPIES.gpu;
+  const shape = [Math.floor(Math.min(bytes, gpu.traits.maxBinding) / 16) * 4];
+  const graph = new Graph();
+  let x = graph.param("x", shape);
+  for (let i = 0; i < times; i++) x = copy(x);
+  // No output: nothing of it is read back.
+  return withExecutable(gpu, graph, [], ones(shape), async (executable) => {
+    const moved = executable.plan.steps.reduce((sum, step) => sum + step.bytes, 0);
+    return moved / least(await timeSteps(executable, {}, RUNS.memory));
+  });
+}
+
+/** A tensor "x" of ones, which are made as they are read. */
+function ones(shape: readonly number[]): Checkpoint {
+  return {
+    name: "ones",
+    tensors: new Map([["x", { shape, dtype: "F32" }]]),
+    read: async (_name, _start, count = shape[0]) => new Float32Array(count).fill(1),
+    close: async () => {},
+  };
+}
+
+async function withExecutable<T>(
+  gpu: Gpu,
+  graph: Graph,
+  outputs: readonly string[],
+  checkpoint: Checkpoint,
+  use: (executable: Executable) => Promise<T>,
+): Promise<T> {
+  const params = new ParamStore(gpu, checkpoint);
+  let executable: Executable | undefined;
+  try {
+    executable = await Executable.create(gpu, makePlan(graph, outputs, gpu.limits), params);
+    return await use(executable);
+  } finally {
+    await executable?.dispose();
+    params.dispose();
+  }
+}
