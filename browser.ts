@@ -1,10 +1,13 @@
 // The library in a browser: no Node module and no native package anywhere below this file.
-import { browserHost, type Gpu, type Host, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import type { AdapterKind } from "./engine/device/device.ts";
+import type { Host } from "./engine/device/host.ts";
+import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import type { Variants } from "./engine/graph/variant.ts";
 import type { tune as tuneNow } from "./engine/tuning/tune.ts";
+import { browserHost } from "./engine/web/host.ts";
 import { rates } from "./kernels/rates.ts";
-import { variants } from "./kernels/variants.ts";
 import { wgslHash } from "./kernels/wgsl_hash.ts";
-import { nets } from "./nets/index.ts";
+import { families } from "./nets/families.ts";
 
 export * from "./core.ts";
 export type { Timed, Tuned, TuneOptions } from "./engine/tuning/tune.ts";
@@ -13,9 +16,22 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-/** Opens the browser's GPU; loadNet() knows every net by name. See engine/gpu.ts. */
-export const openGpu = (options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> =>
-  open({ nets, variants, rates, kernelHash: wgslHash, ...options }, host);
+/** The fast kernels that an adapter can use. */
+async function variantsFor({ software, matrices }: AdapterKind): Promise<Variants> {
+  if (software) return (await import("./kernels/variants_software.ts")).variants;
+  if (matrices) return (await import("./kernels/variants_matrices.ts")).variants;
+  return (await import("./kernels/variants_gpu.ts")).variants;
+}
 
-/** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tune.ts. */
+/**
+ * Opens the browser's GPU. loadNet() knows every net by name; a family of nets is loaded when it is asked for, and of the
+ * fast kernels those that the adapter can use. `openGpu({ nets, variants })` has them all at once. See engine/gpu.ts.
+ */
+export function openGpu(options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> {
+  // What any family needs, meanwhile; whoever asks for one hears of a failure.
+  if (!options.nets) import("./nets/common.ts").catch(() => {});
+  return open({ nets: families, variants: variantsFor, rates, kernelHash: wgslHash, ...options }, host);
+}
+
+/** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tuning/tune.ts. */
 export const tune: typeof tuneNow = async (...given) => (await import("./engine/tuning/tune.ts")).tune(...given);

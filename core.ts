@@ -1,21 +1,32 @@
 // Everything that neither Node nor a choice of nets decides: import from here for the smallest bundle.
+import type { Host } from "./engine/device/host.ts";
+import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import { browserHost } from "./engine/web/host.ts";
 
-export { type AdapterSummary, type Gpu, type OpenOptions, openGpu } from "./engine/gpu.ts";
-export { type Derivation, Graph, type Node, type Value } from "./engine/graph/graph.ts";
-export { defineKernel, evaluateReference, type Kernel, type KernelSpec, specialize } from "./engine/graph/kernel.ts";
+export type { LoadOptions, NetDefinition, NetOptions } from "./engine/definition.ts";
+export type { AdapterSummary } from "./engine/device/device.ts";
+export type { Gpu, OpenOptions } from "./engine/gpu.ts";
+export { type Derivation, Graph, type Node } from "./engine/graph/graph.ts";
+export { defineKernel, type Kernel, type KernelSpec } from "./engine/graph/kernel.ts";
 export { makePlan, type Plan } from "./engine/graph/plan.ts";
-export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/graph/summary.ts";
+export type { Value } from "./engine/graph/value.ts";
+export { specialize } from "./engine/graph/wgsl.ts";
 export * from "./engine/ground/errors.ts";
+export type { Progress } from "./engine/ground/options.ts";
 export { type Shape, type Tensor, tensor } from "./engine/ground/tensor.ts";
-export { type Image, preprocess, resizeImage, type Transforms } from "./engine/image/image.ts";
+export { type Image, preprocess, resizeImage } from "./engine/image/image.ts";
 export type { Picture } from "./engine/image/picture.ts";
-export type { LoadOptions, Net, NetDefinition, NetOptions, Prediction, Progress, Weights } from "./engine/net.ts";
+export type { Transforms } from "./engine/image/transforms.ts";
+export type { Net, Prediction } from "./engine/net.ts";
+export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/summary.ts";
 export type { ByteSource, Checkpoint, TensorInfo } from "./engine/weights/checkpoint.ts";
+export type { Weights } from "./engine/weights/open.ts";
 export { encodeSafetensors, openSafetensors } from "./engine/weights/safetensors.ts";
 export { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "./engine/weights/sources.ts";
 export * from "./kernels/index.ts";
-export { alexnet, alexnet2012 } from "./nets/alexnet.ts";
+export { evaluateReference } from "./kernels/references.ts";
+export * from "./nets/definitions.ts";
 export { batchNormLayer, convLayer, linearLayer, named } from "./nets/layers.ts";
-export { lenet5 } from "./nets/lenet.ts";
-export { resnet18, resnet34, resnet50, resnet101, resnet152 } from "./nets/resnet.ts";
-export { vgg11, vgg11_bn, vgg11_lrn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg16_c, vgg19, vgg19_bn } from "./nets/vgg.ts";
+
+/** Opens the browser's GPU, for the nets and kernels that it is given. See engine/gpu.ts. */
+export const openGpu = (options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> => open(options, host);

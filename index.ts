@@ -1,6 +1,8 @@
 // The library in Node.
-import { findNet, type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
-import type { AnyNet } from "./engine/net.ts";
+
+import type { AnyNet } from "./engine/definition.ts";
+import { findNet } from "./engine/definition.ts";
+import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
 import { nodeHost } from "./engine/node/dawn.ts";
 import { encodeOnnx } from "./engine/node/onnx.ts";
 import type { ExportOptions } from "./engine/onnx/export.ts";

@@ -2,10 +2,13 @@
 import { UsageError } from "./engine/ground/errors.ts";
 import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker/client.ts";
 
+export type { LoadOptions } from "./engine/definition.ts";
 export * from "./engine/ground/errors.ts";
+export type { Progress } from "./engine/ground/options.ts";
 export type { Tensor } from "./engine/ground/tensor.ts";
 export type { Picture } from "./engine/image/picture.ts";
-export type { LoadOptions, Prediction, Progress, Weights } from "./engine/net.ts";
+export type { Prediction } from "./engine/net.ts";
+export type { Weights } from "./engine/weights/open.ts";
 export type { CallOptions, WorkerGpu, WorkerNet, WorkerOptions } from "./engine/worker/client.ts";
 export type { NetProfile } from "./engine/worker/messages.ts";
 

@@ -4,8 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
-import { inputShape, netOptions } from "../engine/net.ts";
+import { findNet, inputShape } from "../engine/definition.ts";
 import { cacheFolder } from "../engine/node/cache.ts";
 import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
 import { type Context, nameList, positiveInteger } from "../tools/command.ts";
@@ -86,10 +85,7 @@ async function compare(options: Options, signal: AbortSignal): Promise<void> {
 }
 
 /** The shape of a net's input; throws a UsageError that lists the nets when there is no such net. */
-function shapeOf(net: string, batch: number) {
-  const definition = findNet(nets, net);
-  return inputShape(definition, netOptions(definition, {}), { batch });
-}
+const shapeOf = (net: string, batch: number) => inputShape(findNet(nets, net), { batch });
 
 function checkEngines(names: readonly string[]): EngineName[] {
   const isKnown = (name: string): name is EngineName => (ENGINE_NAMES as readonly string[]).includes(name);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/graph/kernel.ts";
+import { findNet } from "../engine/definition.ts";
+import type { Dtype } from "../engine/ground/options.ts";
 import { type Image, nets, type Prediction, readImage, ShadenetError } from "../index.ts";
 import {
   type CommonOptions,

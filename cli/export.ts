@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
+import { findNet } from "../engine/definition.ts";
 import { formatDims, OPSET, traceOnnx } from "../engine/onnx/export.ts";
 import { exportOnnx, nets } from "../index.ts";
 import { onnxOperators } from "../kernels/onnx.ts";

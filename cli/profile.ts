@@ -1,19 +1,24 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { type AnyNet, findNet, trace } from "../engine/definition.ts";
 import { type Timings, timeSteps } from "../engine/device/profile.ts";
-import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/graph/kernel.ts";
+import type { Dtype } from "../engine/ground/options.ts";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
-import { type AnyNet, inputShape, netOptions, traceNet } from "../engine/net.ts";
 import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
 import { randomWeights } from "../nets/random_weights.ts";
 import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
 import { bar, columns, count, duration, median, percent } from "../tools/format.ts";
 import { ownVersion, versionOf } from "../tools/package.ts";
+import {
+  type GroupProfile,
+  groupSteps,
+  type Performance,
+  profileSteps,
+  type StepProfile,
+} from "../tools/profile_report.ts";
 import { measureRoofline, type Roofline } from "../tools/roofline.ts";
 import { openNet } from "../tools/session.ts";
 import { lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
-import { type GroupProfile, groupSteps, type Performance, profileSteps, type StepProfile } from "./profile_report.ts";
 import { chromeTrace } from "./trace.ts";
 
 interface Options extends CommonOptions {
@@ -93,8 +98,7 @@ async function profile(name: string, options: Options, { signal }: Context): Pro
 
 /** A variant of an operator that the net does not have would be forced without any effect. */
 function checkOperators(definition: AnyNet, load: LoadOptions): void {
-  const options = netOptions(definition, {});
-  const { nodes } = traceNet(definition, inputShape(definition, options, load), options);
+  const { nodes } = trace(definition, load);
   const operators = new Set(nodes.flatMap((node) => (node.kind === "op" ? [node.kernel.name] : [])));
   const unknown = Object.keys(load.variants ?? {}).find((operator) => !operators.has(operator));
   if (unknown === undefined) return;

@@ -1,8 +1,7 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
-import type { Dtype } from "../engine/graph/kernel.ts";
+import { findNet, trace } from "../engine/definition.ts";
+import type { Dtype } from "../engine/ground/options.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
-import { netOptions, traceNet } from "../engine/net.ts";
 import {
   encodeSafetensors,
   fileSource,
@@ -59,7 +58,7 @@ async function run(options: Options, { signal }: Context): Promise<void> {
   const x = await readInput(options.input);
   const [batch, inChannels, ...imageSize] = x.shape as [number, number, number, number];
   // All that can be wrong without a GPU is found before one is opened.
-  const graph = traceNet(definition, x.shape, netOptions(definition, { inChannels, numClasses }));
+  const graph = trace(definition, { batch, imageSize: imageSize as [number, number], inChannels, numClasses });
   const unknown = features.find((name) => !graph.names.has(name));
   if (unknown !== undefined) {
     const layers = [...graph.names.keys()].join(", ");

@@ -1,16 +1,16 @@
-import { Executable, ParamStore } from "../engine/device/executable.ts";
 import type { Gpu } from "../engine/gpu.ts";
+import { referenceOf } from "../engine/graph/evaluate.ts";
 import { Graph } from "../engine/graph/graph.ts";
-import { type AnyKernel, evaluateReference } from "../engine/graph/kernel.ts";
+import type { AnyKernel } from "../engine/graph/kernel.ts";
 import { UsageError } from "../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../engine/ground/tensor.ts";
-import { compile } from "../engine/net.ts";
-import { arraysCheckpoint } from "../engine/weights/sources.ts";
+import { runOnce } from "../engine/model.ts";
 import * as exported from "../kernels/index.ts";
+import { evaluateReference, references } from "../kernels/references.ts";
 import { variants } from "../kernels/variants.ts";
 
 /** What else kernels/index.ts exports are plain functions. */
-const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reference" in each);
+const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reflection" in each);
 
 /** Of the largest value that the reference gives, or of 1. */
 const TOLERANCE = 1e-5;
@@ -28,13 +28,13 @@ export interface SelfTest {
 /** Runs the example of every kernel, by itself and by each variant that takes it, and compares with the reference. */
 export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
   for (const kernel of kernels) {
-    const { shapes, options = {} } = kernel.example;
+    const { shapes, options = {} } = referenceOf(kernel, references).example;
     const inputs = randomInputs(shapes);
     const wanted = evaluateReference(kernel, inputs, options).data;
     for (const variant of [kernel.name, ...(variants[kernel.name] ?? []).map(({ name }) => name)]) {
       const name = variant.startsWith(kernel.name) ? variant : `${kernel.name} ${variant}`;
       try {
-        const error = difference(await runVariant(gpu, kernel, variant, inputs), wanted);
+        const error = difference(await runVariant(gpu, kernel, options, variant, inputs), wanted);
         yield { kernel: name, ok: error <= TOLERANCE, error };
       } catch (error) {
         // A variant may refuse the example, or this device.
@@ -57,7 +57,13 @@ function randomInputs(shapes: Readonly<Record<string, Shape>>): Inputs {
   return Object.fromEntries(Object.entries(shapes).map(draw));
 }
 
-async function runVariant(gpu: Gpu, kernel: AnyKernel, variant: string, inputs: Inputs): Promise<Float32Array> {
+async function runVariant(
+  gpu: Gpu,
+  kernel: AnyKernel,
+  options: object,
+  variant: string,
+  inputs: Inputs,
+): Promise<Float32Array> {
   const graph = new Graph();
   const isVariadic = kernel.inputs[0].endsWith("...");
   const names = isVariadic ? Object.keys(inputs) : kernel.inputs.map((name) => name.replace("?", ""));
@@ -66,20 +72,8 @@ async function runVariant(gpu: Gpu, kernel: AnyKernel, variant: string, inputs: 
     // Parameters, since variants may want to pack their weights.
     return i === 0 ? graph.input(name, inputs[name].shape) : graph.param(name, inputs[name].shape);
   });
-  graph.name("y", kernel(...values, kernel.example.options ?? {}));
-  const plan = compile(graph, ["y"], gpu, { variants: { [kernel.name]: variant } });
-  const params = new ParamStore(gpu, arraysCheckpoint(inputs));
-  try {
-    const executable = await Executable.create(gpu, plan, params);
-    try {
-      const { y } = await executable.run({ [names[0]]: inputs[names[0]].data });
-      return y.data;
-    } finally {
-      executable.dispose();
-    }
-  } finally {
-    params.dispose();
-  }
+  graph.name("y", kernel(...values, options));
+  return (await runOnce(gpu, graph, inputs, ["y"], { variants: { [kernel.name]: variant } })).y.data;
 }
 
 /** NaN and infinities must be where the reference has them. */

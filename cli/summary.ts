@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
+import { findNet, inputShape, trace } from "../engine/definition.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
-import { inputShape, netOptions, traceNet } from "../engine/net.ts";
 import { type EngineNeeds, nets, type Shape, type Summary, summarize } from "../index.ts";
 import { type CommonOptions, command, positiveInteger } from "../tools/command.ts";
 import { columns, count, megabytes } from "../tools/format.ts";
@@ -28,9 +27,9 @@ export function summaryCommand(): Command {
 
 function show(name: string, { batch, imageSize, numClasses, json }: Options): void {
   const definition = findNet(nets, name);
-  const options = netOptions(definition, { numClasses });
-  const input = inputShape(definition, options, { batch, imageSize });
-  const summary = summarize(traceNet(definition, input, options));
+  const given = { batch, imageSize, numClasses };
+  const input = inputShape(definition, given);
+  const summary = summarize(trace(definition, given));
   if (json) printJson({ net: name, input, ...summary });
   else for (const line of describe(name, input, summary)) print(line);
 }

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/gpu.ts";
+import { findNet, inputShape } from "../engine/definition.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
-import { inputShape, netOptions } from "../engine/net.ts";
 import { storedFile } from "../engine/node/storage.ts";
 import { tuningName } from "../engine/tuning/kept.ts";
 import { nets, type Tuned, tune } from "../index.ts";
@@ -32,7 +31,7 @@ export function tuneCommand(context: Context): Command {
 async function tuneNet(net: string, { json, ...given }: Options, { signal }: Context): Promise<void> {
   const { batch, imageSize, runs } = given;
   const definition = findNet(nets, net);
-  const input = inputShape(definition, netOptions(definition, {}), { batch, imageSize });
+  const input = inputShape(definition, { batch, imageSize });
   const gpu = await openDevice();
   try {
     const progress = await openProgress(`Tuning ${net}`);

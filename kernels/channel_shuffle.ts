@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
-import { channel_shuffle as wgsl } from "./wgsl.ts";
+import { wgsl } from "./channel_shuffle.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -15,7 +16,6 @@ export const channelShuffle = defineKernel({
   inputs: ["x"],
   options: { groups: undefined as unknown as number },
   wgsl,
-  example: { shapes: { x: [2, 6, 3, 5] }, options: { groups: 3 } },
 
   shape({ x }, { groups }) {
     if (x.length < 3)
@@ -30,8 +30,12 @@ export const channelShuffle = defineKernel({
   consts: () => ({ WORKGROUP }),
   params: ({ y, options }) => ({ count: sizeOf(y), channels: y[1], inner: sizeOf(y.slice(2)), groups: options.groups }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { y, options: { groups } }) {
+export const reference: ReferenceOf<typeof channelShuffle> = {
+  example: { shapes: { x: [2, 6, 3, 5] }, options: { groups: 3 } },
+
+  compute({ x }, { y, options: { groups } }) {
     const inner = sizeOf(y.slice(2));
     return Float64Array.from(x, (_, index) => {
       const c = Math.floor(index / inner) % y[1];
@@ -39,4 +43,4 @@ export const channelShuffle = defineKernel({
       return x[index + (from - c) * inner];
     });
   },
-});
+};

@@ -1,8 +1,9 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../engine/ground/tensor.ts";
+import { wgsl } from "./concat.wgsl.ts";
 import { axis } from "./options.ts";
-import { concat as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -15,7 +16,6 @@ export const concat = defineKernel({
   inputs: ["x..."],
   options: { dim: 1 },
   wgsl,
-  example: { shapes: { x0: [2, 3, 4, 5], x1: [2, 1, 4, 5], x2: [2, 6, 4, 5] } },
 
   shape(shapes, { dim }) {
     const [first, ...others] = Object.values<Shape>(shapes);
@@ -57,8 +57,12 @@ export const concat = defineKernel({
     const { outer, inner } = around(y, options.dim);
     return linearGrid(outer * count * inner, WORKGROUP);
   },
+});
 
-  reference(inputs, { shapes, y: shape, options }) {
+export const reference: ReferenceOf<typeof concat> = {
+  example: { shapes: { x0: [2, 3, 4, 5], x1: [2, 1, 4, 5], x2: [2, 6, 4, 5] } },
+
+  compute(inputs, { shapes, y: shape, options }) {
     const { outer, inner } = around(shape, options.dim);
     const y = new Float64Array(sizeOf(shape));
     let offset = 0;
@@ -70,7 +74,7 @@ export const concat = defineKernel({
     }
     return y;
   },
-});
+};
 
 function around(y: Shape, dim: number) {
   const d = axis("concat", "dim", dim, y.length);

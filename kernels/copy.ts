@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
-import { copy as wgsl } from "./wgsl.ts";
+import { wgsl } from "./copy.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -11,7 +12,6 @@ export const copy = defineKernel({
   inputs: ["x"],
   options: {},
   wgsl,
-  example: { shapes: { x: [3, 20] } },
   shape({ x }) {
     if (sizeOf(x) % 4 === 0) return x;
     throw new ShapeError(`copy takes a multiple of 4 elements, got ${formatShape(x)}`);
@@ -20,5 +20,10 @@ export const copy = defineKernel({
   consts: () => ({ WORKGROUP }),
   params: ({ y }) => ({ count: sizeOf(y) / 4 }),
   grid: ({ y }) => linearGrid(sizeOf(y) / 4, WORKGROUP),
-  reference: ({ x }) => Float64Array.from(x),
 });
+
+export const reference: ReferenceOf<typeof copy> = {
+  example: { shapes: { x: [3, 20] } },
+
+  compute: ({ x }) => Float64Array.from(x),
+};

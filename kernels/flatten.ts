@@ -1,4 +1,4 @@
-import type { Value } from "../engine/graph/graph.ts";
+import type { Value } from "../engine/graph/value.ts";
 import { checkOptions } from "../engine/ground/errors.ts";
 import { sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";

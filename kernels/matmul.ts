@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
-import { matmul as wgsl } from "./wgsl.ts";
+import { wgsl } from "./matmul.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -14,7 +15,6 @@ export const matmul = defineKernel({
   inputs: ["a", "b"],
   options: {},
   wgsl,
-  example: { shapes: { a: [2, 5, 7], b: [2, 7, 3] } },
 
   shape({ a, b }) {
     const [batch, other] = [a.slice(0, -2), b.slice(0, -2)];
@@ -29,8 +29,12 @@ export const matmul = defineKernel({
   consts: () => ({ WORKGROUP }),
   params: ({ shapes: { a, b }, y }) => ({ count: sizeOf(y), ...sizes(a, b) }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ a, b }, { shapes, y }) {
+export const reference: ReferenceOf<typeof matmul> = {
+  example: { shapes: { a: [2, 5, 7], b: [2, 7, 3] } },
+
+  compute({ a, b }, { shapes, y }) {
     const { m, n, k, a_stride, b_stride } = sizes(shapes.a, shapes.b);
     return Float64Array.from({ length: sizeOf(y) }, (_, index) => {
       const i = Math.floor(index / n) % m;
@@ -40,7 +44,7 @@ export const matmul = defineKernel({
       return sum;
     });
   },
-});
+};
 
 function sizes(a: Shape, b: Shape) {
   const [m, k] = a.slice(-2);

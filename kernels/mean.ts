@@ -1,8 +1,9 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
+import { wgsl } from "./mean.wgsl.ts";
 import { axis } from "./options.ts";
-import { mean as wgsl } from "./wgsl.ts";
 
 const WORKGROUP = 64;
 const RANK = 4;
@@ -16,7 +17,6 @@ export const mean = defineKernel({
   inputs: ["x"],
   options: { dims: undefined as unknown as readonly number[], keepDim: false },
   wgsl,
-  example: { shapes: { x: [2, 3, 4, 5] }, options: { dims: [1, 3] } },
 
   shape({ x }, { dims, keepDim }) {
     if (x.length > RANK) throw new ShapeError(`mean takes up to ${RANK} dimensions, got ${formatShape(x)}`);
@@ -46,8 +46,12 @@ export const mean = defineKernel({
   },
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { shapes, y: shape, options }) {
+export const reference: ReferenceOf<typeof mean> = {
+  example: { shapes: { x: [2, 3, 4, 5] }, options: { dims: [1, 3] } },
+
+  compute({ x }, { shapes, y: shape, options }) {
     const { kept, reduced } = layout(shapes.x, options.dims);
     const padded = [...new Array(RANK - shapes.x.length).fill(1), ...shapes.x];
     const xStrides = stridesOf(padded);
@@ -59,7 +63,7 @@ export const mean = defineKernel({
     });
     return y.map((sum) => sum / sizeOf(reduced));
   },
-});
+};
 
 function reducedDims(x: Shape, dims: readonly number[]): Set<number> {
   if (!Array.isArray(dims) || dims.length === 0) throw new UsageError("mean: dims must list at least one dimension");

@@ -1,4 +1,4 @@
-import type { Call, Kernel } from "../engine/graph/kernel.ts";
+import type { AnyKernel, Call, Kernel } from "../engine/graph/kernel.ts";
 import { UsageError } from "../engine/ground/errors.ts";
 import {
   floats,
@@ -9,6 +9,7 @@ import {
   type OnnxOperators,
   operation,
 } from "../engine/onnx/export.ts";
+import type { Activation } from "./activation.ts";
 import { channelShuffle } from "./channel_shuffle.ts";
 import { concat } from "./concat.ts";
 import { conv2d } from "./conv2d/conv2d.ts";
@@ -38,16 +39,31 @@ import { adaptiveAverage, average, maximum, padImages } from "./pool2d/onnx.ts";
 import { softmax } from "./softmax.ts";
 
 /** What a kernel's calls are in ONNX, by the kernel's name; `inputs` are names of values. */
-const entry = <O extends object>(
-  kernel: Kernel<O>,
-  convert: (inputs: Readonly<Record<string, string>>, call: Call<string, O>) => OnnxOperation,
-): [string, OnnxConversion] => [kernel.name, convert as OnnxConversion];
+const entry = <K extends string, O extends object>(
+  { name }: Kernel<K, O>,
+  convert: (inputs: Readonly<Record<string, string>>, call: Call<K, O>) => OnnxOperation,
+): [string, OnnxConversion] => [name, convert];
 
 /** A kernel that ONNX has just so. */
-const same = (kernel: Kernel, op: string): [string, OnnxConversion] =>
+const same = (kernel: AnyKernel, op: string): [string, OnnxConversion] =>
   entry(kernel, (inputs) => operation(op, Object.values(inputs)));
 
-const withRelu = (y: OnnxOperation, relu: boolean): OnnxOperation => (relu ? operation("Relu", [y]) : y);
+/** What an activation makes of y. */
+function activated(y: OnnxOperation, activation: Activation): OnnxOperation {
+  const [hardSigmoid, sigmoid] = [operation("HardSigmoid", [y], HARD_SIGMOID), operation("Sigmoid", [y])];
+  return {
+    none: y,
+    relu: operation("Relu", [y]),
+    relu6: operation("Clip", [y, floats([0]), floats([6])]),
+    silu: operation("Mul", [y, sigmoid]),
+    hardswish: operation("HardSwish", [y]),
+    hardsigmoid: hardSigmoid,
+    sigmoid,
+    tanh: operation("Tanh", [y]),
+  }[activation];
+}
+
+const HARD_SIGMOID = { alpha: { float: 1 / 6 }, beta: { float: 0.5 } };
 
 const scaled = (x: OnnxOperand, factor: number): OnnxOperation => operation("Mul", [x, floats([factor])]);
 
@@ -71,13 +87,13 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
     const { kernel, stride, padding, dilation, groups } = geometry(shapes.w, options);
     const attributes = { kernel_shape: kernel, strides: stride, pads: padding, dilations: dilation, group: groups };
     const y = operation("Conv", [x, w, b], attributes);
-    return withRelu(r ? operation("Add", [y, r]) : y, options.relu);
+    return activated(r ? operation("Add", [y, r]) : y, options.activation);
   }),
 
   entry(linear, ({ x, w, b }, { shapes, options }) => {
-    if (shapes.x.length === 2) return withRelu(operation("Gemm", [x, w, b], { transB: 1 }), options.relu);
+    if (shapes.x.length === 2) return activated(operation("Gemm", [x, w, b], { transB: 1 }), options.activation);
     const y = operation("MatMul", [x, operation("Transpose", [w], { perm: [1, 0] })]);
-    return withRelu(b ? operation("Add", [y, b]) : y, options.relu);
+    return activated(b ? operation("Add", [y, b]) : y, options.activation);
   }),
 
   entry(batchNorm, ({ x, mean, variance, weight, bias }, { y, options }) => {
@@ -99,9 +115,9 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   entry(adaptiveAvgPool2d, ({ x }, { shapes, y }) => adaptiveAverage(x, shapes.x, y)),
   entry(pad, ({ x }, { options }) => padImages(x, sides("pad: padding", options.padding), options.value)),
 
-  entry(add, ({ a, b }, { options: { alpha, relu } }) => {
-    if (alpha === -1) return withRelu(operation("Sub", [a, b]), relu);
-    return withRelu(operation("Add", [a, alpha === 1 ? b : scaled(b, alpha)]), relu);
+  entry(add, ({ a, b }, { options: { alpha, activation } }) => {
+    if (alpha === -1) return activated(operation("Sub", [a, b]), activation);
+    return activated(operation("Add", [a, alpha === 1 ? b : scaled(b, alpha)]), activation);
   }),
 
   entry(concat, (inputs, { options }) => operation("Concat", Object.values(inputs), { axis: options.dim })),
@@ -120,7 +136,7 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
 
   entry(leakyRelu, ({ x }, { options }) => operation("LeakyRelu", [x], { alpha: { float: options.negativeSlope } })),
 
-  entry(hardSigmoid, ({ x }) => operation("HardSigmoid", [x], { alpha: { float: 1 / 6 }, beta: { float: 0.5 } })),
+  entry(hardSigmoid, ({ x }) => operation("HardSigmoid", [x], HARD_SIGMOID)),
   entry(silu, ({ x }) => operation("Mul", [x, operation("Sigmoid", [x])])),
 
   entry(gelu, ({ x }) => {

@@ -1,8 +1,9 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { UsageError } from "../engine/ground/errors.ts";
 import { sizeOf } from "../engine/ground/tensor.ts";
 import { nchw, type Padding, sides } from "./options.ts";
-import { pad as wgsl } from "./wgsl.ts";
+import { wgsl } from "./pad.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -15,7 +16,6 @@ export const pad = defineKernel({
   inputs: ["x"],
   options: { padding: undefined as unknown as Padding, value: 0 },
   wgsl,
-  example: { shapes: { x: [1, 2, 4, 5] }, options: { padding: [1, 0, 2, 3], value: -1 } },
 
   shape({ x }, { padding, value }) {
     const [batch, channels, height, width] = nchw("pad", x);
@@ -32,8 +32,12 @@ export const pad = defineKernel({
     return { count: sizeOf(y), ...size, top, left, value: options.value };
   },
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { shapes, y: shape, options }) {
+export const reference: ReferenceOf<typeof pad> = {
+  example: { shapes: { x: [1, 2, 4, 5] }, options: { padding: [1, 0, 2, 3], value: -1 } },
+
+  compute({ x }, { shapes, y: shape, options }) {
     const [, , height, width] = shapes.x;
     const [, , outHeight, outWidth] = shape;
     const [top, left] = sides("pad: padding", options.padding);
@@ -45,4 +49,4 @@ export const pad = defineKernel({
       return inside ? x[(plane * height + row) * width + column] : options.value;
     });
   },
-});
+};

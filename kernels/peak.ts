@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../engine/ground/errors.ts";
 import { formatShape, sameShape } from "../engine/ground/tensor.ts";
-import { peak as wgsl } from "./wgsl.ts";
+import { wgsl } from "./peak.wgsl.ts";
 
 const WORKGROUP = 64;
 /** Numbers per thread. */
@@ -19,7 +20,6 @@ export const peak = defineKernel({
   inputs: ["x"],
   options: { threads: WORKGROUP },
   wgsl,
-  example: { shapes: { x: [2] } },
   shape({ x }, { threads }) {
     if (!sameShape(x, [2])) throw new ShapeError(`peak takes x of [2], factor and term, got ${formatShape(x)}`);
     if (Number.isInteger(threads) && threads > 0 && threads % WORKGROUP === 0) return [threads];
@@ -29,7 +29,12 @@ export const peak = defineKernel({
   consts: () => ({ WORKGROUP, REPEATS }),
   params: ({ y: [count] }) => ({ count }),
   grid: ({ y: [threads] }) => linearGrid(threads, WORKGROUP),
-  reference({ x: [factor, term] }, { y: [threads] }) {
+});
+
+export const reference: ReferenceOf<typeof peak> = {
+  example: { shapes: { x: [2] } },
+
+  compute({ x: [factor, term] }, { y: [threads] }) {
     return Float64Array.from({ length: threads }, (_, thread) => {
       let sum = 0;
       for (let chain = 0; chain < CHAINS; chain++) {
@@ -40,4 +45,4 @@ export const peak = defineKernel({
       return sum;
     });
   },
-});
+};

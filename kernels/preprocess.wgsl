@@ -20,13 +20,13 @@ const WEIGHT_BITS = vec3u(22);
 const HALF = vec3i(1 << 21);
 
 struct Params {
-  kept: vec2u, // width and height of p
-  corner: vec2u, // of p in the square
-  taps: vec2u, // weights of a column and of a row
+  kept_width: u32, kept_height: u32, // of p
+  left: u32, top: u32, // of p in the square
+  column_taps: u32, row_taps: u32, // weights of a column and of a row
   crop: u32, // side of the square
   start: u32,
-  mean: vec3f,
-  deviation: vec3f,
+  mean0: f32, mean1: f32, mean2: f32,
+  deviation0: f32, deviation1: f32, deviation2: f32,
 }
 
 @group(0) @binding(0) var x: texture_2d<f32>;
@@ -42,21 +42,21 @@ fn load(column: i32, row: i32) -> vec3i {
 
 fn mean_of_row(j: u32, row: i32) -> vec3i {
   let first = weights[j];
-  let taps = params.taps.x;
+  let taps = params.column_taps;
   var sum = HALF;
   for (var k = 0u; k < taps; k++) {
-    sum += weights[params.kept.x + j * taps + k] * load(first + i32(k), row);
+    sum += weights[params.kept_width + j * taps + k] * load(first + i32(k), row);
   }
   return sum >> WEIGHT_BITS;
 }
 
 fn resized_pixel(i: u32, j: u32) -> vec3i {
-  let rows = params.kept.x * (1 + params.taps.x);
+  let rows = params.kept_width * (1 + params.column_taps);
   let first = weights[rows + i];
-  let taps = params.taps.y;
+  let taps = params.row_taps;
   var sum = HALF;
   for (var k = 0u; k < taps; k++) {
-    sum += weights[rows + params.kept.y + i * taps + k] * mean_of_row(j, first + i32(k));
+    sum += weights[rows + params.kept_height + i * taps + k] * mean_of_row(j, first + i32(k));
   }
   return sum >> WEIGHT_BITS;
 }
@@ -67,12 +67,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
     return;
   }
   // Left of and above the corner this wraps around to large numbers.
-  let pixel = gid.xy - params.corner;
+  let pixel = gid.xy - vec2u(params.left, params.top);
   var p = vec3i();
-  if (all(pixel < params.kept)) {
+  if (all(pixel < vec2u(params.kept_width, params.kept_height))) {
     p = resized_pixel(pixel.y, pixel.x);
   }
-  let normal = (vec3f(p) / 255.0 - params.mean) / params.deviation;
+  let mean = vec3f(params.mean0, params.mean1, params.mean2);
+  let deviation = vec3f(params.deviation0, params.deviation1, params.deviation2);
+  let normal = (vec3f(p) / 255.0 - mean) / deviation;
   let plane = params.crop * params.crop;
   let index = params.start + gid.y * params.crop + gid.x;
   y[index] = Real(normal.r);

@@ -1,4 +1,18 @@
-import type { Rates } from "../engine/graph/kernel.ts";
+import type { Rates } from "../engine/graph/variant.ts";
+import { MATRIX_TILES, sizeOfTile, TILES, tileName } from "./conv2d/tiles.ts";
+
+/** What is bound by memory everywhere, and whose arithmetic is hardly worth counting. */
+const bound = { avgpool2d_nhwc: 0.1, maxpool2d_nhwc: 0.1, conv2d_depthwise: 0.1 };
+
+const tiles = TILES.flatMap((tile) =>
+  ["conv2d_tile", "matmul_tile"].map((name) => [tileName(name, tile), tile.efficiency] as const),
+);
+const matrices = MATRIX_TILES.map(({ name, efficiency }) => [name, efficiency] as const);
+
+/** What is not for a kind of device. */
+const none = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]));
+
+const smallest = TILES.reduce((least, tile) => (sizeOfTile(tile) < sizeOfTile(least) ? tile : least));
 
 /** A GPU of the middle class. */
 const gpu: Rates = {
@@ -8,15 +22,17 @@ const gpu: Rates = {
   cores: 32,
   lanes: 128,
   efficiency: {
-    conv2d_matrix: 2,
-    conv2d_matrix_128: 3,
-    conv2d_tile_32: 0.35,
-    conv2d_tile: 0.6,
-    conv2d_tile_128: 0.7,
-    conv2d_tile_split: 0.35,
-    matmul_tile_32: 0.35,
-    matmul_tile: 0.6,
-    matmul_tile_128: 0.7,
+    ...bound,
+    ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
+    ...Object.fromEntries([...tiles, ...matrices]),
+    conv2d_tile_split: smallest.efficiency,
+    sum_splits: 0.1,
+    winograd_input: 0.1,
+    winograd_output: 0.1,
+    winograd_input_2x2: 0.1,
+    winograd_output_2x2: 0.1,
+    linear_gemv: 0.1,
+    softmax_rows: 0.1,
   },
 };
 
@@ -34,6 +50,8 @@ export const rates: Readonly<Record<string, Rates>> = {
     cores: 2,
     lanes: 8,
     efficiency: {
+      ...bound,
+      ...none("conv2d_tile_split", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
       conv2d_subgroup: 0.85,
       conv2d_stem: 0.8,
       matmul_subgroup: 0.8,
@@ -42,6 +60,7 @@ export const rates: Readonly<Record<string, Rates>> = {
       winograd_input_2x2: 0.04,
       winograd_output_2x2: 0.03,
       linear_gemv: 0.2,
+      lrn_nhwc: 0.1,
     },
     compiling: { conv2d_stem: 2e-3, linear_gemv: 1e-3 },
   },

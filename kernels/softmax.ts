@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
-import { softmax as wgsl } from "./wgsl.ts";
+import { wgsl } from "./softmax.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -14,7 +15,6 @@ export const softmax = defineKernel({
   inputs: ["x"],
   options: { dim: -1, log: false },
   wgsl,
-  example: { shapes: { x: [3, 10] } },
 
   shape({ x }, { dim }) {
     axis("softmax", "dim", dim, x.length);
@@ -31,8 +31,12 @@ export const softmax = defineKernel({
     const { outer, inner } = view(y, options.dim);
     return linearGrid(outer * inner, WORKGROUP);
   },
+});
 
-  reference({ x }, { options: { dim, log }, y: shape }) {
+export const reference: ReferenceOf<typeof softmax> = {
+  example: { shapes: { x: [3, 10] } },
+
+  compute({ x }, { options: { dim, log }, y: shape }) {
     const { outer, size, inner } = view(shape, dim);
     const y = new Float64Array(x.length);
     for (let o = 0; o < outer; o++) {
@@ -49,7 +53,7 @@ export const softmax = defineKernel({
     }
     return y;
   },
-});
+};
 
 /** The tensor seen as [outer, size, inner] around dimension `dim`. */
 function view(shape: Shape, dim: number) {

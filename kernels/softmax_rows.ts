@@ -1,7 +1,8 @@
-import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../engine/graph/kernel.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import type { Variant } from "../engine/graph/variant.ts";
 import { rowsOf } from "../engine/ground/tensor.ts";
 import { softmax } from "./softmax.ts";
-import { softmax_rows as wgsl } from "./wgsl.ts";
+import { wgsl } from "./softmax_rows.wgsl.ts";
 
 const WORKGROUP = 256;
 
@@ -15,10 +16,9 @@ type SoftmaxOptions = typeof softmax.options;
 
 /** Softmax of rows: shapes and reference are those of `softmax` along the last dimension. */
 export const softmaxRows = defineKernel<"x", SoftmaxOptions>({
-  ...(softmax as unknown as KernelSpec<"x", SoftmaxOptions>),
+  ...softmax,
   name: "softmax_rows",
   wgsl,
-  example: { shapes: { x: [3, 100] } },
   consts: ({ options }) => ({ WORKGROUP, LOG: options.log }),
   params: ({ y }) => ({ rows: rowsOf(y), size: y[y.length - 1] }),
   grid: ({ y }) => linearGrid(rowsOf(y), 1),

@@ -1,53 +1,30 @@
-import type { Variants } from "../engine/graph/kernel.ts";
-import {
-  conv2dDepthwiseVariant,
-  conv2dMatrix128Variant,
-  conv2dMatrixVariant,
-  conv2dStemVariant,
-  conv2dSubgroupVariant,
-  conv2dTile32Variant,
-  conv2dTile128Variant,
-  conv2dTileSplitVariant,
-  conv2dTileVariant,
-  conv2dWinograd2x2Variant,
-  conv2dWinogradVariant,
-} from "./conv2d/variants.ts";
-import { anyLayout, channelsLast } from "./layout/layout.ts";
-import { linearGemvVariant, linearSubgroupVariant, linearTileVariant } from "./linear/variants.ts";
+import type { Variants } from "../engine/graph/variant.ts";
+import { conv2dDepthwiseVariant } from "./conv2d/variants.ts";
+import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
+import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
+import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
+import { winogradVariants } from "./conv2d/winograd/variants.ts";
+import { channelsLast } from "./layout/layout.ts";
+import { linearGemvVariant } from "./linear/variants.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
-import { adaptiveAvgPool2dNhwcVariant, avgPool2dNhwcVariant, maxPool2dNhwcVariant } from "./pool2d/pool2d_nhwc.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
+import { common } from "./variants_common.ts";
+import { linearTileVariant } from "./variants_gpu.ts";
+import { linearSubgroupVariant } from "./variants_software.ts";
 
-/** The faster implementations of each operator, best first. */
-export const variants = {
+/** The faster implementations of each operator, best first: those for all kinds of devices at once. */
+export const variants: Variants = {
   conv2d: [
     conv2dDepthwiseVariant,
-    conv2dMatrixVariant,
-    conv2dMatrix128Variant,
-    conv2dWinogradVariant,
-    conv2dWinograd2x2Variant,
+    ...conv2dMatrixVariants,
+    ...winogradVariants(subgroupProduct, ...tileProducts),
     conv2dSubgroupVariant,
     conv2dStemVariant,
-    conv2dTileVariant,
-    conv2dTile32Variant,
-    conv2dTile128Variant,
+    ...conv2dTileVariants,
     conv2dTileSplitVariant,
   ],
   linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
-  maxpool2d: [maxPool2dNhwcVariant],
-  avgpool2d: [avgPool2dNhwcVariant],
-  adaptive_avgpool2d: [adaptiveAvgPool2dNhwcVariant],
-  lrn: [lrnNhwcVariant],
   softmax: [softmaxRowsVariant],
-  batchnorm: [channelsLast],
-  add: [anyLayout],
-  clamp: [anyLayout],
-  gelu: [anyLayout],
-  hardsigmoid: [anyLayout],
-  hardswish: [anyLayout],
-  leaky_relu: [anyLayout],
-  relu: [anyLayout],
-  sigmoid: [anyLayout],
-  silu: [anyLayout],
-  tanh: [anyLayout],
-} as unknown as Variants;
+  lrn: [lrnNhwcVariant, channelsLast],
+  ...common,
+};

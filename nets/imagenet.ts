@@ -1,5 +1,5 @@
-import { IMAGENET, type Transforms } from "../engine/image/image.ts";
-import type { NetDefinition, PublishedWeights } from "../engine/net.ts";
+import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
+import { IMAGENET, type Transforms } from "../engine/image/transforms.ts";
 import { softmax } from "../kernels/softmax.ts";
 
 /** What the nets for ImageNet-1K have in common: 1,000 classes of colour images, prepared as torchvision does. */
@@ -10,10 +10,13 @@ export const imagenet = {
     const { preprocess } = await import("../engine/image/image.ts");
     return preprocess(image, preset(height, transforms), channels);
   },
-  async preprocessTexture(gpu, texture, [channels, height, width], dtype, transforms) {
+  async preprocessTexture(device, texture, [channels, height, width], dtype, transforms) {
     if (height !== width) return undefined;
-    const { preprocessTexture } = await import("../kernels/preprocess.ts");
-    return preprocessTexture(gpu, texture, preset(height, transforms), channels, dtype);
+    const [{ prepareTexture }, { preprocess }] = await Promise.all([
+      import("../engine/image/texture.ts"),
+      import("../kernels/preprocess.ts"),
+    ]);
+    return prepareTexture(device, preprocess, texture, preset(height, transforms), channels, dtype);
   },
   labels: async () => (await import("./imagenet_classes.ts")).IMAGENET_CLASSES,
 } satisfies Partial<NetDefinition>;

@@ -1,4 +1,4 @@
-import type { Value } from "../engine/graph/graph.ts";
+import type { Value } from "../engine/graph/value.ts";
 import { type Conv2dOptions, conv2d } from "../kernels/conv2d/conv2d.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { batchNorm } from "../kernels/norm/batchnorm.ts";
@@ -24,9 +24,12 @@ export function convLayer(
 
 /** Batch normalization with running statistics. */
 export function batchNormLayer(name: string, x: Value): Value {
-  const [mean, variance, weight, bias] = ["running_mean", "running_var", "weight", "bias"].map((part) =>
-    x.graph.param(`${name}.${part}`, [x.shape[1]]),
-  );
+  const { graph, shape } = x;
+  const perChannel = [shape[1]];
+  const mean = graph.statistic(`${name}.running_mean`, perChannel);
+  const variance = graph.statistic(`${name}.running_var`, perChannel);
+  const weight = graph.param(`${name}.weight`, perChannel);
+  const bias = graph.param(`${name}.bias`, perChannel);
   return named(name, batchNorm(x, mean, variance, weight, bias));
 }
 

@@ -1,4 +1,4 @@
-import type { NetDefinition } from "../engine/net.ts";
+import type { NetDefinition } from "../engine/definition.ts";
 import { tanh } from "../kernels/elementwise/tanh.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";

@@ -1,6 +1,7 @@
+import { type AnyNet, type LoadOptions, trace } from "../engine/definition.ts";
+import { paramShapes } from "../engine/graph/graph.ts";
 import { WeightsError } from "../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
-import { type AnyNet, inputShape, type LoadOptions, netOptions, paramShapes, traceNet } from "../engine/net.ts";
 import type { Checkpoint } from "../engine/weights/checkpoint.ts";
 
 /**
@@ -9,8 +10,7 @@ import type { Checkpoint } from "../engine/weights/checkpoint.ts";
  * too. Takes the options that the net will be loaded with.
  */
 export function randomWeights(definition: AnyNet, options: LoadOptions & object = {}, seed = 1): Checkpoint {
-  const own = netOptions(definition, options);
-  const shapes = paramShapes(traceNet(definition, inputShape(definition, own, options), own));
+  const shapes = paramShapes(trace(definition, options));
   return {
     name: "random weights",
     tensors: new Map([...shapes].map(([name, shape]) => [name, { shape, dtype: "F32" }])),

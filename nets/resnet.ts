@@ -1,6 +1,6 @@
-import type { Value } from "../engine/graph/graph.ts";
-import { IMAGENET } from "../engine/image/image.ts";
-import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/net.ts";
+import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/definition.ts";
+import type { Value } from "../engine/graph/value.ts";
+import { IMAGENET } from "../engine/image/transforms.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";

@@ -1,4 +1,4 @@
-import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/net.ts";
+import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/definition.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";

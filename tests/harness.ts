@@ -1,16 +1,19 @@
 // Shared by the tests: a GPU per file, inputs that are new in every run, and the comparison of a kernel with its reference.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Executable, ParamStore } from "../engine/device/executable.ts";
+import type { AnyNet } from "../engine/definition.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
-import { Graph, type Value } from "../engine/graph/graph.ts";
-import { type AnyKernel, evaluateReference } from "../engine/graph/kernel.ts";
+import { compile } from "../engine/graph/compile.ts";
+import { Graph } from "../engine/graph/graph.ts";
+import { type AnyKernel, completeOptions } from "../engine/graph/kernel.ts";
 import type { Plan } from "../engine/graph/plan.ts";
+import type { Value } from "../engine/graph/value.ts";
 import type { ShadenetError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/ground/tensor.ts";
-import { type AnyNet, compile, type Net } from "../engine/net.ts";
-import { arraysCheckpoint } from "../engine/weights/sources.ts";
+import { withModel } from "../engine/model.ts";
+import type { Net } from "../engine/net.ts";
 import { openGpu } from "../index.ts";
+import { type Activation, errorBehind } from "../kernels/activation.ts";
 import { concat } from "../kernels/concat.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
@@ -19,6 +22,7 @@ import { toNhwc } from "../kernels/layout/to_nhwc.ts";
 import { type Pair, pair } from "../kernels/options.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
+import { evaluateReference } from "../kernels/references.ts";
 import { variants } from "../kernels/variants.ts";
 import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { runCase } from "./conformance/conformance.ts";
@@ -138,8 +142,13 @@ export const ulps =
  * inputs that make every term positive.
  */
 export function sumBound(kernel: AnyKernel, positive: Inputs, options: object, k: number): Tolerance {
-  const sums = evaluateReference(kernel, positive, options).data;
-  return (_want, i) => k * 2 ** -24 * sums[i];
+  const { activation, ...others } = completeOptions(kernel, options) as { activation?: Activation };
+  if (activation === undefined) {
+    const sums = evaluateReference(kernel, positive, options).data;
+    return (_want, i) => k * 2 ** -24 * sums[i];
+  }
+  const sums = evaluateReference(kernel, positive, { ...others, activation: "none" }).data;
+  return (_want, i) => errorBehind(activation, k * 2 ** -24 * sums[i]);
 }
 
 /** The same tensors without their signs. */
@@ -358,15 +367,10 @@ export async function runPlan(
   plan: Plan,
   tensors: Readonly<Record<string, Tensor>>,
 ): Promise<Record<string, Tensor>> {
-  const params = new ParamStore(gpu, arraysCheckpoint(tensors));
-  let executable: Executable | undefined;
-  try {
-    executable = await Executable.create(gpu, plan, params);
-    return await executable.run(Object.fromEntries(plan.inputs.map(({ name }) => [name, tensors[name].data])));
-  } finally {
-    executable?.dispose();
-    params.dispose();
-  }
+  return withModel(gpu, new Graph(), tensors, async (model) => {
+    const inputs = Object.fromEntries(plan.inputs.map(({ name }) => [name, tensors[name].data]));
+    return (await model.prepare(plan)).run(inputs);
+  });
 }
 
 /** Loads a net for a test, and asserts afterwards that it left nothing on the GPU. */

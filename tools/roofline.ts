@@ -1,14 +1,15 @@
-import { Executable, ParamStore } from "../engine/device/executable.ts";
+import type { Device } from "../engine/device/device.ts";
+import type { Executable } from "../engine/device/executable.ts";
 import { type Timings, timeSteps } from "../engine/device/profile.ts";
-import type { Gpu } from "../engine/gpu.ts";
+import { evaluate } from "../engine/graph/evaluate.ts";
 import { Graph } from "../engine/graph/graph.ts";
-import { evaluateReference } from "../engine/graph/kernel.ts";
 import { makePlan } from "../engine/graph/plan.ts";
 import { GpuError } from "../engine/ground/errors.ts";
+import { withModel } from "../engine/model.ts";
 import type { Checkpoint } from "../engine/weights/checkpoint.ts";
 import { arraysCheckpoint } from "../engine/weights/sources.ts";
 import { copy } from "../kernels/copy.ts";
-import { peak } from "../kernels/peak.ts";
+import { peak, reference } from "../kernels/peak.ts";
 
 /** What a device can do at most, as far as its own kernels get. (Williams, Waterman, Patterson 2009: "Roofline".) */
 export interface Roofline {
@@ -41,7 +42,7 @@ const COPIES = { gpu: { bytes: 128 * 2 ** 20, times: 4 }, software: { bytes: 28 
  * Measures the multiply-adds and the memory of a device. Takes less than a second and, for a moment, 384 MiB of its
  * memory (56 MiB on a software adapter). Throws a GpuError: GPU when it computes something else, OUT_OF_MEMORY.
  */
-export async function measureRoofline(gpu: Gpu): Promise<Roofline> {
+export async function measureRoofline(gpu: Device): Promise<Roofline> {
   const { flops, clock } = await measurePeak(gpu);
   return { flops, bytes: await measureCopies(gpu), clock };
 }
@@ -50,11 +51,11 @@ export async function measureRoofline(gpu: Gpu): Promise<Roofline> {
 const least = ({ runs }: Timings): number =>
   Math.min(...runs.map((steps) => steps[steps.length - 1].end - steps[0].start)) / 1000;
 
-async function measurePeak(gpu: Gpu): Promise<{ flops: number; clock: Timings["clock"] }> {
+async function measurePeak(gpu: Device): Promise<{ flops: number; clock: Timings["clock"] }> {
   // With 1 as factor and term the results are small integers: exact.
   const x = Float32Array.of(1, 1);
   // Every workgroup computes the same.
-  const wanted = evaluateReference(peak, { x: { shape: [2], data: x } }).data;
+  const wanted = evaluate({ peak: reference }, peak, { x: { shape: [2], data: x } }).data;
   for (let threads = 1024; ; threads *= 2) {
     const graph = new Graph();
     graph.name("y", peak(graph.input("x", [2]), { threads }));
@@ -74,7 +75,7 @@ async function measurePeak(gpu: Gpu): Promise<{ flops: number; clock: Timings["c
   }
 }
 
-async function measureCopies(gpu: Gpu): Promise<number> {
+async function measureCopies(gpu: Device): Promise<number> {
   const { bytes, times } = gpu.adapter.software ? COPIES.software : COPIES.gpu;
   const shape = [Math.floor(Math.min(bytes, gpu.traits.maxBinding) / 16) * 4];
   const graph = new Graph();
@@ -97,20 +98,12 @@ function ones(shape: readonly number[]): Checkpoint {
   };
 }
 
-async function withExecutable<T>(
-  gpu: Gpu,
+/** Puts a graph on a device as it stands. */
+const withExecutable = <T>(
+  gpu: Device,
   graph: Graph,
   outputs: readonly string[],
-  checkpoint: Checkpoint,
+  weights: Checkpoint,
   use: (executable: Executable) => Promise<T>,
-): Promise<T> {
-  const params = new ParamStore(gpu, checkpoint);
-  let executable: Executable | undefined;
-  try {
-    executable = await Executable.create(gpu, makePlan(graph, outputs, gpu.limits), params);
-    return await use(executable);
-  } finally {
-    await executable?.dispose();
-    params.dispose();
-  }
-}
+): Promise<T> =>
+  withModel(gpu, graph, weights, async (model) => use(await model.prepare(makePlan(graph, outputs, gpu.limits))));

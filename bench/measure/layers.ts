@@ -1,12 +1,14 @@
-import { findNet, type Gpu } from "../../engine/gpu.ts";
-import { deriveParam, Graph, type Value } from "../../engine/graph/graph.ts";
+import { findNet, OUTPUTS, trace } from "../../engine/definition.ts";
+import type { Gpu } from "../../engine/gpu.ts";
+import { compile, optimize } from "../../engine/graph/compile.ts";
+import { deriveParam, Graph } from "../../engine/graph/graph.ts";
 import { type AnyKernel, bytesOnce, type Call } from "../../engine/graph/kernel.ts";
 import { callKey } from "../../engine/graph/lower.ts";
 import type { Limits, Plan } from "../../engine/graph/plan.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import { type Shape, sameShape } from "../../engine/ground/tensor.ts";
-import { compile, inputShape, netOptions, optimize, traceNet } from "../../engine/net.ts";
 import { asNchw } from "../../kernels/layout/layout.ts";
-import { padded, toNhwc } from "../../kernels/layout/to_nhwc.ts";
+import { padded, reference } from "../../kernels/layout/to_nhwc.ts";
 import { nets } from "../../nets/index.ts";
 
 /** An operator as a net calls it once the graph passes are done. */
@@ -29,17 +31,11 @@ export interface DistinctLayer extends Layer {
   readonly nets: readonly { readonly net: string; readonly layers: readonly string[] }[];
 }
 
-const OUTPUTS = ["logits", "probabilities"];
-
-function trace(net: string, batch: number): Graph {
-  const definition = findNet(nets, net);
-  const options = netOptions(definition, {});
-  return traceNet(definition, inputShape(definition, options, { batch }), options);
-}
+const traceNamed = (net: string, batch: number): Graph => trace(findNet(nets, net), { batch });
 
 /** The layers of a net, after the graph passes and before any choice of variants. */
 export function layersOf(net: string, batch: number): Layer[] {
-  const graph = optimize(trace(net, batch), OUTPUTS);
+  const graph = optimize(traceNamed(net, batch), OUTPUTS);
   return graph.nodes.flatMap((node, id) => {
     if (node.kind !== "op") return [];
     const call = graph.callOf(node);
@@ -53,7 +49,7 @@ export function layersOf(net: string, batch: number): Layer[] {
 
 /** What a net runs on a device when no variant is asked for. Without `limits` it may be more than the device can bind. */
 export function planOf({ traits, variants, tuned }: Gpu, net: string, batch: number, limits: Limits = NONE): Plan {
-  return compile(trace(net, batch), OUTPUTS, { traits, variants, tuned, limits });
+  return compile(traceNamed(net, batch), OUTPUTS, { traits, variants, tuned, limits });
 }
 
 const NONE: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize: Infinity };
@@ -86,7 +82,13 @@ export function describeLayer({ kernel, call }: Pick<Layer, "kernel" | "call">):
   const defaults = kernel.options as Readonly<Record<string, unknown>>;
   const options = Object.entries(call.options)
     .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(defaults[name]))
-    .map(([name, value]) => (value === true ? name : `${name} ${Array.isArray(value) ? value.join("x") : value}`));
+    .map(([name, value]) =>
+      value === true
+        ? name
+        : typeof value === "string"
+          ? value
+          : `${name} ${Array.isArray(value) ? value.join("x") : value}`,
+    );
   return [`${kernel.name} ${first.join("x")}`, ...inputs, ...options].join(", ");
 }
 
@@ -94,7 +96,7 @@ export function describeLayer({ kernel, call }: Pick<Layer, "kernel" | "call">):
  * A graph of one layer, whose output is "y". All its inputs are parameters, which stay on the device from run to run;
  * images that another layer would compute are NHWC in memory, as the fast kernels leave them.
  */
-export function graphOf({ kernel, call, computed }: Layer): Graph {
+export function graphOfLayer({ kernel, call, computed }: Layer): Graph {
   const graph = new Graph();
   const inputs = Object.entries(call.shapes).map(([name, shape]) => {
     const value = graph.param(name, shape);
@@ -108,6 +110,6 @@ function keptInNhwc(image: Value): Value {
   const [batch, channels, height, width] = image.shape;
   const shape: Shape = [batch, height, width, padded(channels)];
   const convert = (x: Float32Array) =>
-    Float32Array.from(toNhwc.reference({ x }, { shapes: { x: image.shape }, options: {}, y: shape }));
+    Float32Array.from(reference.compute({ x }, { shapes: { x: image.shape }, options: {}, y: shape }));
   return asNchw(deriveParam(image, "in NHWC", shape, convert), channels);
 }

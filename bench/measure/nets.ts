@@ -1,14 +1,15 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findNet, inputShape } from "../../engine/definition.ts";
 import type { Executable } from "../../engine/device/executable.ts";
 import { type Timings, timeSteps } from "../../engine/device/profile.ts";
-import { findNet, type Gpu } from "../../engine/gpu.ts";
+import type { Gpu } from "../../engine/gpu.ts";
 import { TOLERANCE } from "../../engine/graph/lower.ts";
 import { bytesOf, type Plan } from "../../engine/graph/plan.ts";
 import { GpuError } from "../../engine/ground/errors.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { inputShape, type Net, netOptions } from "../../engine/net.ts";
+import type { Net } from "../../engine/net.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
@@ -20,7 +21,7 @@ import type { NetRow } from "../report/report.ts";
 import { coldStart } from "./cold.ts";
 import { layersOf, planOf } from "./layers.ts";
 import { interleave, timingsOf } from "./pace.ts";
-import { summarize } from "./statistics.ts";
+import { timingOfRuns } from "./statistics.ts";
 
 // Whole nets with random weights, at several batch sizes: checked, then timed.
 
@@ -114,8 +115,7 @@ function memoryOf(plan: Plan): NetRow["memory"] {
 }
 
 function randomImages(net: string, count: number): Float32Array {
-  const definition = findNet(nets, net);
-  const images = new Float32Array(sizeOf(inputShape(definition, netOptions(definition, {}), { batch: count })));
+  const images = new Float32Array(sizeOf(inputShape(findNet(nets, net), { batch: count })));
   for (let i = 0; i < images.length; i++) images[i] = 2 * Math.random() - 1;
   return images;
 }
@@ -234,7 +234,7 @@ function timedLayers(plan: Plan, runs: Timings["runs"], slices: number): Pick<Ne
     layers.set(label, layer);
   });
   return {
-    gpu: summarize(lengths.map((steps) => steps.reduce((sum, length) => sum + length, 0))),
+    gpu: timingOfRuns(lengths.map((steps) => steps.reduce((sum, length) => sum + length, 0))),
     layers: [...layers].map(([layer, timed]) => ({ layer, ...timed })),
   };
 }

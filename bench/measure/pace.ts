@@ -1,6 +1,6 @@
 import type { Sample } from "../../engine/device/stopwatch.ts";
 import type { Timing } from "../report/report.ts";
-import { summarize } from "./statistics.ts";
+import { timingOfRuns } from "./statistics.ts";
 
 export interface Pace {
   /** Runs of each task, after one that warms up. */
@@ -37,6 +37,6 @@ export async function interleave(
 /** Both clocks' times of samples. */
 export function timingsOf(samples: readonly Sample[]): { readonly wall: Timing; readonly gpu?: Timing } {
   const gpu = samples.flatMap((sample) => sample.gpu ?? []);
-  const wall = summarize(samples.map((sample) => sample.wall));
-  return gpu.length > 0 ? { wall, gpu: summarize(gpu) } : { wall };
+  const wall = timingOfRuns(samples.map((sample) => sample.wall));
+  return gpu.length > 0 ? { wall, gpu: timingOfRuns(gpu) } : { wall };
 }

@@ -1,6 +1,8 @@
-import { type AnyKernel, type Call, evaluateReference } from "../../engine/graph/kernel.ts";
+import type { AnyKernel, Call } from "../../engine/graph/kernel.ts";
 import { type Shape, sizeOf, stridesOf, type Tensor } from "../../engine/ground/tensor.ts";
+import { type Activation, errorBehind } from "../../kernels/activation.ts";
 import { type Conv2dOptions, geometry } from "../../kernels/conv2d/geometry.ts";
+import { evaluateReference } from "../../kernels/references.ts";
 
 // What a layer must compute, by the float64 reference of its operator: all of it, or where that takes too long in
 // plain loops, elements at random. One element is the reference of a smaller call: of what that element sees.
@@ -51,15 +53,18 @@ export function expected(
   const whole = kernel.cost(call).flops <= mostFlops;
   const indices = whole ? Array.from({ length: sizeOf(call.y) }, (_, index) => index) : drawIndices(call.y);
   const calls = whole ? [{ inputs, options: call.options }] : indices.map((index) => crop(inputs, call, index));
-  const evaluate = (change: (inputs: Inputs) => Inputs): number[] =>
-    calls.flatMap((each) => Array.from(evaluateReference(kernel, change(each.inputs), each.options).data));
+  const evaluate = (change: (inputs: Inputs) => Inputs, changed: object = {}): number[] =>
+    calls.flatMap(({ inputs, options }) =>
+      Array.from(evaluateReference(kernel, change(inputs), { ...options, ...changed }).data),
+    );
   // The sums of the terms' magnitudes are what the reference gives for inputs that make every term positive.
-  const sums = evaluate(magnitudes);
+  const sums = evaluate(magnitudes, { activation: "none" });
+  const { activation } = call.options as { activation: Activation };
   return {
     indices,
     values: evaluate((same) => same),
-    tolerances: sums.map((sum) => DIRECT * UNIT * sum),
-    approximate: APPROXIMATE * UNIT * largest(sums),
+    tolerances: sums.map((sum) => errorBehind(activation, DIRECT * UNIT * sum)),
+    approximate: errorBehind(activation, APPROXIMATE * UNIT * largest(sums)),
   };
 }
 

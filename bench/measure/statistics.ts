@@ -10,7 +10,7 @@ const Z = 1.96;
  * true median as heads fall in n throws of a coin (W. Conover, "Practical Nonparametric Statistics", 3.2). Of fewer than
  * six runs it is their whole range, and can be trusted less.
  */
-export function summarize(milliseconds: readonly number[]): Timing {
+export function timingOfRuns(milliseconds: readonly number[]): Timing {
   const sorted = [...milliseconds].sort((a, b) => a - b);
   const runs = sorted.length;
   const middle = median(sorted);

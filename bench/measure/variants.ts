@@ -1,15 +1,15 @@
-import { type Dispatch, Executable, ParamStore } from "../../engine/device/executable.ts";
+import type { Dispatch } from "../../engine/device/executable.ts";
 import { openStopwatch, type Sample, type Stopwatch } from "../../engine/device/stopwatch.ts";
 import type { Gpu } from "../../engine/gpu.ts";
+import { compile } from "../../engine/graph/compile.ts";
 import { GpuError, UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { compile } from "../../engine/net.ts";
-import { arraysCheckpoint } from "../../engine/weights/sources.ts";
+import { type Model, withModel } from "../../engine/model.ts";
 import { leastSeconds, type Roofline } from "../../tools/roofline.ts";
 import type { Bench } from "../report/program.ts";
 import { type KernelRow, timingOf } from "../report/report.ts";
 import { milliseconds } from "../report/tables.ts";
-import { type DistinctLayer, graphOf, planOf } from "./layers.ts";
+import { type DistinctLayer, graphOfLayer, planOf } from "./layers.ts";
 import { interleave, timingsOf } from "./pace.ts";
 import { type Expected, expected, type Inputs, judge, judgeAll, type Verdict } from "./reference.ts";
 
@@ -57,7 +57,6 @@ export async function* measureLayers(
 /** A variant of a layer. */
 interface Case {
   readonly row: KernelRow;
-  readonly executable?: Executable;
   /** What is timed; empty where the row says why it is not. */
   readonly dispatches: readonly Dispatch[];
 }
@@ -66,12 +65,11 @@ async function measureLayer(layer: DistinctLayer, session: Session): Promise<Ker
   const { gpu, roofline, stopwatch, shares } = session;
   const inputs = randomInputs(layer.call.shapes);
   const check = makeCheck(layer, inputs, gpu);
-  const params = new ParamStore(gpu, arraysCheckpoint(inputs));
-  const cases: Case[] = [];
-  try {
+  return withModel(gpu, graphOfLayer(layer), inputs, async (model) => {
+    const cases: Case[] = [];
     for (const variant of variantsOf(layer, session)) {
       session.signal.throwIfAborted();
-      const prepared = await prepare(layer, variant, params, check, session);
+      const prepared = await prepare(layer, variant, model, check, session);
       if (prepared) cases.push(prepared);
     }
     const ready = cases.filter(({ dispatches }) => dispatches.length > 0);
@@ -90,10 +88,7 @@ async function measureLayer(layer: DistinctLayer, session: Session): Promise<Ker
       if ((timingOf(row)?.median ?? 0) >= 1) shares.set(shareKey(layer, row.variant), row.rooflineShare ?? 1);
       return row;
     });
-  } finally {
-    for (const { executable } of cases) executable?.dispose();
-    params.dispose();
-  }
+  });
 }
 
 /** The plain kernel, then its variants. */
@@ -116,14 +111,13 @@ const NO_ROOM = ["LIMIT", "OUT_OF_MEMORY"];
 async function prepare(
   layer: DistinctLayer,
   variant: string,
-  params: ParamStore,
+  model: Model,
   check: Check,
   { gpu, batch, roofline, budget, isChosen, shares }: Session,
 ): Promise<Case | undefined> {
   const row = emptyRow(layer, variant, batch, isChosen(layer, variant));
-  let executable: Executable | undefined;
   try {
-    const plan = compile(graphOf(layer), ["y"], gpu, { passes: [], variants: { [layer.kernel.name]: variant } });
+    const plan = compile(model.graph, ["y"], gpu, { passes: [], variants: { [layer.kernel.name]: variant } });
     const counts = plan.steps.map(({ kernel }) => kernel !== BACK_TO_NCHW);
     const kernels = plan.steps.filter((_, i) => counts[i]).map(({ kernel }) => kernel);
     if (kernels.length === 0) {
@@ -137,14 +131,13 @@ async function prepare(
       const reason = `a run would take about ${milliseconds(guess).trim()}, over the budget of ${milliseconds(budget).trim()}`;
       return { row: { ...row, kernels, status: "skipped", reason }, dispatches: [] };
     }
-    executable = await Executable.create(gpu, plan, params);
+    const executable = await model.prepare(plan);
     const { error, problem } = check((await executable.run({})).y.data, variant);
     const checked = { ...row, kernels, error: Number.isFinite(error) ? error : undefined };
     return problem === undefined
-      ? { row: checked, executable, dispatches: executable.dispatches.filter((_, i) => counts[i]) }
-      : { row: { ...checked, status: "wrong", reason: problem }, executable, dispatches: [] };
+      ? { row: checked, dispatches: executable.dispatches.filter((_, i) => counts[i]) }
+      : { row: { ...checked, status: "wrong", reason: problem }, dispatches: [] };
   } catch (error) {
-    executable?.dispose();
     if (error instanceof UsageError && REFUSAL.test(error.message)) return undefined;
     if (!(error instanceof GpuError && NO_ROOM.includes(error.code))) throw error;
     return { row: { ...row, status: "skipped", reason: error.message }, dispatches: [] };

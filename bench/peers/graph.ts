@@ -1,10 +1,10 @@
-import { findNet } from "../../engine/gpu.ts";
-import { type Derivation, deriveParam, type Graph, type Value } from "../../engine/graph/graph.ts";
+import { findNet, trace } from "../../engine/definition.ts";
+import { type Derivation, deriveParam, type Graph } from "../../engine/graph/graph.ts";
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import { UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
-import { inputShape, netOptions, traceNet } from "../../engine/net.ts";
 import { fileSource } from "../../engine/node/files.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { openCheckpoint } from "../../engine/weights/sources.ts";
@@ -16,23 +16,19 @@ import type { Job } from "./engines.ts";
 // Our nets in the terms of an engine that has no file format for them: the graph is walked once per run.
 
 /** The graph of a net as its file in nets/ has it. */
-export function traceNamed(name: string, batch: number): Graph {
-  const definition = findNet(nets, name);
-  const options = netOptions(definition, {});
-  return traceNet(definition, inputShape(definition, options, { batch }), options);
-}
+export const traceNamed = (name: string, batch: number): Graph => trace(findNet(nets, name), { batch });
 
 const inputOf = (graph: Graph): number => graph.nodes.findIndex((node) => node.kind === "input");
 
 /**
- * The graph as a good user of another engine would write the net: batch norms folded into the weights, bias and relu
+ * The graph as a good user of another engine would write the net: batch norms folded into the weights, bias and activation
  * in the operators, no softmax. A residual stays an add, since no other engine's convolution takes one. No weight of a
  * linear layer has more than `maxBinding` bytes.
  */
 export function traceForPeer({ net, shape: [batch], maxBinding }: Job): Graph {
-  const { foldBatchNorm, fuseBias, fuseRelu } = passes;
+  const { foldBatchNorm, fuseBias, fuseActivation } = passes;
   const split: Pass = (graph, outputs) => splitLinear(graph, outputs, maxBinding);
-  const all = [foldBatchNorm, fuseBias, fuseRelu, split];
+  const all = [foldBatchNorm, fuseBias, fuseActivation, split];
   return all.reduce((graph, pass) => pass(graph, ["logits"]), traceNamed(net, batch));
 }
 
@@ -67,7 +63,7 @@ function rowsOf(param: Value, first: number, end: number): Value {
 
 /** Computes one operator on an engine's tensors. The call has the shapes in NCHW, whatever layout the engine likes. */
 // biome-ignore lint/suspicious/noExplicitAny: options differ from operator to operator
-export type Operator<T> = (inputs: Readonly<Record<string, T>>, call: Call<string, any>) => T;
+export type Operator<T> = (inputs: Readonly<Record<string, T>>, call: Call<any, any>) => T;
 
 /** An engine's way to compute our operators. */
 export interface Dialect<T> {

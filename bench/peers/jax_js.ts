@@ -1,5 +1,6 @@
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sameShape } from "../../engine/ground/tensor.ts";
+import type { Activated } from "../../kernels/activation.ts";
 import { geometry } from "../../kernels/conv2d/geometry.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { type Open, requirePeer } from "./engines.ts";
@@ -79,7 +80,8 @@ export const open: Open = async (job, { shape, data }) => {
 };
 
 function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
-  const activate = (x: JaxArray, relu: boolean) => (relu ? nn.relu(x) : x);
+  const activate = (x: JaxArray, { activation }: Readonly<Activated>) =>
+    activation === "none" ? x : activation === "tanh" ? numpy.tanh(x) : nn.relu(x);
   return {
     engine: "jax-js",
     reshape: (x, _from, to) => x.ref.reshape(to),
@@ -90,15 +92,15 @@ function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
         const widths = [[top, bottom] as const, [left, right] as const];
         const settings = { rhsDilation: dilation, featureGroupCount: groups };
         const y = lax.convGeneralDilated(x.ref, w.ref, stride, widths, settings);
-        return activate(b ? y.add(b.ref.reshape([1, outChannels, 1, 1])) : y, options.relu);
+        return activate(b ? y.add(b.ref.reshape([1, outChannels, 1, 1])) : y, options);
       },
       linear({ x, w, b }, { options }) {
         const y = numpy.matmul(x.ref, numpy.transpose(w.ref));
-        return activate(b ? y.add(b.ref) : y, options.relu);
+        return activate(b ? y.add(b.ref) : y, options);
       },
       add({ a, b }, { options }) {
         if (options.alpha !== 1) throw new UsageError("bench/peers has no add with alpha for jax-js");
-        return activate(a.ref.add(b.ref), options.relu);
+        return activate(a.ref.add(b.ref), options);
       },
       concat: (inputs, { options }) =>
         numpy.concatenate(

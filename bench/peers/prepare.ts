@@ -2,7 +2,7 @@
 // same in every run, as safetensors, and the net with them as an ONNX model.
 import { createWriteStream, writeFileSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import { findNet } from "../../engine/gpu.ts";
+import { findNet } from "../../engine/definition.ts";
 import { encodeSafetensors, exportOnnx, nets, type Tensor } from "../../index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import type { NetFiles } from "./engines.ts";

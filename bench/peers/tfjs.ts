@@ -1,5 +1,6 @@
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sameShape } from "../../engine/ground/tensor.ts";
+import type { Activated } from "../../kernels/activation.ts";
 import { geometry } from "../../kernels/conv2d/geometry.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { type Open, requirePeer } from "./engines.ts";
@@ -88,7 +89,13 @@ function toNhwc(data: Float32Array, [n, c, h, w]: Shape): Float32Array {
 }
 
 function dialectOf(tf: Tf): Dialect<TfTensor> {
-  const activation = (relu: boolean): Activation => (relu ? "relu" : "linear");
+  const activate = (x: TfTensor, { activation }: Readonly<Activated>): TfTensor =>
+    activation === "none" ? x : activation === "tanh" ? tf.tanh(x) : tf.relu(x);
+  /** What its fused kernels can apply; the rest comes after them. */
+  const fused = ({ activation }: Readonly<Activated>): Activation => (activation === "relu" ? "relu" : "linear");
+  const rest = ({ activation }: Readonly<Activated>): Activated => ({
+    activation: activation === "relu" ? "none" : activation,
+  });
   return {
     engine: "tfjs",
 
@@ -101,21 +108,22 @@ function dialectOf(tf: Tf): Dialect<TfTensor> {
       conv2d({ x, w, b }, { shapes, options }) {
         const { groups, stride, dilation, padding } = geometry(shapes.w, options);
         if (groups !== 1) throw new UsageError("bench/peers has no conv2d with groups for tfjs");
-        return tf.fused.conv2d({
+        const y = tf.fused.conv2d({
           x,
           filter: w,
           strides: stride,
           pad: paddingOf(padding),
           dilations: dilation,
           bias: b,
-          activation: activation(options.relu),
+          activation: fused(options),
         });
+        return activate(y, rest(options));
       },
       linear: ({ x, w, b }, { options }) =>
-        tf.fused.matMul({ a: x, b: w, bias: b, activation: activation(options.relu) }),
+        activate(tf.fused.matMul({ a: x, b: w, bias: b, activation: fused(options) }), rest(options)),
       add({ a, b }, { options }) {
         if (options.alpha !== 1) throw new UsageError("bench/peers has no add with alpha for tfjs");
-        return options.relu ? tf.relu(tf.add(a, b)) : tf.add(a, b);
+        return activate(tf.add(a, b), options);
       },
       concat: (inputs, { y, options }) => tf.concat(Object.values(inputs), nhwcDim(options.dim, y)),
       relu: ({ x }) => tf.relu(x),

@@ -1,4 +1,4 @@
-import type { AdapterSummary } from "../../engine/gpu.ts";
+import type { AdapterSummary } from "../../engine/device/device.ts";
 import type { Shape } from "../../engine/ground/tensor.ts";
 import type { Roofline } from "../../tools/roofline.ts";
 

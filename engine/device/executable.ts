@@ -1,115 +1,12 @@
-import type { Gpu } from "../gpu.ts";
-import { bytesPerElement, type Dtype } from "../graph/kernel.ts";
-import { bytesOf, type ParamPlan, type Place, type Plan, type Step } from "../graph/plan.ts";
+import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
 import { DisposedError, GpuError, ShapeError, UsageError } from "../ground/errors.ts";
-import { overflows, pack, unpack } from "../ground/half.ts";
+import { pack, unpack } from "../ground/half.ts";
+import { bytesPerElement } from "../ground/options.ts";
+import { all } from "../ground/promises.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
-import type { LoadOptions } from "../net.ts";
-import type { Checkpoint } from "../weights/checkpoint.ts";
+import type { Device } from "./device.ts";
+import type { ParamStore } from "./params.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
-
-/** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
-const UPLOAD_ELEMENTS = 4 * 2 ** 20;
-
-/** So many of them may be on their way: a software adapter compiles for a second or more before it takes the first. */
-const MOST_WRITING = 8;
-
-/** The parameters of a net on the device, by name, shared by all plans that were made from one net. */
-export class ParamStore {
-  readonly warnings: string[] = [];
-  readonly #gpu: Gpu;
-  readonly #checkpoint: Checkpoint;
-  readonly #options: Pick<LoadOptions, "signal" | "onProgress">;
-  readonly #pieces = new Map<string, Promise<GPUBuffer[]>>();
-  #buffers: GPUBuffer[] = [];
-  /** Full chunks that may not have reached their buffers yet. */
-  #writing = 0;
-
-  constructor(gpu: Gpu, checkpoint: Checkpoint, options: Pick<LoadOptions, "signal" | "onProgress"> = {}) {
-    this.#gpu = gpu;
-    this.#checkpoint = checkpoint;
-    this.#options = options;
-  }
-
-  /** The buffers of parameters, uploaded on first use, one after the other. */
-  async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
-    const { signal, onProgress } = this.#options;
-    const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-    let loaded = 0;
-    const buffers: GPUBuffer[][] = [];
-    for (const param of params) {
-      signal?.throwIfAborted();
-      const key = `${param.name} as ${dtype}`;
-      let pieces = this.#pieces.get(key);
-      if (!pieces) {
-        pieces = this.#upload(param, dtype);
-        this.#pieces.set(key, pieces);
-      }
-      buffers.push(await pieces);
-      loaded += sizeOf(param.shape);
-      onProgress?.({ phase: "load", file: this.#checkpoint.name, loaded, total });
-    }
-    return buffers;
-  }
-
-  async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
-    const elementBytes = bytesPerElement(dtype);
-    const create = async (elements: number) => {
-      const buffer = await this.#gpu.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
-      this.#buffers.push(buffer);
-      return buffer;
-    };
-    // At once, since the device takes its time to tell that there was memory.
-    const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
-    let hasNaN = false;
-    let start = 0;
-    for (const [i, elements] of pieces.entries()) {
-      const buffer = buffers[i];
-      for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
-        const count = Math.min(UPLOAD_ELEMENTS, elements - done);
-        const first = start + done;
-        const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
-        hasNaN ||= containsNaN(chunk);
-        this.#gpu.check();
-        const packed = pack(chunk, dtype);
-        if (overflows(chunk, packed)) {
-          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
-        }
-        this.#gpu.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
-        // Dawn keeps a copy of what is written until the queue has run.
-        if (count === UPLOAD_ELEMENTS && ++this.#writing === MOST_WRITING) {
-          this.#writing = 0;
-          this.#gpu.device.queue.submit([]);
-          await this.#gpu.settle(this.#gpu.device.queue.onSubmittedWorkDone());
-        }
-      }
-      start += elements;
-    }
-    if (hasNaN) this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN in it: results will have, too`);
-    return buffers;
-  }
-
-  /** Frees the buffers once nothing uses them any more: after `ended`, or at once. */
-  dispose(ended?: Promise<unknown>): void {
-    const free = () => {
-      for (const buffer of this.#buffers) this.#gpu.destroyBuffer(buffer);
-      this.#buffers = [];
-    };
-    if (ended) ended.then(free);
-    else free();
-  }
-}
-
-function containsNaN(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
-  return false;
-}
-
-async function derive(from: NonNullable<ParamPlan["from"]>, checkpoint: Checkpoint): Promise<Float32Array> {
-  const tensors: Float32Array[] = [];
-  for (const source of from.sources) tensors.push(await checkpoint.read(source));
-  return from.compute(...tensors);
-}
 
 /** An input of a plan: its elements, or what encodes the work that writes them as the plan's dtype. */
 export type Input = Float32Array | ((encoder: GPUCommandEncoder, buffer: GPUBuffer) => void);
@@ -133,7 +30,7 @@ export function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: D
 /** A plan on a device: pipelines and bind groups are made once, then each run() is one command buffer and one submit. */
 export class Executable {
   readonly plan: Plan;
-  readonly gpu: Gpu;
+  readonly device: Device;
   /** What the plan's steps are on the device, in the same order. */
   dispatches: readonly Dispatch[] = [];
   #owned: GPUBuffer[] = [];
@@ -147,12 +44,12 @@ export class Executable {
    * Compiles while the parameters load. Throws a GpuError: OUT_OF_MEMORY says how much the plan needs, SHADER which
    * kernel does not compile. Nothing stays allocated after an error.
    */
-  static async create(gpu: Gpu, plan: Plan, params: ParamStore): Promise<Executable> {
-    checkMemory(gpu, plan);
-    const executable = new Executable(gpu, plan);
+  static async create(device: Device, plan: Plan, params: ParamStore): Promise<Executable> {
+    checkMemory(device, plan);
+    const executable = new Executable(device, plan);
     try {
       await executable.#prepare(params);
-      gpu.check();
+      device.check();
       return executable;
     } catch (error) {
       executable.dispose();
@@ -161,19 +58,19 @@ export class Executable {
     }
   }
 
-  private constructor(gpu: Gpu, plan: Plan) {
-    this.gpu = gpu;
+  private constructor(device: Device, plan: Plan) {
+    this.device = device;
     this.plan = plan;
   }
 
   async #own(label: string, size: number, usage: number): Promise<GPUBuffer> {
-    const buffer = await this.gpu.createBuffer(label, size, usage);
+    const buffer = await this.device.createBuffer(label, size, usage);
     this.#owned.push(buffer);
     return buffer;
   }
 
   async #prepare(params: ParamStore): Promise<void> {
-    const { device } = this.gpu;
+    const { device } = this.device;
     const { steps, buffers, outputs, dtype } = this.plan;
     const elementBytes = bytesPerElement(dtype);
     const stagingBytes = (shape: Shape) => Math.ceil((elementBytes * sizeOf(shape)) / 4) * 4;
@@ -197,7 +94,7 @@ export class Executable {
     const stagings = await all(
       outputs.map(({ name, shape }) => this.#own(`output ${name}`, stagingBytes(shape), MAP_READ | COPY_DST)),
     );
-    const compiled = steps.map(({ kernel, code, bindings }) => this.gpu.pipeline(kernel, code, bindings));
+    const compiled = steps.map(({ kernel, code, bindings }) => this.device.pipeline(kernel, code, bindings));
     const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, this.plan.dtype)]);
     const bufferOf = (place: Place) =>
       "buffer" in place ? this.#activations[place.buffer] : pieces[place.param][place.piece];
@@ -261,8 +158,8 @@ export class Executable {
 
   /** Puts the inputs where the next dispatches read them. Only inside exclusive(). */
   write(inputs: Inputs): void {
-    this.gpu.check();
-    const { device } = this.gpu;
+    this.device.check();
+    const { device } = this.device;
     for (const { name, shape, buffer } of this.plan.inputs) {
       const input = inputs[name];
       const target = this.#activations[buffer];
@@ -278,7 +175,7 @@ export class Executable {
   }
 
   async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
-    const { device } = this.gpu;
+    const { device } = this.device;
     const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
     this.write(inputs);
     const encoder = device.createCommandEncoder();
@@ -287,14 +184,14 @@ export class Executable {
     pass.end();
     for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    await this.gpu.settle(Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
+    await this.device.settle(Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
     const results: Record<string, Tensor> = {};
     for (const { name, shape, staging, bytes } of outputs) {
       const data = unpack(staging.getMappedRange(0, bytes), this.plan.dtype, sizeOf(shape));
       results[name] = { shape, data };
       staging.unmap();
     }
-    this.gpu.check();
+    this.device.check();
     if (this.plan.dtype === "f16") checkOverflow(inputs, results);
     return results;
   }
@@ -307,16 +204,9 @@ export class Executable {
   }
 
   #free(): void {
-    for (const buffer of this.#owned) this.gpu.destroyBuffer(buffer);
+    for (const buffer of this.#owned) this.device.destroyBuffer(buffer);
     this.#owned = [];
   }
-}
-
-/** Promise.all that lets every promise end before it throws, so that nothing goes on in the background after an error. */
-async function all<T extends readonly unknown[]>(promises: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  const results = await Promise.allSettled(promises);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
-  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as never;
 }
 
 const allFinite = (values: Float32Array): boolean => values.every((value) => Number.isFinite(value));
@@ -345,7 +235,7 @@ export function checkInput(name: string, shape: Shape, data: unknown): asserts d
 }
 
 /** A software adapter's memory is the machine's, which a driver would rather swap or be killed for than refuse. */
-function checkMemory({ adapter, host }: Gpu, plan: Plan): void {
+function checkMemory({ adapter, host }: Device, plan: Plan): void {
   const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
   if (bytesOf(plan).total <= free) return;
   throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory; ${memoryNeed(plan)}`);

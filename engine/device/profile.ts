@@ -29,7 +29,7 @@ export async function timeSteps(
 ): Promise<Timings> {
   if (!(Number.isInteger(runs) && runs > 0)) throw new UsageError(`runs is ${runs}; it must be a positive integer`);
   return executable.exclusive(async () => {
-    const { gpu } = executable;
+    const { device: gpu } = executable;
     gpu.check();
     const hasTimestamps = gpu.device.features.has("timestamp-query");
     const stopwatch = hasTimestamps ? await timestamps(executable) : wallClock(executable);
@@ -50,7 +50,7 @@ export async function timeSteps(
 }
 
 /** A way to time the steps of one run. */
-interface Stopwatch {
+interface StepClock {
   time(): Promise<Span[]>;
   dispose(): void;
 }
@@ -61,7 +61,7 @@ const STEPS_PER_SET = 2048;
 /** Bytes of a step's two timestamps. */
 const STEP_BYTES = 16;
 
-async function timestamps({ gpu, dispatches }: Executable): Promise<Stopwatch> {
+async function timestamps({ device: gpu, dispatches }: Executable): Promise<StepClock> {
   const { device } = gpu;
   const bytes = STEP_BYTES * dispatches.length;
   const resolved = await gpu.createBuffer("timestamps", bytes, QUERY_RESOLVE | COPY_SRC);
@@ -111,7 +111,7 @@ function readSpans(nanoseconds: BigUint64Array): Span[] {
   });
 }
 
-function wallClock({ gpu, dispatches }: Executable): Stopwatch {
+function wallClock({ device: gpu, dispatches }: Executable): StepClock {
   const { device } = gpu;
   return {
     async time() {

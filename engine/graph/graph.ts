@@ -1,18 +1,7 @@
 import { ShapeError, UsageError } from "../ground/errors.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type AnyKernel, type Call, completeOptions } from "./kernel.ts";
-
-/** A tensor in a graph: what a kernel takes and gives. */
-export class Value {
-  readonly graph: Graph;
-  readonly id: number;
-  readonly shape: Shape;
-  constructor(graph: Graph, id: number, shape: Shape) {
-    this.graph = graph;
-    this.id = id;
-    this.shape = shape;
-  }
-}
+import { Value } from "./value.ts";
 
 /** How a parameter is made from the tensors of a checkpoint, when it is not one of them as it stands. */
 export interface Derivation {
@@ -29,9 +18,12 @@ export interface Choice {
   readonly why: string;
 }
 
+/** What a parameter is: one that training changes, or a statistic of what a net saw in training. */
+export type Role = "trained" | "statistic";
+
 export type Node = { readonly shape: Shape } & (
   | { readonly kind: "input"; readonly name: string }
-  | { readonly kind: "param"; readonly name: string; readonly from?: Derivation }
+  | { readonly kind: "param"; readonly name: string; readonly role: Role; readonly from?: Derivation }
   /** The same elements under another shape; costs nothing. */
   | { readonly kind: "view"; readonly x: number }
   | {
@@ -61,7 +53,7 @@ export class Graph {
   }
 
   /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
-  param(name: string, shape: Shape, from?: Derivation): Value {
+  param(name: string, shape: Shape, from?: Derivation, role: Role = "trained"): Value {
     const known = this.indexOf("param", name);
     if (known >= 0) {
       const had = formatShape(this.nodes[known].shape);
@@ -69,7 +61,12 @@ export class Graph {
       if (had !== wanted) throw new ShapeError(`the parameter ${name} is ${had} and cannot also be ${wanted}`);
       return this.value(known);
     }
-    return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), from });
+    return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), role, from });
+  }
+
+  /** A parameter that is no trained value: a running mean, say. */
+  statistic(name: string, shape: Shape): Value {
+    return this.param(name, shape, undefined, "statistic");
   }
 
   reshape(x: Value, shape: Shape): Value {
@@ -181,4 +178,9 @@ export function deriveParam(
     sources: from?.sources ?? [node.name],
     compute: (...tensors) => compute(from ? from.compute(...tensors) : tensors[0]),
   });
+}
+
+/** Every parameter that a graph reads, by its name in the checkpoint. */
+export function paramShapes(graph: Graph): Map<string, Shape> {
+  return new Map(graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])));
 }

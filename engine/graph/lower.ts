@@ -1,9 +1,12 @@
 import { UsageError } from "../ground/errors.ts";
+import type { Dtype } from "../ground/options.ts";
 import { formatShape } from "../ground/tensor.ts";
+import { type Candidate, candidatesOf, readInNhwc } from "./candidates.ts";
 import { fastest, tryOut } from "./estimate.ts";
-import type { Graph, Value } from "./graph.ts";
-import type { AnyVariant, Call, Dtype, Traits, Variants } from "./kernel.ts";
+import type { Graph } from "./graph.ts";
+import type { AnyCall } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
+import type { Setting, Traits, Variants } from "./variant.ts";
 
 /** A variant per operator that must be taken, such as `{ conv2d: "conv2d" }` for the plain kernel. */
 export type Forced = Readonly<Record<string, string>>;
@@ -23,6 +26,8 @@ export interface LowerOptions {
    * without them. Errors of layers are taken to be independent: their squares add up.
    */
   readonly tolerance?: number;
+  /** How tensors are stored; f32 if not said. */
+  readonly dtype?: Dtype;
 }
 
 /** The default of LowerOptions.tolerance: about what float32 itself costs a deep net. */
@@ -33,38 +38,20 @@ export const TOLERANCE = 2e-5;
  * was measured to be fastest, else the one with the smallest estimate. The graph computes the same values as before.
  * Throws a UsageError when a variant that is asked for does not exist or does not apply.
  */
-export function lower(
-  graph: Graph,
-  outputs: readonly string[],
-  { traits, variants, tuned }: Target,
-  { forced = {}, tolerance = TOLERANCE }: LowerOptions = {},
-): Graph {
+export function lower(graph: Graph, outputs: readonly string[], target: Target, options: LowerOptions = {}): Graph {
+  const { traits, variants, tuned } = target;
+  const { forced = {}, tolerance = TOLERANCE, dtype = "f32" } = options;
+  const setting: Setting = { ...traits, dtype };
+  const inNhwc = readInNhwc(graph, outputs, variants, setting);
   let squaredError = 0;
   const lowered = rewrite(graph, (node, id, next) => {
-    const known = (node.kind === "op" && variants[node.kernel.name]) || [];
-    if (node.kind !== "op" || known.length === 0) return "copy";
+    if (node.kind !== "op" || !Object.hasOwn(variants, node.kernel.name)) return "copy";
     const { kernel } = node;
-    const call = graph.callOf(node);
-    const inputs = next.inputsOf(node);
-    const candidates = known.map((variant) => ({
-      ...variant,
-      reason: variant.refuses(call, traits, inputs),
-      make: () => variant.build(inputs, call, traits, kernel),
-    }));
-    const plain = {
-      name: kernel.name,
-      error: 0,
-      reason: undefined,
-      make: () => next.graph.add(kernel, inputs, node.options),
-    };
-    const applicable = [plain, ...candidates.filter(({ reason }) => reason === undefined)];
+    const candidates = candidatesOf(graph, node, next.inputsOf(node), variants, setting);
+    const applicable = candidates.filter(({ reason }) => reason === undefined);
 
     const first = next.graph.nodes.length;
-    const pick = (
-      { name, error = 0, make }: Pick<AnyVariant, "name" | "error"> & { make(): Value },
-      why: string,
-      value = make(),
-    ) => {
+    const pick = ({ name, error, make }: Pick<Candidate, "name" | "error" | "make">, why: string, value = make()) => {
       next.graph.explain(first, { layer: graph.layerOf(id), operator: kernel.name, variant: name, why });
       squaredError += error ** 2;
       return value;
@@ -72,37 +59,45 @@ export function lower(
 
     const wanted = forced[kernel.name];
     if (wanted !== undefined) {
-      const asked = [plain, ...candidates].find(({ name }) => name === wanted);
-      if (!asked)
-        throw new UsageError(`${kernel.name} has no variant "${wanted}"; it has ${listOf([plain, ...known])}`);
+      const asked = candidates.find(({ name }) => name === wanted);
+      if (!asked) throw new UsageError(`${kernel.name} has no variant "${wanted}"; it has ${listOf(candidates)}`);
       if (asked.reason === undefined) return pick({ ...asked, error: 0 }, "asked for");
       throw new UsageError(
         `${kernel.name} cannot be run as asked for: ${wanted}: ${asked.reason}; here it can be run as ${listOf(applicable)}`,
       );
     }
-    const precise = applicable.filter(({ error = 0 }) => error <= tolerance);
-    const measured = tuned?.get(callKey(kernel.name, call, traits.dtype));
+    const precise = applicable.filter(({ error }) => error <= tolerance);
+    const measured = tuned?.get(callKey(kernel.name, graph.callOf(node), dtype));
     const best = precise.find(({ name }) => name === measured);
     if (best) return pick(best, "measured on this adapter");
-    const gaining = candidates.filter(
-      (variant) => precise.includes(variant) && variant.gains?.(call, traits, inputs) !== false,
-    );
-    if (gaining.length < 2)
-      return pick(gaining[0] ?? plain, gaining[0] ? "the only one that gains" : "none gains here");
+    const [plain] = candidates;
+    const gaining = precise.filter((candidate) => candidate.gains());
+    const rivals = gaining.every(({ layoutOnly }) => layoutOnly) ? [plain, ...gaining] : gaining;
+    if (gaining.length === 0) return pick(plain, "none gains here");
+    if (rivals.length === 1) return pick(gaining[0], "the only one that gains");
     if (!traits.rates) return pick(gaining[0], "the first that applies");
-    const tried = gaining.map((variant) => ({ ...variant, ...tryOut(next.graph, variant.make, traits) }));
-    const estimates = tried.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
-    const winner = fastest(tried);
+    const tried = rivals.map((rival) => ({
+      ...rival,
+      ...tryOut(next.graph, rival.make, setting, inNhwc[id]),
+    }));
+    const possible = tried.filter(({ seconds }) => seconds !== Infinity);
+    if (possible.length === 0) return pick(plain, "none is for this kind of device");
+    const winner = fastest(possible);
+    if (gaining.length === 1) {
+      const why = winner.name === plain.name ? "none gains here" : "the only one that gains";
+      return pick(winner, why, winner.value);
+    }
+    const estimates = possible.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
     return pick(winner, `estimated: ${estimates.join(", ")}`, winner.value);
   });
   if (Math.sqrt(squaredError) <= tolerance) return prune(lowered, outputs);
-  return lower(graph, outputs, { traits, variants, tuned }, { forced, tolerance: 0 });
+  return lower(graph, outputs, target, { ...options, tolerance: 0 });
 }
 
 const listOf = (all: readonly { readonly name: string }[]): string => all.map(({ name }) => name).join(", ");
 
 /** What the speed of an operator depends on: its name, the shapes of its inputs, its options, how tensors are stored. */
-export function callKey(operator: string, { shapes, options }: Call<string, object>, dtype: Dtype = "f32"): string {
+export function callKey(operator: string, { shapes, options }: AnyCall, dtype: Dtype = "f32"): string {
   const inputs = Object.entries(shapes).map(([name, shape]) => `${name} ${formatShape(shape)}`);
   return `${operator} ${inputs.join(", ")} ${JSON.stringify(options)}${dtype === "f32" ? "" : ` ${dtype}`}`;
 }

@@ -1,5 +1,6 @@
 import { sameShape } from "../ground/tensor.ts";
-import { type Derivation, Graph, type Node, type OpNode, readsOf, type Value } from "./graph.ts";
+import { type Derivation, Graph, type Node, type OpNode, readsOf } from "./graph.ts";
+import type { Value } from "./value.ts";
 
 /** A rewrite of a graph that leaves the values in `outputs` (their names) what they were. */
 export type Pass = (graph: Graph, outputs: readonly string[]) => Graph;
@@ -16,47 +17,47 @@ export const prune: Pass = (graph, outputs) => {
 };
 
 /**
- * Folds y = (conv(x) - mean) / sqrt(var + eps) * weight + bias into the convolution's own weight and bias. The factors
- * are computed in float64 and rounded once.
+ * Folds a factor and a term per channel, such as a batch norm's, into the weight and bias of the kernel in front. They are
+ * computed in float64 and rounded once.
  */
 export const foldBatchNorm: Pass = (graph, outputs) => {
   const single = usedOnce(graph, outputs);
   const folded = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || node.kernel.name !== "batchnorm") return "copy";
-    const conv = graph.nodes[node.inputs.x];
-    if (conv.kind !== "op" || !conv.kernel.fuses?.batchnorm || !single(node.inputs.x)) return "copy";
-    if (isFused(conv)) return "copy";
-    const { weight, bias } = conv.kernel.fuses.batchnorm;
-    const w = graph.nodes[conv.inputs[weight]];
-    const b = bias in conv.inputs ? graph.nodes[conv.inputs[bias]] : undefined;
-    const statistics = ["mean", "variance", "weight", "bias"].map((name) =>
-      name in node.inputs ? graph.nodes[node.inputs[name]] : undefined,
-    );
-    if (![w, b, ...statistics].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "copy";
+    const affine = node.kind === "op" && node.kernel.affine;
+    if (!affine || isFused(node)) return "copy";
+    const [x, ...names] = Object.keys(node.inputs);
+    const host = graph.nodes[node.inputs[x]];
+    if (host.kind !== "op" || !host.kernel.fuses?.affine || !single(node.inputs[x]) || isFused(host)) return "copy";
+    const { weight, bias } = host.kernel.fuses.affine;
+    const paramOf = (id: number | undefined) => (id === undefined ? undefined : graph.nodes[id]);
+    const [w, b] = [paramOf(host.inputs[weight]), paramOf(host.inputs[bias])];
+    const coefficients = names.map((name) => paramOf(node.inputs[name]));
+    if (![w, b, ...coefficients].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "copy";
     const nameOf = (p: Node | undefined) => (p?.kind === "param" ? p.name : undefined);
-    const eps = (node.options as { eps: number }).eps;
-    const channels = w.shape[0];
-    const [mean, variance, gamma, beta] = statistics.map(nameOf);
-    const scaleOf = (c: number, v: Float32Array, g?: Float32Array) => (g ? g[c] : 1) / Math.sqrt(v[c] + eps);
-    const foldedWeight = derivation([nameOf(w), variance, gamma], (weights, v, g) => {
+    const read = coefficients.map(nameOf);
+    const of = (tensors: readonly Float32Array[]) =>
+      affine(Object.fromEntries(names.map((name, i) => [name, tensors[i]])), node.options);
+    const channels = node.shape[1];
+    const foldedWeight = derivation([nameOf(w), ...read], (weights, ...tensors) => {
+      const { scale } = of(tensors);
       const row = weights.length / channels;
-      const folded = new Float32Array(weights.length);
+      const result = new Float32Array(weights.length);
       for (let c = 0, i = 0; c < channels; c++) {
-        const scale = scaleOf(c, v, g);
-        for (const end = i + row; i < end; i++) folded[i] = weights[i] * scale;
+        for (const end = i + row; i < end; i++) result[i] = weights[i] * scale[c];
       }
-      return folded;
+      return result;
     });
-    const foldedBias = derivation([mean, variance, gamma, beta, nameOf(b)], (means, v, g, shift, own) =>
-      means.map((m, c) => ((own ? own[c] : 0) - m) * scaleOf(c, v, g) + (shift ? shift[c] : 0)),
-    );
-    const label = `${nameOf(w)} folded with ${mean}`;
+    const foldedBias = derivation([nameOf(b), ...read], (own, ...tensors) => {
+      const { scale, offset } = of(tensors);
+      return Float32Array.from(offset, (term, c) => (own ? own[c] * scale[c] : 0) + term);
+    });
+    const label = `${nameOf(w)} folded with ${read[0]}`;
     const inputs = {
-      ...next.inputsOf(conv),
-      [weight]: next.graph.param(label, w.shape, foldedWeight),
+      ...next.inputsOf(host),
+      [weight]: next.graph.param(label, graph.nodes[host.inputs[weight]].shape, foldedWeight),
       [bias]: next.graph.param(`${label}, bias`, [channels], foldedBias),
     };
-    return next.graph.add(conv.kernel, inputs, conv.options);
+    return next.graph.add(host.kernel, inputs, host.options);
   });
   return prune(folded, outputs);
 };
@@ -73,28 +74,25 @@ function derivation(
   };
 }
 
-/** A pass that lets the kernel of one operand of an add take in the other, as the inputs that `takeIn` gives it. */
+/** A pass that lets the kernel of one operand of a sum take in the other, as the inputs that `takeIn` gives it. */
 function fuseOperand(
   takeIn: (host: OpNode, other: Node, value: () => Value) => Record<string, Value> | undefined,
 ): Pass {
   return (graph, outputs) => {
     const single = usedOnce(graph, outputs);
     const fused = rewrite(graph, (node, _id, next) => {
-      if (node.kind !== "op" || node.kernel.name !== "add") return "copy";
-      const { alpha, relu } = node.options as { alpha: number; relu: boolean };
-      const { a, b } = node.inputs;
+      if (node.kind !== "op" || !node.kernel.sums?.(node.options)) return "copy";
+      const activation = activationOf(node);
+      const [a, b] = Object.values(node.inputs);
       for (const [x, other] of [
         [a, b],
         [b, a],
       ]) {
         const host = graph.nodes[x];
-        if (alpha !== 1 || host.kind !== "op" || !single(x) || isFused(host)) continue;
-        const option = host.kernel.fuses?.relu;
-        if (relu && !option) continue;
-        const taken = takeIn(host, graph.nodes[other], () => next.value(other));
-        if (!taken) continue;
-        const options = relu ? { ...host.options, [option as string]: true } : host.options;
-        return next.graph.add(host.kernel, { ...next.inputsOf(host), ...taken }, options);
+        if (host.kind !== "op" || !single(x) || isFused(host)) continue;
+        const options = withActivation(host, activation);
+        const taken = options && takeIn(host, graph.nodes[other], () => next.value(other));
+        if (taken) return next.graph.add(host.kernel, { ...next.inputsOf(host), ...taken }, options);
       }
       return "copy";
     });
@@ -104,7 +102,7 @@ function fuseOperand(
 
 /** Turns the sum of a kernel's output and a parameter of one value per channel into the kernel's own bias. */
 export const fuseBias = fuseOperand(({ kernel, inputs, shape }, other, value) => {
-  const bias = kernel.fuses?.batchnorm?.bias;
+  const bias = kernel.fuses?.affine?.bias;
   const perChannel = [shape[1], ...shape.slice(2).map(() => 1)];
   const fits = sameShape(other.shape, perChannel) || sameShape(other.shape, [1, ...perChannel]);
   if (!bias || bias in inputs || other.kind !== "param" || !fits) return undefined;
@@ -114,31 +112,49 @@ export const fuseBias = fuseOperand(({ kernel, inputs, shape }, other, value) =>
 
 /** Adds a residual in the kernel that makes one of the two operands. */
 export const fuseAdd = fuseOperand(({ kernel, shape }, other, value) => {
-  const residual = kernel.fuses?.add;
+  const residual = kernel.fuses?.sum;
   return residual && sameShape(shape, other.shape) ? { [residual]: value() } : undefined;
 });
 
-/** Applies a relu in the kernel that makes its operand. */
-export const fuseRelu: Pass = (graph, outputs) => {
+/** Applies an activation in the kernel that makes its operand. */
+export const fuseActivation: Pass = (graph, outputs) => {
   const single = usedOnce(graph, outputs);
   const fused = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || node.kernel.name !== "relu") return "copy";
-    const host = graph.nodes[node.inputs.x];
-    if (host.kind !== "op" || !host.kernel.fuses?.relu || !single(node.inputs.x)) return "copy";
-    return next.graph.add(host.kernel, next.inputsOf(host), { ...host.options, [host.kernel.fuses.relu]: true });
+    const activation = node.kind === "op" && node.kernel.activation?.(node.options);
+    if (!activation) return "copy";
+    const [x] = Object.values(node.inputs);
+    const host = graph.nodes[x];
+    if (host.kind !== "op" || !single(x) || activationOf(host)) return "copy";
+    const options = withActivation(host, activation);
+    return options ? next.graph.add(host.kernel, next.inputsOf(host), options) : "copy";
   });
   return prune(fused, outputs);
 };
 
 /** The passes in the order in which they are run, by the names under which they can be switched off. */
-export const passes = { foldBatchNorm, fuseBias, fuseAdd, fuseRelu };
+export const passes = { foldBatchNorm, fuseBias, fuseAdd, fuseActivation };
 
 export type PassName = keyof typeof passes;
 
-/** True once a relu or a residual was taken in: nothing linear may be folded in behind them. */
+/** The activation that a node has taken in, or was written with. */
+function activationOf({ kernel, options }: OpNode): string | undefined {
+  const name = kernel.fuses?.activation;
+  if (!name) return undefined;
+  const own = options as Readonly<Record<string, string>>;
+  return own[name] === kernel.options[name] ? undefined : own[name];
+}
+
+/** A node's options with an activation, if any; undefined where its kernel applies none. */
+function withActivation({ kernel, options }: OpNode, activation: string | undefined): object | undefined {
+  if (!activation) return options;
+  const name = kernel.fuses?.activation;
+  return name ? { ...options, [name]: activation } : undefined;
+}
+
+/** True once an activation or a residual was taken in: nothing linear may be folded in behind them. */
 function isFused(node: OpNode): boolean {
-  const { relu, add } = node.kernel.fuses ?? {};
-  return Boolean(relu && (node.options as Record<string, unknown>)[relu]) || Boolean(add && add in node.inputs);
+  const { sum } = node.kernel.fuses ?? {};
+  return activationOf(node) !== undefined || Boolean(sum && sum in node.inputs);
 }
 
 function usedOnce(graph: Graph, outputs: readonly string[]): (id: number) => boolean {
@@ -166,7 +182,7 @@ export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next
   const next: Next = { graph: result, value, inputsOf };
   const copy = (node: Node): Value => {
     if (node.kind === "input") return result.input(node.name, node.shape);
-    if (node.kind === "param") return result.param(node.name, node.shape, node.from);
+    if (node.kind === "param") return result.param(node.name, node.shape, node.from, node.role);
     if (node.kind === "view") return result.reshape(value(node.x), node.shape);
     return result.add(node.kernel, inputsOf(node), node.options, node.choice);
   };

@@ -1,17 +1,9 @@
 import { GpuError } from "../ground/errors.ts";
+import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { formatBytes, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Choice, type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
-import {
-  type AnyKernel,
-  bytesOnce,
-  bytesPerElement,
-  type Dtype,
-  type Grid,
-  type Part,
-  packParams,
-  specialize,
-  storedAs,
-} from "./kernel.ts";
+import { type AnyKernel, bytesOnce, type Grid, type Part } from "./kernel.ts";
+import { packParams, specialize, storedAs } from "./wgsl.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
 export interface Limits {
@@ -30,13 +22,15 @@ export interface Step {
   /** The layer's name where it has one, else the kernel's. */
   readonly label: string;
   readonly kernel: string;
+  /** True if it only changes the layout of an image. */
+  readonly converts: boolean;
   /** Why this kernel, where there was a choice. */
   readonly choice?: Choice;
   /** The specialized WGSL; steps with the same code share a pipeline. */
   readonly code: string;
   readonly bindings: readonly {
     readonly index: number;
-    readonly type: GPUBufferBindingType;
+    readonly type: GPUBufferBindingType | "texture";
     /** undefined for an optional input that is absent, and for the uniform `params`. */
     readonly place: Place | undefined;
   }[];
@@ -110,6 +104,7 @@ export function makePlan(
     return parts.map((part, piece) => ({
       label: graph.layerOf(id),
       kernel: kernel.name,
+      converts: kernel.converts ?? false,
       choice: node.choice,
       code,
       bindings: kernel.reflection.bindings.map(({ index, name, type }) => {

@@ -1,4 +1,5 @@
 import { ImageError, UsageError } from "../ground/errors.ts";
+import type { Transforms } from "./transforms.ts";
 
 /** A picture in memory: 8-bit RGBA, row-major, `width * height * 4` bytes, alpha not premultiplied. */
 export interface Image {
@@ -6,19 +7,6 @@ export interface Image {
   readonly height: number;
   readonly data: Uint8Array | Uint8ClampedArray;
 }
-
-/** How a net wants its pictures: sizes in pixels, mean and standard deviation per channel on the scale 0 to 1. */
-export interface Transforms {
-  /** What the shorter side is resized to. */
-  readonly resize: number;
-  /** The side of the square that is cut from the middle. */
-  readonly crop: number;
-  readonly mean: readonly number[];
-  readonly std: readonly number[];
-}
-
-/** What torchvision's ImageNet classifiers were trained with. */
-export const IMAGENET: Transforms = { resize: 256, crop: 224, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /** Interleaved 8-bit samples with any number of channels: what the functions below work on. */
 interface Raster {
@@ -276,7 +264,7 @@ function grey({ width, height, data }: Image): Raster {
 const WEIGHT_BITS = 22;
 
 /** Which samples make output sample i, and how much each counts: `taps` weights from input sample `start[i]` on. */
-export interface Weights {
+export interface Taps {
   readonly taps: number;
   readonly start: Int32Array;
   readonly values: Int32Array;
@@ -300,7 +288,7 @@ function resample(image: Raster, width: number, height: number, kept: Rectangle)
 }
 
 /** Makes each row as wide as there are weights. */
-function resampleColumns({ width, height, channels, data }: Raster, weights: Weights): Raster {
+function resampleColumns({ width, height, channels, data }: Raster, weights: Taps): Raster {
   const outputs = weights.start.length;
   const result = new Uint8Array(outputs * height * channels);
   for (let y = 0, to = 0; y < height; y++) {
@@ -313,7 +301,7 @@ function resampleColumns({ width, height, channels, data }: Raster, weights: Wei
 }
 
 /** Makes each column as high as there are weights. */
-function resampleRows({ width, channels, data }: Raster, weights: Weights): Raster {
+function resampleRows({ width, channels, data }: Raster, weights: Taps): Raster {
   const outputs = weights.start.length;
   const stride = width * channels;
   const result = new Uint8Array(outputs * stride);
@@ -325,7 +313,7 @@ function resampleRows({ width, channels, data }: Raster, weights: Weights): Rast
 }
 
 /** Output sample i from the input samples `from`, `from + step`, ... The weights are positive: nothing to clip. */
-function weigh(samples: Raster["data"], from: number, step: number, { taps, values }: Weights, i: number): number {
+function weigh(samples: Raster["data"], from: number, step: number, { taps, values }: Taps, i: number): number {
   let sum = 1 << (WEIGHT_BITS - 1);
   for (let k = i * taps, end = k + taps; k < end; k++, from += step) sum += samples[from] * values[k];
   return sum >> WEIGHT_BITS;
@@ -335,7 +323,7 @@ function weigh(samples: Raster["data"], from: number, step: number, { taps, valu
  * The weights of a triangle filter for the output samples `first` to `first + count` of `outputs`, from `inputs` input
  * samples. The triangle spans one input sample on either side, or one output sample where the image shrinks.
  */
-export function triangleWeights(inputs: number, outputs: number, first: number, count: number): Weights {
+export function triangleWeights(inputs: number, outputs: number, first: number, count: number): Taps {
   const scale = inputs / outputs;
   const support = Math.max(scale, 1);
   const taps = Math.min(Math.ceil(support) * 2 + 1, inputs);

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { constants, freemem, homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import type { Host } from "../gpu.ts";
+import type { Host } from "../device/host.ts";
 import { UsageError } from "../ground/errors.ts";
 import { unpackEmbedded } from "./embedded.ts";
 import { openFile } from "./files.ts";

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { FileError } from "../ground/errors.ts";
-import type { OpenSource } from "../net.ts";
 import type { ByteSource } from "../weights/checkpoint.ts";
+import type { OpenSource } from "../weights/open.ts";
 import { cachedFile } from "./download.ts";
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
+import type { AnyNet, LoadOptions } from "../definition.ts";
 import { sizeOf } from "../ground/tensor.ts";
-import type { AnyNet, LoadOptions } from "../net.ts";
 import { type ExportOptions, type OnnxOperators, type OnnxParam, traceOnnx } from "../onnx/export.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
+import { matchCheckpoint } from "../weights/match.ts";
 import { openWeights } from "../weights/open.ts";
-import { matchCheckpoint } from "../weights/sources.ts";
 import { openFile } from "./files.ts";
 
 /** The bytes of a net as an ONNX model, a few megabytes at a time. See exportOnnx in index.ts. */

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Host } from "../gpu.ts";
+import type { Host } from "../device/host.ts";
 import { FileError } from "../ground/errors.ts";
 import { cacheFolder } from "./cache.ts";
 import { fileError } from "./files.ts";

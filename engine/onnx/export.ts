@@ -1,9 +1,10 @@
+import { type AnyNet, type LoadOptions, OUTPUTS, trace } from "../definition.ts";
 import type { Graph, Node } from "../graph/graph.ts";
+import { paramShapes } from "../graph/graph.ts";
 import type { Call } from "../graph/kernel.ts";
 import { prune } from "../graph/passes.ts";
 import { checkOptions, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
-import { type AnyNet, inputShape, type LoadOptions, netOptions, paramShapes, traceNet } from "../net.ts";
 
 // A net as the graph of an ONNX model (https://onnx.ai/onnx/repo-docs/IR.html): plain data, which node/onnx_file.ts
 // encodes. kernels/onnx.ts has the operators.
@@ -34,7 +35,8 @@ export interface OnnxOperation {
  * What a call of a kernel is in ONNX; `inputs` are the names of its values. It must not depend on the size of the
  * batch, which may be left open. Throws a UsageError when ONNX has nothing that does the same.
  */
-export type OnnxConversion = (inputs: Readonly<Record<string, string>>, call: Call<string, object>) => OnnxOperation;
+// biome-ignore lint/suspicious/noExplicitAny: each for the calls of its own kernel
+export type OnnxConversion = (inputs: Readonly<Record<string, string>>, call: Call<any, any>) => OnnxOperation;
 
 /** The conversions by the names of the kernels: kernels/onnx.ts. */
 export type OnnxOperators = Readonly<Record<string, OnnxConversion>>;
@@ -108,12 +110,10 @@ const EXPORT_OPTIONS = ["weights", "batch", "imageSize", "outputs", "signal", "o
  */
 export function traceOnnx(definition: AnyNet, given: ExportOptions & object, operators: OnnxOperators): OnnxGraph {
   checkOptions(`exporting ${definition.name}`, given, [...Object.keys(definition.options), ...EXPORT_OPTIONS]);
-  const { outputs = ["logits"], batch, imageSize, ...others } = given;
-  const options = netOptions(definition, others);
-  const trace = (images: number) =>
-    traceNet(definition, inputShape(definition, options, { batch: images, imageSize }), options);
+  const { outputs = OUTPUTS.slice(0, 1), batch, imageSize, ...others } = given;
   // What differs between two traces depends on the batch.
-  const [graph, other] = batch === undefined ? [trace(2), trace(3)] : [trace(batch), trace(batch)];
+  const batches = batch === undefined ? [2, 3] : [batch, batch];
+  const [graph, other] = batches.map((images) => trace(definition, { ...others, imageSize, batch: images }));
   return onnxGraph(definition.name, [graph, other], outputs, operators);
 }
 
@@ -135,13 +135,17 @@ export function onnxGraph(
   const params: OnnxParam[] = [];
   const nodes: OnnxNode[] = [];
 
+  /** The names of operations that others read, each of which is computed once. */
+  const computed = new Map<OnnxOperation, string>();
+
   const add = (output: string, { op, operands, attributes }: OnnxOperation): void => {
     const inputs = operands.map((operand) => {
       if (operand === undefined) return "";
       if (typeof operand === "string") return operand;
       if ("op" in operand) {
-        const inner = unique(`${output}/${operand.op}`);
-        add(inner, operand);
+        const inner = computed.get(operand) ?? unique(`${output}/${operand.op}`);
+        if (!computed.has(operand)) add(inner, operand);
+        computed.set(operand, inner);
         return inner;
       }
       const constant = unique(`${output}/constant`);

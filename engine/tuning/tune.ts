@@ -1,22 +1,17 @@
-import { Executable, ParamStore } from "../device/executable.ts";
+import { type AnyNet, type Given, type LoadOptions, OUTPUTS, traceSlice } from "../definition.ts";
+import type { Executable } from "../device/executable.ts";
 import { timeSteps } from "../device/profile.ts";
-import { findNet, type Gpu } from "../gpu.ts";
-import { CONVERSIONS, fastest, tryOut } from "../graph/estimate.ts";
-import { Graph, type OpNode, type Value } from "../graph/graph.ts";
+import type { Gpu } from "../gpu.ts";
+import { type Candidate, candidatesOf } from "../graph/candidates.ts";
+import { optimize } from "../graph/compile.ts";
+import { fastest, tryOut } from "../graph/estimate.ts";
+import { Graph, type OpNode } from "../graph/graph.ts";
 import { callKey, lower } from "../graph/lower.ts";
+import type { Value } from "../graph/value.ts";
+import type { Setting } from "../graph/variant.ts";
 import { checkOptions, GpuError, UsageError } from "../ground/errors.ts";
 import { sizeOf, type Tensor } from "../ground/tensor.ts";
-import {
-  type AnyNet,
-  compile,
-  inputShape,
-  type LoadOptions,
-  type NetOptions,
-  netOptions,
-  optimize,
-  traceSlice,
-} from "../net.ts";
-import { arraysCheckpoint } from "../weights/sources.ts";
+import { withModel } from "../model.ts";
 import { writeTuning } from "./kept.ts";
 
 export interface TuneOptions extends Pick<LoadOptions, "batch" | "imageSize" | "signal" | "onProgress"> {
@@ -62,12 +57,12 @@ export async function tune(
   net: string | AnyNet,
   given: TuneOptions & { readonly [option: string]: unknown } = {},
 ): Promise<Tuned[]> {
-  const definition = typeof net === "string" ? findNet(gpu.nets, net) : net;
+  const definition = await gpu.definition(net);
   checkOptions(`tuning ${definition.name}`, given, [...Object.keys(definition.options), ...TUNE_OPTIONS]);
   const { runs = 5, ...others } = given;
   if (!(Number.isInteger(runs) && runs > 0)) throw new UsageError(`runs is ${runs}; it must be a positive integer`);
   const { signal, onProgress } = given;
-  const layers = distinctLayers(gpu, definition, netOptions(definition, others), given);
+  const layers = tunableLayers(gpu, definition, others);
   const results: Tuned[] = [];
   for (const [index, { key, names, graph }] of layers.entries()) {
     signal?.throwIfAborted();
@@ -84,8 +79,8 @@ export async function tune(
 }
 
 /** Every operator of a net that has variants, once for all layers that are alike, each in a graph of its own. */
-function distinctLayers(gpu: Gpu, definition: AnyNet, options: NetOptions, given: TuneOptions) {
-  const net = optimize(traceSlice(definition, inputShape(definition, options, given), options, gpu), ["logits"]);
+function tunableLayers(gpu: Gpu, definition: AnyNet, given: Given) {
+  const net = optimize(traceSlice(definition, given, gpu), OUTPUTS.slice(0, 1));
   const layers = new Map<string, { key: string; names: string[]; graph: Graph }>();
   net.nodes.forEach((node, id) => {
     if (node.kind !== "op" || !Object.hasOwn(gpu.variants, node.kernel.name)) return;
@@ -119,41 +114,42 @@ async function race(gpu: Gpu, graph: Graph, runs: number, signal: AbortSignal | 
   const { name } = operatorOf(graph).kernel;
   const tensors = randomTensors(graph);
   const inputs = Object.fromEntries(Object.entries(tensors).map(([input, { data }]) => [input, data]));
-  const store = new ParamStore(gpu, arraysCheckpoint(tensors), { signal });
-  const racers: { variant: string; executable: Executable; times: number[] }[] = [];
-  const problems: Timed[] = [];
-  let wanted: Float32Array | undefined;
-  try {
-    // The operator's own kernel says what is right, though it may be too slow to be a candidate.
-    for (const variant of new Set([name, ...candidates])) {
-      signal?.throwIfAborted();
-      try {
-        const plan = compile(graph, ["y"], gpu, { passes: [], variants: { [name]: variant } });
-        const executable = await Executable.create(gpu, plan, store);
-        racers.push({ variant, executable, times: [] });
-        const { y } = await executable.run(inputs);
-        wanted ??= y.data;
-        if (!isClose(y.data, wanted)) problems.push({ variant, problem: "its results are wrong" });
-      } catch (error) {
-        if (variant === name || !(error instanceof GpuError) || !RECOVERABLE.includes(error.code)) throw error;
-        problems.push({ variant, problem: error.message });
-      }
-    }
-    const sound = racers.filter(
-      ({ variant }) => candidates.includes(variant) && !problems.some((each) => each.variant === variant),
-    );
-    for (let run = 0; run < runs; run++) {
-      for (const { executable, times } of sound) {
+  return withModel(
+    gpu,
+    graph,
+    tensors,
+    async (model) => {
+      const racers: { variant: string; executable: Executable; times: number[] }[] = [];
+      const problems: Timed[] = [];
+      let wanted: Float32Array | undefined;
+      // The operator's own kernel says what is right, though it may be too slow to be a candidate.
+      for (const variant of new Set([name, ...candidates])) {
         signal?.throwIfAborted();
-        times.push(await timeOnce(executable, inputs));
+        try {
+          const executable = await model.executable(["y"], { passes: [], variants: { [name]: variant } });
+          racers.push({ variant, executable, times: [] });
+          const { y } = await executable.run(inputs);
+          wanted ??= y.data;
+          if (!isClose(y.data, wanted)) problems.push({ variant, problem: "its results are wrong" });
+        } catch (error) {
+          if (variant === name || !(error instanceof GpuError) || !RECOVERABLE.includes(error.code)) throw error;
+          problems.push({ variant, problem: error.message });
+        }
       }
-    }
-    const timed = sound.map(({ variant, times }) => ({ variant, milliseconds: Math.min(...times) }));
-    return [...timed.sort((a, b) => a.milliseconds - b.milliseconds), ...problems];
-  } finally {
-    await Promise.all(racers.map(({ executable }) => executable.dispose()));
-    store.dispose();
-  }
+      const sound = racers.filter(
+        ({ variant }) => candidates.includes(variant) && !problems.some((each) => each.variant === variant),
+      );
+      for (let run = 0; run < runs; run++) {
+        for (const { executable, times } of sound) {
+          signal?.throwIfAborted();
+          times.push(await timeOnce(executable, inputs));
+        }
+      }
+      const timed = sound.map(({ variant, times }) => ({ variant, milliseconds: Math.min(...times) }));
+      return [...timed.sort((a, b) => a.milliseconds - b.milliseconds), ...problems];
+    },
+    { signal },
+  );
 }
 
 /** A device that tells one of these goes on. */
@@ -163,7 +159,7 @@ const RECOVERABLE = ["SHADER", "LIMIT", "OUT_OF_MEMORY"];
 async function timeOnce(executable: Executable, inputs: Readonly<Record<string, Float32Array>>): Promise<number> {
   const { runs } = await timeSteps(executable, inputs, 1);
   const { steps } = executable.plan;
-  const spans = runs[0].filter((_, i) => !CONVERSIONS.includes(steps[i].kernel));
+  const spans = runs[0].filter((_, i) => !steps[i].converts);
   return spans.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
@@ -179,20 +175,15 @@ function randomTensors(graph: Graph): Record<string, Tensor> {
   return tensors;
 }
 
-/** The variants that take a call and may be the best by their estimates, the operator's own kernel among them. */
+/** The ways to compute an operator that may be the best by their estimates, the operator's own kernel among them. */
 function contenders({ variants, traits }: Gpu, graph: Graph): string[] {
-  const { kernel, inputs, options } = operatorOf(graph);
-  const trial = isolate(graph, operatorOf(graph));
-  const call = graph.callOf(operatorOf(graph));
-  const values = Object.fromEntries(Object.keys(inputs).map((name, i) => [name, trial.value(i)]));
-  const all = [
-    { name: kernel.name, build: () => trial.add(kernel, values, options) },
-    ...variants[kernel.name]
-      .filter((variant) => variant.refuses(call, traits, values) === undefined)
-      .filter((variant) => variant.gains?.(call, traits, values) !== false)
-      .map((variant) => ({ name: variant.name, build: () => variant.build(values, call, traits, kernel) })),
-  ];
-  const tried = all.map(({ name, build }) => ({ name, ...tryOut(trial, build, traits) }));
+  const node = operatorOf(graph);
+  const trial = isolate(graph, node);
+  const setting: Setting = { ...traits, dtype: "f32" };
+  const inputs = Object.fromEntries(Object.keys(node.inputs).map((name, i) => [name, trial.value(i)]));
+  const [plain, ...others] = candidatesOf(graph, node, inputs, variants, setting);
+  const all: Candidate[] = [plain, ...others.filter(({ reason, gains }) => reason === undefined && gains())];
+  const tried = all.map(({ name, make }) => ({ name, ...tryOut(trial, make, setting) }));
   const least = fastest(tried).seconds ?? 0;
   return tried.filter(({ seconds = 0 }) => seconds <= HOPELESS * least).map(({ name }) => name);
 }

@@ -1,4 +1,3 @@
-import type { OpenSource } from "../net.ts";
 import {
   addressOf,
   checkHash,
@@ -10,6 +9,7 @@ import {
   untilAborted,
   type Version,
 } from "../weights/download.ts";
+import type { OpenSource } from "../weights/open.ts";
 import { blobSource } from "../weights/sources.ts";
 
 /** Headers of a cached response; the digest is there if it was ever asked for. */

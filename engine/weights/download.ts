@@ -1,5 +1,5 @@
+import type { LoadOptions } from "../definition.ts";
 import { FileError, WeightsError } from "../ground/errors.ts";
-import type { LoadOptions } from "../net.ts";
 
 /** Which file a sink's bytes are of, as the server described it when it sent the first of them. */
 export interface Version {

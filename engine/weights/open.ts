@@ -1,11 +1,44 @@
 import { UsageError } from "../ground/errors.ts";
+import type { Watch } from "../ground/options.ts";
 import type { Tensor } from "../ground/tensor.ts";
-import type { AnyNet, LoadOptions, OpenSource, PublishedWeights, Weights } from "../net.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 import { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "./sources.ts";
 
+/** Opens a location; with the first digits of its SHA-256, only if the content has it. */
+export type OpenSource = (location: string | URL, options: Watch & { readonly sha256?: string }) => Promise<ByteSource>;
+
+/** A file of weights that is published, or comes with the package. */
+export interface PublishedFile {
+  readonly url: string | URL;
+  /** The first digits of the file's SHA-256, where they are known. */
+  readonly sha256?: string;
+}
+
+/** The checkpoints that a net can be loaded with by name. */
+export interface WeightsTable<F extends PublishedFile = PublishedFile> {
+  /** What they are called together: the net's name. */
+  readonly name: string;
+  /** Checkpoints that can be asked for by name. */
+  readonly weights: Readonly<Record<string, F>>;
+  /** The one that is loaded when none is given. */
+  readonly defaultWeights?: string;
+}
+
+/** What weights can be given as. A string is a file's path (in Node), a URL, or a name of the net's own. */
+export type Weights =
+  | string
+  | URL
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | Checkpoint
+  | Readonly<Record<string, Float32Array | Tensor>>;
+
 /** The entry of the net's own table, if the weights are one of its names. */
-export function publishedWeights(definition: AnyNet, weights: Weights | undefined): PublishedWeights | undefined {
+export function publishedWeights<F extends PublishedFile>(
+  definition: WeightsTable<F>,
+  weights: Weights | undefined,
+): F | undefined {
   if (typeof weights !== "string" || !Object.hasOwn(definition.weights, weights)) return undefined;
   return definition.weights[weights];
 }
@@ -15,8 +48,8 @@ export function publishedWeights(definition: AnyNet, weights: Weights | undefine
  * Throws a UsageError when a net without its own is given none.
  */
 export async function openWeights(
-  definition: AnyNet,
-  options: Pick<LoadOptions, "weights" | "signal" | "onProgress">,
+  definition: WeightsTable,
+  options: Watch & { readonly weights?: Weights },
   open: OpenSource,
 ): Promise<Checkpoint> {
   const weights = options.weights ?? definition.defaultWeights;

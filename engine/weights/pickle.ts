@@ -6,23 +6,23 @@ import { countElements, quote } from "./safetensors.ts";
 import { type Broken, decodeText, getUint64, viewOf } from "./zip.ts";
 
 /** What a pickle can make here: lists and tuples are arrays, dicts and OrderedDicts are Maps. */
-export type Value =
+export type Pickled =
   | null
   | boolean
   | number
   | bigint
   | string
   | Uint8Array
-  | Value[]
-  | Map<Value, Value>
+  | Pickled[]
+  | Map<Pickled, Pickled>
   | { readonly kind: "global"; readonly name: string }
   | Storage
   | SavedTensor;
 
 export function isKind<K extends "global" | "storage" | "tensor">(
-  value: Value,
+  value: Pickled,
   kind: K,
-): value is Extract<Value, { readonly kind: K }> {
+): value is Extract<Pickled, { readonly kind: K }> {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === kind;
 }
 
@@ -58,27 +58,27 @@ const STORAGE_DTYPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What a pickle may call: stand-ins of our own that only arrange what was read. */
-const CALLABLE: ReadonlyMap<string, (args: Value[], broken: Broken) => Value> = new Map([
+const CALLABLE: ReadonlyMap<string, (args: Pickled[], broken: Broken) => Pickled> = new Map([
   ["collections.OrderedDict", orderedDict],
   ["torch._utils._rebuild_tensor", rebuildTensor], // torch before 0.4, and with it torchvision's vgg16
   ["torch._utils._rebuild_tensor_v2", rebuildTensor],
   ["torch._utils._rebuild_parameter", rebuildParameter],
 ]);
 
-function rebuildParameter([tensor]: readonly Value[], broken: Broken): Value {
+function rebuildParameter([tensor]: readonly Pickled[], broken: Broken): Pickled {
   if (!isKind(tensor, "tensor")) throw broken("a parameter that is no tensor");
   return tensor;
 }
 
 /** OrderedDict(), or OrderedDict([[key, value], ...]) as Python 2 wrote it. */
-function orderedDict([pairs = []]: readonly Value[], broken: Broken): Value {
+function orderedDict([pairs = []]: readonly Pickled[], broken: Broken): Pickled {
   // Each list is used up, so that a short pickle cannot have a long one copied over and over.
   const items = Array.isArray(pairs) ? pairs.splice(0) : [pairs];
   if (!items.every(isPair)) throw broken("an OrderedDict of something else than pairs");
   return new Map(items);
 }
 
-const isPair = (value: Value): value is [Value, Value] => Array.isArray(value) && value.length === 2;
+const isPair = (value: Pickled): value is [Pickled, Pickled] => Array.isArray(value) && value.length === 2;
 
 const MAX_RANK = 64;
 
@@ -86,7 +86,7 @@ const MAX_RANK = 64;
 const MAX_EXPANDED = 1 << 24;
 
 /** The arguments of torch._utils._rebuild_tensor_v2, of which the first four say everything about the values. */
-function rebuildTensor([storage, offset, shape, strides]: readonly Value[], broken: Broken): SavedTensor {
+function rebuildTensor([storage, offset, shape, strides]: readonly Pickled[], broken: Broken): SavedTensor {
   const isLegal =
     isKind(storage, "storage") &&
     isSize(offset) &&
@@ -178,37 +178,37 @@ export function unpickle(
   at: number,
   storages: Map<string, Storage>,
   broken: Broken,
-): { value: Value; end: number } | undefined {
+): { value: Pickled; end: number } | undefined {
   const view = viewOf(bytes);
-  const stack: Value[] = [];
+  const stack: Pickled[] = [];
   const marks: number[] = [];
-  const memo = new Map<number, Value>();
+  const memo = new Map<number, Pickled>();
 
   const readUint = (at: number, size: number): number => {
     if (size === 8) return getUint64(view, at);
     return size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at, true) : view.getUint32(at, true);
   };
-  const pop = (): Value => {
+  const pop = (): Pickled => {
     if (stack.length <= (marks.at(-1) ?? 0)) throw broken("a pickle that takes more than it has");
-    return stack.pop() as Value;
+    return stack.pop() as Pickled;
   };
-  const popToMark = (): Value[] => {
+  const popToMark = (): Pickled[] => {
     const mark = marks.pop();
     if (mark === undefined) throw broken("a pickle with too few marks");
     return stack.splice(mark);
   };
-  const top = (): Value => {
+  const top = (): Pickled => {
     const value = pop();
     stack.push(value);
     return value;
   };
   const tuple = (length: number) => Array.from({ length }, pop).reverse();
-  const append = (items: Value[]) => {
+  const append = (items: Pickled[]) => {
     const list = top();
     if (!Array.isArray(list)) throw broken("a pickle that appends to something else than a list");
     for (const item of items) list.push(item);
   };
-  const setItems = (items: Value[]) => {
+  const setItems = (items: Pickled[]) => {
     const dict = top();
     if (!(dict instanceof Map) || items.length % 2 > 0)
       throw broken("a pickle that sets items of something else than a dict");
@@ -364,7 +364,7 @@ export function unpickle(
 }
 
 /** The storage of a persistent id: ("storage", type, key, device, count), and None for what used to be a view. */
-function referStorage(id: Value, storages: Map<string, Storage>, broken: Broken): Storage {
+function referStorage(id: Pickled, storages: Map<string, Storage>, broken: Broken): Storage {
   const [tag, type, key, , count, isView = null] = Array.isArray(id) ? id : [];
   const dtype = isKind(type, "global") && STORAGE_DTYPES.get(type.name);
   if (tag !== "storage" || !dtype || typeof key !== "string" || !isSize(count) || isView !== null) {

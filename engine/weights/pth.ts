@@ -3,19 +3,35 @@
 import { WeightsError } from "../ground/errors.ts";
 import { stridesOf } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
-import { isKind, lastOf, MAX_PICKLE_BYTES, type SavedTensor, type Storage, unpickle, type Value } from "./pickle.ts";
-import { DTYPES, type Dtype, makeCheckpoint, quote, readValues } from "./safetensors.ts";
+import { isKind, lastOf, MAX_PICKLE_BYTES, type Pickled, type SavedTensor, type Storage, unpickle } from "./pickle.ts";
+import { ELEMENT_TYPES, type ElementType, makeCheckpoint, quote, readValues } from "./safetensors.ts";
 import {
   type Broken,
   type Entry,
   getUint64,
   type InflateRaw,
   inflate,
-  type Place,
   readDirectory,
+  type Stored,
   unpack,
   viewOf,
 } from "./zip.ts";
+
+/** Opens what is no safetensors by its first bytes. @throws WeightsError for what is no PyTorch checkpoint either. */
+export function openOther(source: ByteSource, start: Uint8Array): Promise<Checkpoint> {
+  // "PK" opens a zip archive, 0x80 and a protocol number a pickle.
+  if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) return openPth(source);
+  throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);
+}
+
+function describe(start: Uint8Array): string {
+  const text = new TextDecoder().decode(start).trimStart();
+  if (start.length === 0) return "an empty file";
+  if (text.startsWith("version https://git-lfs")) return "a git-lfs pointer (git lfs pull fetches the file itself)";
+  if (/^<(!|\?xml|html|head|body)/i.test(text))
+    return "an HTML page (a download that answered with an error or a login?)";
+  return `a file that starts with ${quote(text.slice(0, 16))}`;
+}
 
 /**
  * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of
@@ -50,12 +66,12 @@ export async function openPth(source: ByteSource, inflateRaw: InflateRaw = infla
 
 /** An opened file of either format: the pickled object, and where its storages lie, little-endian and dense. */
 interface Saved {
-  readonly root: Value;
-  locate(storage: Storage): Promise<Place>;
+  readonly root: Pickled;
+  locate(storage: Storage): Promise<Stored>;
 }
 
 /** The named tensors of what was pickled. */
-function stateDict(root: Value, broken: Broken): Map<string, SavedTensor> {
+function stateDict(root: Pickled, broken: Broken): Map<string, SavedTensor> {
   const wanted = "wanted the mapping of names to tensors that torch.save(model.state_dict(), path) writes";
   if (!(root instanceof Map)) throw broken(`it holds ${nameKind(root)}, ${wanted}`);
   const wrapped = ["state_dict", "model_state_dict", "model"].map((key) => root.get(key));
@@ -70,16 +86,16 @@ function stateDict(root: Value, broken: Broken): Map<string, SavedTensor> {
   return tensors;
 }
 
-const nameKey = (key: Value) => (typeof key === "string" ? quote(key) : nameKind(key));
+const nameKey = (key: Pickled) => (typeof key === "string" ? quote(key) : nameKind(key));
 
-function nameKind(value: Value): string {
+function nameKind(value: Pickled): string {
   if (value === null) return "None";
   if (typeof value !== "object") return `a ${typeof value}`;
   if (Array.isArray(value)) return "a list";
   return value instanceof Map ? "a mapping" : value instanceof Uint8Array ? "bytes" : `a ${value.kind}`;
 }
 
-function readElements(place: Place, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
+function readElements(place: Stored, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
   const { shape, strides, offset } = tensor;
   const dense = stridesOf(shape);
   if (count > 0 && shape.some((size, i) => size > 1 && strides[i] !== dense[i]))
@@ -92,7 +108,7 @@ function readElements(place: Place, tensor: SavedTensor, start: number, count: n
  * Elements of a tensor with any strides. They may lie all over the storage, so it goes through the storage once, block
  * by block, and takes from each block what belongs to each row (the last dimension).
  */
-async function gather(place: Place, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
+async function gather(place: Stored, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
   const { shape, strides, offset } = tensor;
   const layout = layoutOf(tensor.storage);
   const values = new Float32Array(count);
@@ -135,7 +151,7 @@ async function gather(place: Place, tensor: SavedTensor, start: number, count: n
 const MIN_BLOCK = 1 << 20;
 const MAX_BLOCKS = 32;
 
-const layoutOf = (storage: Storage) => DTYPES.get(storage.dtype) as Dtype;
+const layoutOf = (storage: Storage) => ELEMENT_TYPES.get(storage.dtype) as ElementType;
 const bytesOf = (storage: Storage) => storage.count * layoutOf(storage).bytes;
 
 // ---- torch before 1.6: one stream of pickles, and the storages after them ----
@@ -154,7 +170,7 @@ async function openStream(source: ByteSource, broken: Broken): Promise<Saved> {
   }
 
   const { root, keys, storages } = pickles;
-  const places = new Map<string, Place>();
+  const places = new Map<string, Stored>();
   let at = pickles.end;
   for (const key of keys) {
     const storage = typeof key === "string" && storages.get(key);
@@ -168,13 +184,13 @@ async function openStream(source: ByteSource, broken: Broken): Promise<Saved> {
   }
   if (places.size < storages.size) throw broken(`it has ${places.size} storages, and its tensors use ${storages.size}`);
   if (at !== source.size) throw broken(`its storages end at byte ${at}, and the file at ${source.size}`);
-  return { root, locate: async ({ key }) => places.get(key) as Place };
+  return { root, locate: async ({ key }) => places.get(key) as Stored };
 }
 
 /** The five pickles at the start of a stream, or undefined when the bytes end first. */
 function readPickles(bytes: Uint8Array, broken: Broken) {
   const storages = new Map<string, Storage>();
-  const values: Value[] = [];
+  const values: Pickled[] = [];
   let end = 0;
   for (let i = 0; i < 5; i++) {
     const pickle = unpickle(bytes, end, storages, broken);
@@ -226,7 +242,7 @@ async function openArchive(source: ByteSource, inflateRaw: InflateRaw, broken: B
     entryOf.set(storage.key, entry);
   }
 
-  const places = new Map<string, Place>();
+  const places = new Map<string, Stored>();
   let inflated = "";
   return {
     root: pickle.value,

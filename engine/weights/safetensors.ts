@@ -1,15 +1,16 @@
 import { WeightsError } from "../ground/errors.ts";
+import { fromBits, fromHalf, toHalf } from "../ground/half.ts";
 import { formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 
 /** How one element type is stored: its size in bytes, and how to turn such bytes into as many float32 values. */
-export interface Dtype {
+export interface ElementType {
   readonly bytes: number;
   decode(bytes: Uint8Array, out: Float32Array): void;
 }
 
 /** Element types by safetensors' names, all little-endian. Integers beyond 2^24 and F64 are rounded to float32. */
-export const DTYPES: ReadonlyMap<string, Dtype> = new Map([
+export const ELEMENT_TYPES: ReadonlyMap<string, ElementType> = new Map([
   ["F64", perElement(8, (view, at) => view.getFloat64(at, true))],
   // A plain copy: every machine that WebGPU runs on is little-endian too.
   ["F32", { bytes: 4, decode: (bytes, out) => new Uint8Array(out.buffer, out.byteOffset, bytes.length).set(bytes) }],
@@ -23,7 +24,7 @@ export const DTYPES: ReadonlyMap<string, Dtype> = new Map([
   ["BOOL", perElement(1, (view, at) => Math.min(view.getUint8(at), 1))],
 ]);
 
-function perElement(size: number, get: (view: DataView, at: number) => number): Dtype {
+function perElement(size: number, get: (view: DataView, at: number) => number): ElementType {
   return {
     bytes: size,
     decode(bytes, out) {
@@ -31,39 +32,6 @@ function perElement(size: number, get: (view: DataView, at: number) => number): 
       for (let i = 0; i < out.length; i++) out[i] = get(view, i * size);
     },
   };
-}
-
-const scratch = new DataView(new ArrayBuffer(4));
-
-function fromBits(bits: number): number {
-  scratch.setInt32(0, bits);
-  return scratch.getFloat32(0);
-}
-
-function toBits(value: number): number {
-  scratch.setFloat32(0, value);
-  return scratch.getInt32(0);
-}
-
-/** The value of an IEEE 754 binary16 given as its 16 bits. */
-export function fromHalf(half: number): number {
-  const magnitude = half & 0x7fff;
-  // Read as a float32 the same fields mean 2^(15 - 127) times as much, and that holds for subnormals too.
-  const value = magnitude < 0x7c00 ? fromBits(magnitude << 13) * 2 ** 112 : magnitude > 0x7c00 ? NaN : Infinity;
-  return half & 0x8000 ? -value : value;
-}
-
-/** The 16 bits of the binary16 nearest to a float32, ties to even as in IEEE 754; 65520 and more become infinity. */
-export const toHalf = (value: number): number => halfOfBits(toBits(value));
-
-/** The same from the 32 bits of the float32, which arrays of many give faster. */
-export function halfOfBits(bits: number): number {
-  const sign = (bits >>> 16) & 0x8000;
-  const size = bits & 0x7fffffff;
-  if (size > 0x7f800000) return 0x7e00;
-  // Below 2^-14. Next to 0.5 a float32 is as coarse as a subnormal half, so the addition does the rounding.
-  if (size < 0x38800000) return sign | (toBits(fromBits(size) + 0.5) - toBits(0.5));
-  return sign | Math.min(((size + 0xfff + ((size >> 13) & 1)) >> 13) - (112 << 10), 0x7c00);
 }
 
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */
@@ -86,7 +54,7 @@ const CHUNK_BYTES = 1 << 22;
 /** Fills `values` with what is stored from byte `offset` on, read and converted a few megabytes at a time. */
 export async function readValues(
   source: ByteSource,
-  dtype: Dtype,
+  dtype: ElementType,
   offset: number,
   values: Float32Array,
 ): Promise<Float32Array> {
@@ -216,7 +184,7 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
   }
   if (!isRecord(header) || !text.startsWith("{")) throw broken("its header is not a JSON object");
 
-  const tensors = new Map<string, TensorInfo & { begin: number; end: number; layout: Dtype }>();
+  const tensors = new Map<string, TensorInfo & { begin: number; end: number; layout: ElementType }>();
   let members = 0;
   for (const [name, entry] of Object.entries(header)) {
     if (!isRecord(entry)) throw broken(`${quote(name)} is not an object`);
@@ -228,9 +196,9 @@ export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
     }
     const { dtype, shape, data_offsets: span, ...others } = entry;
     if (typeof dtype !== "string") throw broken(`${quote(name)} has no dtype`);
-    const layout = DTYPES.get(dtype);
+    const layout = ELEMENT_TYPES.get(dtype);
     if (!layout)
-      throw broken(`${quote(name)} has the dtype ${quote(dtype)}; legal are ${[...DTYPES.keys()].join(", ")}`);
+      throw broken(`${quote(name)} has the dtype ${quote(dtype)}; legal are ${[...ELEMENT_TYPES.keys()].join(", ")}`);
     if (!Array.isArray(shape) || Number.isNaN(countElements(shape))) throw broken(`${quote(name)} has no legal shape`);
     if (!Array.isArray(span) || span.length !== 2 || !span.every((at) => Number.isSafeInteger(at) && at >= 0)) {
       throw broken(`${quote(name)} has no legal data_offsets`);

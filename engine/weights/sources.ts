@@ -1,5 +1,5 @@
 import { FileError, WeightsError } from "../ground/errors.ts";
-import { formatShape, type Shape, sameShape, type Tensor } from "../ground/tensor.ts";
+import { formatShape, type Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { countElements, makeCheckpoint, openSafetensors, quote } from "./safetensors.ts";
 
@@ -66,74 +66,13 @@ export function arraysCheckpoint(
 export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
   try {
     const start = await source.read(0, Math.min(source.size, 512));
-    // "PK" opens a zip archive, 0x80 and a protocol number a pickle; the header of safetensors begins with "{".
-    // The length of a header of safetensors could be read as either, but it has zeros above and "{" behind it.
+    // Its header begins with "{", behind the header's length in 8 bytes, the upper of which are zero.
     if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return await openSafetensors(source);
-    if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) {
-      // Loaded only where it is needed: it is the largest part of what a browser would load.
-      const { openPth } = await import("./pth.ts");
-      return await openPth(source);
-    }
-    throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);
+    // Loaded only where it is needed: it is the largest part of what a browser would load.
+    const { openOther } = await import("./pth.ts");
+    return await openOther(source, start);
   } catch (error) {
     await source.close?.();
     throw error;
   }
-}
-
-function describe(start: Uint8Array): string {
-  const text = new TextDecoder().decode(start).trimStart();
-  if (start.length === 0) return "an empty file";
-  if (text.startsWith("version https://git-lfs")) return "a git-lfs pointer (git lfs pull fetches the file itself)";
-  if (/^<(!|\?xml|html|head|body)/i.test(text))
-    return "an HTML page (a download that answered with an error or a login?)";
-  return `a file that starts with ${quote(text.slice(0, 16))}`;
-}
-
-/**
- * Checks that a checkpoint has exactly the wanted tensors, in name and shape. `*.num_batches_tracked`, which batchnorm
- * keeps for training only, may be there or not.
- * @throws WeightsError that says what is missing, left over or misshapen.
- */
-export function matchCheckpoint(checkpoint: Checkpoint, wanted: ReadonlyMap<string, Shape>): void {
-  const counts = (name: string) => !name.endsWith(".num_batches_tracked");
-  const names = [...wanted.keys()].filter(counts);
-  const got = checkpoint.tensors;
-
-  const missing = names.filter((name) => !got.has(name));
-  const extra = [...got.keys()].filter((name) => counts(name) && !wanted.has(name));
-  const misshapen: { name: string; is: Shape; want: Shape }[] = [];
-  for (const name of names) {
-    const is = got.get(name)?.shape;
-    const want = wanted.get(name) as Shape;
-    if (is && !sameShape(is, want)) misshapen.push({ name, is, want });
-  }
-
-  const problems = [
-    [missing, "missing"] as const,
-    [extra, "extra"] as const,
-    [
-      misshapen.map(({ name, is, want }) => `${name} is ${formatShape(is)}, wanted ${formatShape(want)}`),
-      "misshapen",
-    ] as const,
-  ].filter(([list]) => list.length > 0);
-  if (problems.length === 0) return;
-
-  const told = problems.map(([list, what], i) => {
-    const noun = i > 0 ? "" : list.length === 1 ? "tensor " : "tensors ";
-    return `${list.length} ${noun}${what} (${list.slice(0, 3).join(", ")}${list.length > 3 ? ", ..." : ""})`;
-  });
-
-  // Weight and bias of the last layer, right but for the count of outputs: a net trained for another set of classes.
-  const head = names.at(-1)?.replace(/[^.]*$/, "") ?? "";
-  const classes = misshapen[0]?.is[0];
-  const onlyClasses = misshapen.every(
-    ({ name, is, want }) =>
-      name.startsWith(head) && is[0] === classes && sameShape(is.slice(1), want.slice(1)) && is.length === want.length,
-  );
-  const hint =
-    problems.length === 1 && misshapen.length > 0 && onlyClasses
-      ? `; it was trained for ${classes} classes: pass the option numClasses: ${classes}`
-      : "";
-  throw new WeightsError(`${checkpoint.name} does not fit: ${told.join(", ")}${hint}`);
 }

@@ -8,7 +8,7 @@ import { quote } from "./safetensors.ts";
 export type Broken = (problem: string, options?: ErrorOptions) => WeightsError;
 
 /** Where content lies: from `offset` of `source`. */
-export interface Place {
+export interface Stored {
   readonly source: ByteSource;
   readonly offset: number;
 }
@@ -112,7 +112,12 @@ function findZip64(fields: Uint8Array): Uint8Array {
 const MAX_RATIO = 1032;
 
 /** Where an entry's content lies: in the file when it is stored, else inflated in memory. Checks its CRC-32. */
-export async function unpack(source: ByteSource, entry: Entry, inflateRaw: InflateRaw, broken: Broken): Promise<Place> {
+export async function unpack(
+  source: ByteSource,
+  entry: Entry,
+  inflateRaw: InflateRaw,
+  broken: Broken,
+): Promise<Stored> {
   const damaged: Broken = (problem, options) => broken(`the zip entry ${quote(entry.name)} ${problem}`, options);
 
   // The local header repeats the directory's, but its name and extra field, of their own length, come before the data.
@@ -122,7 +127,7 @@ export async function unpack(source: ByteSource, entry: Entry, inflateRaw: Infla
   const offset = entry.start + 30 + header.getUint16(26, true) + header.getUint16(28, true);
   if (offset + entry.packedSize > entry.end) throw damaged("overlaps another");
 
-  let place: Place = { source, offset };
+  let place: Stored = { source, offset };
   if (entry.isDeflated) {
     if (entry.size > entry.packedSize * MAX_RATIO) throw damaged(`cannot inflate to ${entry.size} bytes`);
     let bytes: Uint8Array;

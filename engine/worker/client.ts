@@ -1,9 +1,18 @@
-import type { AdapterSummary, OpenOptions } from "../gpu.ts";
+import type { LoadOptions } from "../definition.ts";
+import type { AdapterSummary } from "../device/device.ts";
+import type { OpenOptions } from "../gpu.ts";
 import { checkOptions, DisposedError, FileError, GpuError, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 import { isInMemory, isPicture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
-import type { LoadOptions, Net, Prediction } from "../net.ts";
-import { type Answer, type Call, decodeError, type GpuFacts, type NetFacts, type NetProfile } from "./messages.ts";
+import type { Net, Prediction } from "../net.ts";
+import {
+  type Answer,
+  decodeError,
+  type GpuFacts,
+  type NetFacts,
+  type NetProfile,
+  type WorkerCall,
+} from "./messages.ts";
 
 /** What openGpu() takes, as far as it can be sent to a worker. */
 export interface WorkerOptions extends Pick<OpenOptions, "powerPreference" | "limits"> {
@@ -70,7 +79,7 @@ class Channel {
   }
 
   /** Sends a call at once; resolves with what the method returns, or a WorkerNet where that is a net. */
-  call(call: Omit<Call, "id">, { signal, onProgress, transfer = [] }: CallOptions = {}): Promise<unknown> {
+  call(call: Omit<WorkerCall, "id">, { signal, onProgress, transfer = [] }: CallOptions = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (this.#ended) throw this.#ended;
@@ -94,7 +103,7 @@ class Channel {
     });
   }
 
-  #post(call: Call, transfer: readonly Transferable[]): void {
+  #post(call: WorkerCall, transfer: readonly Transferable[]): void {
     try {
       this.#worker.postMessage(call, [...transfer]);
     } catch (cause) {

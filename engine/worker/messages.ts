@@ -1,5 +1,5 @@
+import type { AdapterSummary } from "../device/device.ts";
 import type { Timings } from "../device/profile.ts";
-import type { AdapterSummary } from "../gpu.ts";
 import type { Step } from "../graph/plan.ts";
 import {
   DisposedError,
@@ -16,7 +16,7 @@ import type { Shape } from "../ground/tensor.ts";
 // What a page and its worker say to each other: see worker_client.ts and worker_server.ts.
 
 /** From the page: calls a method, of a net if one is named. */
-export interface Call {
+export interface WorkerCall {
   /** Never used twice. A net that the call loads goes by it from then on. */
   readonly id: number;
   readonly method: string;

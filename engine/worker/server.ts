@@ -1,17 +1,20 @@
+import type { LoadOptions } from "../definition.ts";
+import type { Host } from "../device/host.ts";
 import { timeSteps } from "../device/profile.ts";
-import { browserHost, type Gpu, type Host, type OpenOptions } from "../gpu.ts";
+import type { Gpu, OpenOptions } from "../gpu.ts";
 import { DisposedError, UsageError } from "../ground/errors.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { isPicture, type Picture } from "../image/picture.ts";
-import { type LoadOptions, Net } from "../net.ts";
+import { Net } from "../net.ts";
+import { browserHost } from "../web/host.ts";
 import {
   type Answer,
-  type Call,
   encodeError,
   type GpuFacts,
   type NetFacts,
   type NetProfile,
   type Release,
+  type WorkerCall,
 } from "./messages.ts";
 
 /** What a method has besides its arguments. */
@@ -31,7 +34,7 @@ export type Method = (context: Context, ...args: any[]) => unknown;
 
 /** What a worker has as its global object. */
 interface Port {
-  onmessage: ((event: { readonly data: Call | Release }) => void) | null;
+  onmessage: ((event: { readonly data: WorkerCall | Release }) => void) | null;
   postMessage(message: Answer, transfer?: Transferable[]): void;
 }
 
@@ -56,7 +59,7 @@ export function serveGpu(
     return { adapter: gpu.adapter, warnings: gpu.warnings, locked: await hold(lock) };
   }
 
-  async function perform({ id, method, net: on, args }: Call, signal: AbortSignal): Promise<unknown> {
+  async function perform({ id, method, net: on, args }: WorkerCall, signal: AbortSignal): Promise<unknown> {
     if (method === "open") return start(...(args as Parameters<typeof start>));
     const net = on === undefined ? undefined : nets.get(on);
     if (!gpu) throw new DisposedError("the GPU");
@@ -75,7 +78,7 @@ export function serveGpu(
     }
   }
 
-  async function answer(call: Call): Promise<void> {
+  async function answer(call: WorkerCall): Promise<void> {
     const { id } = call;
     const controller = new AbortController();
     running.set(id, controller);

@@ -1,10 +1,10 @@
-import type { Progress as LoadProgress } from "../../engine/net.ts";
+import type { Progress as LoadProgress } from "../../engine/ground/options.ts";
 import { nets } from "../../nets/index.ts";
 import { find, make } from "./dom.ts";
 import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
 import { isLost, Progress, type Status } from "./status.ts";
-import type { WeightsChoice } from "./worker/loaded_net.ts";
+import type { WeightsChoice } from "./worker/load_model.ts";
 import type { NetDescription } from "./worker/looking.ts";
 
 /** The choice of a net and its weights. One net is loaded at a time: another choice gives up what is under way. */

@@ -1,8 +1,10 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { activate, activationCode, activationFlops, checkActivation, SHORTHANDS } from "../activation.ts";
 import { nchw } from "../options.ts";
-import { conv2d as wgsl } from "../wgsl.ts";
+import { wgsl } from "./conv2d.wgsl.ts";
 import { type Conv2dOptions, geometry, outputSize } from "./geometry.ts";
 
 const WORKGROUP = 64;
@@ -11,22 +13,21 @@ export type { Conv2dOptions } from "./geometry.ts";
 
 /**
  * 2D convolution (cross-correlation): x [N, C, H, W], w [O, C/groups, KH, KW], b [O] -> y [N, O, H', W'], with
- * H' = floor((H + top + bottom - dilation (KH - 1) - 1) / stride) + 1. An optional r of y's shape is added before relu.
+ * H' = floor((H + top + bottom - dilation (KH - 1) - 1) / stride) + 1. An optional r of y's shape is added before the activation.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html, with a padding per side.
  */
 export const conv2d = defineKernel({
   name: "conv2d",
   inputs: ["x", "w", "b?", "r?"],
-  options: { stride: 1, padding: 0, dilation: 1, groups: 1, relu: false } as Conv2dOptions,
+  options: { stride: 1, padding: 0, dilation: 1, groups: 1, activation: "none" } as Conv2dOptions,
   wgsl,
-  example: {
-    shapes: { x: [2, 4, 9, 7], w: [8, 4, 3, 3], b: [8], r: [2, 8, 9, 7] },
-    options: { padding: 1, relu: true },
-  },
   split: "w",
-  fuses: { relu: "relu", add: "r", batchnorm: { weight: "w", bias: "b" } },
+  fuses: { activation: "activation", sum: "r", affine: { weight: "w", bias: "b" } },
+  slides: true,
+  shorthands: SHORTHANDS,
 
   shape({ x, w, b, r }, options) {
+    checkActivation("conv2d", options.activation);
     const [n, channels, height, width] = nchw("conv2d", x);
     const g = geometry(w, options);
     if (!Number.isInteger(g.groups) || g.groups < 1 || channels % g.groups || g.outChannels % g.groups) {
@@ -59,18 +60,13 @@ export const conv2d = defineKernel({
   },
 
   cost({ shapes: { w, b, r }, y, options }) {
-    const perOutput = 2 * sizeOf(w.slice(1)) + (b ? 1 : 0) + (r ? 1 : 0) + (options.relu ? 1 : 0);
+    const perOutput = 2 * sizeOf(w.slice(1)) + (b ? 1 : 0) + (r ? 1 : 0) + activationFlops(options.activation);
     return { flops: sizeOf(y) * perOutput };
   },
 
-  consts: ({ shapes: { b, r }, options }) => ({
-    WORKGROUP,
-    BIAS: b !== undefined,
-    RESIDUAL: r !== undefined,
-    RELU: options.relu,
-  }),
+  consts: () => ({ WORKGROUP }),
 
-  params({ shapes: { x, w }, options, y }, { start, count }) {
+  params({ shapes: { x, w, b, r }, options, y }, { start, count }) {
     const g = geometry(w, options);
     return {
       count: y[0] * count * y[2] * y[3],
@@ -92,12 +88,22 @@ export const conv2d = defineKernel({
       dilation_width: g.dilation[1],
       pad_top: g.padding[0],
       pad_left: g.padding[1],
+      bias: Number(b !== undefined),
+      residual: Number(r !== undefined),
+      activation: activationCode(options.activation),
     };
   },
 
   grid: ({ y }, { count }) => linearGrid(y[0] * count * y[2] * y[3], WORKGROUP),
+});
 
-  reference({ x, w, b, r }, { shapes, options, y: shape }) {
+export const reference: ReferenceOf<typeof conv2d> = {
+  example: {
+    shapes: { x: [2, 4, 9, 7], w: [8, 4, 3, 3], b: [8], r: [2, 8, 9, 7] },
+    options: { padding: 1, activation: "relu" },
+  },
+
+  compute({ x, w, b, r }, { shapes, options, y: shape }) {
     const [batch, outChannels, outHeight, outWidth] = shape;
     const [, channels, height, width] = shapes.x;
     const { groupIn, groups, kernel, stride, dilation, padding } = geometry(shapes.w, options);
@@ -123,11 +129,11 @@ export const conv2d = defineKernel({
               }
             }
             if (r) sum += r[out];
-            y[out++] = options.relu && sum < 0 ? 0 : sum;
+            y[out++] = activate[options.activation](sum);
           }
         }
       }
     }
     return y;
   },
-});
+};

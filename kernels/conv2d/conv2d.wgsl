@@ -3,15 +3,12 @@
 //   y[n,o,i,j] = b[o] + sum over c,k,l of x[n, g C + c, i s - p + k d, j s - p + l d] * w[o,c,k,l]
 //
 // C input channels per group; g is the group of output channel o; outside the image x is 0.
-// Epilogue: + r[n,o,i,j], then relu, each if asked for.
+// Epilogue: + r[n,o,i,j], then an activation, each if asked for.
 // Layout: x, r, y are NCHW; w is O,C,KH,KW. A long w may come in pieces: this dispatch has the output channels
 // first .. first + channels - 1, and w starts at channel "first".
 // Threads: one per output element, in the order of (n, channel, i, j).
 
 const WORKGROUP: u32 = 64;
-const BIAS: bool = true;
-const RESIDUAL: bool = false;
-const RELU: bool = false;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -26,6 +23,8 @@ struct Params {
   stride_height: u32, stride_width: u32,
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
+  bias: u32, residual: u32, // 1 if asked for
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -35,10 +34,26 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<Real>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: f32) -> f32 {
-  let bits = bitcast<u32>(v);
-  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: f32, activation: u32) -> f32 {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, 0, v <= 0); }                            // relu
+    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
+    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+      y = select(far, series, s < 0.09);
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -74,12 +89,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       }
     }
   }
-  if (BIAS) {
+  if (params.bias == 1) {
     sum += f32(b[o]);
   }
   let out = ((n * params.y_channels + o) * params.y_height + i) * params.y_width + j;
-  if (RESIDUAL) {
+  if (params.residual == 1) {
     sum += f32(r[out]);
   }
-  y[out] = Real(select(sum, relu(sum), RELU));
+  y[out] = Real(activate(sum, params.activation));
 }

@@ -1,6 +1,7 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
-import { conv2d_depthwise as wgsl } from "../wgsl.ts";
+import { wgsl } from "./conv2d_depthwise.wgsl.ts";
 import { convolve, epilogue, imageSize, NHWC_OPTIONS, windows } from "./nhwc.ts";
 
 const WORKGROUP = 64;
@@ -21,20 +22,23 @@ export const conv2dDepthwise = defineKernel({
   inputs: ["x", "w", "b?", "r?"],
   options: NHWC_OPTIONS,
   wgsl,
-  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8], b: [8] }, options: { padding: [1, 1, 1, 1] } },
 
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), x[3]],
   cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * w[0] * w[1] }),
   consts: () => ({ WORKGROUP }),
   params: ({ shapes: { x, w, b, r }, options, y }) => ({
     ...windows(x, w, options, y),
-    ...epilogue(b, r, options.relu),
+    ...epilogue(b, r, options.activation),
     count: threads(y),
     strips: Math.ceil(y[2] / COLUMNS),
     channels: y[3] / 4,
   }),
   grid: ({ y }) => linearGrid(threads(y), WORKGROUP),
-
-  reference: (inputs, { shapes, ...call }) =>
-    convolve(inputs, { shapes: { ...shapes, w: [shapes.w[0], shapes.w[1], 1, shapes.w[2]] }, ...call }),
 });
+
+export const reference: ReferenceOf<typeof conv2dDepthwise> = {
+  example: { shapes: { x: [1, 5, 6, 8], w: [3, 3, 8], b: [8] }, options: { padding: [1, 1, 1, 1] } },
+
+  compute: (inputs, { shapes, ...call }) =>
+    convolve(inputs, { shapes: { ...shapes, w: [shapes.w[0], shapes.w[1], 1, shapes.w[2]] }, ...call }),
+};

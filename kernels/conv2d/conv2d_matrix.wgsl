@@ -6,7 +6,7 @@ enable chromium_experimental_subgroup_matrix;
 // Sixteen input channels at a time, the workgroup brings the tile's pixels and filters into its memory; the next sixteen are
 // on their way meanwhile. Each of its four subgroups multiplies a quarter of the tile: matrices of 16x16, f16 with f32 sums.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
-// Epilogue: + b, + r, relu, each if asked for.
+// Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4; all of them f16. Sizes of channels in Params count vec4s.
 // Several products may follow each other at the given strides, and each may be cut into "splits" partial sums.
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels, the split and the product; subgroup s has the tile's
@@ -43,7 +43,8 @@ struct Params {
   channel_tiles: u32,
   splits: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next; y_stride also between splits
-  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -61,10 +62,26 @@ alias Left = subgroup_matrix_left<f16, SIDE, SIDE>;
 alias Right = subgroup_matrix_right<f16, SIDE, SIDE>;
 alias Result = subgroup_matrix_result<f32, SIDE, SIDE>;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: vec4f, activation: u32) -> vec4f {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
+    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
+    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+      y = select(far, series, s < vec4f(0.09));
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
 }
 
 @compute @workgroup_size(4 * SUBGROUP)
@@ -177,7 +194,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+        y[part * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
       }
     }
     workgroupBarrier();

@@ -24,7 +24,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: u32, pad_left: u32,
   taps: u32, // padded
-  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -34,10 +35,26 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: vec4f, activation: u32) -> vec4f {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
+    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
+    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+      y = select(far, series, s < vec4f(0.09));
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
 }
 
 // What a lane holds: the sums of its pixels, and of what is multiplied next the inputs of its pixels, four taps each, and a
@@ -143,7 +160,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+        y[out] = vec4<Real>(activate(sum, params.activation));
       }
       for (var p = 0u; p < PIXELS - 1; p++) {
         sums[p][0] = sums[p + 1][0];

@@ -5,7 +5,7 @@ enable subgroups;
 // Every lane holds the sums of PIXELS pixels for all channels of the tile. Of the weights of one input channel each lane
 // loads a part and the others get it by shuffles, so that memory is read once per subgroup. No workgroup memory.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
-// Epilogue: + b, + r, relu, each if asked for.
+// Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O cut into the tiles' channels, so that a tile reads it from one end to the
 // other, and these into matrices of 4x4, so that a lane does too. Sizes of channels in Params count vec4s.
 // Several products of the same shape may follow each other at the given strides (for Winograd).
@@ -34,7 +34,8 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
-  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -44,10 +45,26 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: vec4f, activation: u32) -> vec4f {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
+    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
+    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+      y = select(far, series, s < vec4f(0.09));
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
 }
 
 // What a lane holds: the sums of its pixels, and of what is multiplied next the inputs of its pixels, four channels each,
@@ -154,7 +171,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+        y[out] = vec4<Real>(activate(sum, params.activation));
       }
       for (var p = 0u; p < PIXELS - 1; p++) {
         sums[p][0] = sums[p + 1][0];

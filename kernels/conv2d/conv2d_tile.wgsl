@@ -6,7 +6,7 @@
 // sixteen are on their way meanwhile.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated; so an
 // image of 3 channels wastes nothing.
-// Epilogue: + b, + r, relu, each if asked for.
+// Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
 // Several products of the same shape may follow each other at the given strides (for Winograd). Each may be cut into
 // "splits" partial sums, one after the other in y (for small images, which would leave most of a GPU idle).
@@ -36,7 +36,8 @@ struct Params {
   channel_tiles: u32,
   splits: u32,
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next; y_stride also between splits
-  bias: u32, residual: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -50,10 +51,26 @@ struct Params {
 var<workgroup> inputs: array<array<vec4f, PIXELS>, DEPTH>;
 var<workgroup> weights: array<array<vec4f, CHANNELS>, DEPTH * 4>;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: vec4f, activation: u32) -> vec4f {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
+    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
+    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+      y = select(far, series, s < vec4f(0.09));
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -80,8 +97,6 @@ fn main(
     top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
     left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
   }
-  let column = thread % CHANNELS;
-  let channel = first_channel + column;
 
   // A filter is kernel_height x columns runs of "run" vec4s, in steps of DEPTH.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
@@ -109,6 +124,7 @@ fn main(
         next_x[p] = select(vec4<Real>(), x[x_row + at], inside);
 
         let depth = c * 4 + (thread + p * THREADS) / CHANNELS;
+        let channel = first_channel + (thread + p * THREADS) % CHANNELS;
         let exists = depth < run * 4 && channel < params.y_channels;
         let at_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
         next_w[p] = select(vec4<Real>(), w[at_w], exists);
@@ -143,7 +159,7 @@ fn main(
     workgroupBarrier();
     for (var p = 0u; p < LOADS; p++) {
       inputs[d][((thread + p * THREADS) / DEPTH) ^ (2 * d)] = vec4f(next_x[p]);
-      weights[(thread + p * THREADS) / CHANNELS][column] = vec4f(next_w[p]);
+      weights[(thread + p * THREADS) / CHANNELS][(thread + p * THREADS) % CHANNELS] = vec4f(next_w[p]);
     }
     workgroupBarrier();
   }
@@ -161,7 +177,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[part * params.y_stride + out] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+        y[part * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
       }
     }
   }

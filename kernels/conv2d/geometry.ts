@@ -1,15 +1,14 @@
 import { ShapeError } from "../../engine/ground/errors.ts";
 import type { Shape } from "../../engine/ground/tensor.ts";
+import type { Activated } from "../activation.ts";
 import { type Padding, type Pair, pair, sides } from "../options.ts";
 
-export interface Conv2dOptions {
+export interface Conv2dOptions extends Activated {
   stride: Pair;
   padding: Padding;
   dilation: Pair;
   /** Channels are split into this many groups that don't see each other; as many as there are is depthwise. */
   groups: number;
-  /** Applies max(0, y) last. */
-  relu: boolean;
 }
 
 /** Sizes of a convolution as [height, width] and [top, left, bottom, right], from w [O, C/groups, KH, KW] and options. */

@@ -1,7 +1,8 @@
-import type { Call, KernelSpec, Named } from "../../engine/graph/kernel.ts";
+import type { Call, Named } from "../../engine/graph/kernel.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
-import { conv2d } from "./conv2d.ts";
-import { type Conv2dOptions, outputSize } from "./geometry.ts";
+import { type Activation, activationCode } from "../activation.ts";
+import { reference } from "./conv2d.ts";
+import { outputSize } from "./geometry.ts";
 
 // What the kernels for convolutions of NHWC images share.
 
@@ -10,14 +11,17 @@ export interface NhwcOptions {
   dilation: readonly [number, number];
   /** Top, left, bottom, right. */
   padding: readonly [number, number, number, number];
-  relu: boolean;
+  activation: Activation;
 }
 
-export const NHWC_OPTIONS: NhwcOptions = { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0], relu: false };
+export const NHWC_OPTIONS: NhwcOptions = {
+  stride: [1, 1],
+  dilation: [1, 1],
+  padding: [0, 0, 0, 0],
+  activation: "none",
+};
 
 export type Inputs = "x" | "w" | "b?" | "r?";
-
-export const plain = conv2d as unknown as KernelSpec<Inputs, Conv2dOptions>;
 
 /** Height and width of the output for x [N, H, W, C] and w [KH, KW, ...]. */
 export const imageSize = (x: Shape, w: Shape, { stride, dilation, padding }: NhwcOptions): number[] =>
@@ -40,10 +44,10 @@ export const windows = (x: Shape, w: Shape, { stride, dilation, padding }: NhwcO
 });
 
 /** What is added and applied last, as fields of `struct Params`. */
-export const epilogue = (b?: Shape, r?: Shape, relu = false) => ({
+export const epilogue = (b?: Shape, r?: Shape, activation: Activation = "none") => ({
   bias: Number(b !== undefined),
   residual: Number(r !== undefined),
-  relu: Number(relu),
+  activation: activationCode(activation),
 });
 
 /** The reference: conv2d's for x [N, H, W, C], w [KH, KW, C/groups, O], b [O] and r [N, H', W', O] -> [N, H', W', O]. */
@@ -58,7 +62,7 @@ export function convolve(
     y: permuteShape(y, NCHW),
   };
   const inputs = { x: permute(x, shapes.x, NCHW), w: permute(w, shapes.w, filters), b, r: r && permute(r, y, NCHW) };
-  return permute(plain.reference(inputs, call), call.y, NHWC);
+  return permute(reference.compute(inputs, call), call.y, NHWC);
 }
 
 /** The reference of matrix products: x [batch, M, K], w [batch, K, N] -> [batch, M, N]. */

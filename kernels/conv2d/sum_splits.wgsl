@@ -1,4 +1,4 @@
-// sum_splits: y = x[0] + x[1] + ... [+ b][+ r], then relu if asked for: the partial sums of a convolution that was split.
+// sum_splits: y = x[0] + x[1] + ... [+ b][+ r], then an activation if asked for: the partial sums of a convolution that was split.
 //
 // Layout: x is [splits, pixels, C], b [C], r and y [pixels, C], all with C in vec4.
 // Threads: one per vec4 of y.
@@ -11,7 +11,8 @@ struct Params {
   count: u32,    // vec4s of y
   splits: u32,
   channels: u32, // in vec4
-  bias: u32, residual: u32, relu: u32, // 1 if asked for
+  bias: u32, residual: u32, // 1 if asked for
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -20,10 +21,26 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  return select(v, vec4f(), (bits >= vec4u(0x80000000u)) & (bits <= vec4u(0xff800000u)));
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: vec4f, activation: u32) -> vec4f {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
+    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
+    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+      y = select(far, series, s < vec4f(0.09));
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -42,5 +59,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (params.residual == 1) {
     sum += vec4f(r[index]);
   }
-  y[index] = vec4<Real>(select(sum, relu(sum), params.relu == 1));
+  y[index] = vec4<Real>(activate(sum, params.activation));
 }

@@ -1,10 +1,9 @@
-// add: y = a + alpha * b with broadcasting, then relu if asked for.
+// add: y = a + alpha * b with broadcasting, then an activation if asked for.
 //
 // Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
 // Threads: one per output element.
 
 const WORKGROUP: u32 = 64;
-const RELU: bool = false;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -14,6 +13,7 @@ struct Params {
   a0: u32, a1: u32, a2: u32, a3: u32, // strides
   b0: u32, b1: u32, b2: u32, b3: u32,
   alpha: f32,
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<Real>;
@@ -21,10 +21,26 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<Real>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: f32) -> f32 {
-  let bits = bitcast<u32>(v);
-  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: f32, activation: u32) -> f32 {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, 0, v <= 0); }                            // relu
+    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
+    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+      y = select(far, series, s < 0.09);
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -40,5 +56,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let left = f32(a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3]);
   let right = f32(b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3]);
   let sum = left + params.alpha * right;
-  y[index] = Real(select(sum, relu(sum), RELU));
+  y[index] = Real(activate(sum, params.activation));
 }

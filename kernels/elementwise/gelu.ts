@@ -1,11 +1,13 @@
-import { gelu as wgsl } from "../wgsl.ts";
-import { elementwise } from "./elementwise.ts";
+import { eachElement, elementwise } from "./elementwise.ts";
+import { wgsl } from "./gelu.wgsl.ts";
 
 /**
  * Gaussian error linear unit in its exact form, of any shape.
  * https://pytorch.org/docs/stable/generated/torch.nn.GELU.html
  */
-export const gelu = elementwise("gelu", wgsl, 20, (x) => (x / 2) * (1 + erf(x / Math.SQRT2)));
+export const gelu = elementwise("gelu", wgsl, 20);
+
+export const reference = /* @__PURE__ */ eachElement((x) => (x / 2) * (1 + erf(x / Math.SQRT2)));
 
 /** By its Taylor series, and 1 where that is as close as float64 gets. */
 function erf(x: number): number {

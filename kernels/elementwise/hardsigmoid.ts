@@ -1,5 +1,8 @@
-import { hardsigmoid as wgsl } from "../wgsl.ts";
-import { elementwise } from "./elementwise.ts";
+import { activate } from "../activation.ts";
+import { eachElement, elementwise } from "./elementwise.ts";
+import { wgsl } from "./hardsigmoid.wgsl.ts";
 
 /** Piecewise linear sigmoid, of any shape. https://pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html */
-export const hardSigmoid = elementwise("hardsigmoid", wgsl, 4, (x) => Math.min(Math.max(x + 3, 0), 6) / 6);
+export const hardSigmoid = elementwise("hardsigmoid", wgsl, 4, () => "hardsigmoid");
+
+export const reference = /* @__PURE__ */ eachElement(activate.hardsigmoid);

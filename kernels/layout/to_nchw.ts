@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, NCHW, permute, sizeOf } from "../../engine/ground/tensor.ts";
-import { to_nchw as wgsl } from "../wgsl.ts";
+import { wgsl } from "./to_nchw.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -11,7 +12,7 @@ export const toNchw = defineKernel({
   inputs: ["x"],
   options: { channels: undefined as unknown as number },
   wgsl,
-  example: { shapes: { x: [2, 4, 5, 8] }, options: { channels: 7 } },
+  converts: true,
   shape({ x }, { channels }) {
     if (x.length === 4 && Number.isInteger(channels) && channels > 0 && channels <= x[3])
       return [x[0], channels, x[1], x[2]];
@@ -26,8 +27,13 @@ export const toNchw = defineKernel({
     y_channels: y[1],
   }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
-  reference: ({ x }, { shapes, y }) =>
+});
+
+export const reference: ReferenceOf<typeof toNchw> = {
+  example: { shapes: { x: [2, 4, 5, 8] }, options: { channels: 7 } },
+
+  compute: ({ x }, { shapes, y }) =>
     Float64Array.from(permute(x, shapes.x, NCHW)).filter(
       (_, index) => Math.floor(index / sizeOf(y.slice(2))) % shapes.x[3] < y[1],
     ),
-});
+};

@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { nchw } from "../options.ts";
-import { to_nhwc as wgsl } from "../wgsl.ts";
+import { wgsl } from "./to_nhwc.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -14,7 +15,7 @@ export const toNhwc = defineKernel({
   inputs: ["x"],
   options: {},
   wgsl,
-  example: { shapes: { x: [2, 3, 4, 5] } },
+  converts: true,
   shape({ x }) {
     const [batch, channels, height, width] = nchw("to_nhwc", x);
     return [batch, height, width, padded(channels)];
@@ -28,7 +29,12 @@ export const toNhwc = defineKernel({
     y_channels: y[3] / 4,
   }),
   grid: ({ y }) => linearGrid(sizeOf(y) / 4, WORKGROUP),
-  reference({ x }, { shapes, y }) {
+});
+
+export const reference: ReferenceOf<typeof toNhwc> = {
+  example: { shapes: { x: [2, 3, 4, 5] } },
+
+  compute({ x }, { shapes, y }) {
     const [, channels, height, width] = shapes.x;
     return Float64Array.from({ length: sizeOf(y) }, (_, index) => {
       const c = index % y[3];
@@ -37,4 +43,4 @@ export const toNhwc = defineKernel({
       return c < channels ? x[(n * channels + c) * height * width + pixel] : 0;
     });
   },
-});
+};

@@ -1,28 +1,36 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { linear as wgsl } from "../wgsl.ts";
+import {
+  type Activated,
+  activate,
+  activationCode,
+  activationFlops,
+  checkActivation,
+  SHORTHANDS,
+} from "../activation.ts";
+import { wgsl } from "./linear.wgsl.ts";
 
 const WORKGROUP = 64;
 
-export interface LinearOptions {
-  relu: boolean;
-}
+export type LinearOptions = Activated;
 
 /**
  * Fully connected layer: x [..., K], w [O, K], b [O] -> y [..., O].
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional relu.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.Linear.html, with an optional activation.
  */
 export const linear = defineKernel({
   name: "linear",
   inputs: ["x", "w", "b?"],
-  options: { relu: false } as LinearOptions,
+  options: { activation: "none" } as LinearOptions,
   wgsl,
-  example: { shapes: { x: [3, 20], w: [5, 20], b: [5] } },
   split: "w",
-  fuses: { relu: "relu" },
+  fuses: { activation: "activation" },
+  shorthands: SHORTHANDS,
 
-  shape({ x, w, b }) {
+  shape({ x, w, b }, { activation }) {
+    checkActivation("linear", activation);
     if (w.length !== 2) throw new ShapeError(`linear: w must be [O, K], got ${formatShape(w)}`);
     const [outFeatures, inFeatures] = w;
     if (x.length < 1 || x[x.length - 1] !== inFeatures) {
@@ -37,26 +45,32 @@ export const linear = defineKernel({
   },
 
   cost: ({ shapes: { w, b }, options, y }) => ({
-    flops: sizeOf(y) * (2 * w[1] + (b ? 1 : 0) + (options.relu ? 1 : 0)),
+    flops: sizeOf(y) * (2 * w[1] + (b ? 1 : 0) + activationFlops(options.activation)),
   }),
-  consts: ({ shapes: { b }, options }) => ({ WORKGROUP, BIAS: b !== undefined, RELU: options.relu }),
-  params: ({ shapes: { w }, y }, { start, count }) => ({
+  consts: () => ({ WORKGROUP }),
+  params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
     count: (sizeOf(y) / w[0]) * count,
     first: start,
     rows: count,
     in_features: w[1],
     out_features: w[0],
+    bias: Number(b !== undefined),
+    activation: activationCode(options.activation),
   }),
   grid: ({ shapes: { w }, y }, { count }) => linearGrid((sizeOf(y) / w[0]) * count, WORKGROUP),
+});
 
-  reference({ x, w, b }, { shapes, options, y: shape }) {
+export const reference: ReferenceOf<typeof linear> = {
+  example: { shapes: { x: [3, 20], w: [5, 20], b: [5] } },
+
+  compute({ x, w, b }, { shapes, options, y: shape }) {
     const [outFeatures, inFeatures] = shapes.w;
     return Float64Array.from({ length: sizeOf(shape) }, (_, index) => {
       const n = Math.floor(index / outFeatures);
       const o = index % outFeatures;
       let sum = b ? b[o] : 0;
       for (let k = 0; k < inFeatures; k++) sum += x[n * inFeatures + k] * w[o * inFeatures + k];
-      return options.relu && sum < 0 ? 0 : sum;
+      return activate[options.activation](sum);
     });
   },
-});
+};

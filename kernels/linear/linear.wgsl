@@ -1,12 +1,10 @@
-// linear, plain: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for.
+// linear, plain: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then an activation if asked for.
 //
 // Layout: x [N,K], w [O,K], y [N,O], rows first. A long w may come in pieces: this dispatch has the rows
 // first .. first + rows - 1 of w.
 // Threads: one per output element, in the order of (n, row).
 
 const WORKGROUP: u32 = 64;
-const BIAS: bool = true;
-const RELU: bool = false;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -16,6 +14,8 @@ struct Params {
   rows: u32,
   in_features: u32,
   out_features: u32,
+  bias: u32, // 1 if asked for
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -24,10 +24,26 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: f32) -> f32 {
-  let bits = bitcast<u32>(v);
-  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: f32, activation: u32) -> f32 {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, 0, v <= 0); }                            // relu
+    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
+    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+      y = select(far, series, s < 0.09);
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -51,8 +67,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     sums.x += f32(x[n * params.in_features + k]) * f32(w[row * params.in_features + k]);
   }
   var sum = (sums.x + sums.y) + (sums.z + sums.w);
-  if (BIAS) {
+  if (params.bias == 1) {
     sum += f32(b[o]);
   }
-  y[n * params.out_features + o] = Real(select(sum, relu(sum), RELU));
+  y[n * params.out_features + o] = Real(activate(sum, params.activation));
 }

@@ -1,5 +1,5 @@
 enable subgroups;
-// linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then relu if asked for; for small batches, where the time
+// linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then an activation if asked for; for small batches, where the time
 // goes into reading w. One subgroup computes ROWS rows of w for IMAGES images, so that w is read once, side by side.
 //
 // Layout: x [N,K] and w [O,K] with K in vec4, y [N,O]. A long w may come in pieces: this dispatch has the rows
@@ -18,7 +18,8 @@ struct Params {
   rows: u32,
   in_features: u32, // in vec4
   out_features: u32,
-  bias: u32, relu: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
+  bias: u32, // 1 if asked for: no constant, since every further pipeline takes long to compile
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
@@ -27,10 +28,26 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Negative values and -0 become 0; NaN stays. On bits, since WGSL may assume that there is no NaN.
-fn relu(v: f32) -> f32 {
-  let bits = bitcast<u32>(v);
-  return select(v, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: f32, activation: u32) -> f32 {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, 0, v <= 0); }                            // relu
+    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
+    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+      y = select(far, series, s < 0.09);
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
 }
 
 @compute @workgroup_size(SUBGROUP)
@@ -63,7 +80,7 @@ fn main(
         sum += f32(b[o]);
       }
       if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o] = Real(select(sum, relu(sum), params.relu == 1));
+        y[(first_image + n) * params.out_features + o] = Real(activate(sum, params.activation));
       }
     }
   }

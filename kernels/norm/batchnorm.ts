@@ -1,22 +1,33 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { batchnorm as wgsl } from "../wgsl.ts";
+import {
+  type Activated,
+  activate,
+  activationCode,
+  activationFlops,
+  checkActivation,
+  SHORTHANDS,
+} from "../activation.ts";
+import { wgsl } from "./batchnorm.wgsl.ts";
 
 const WORKGROUP = 64;
 
 /**
  * Batch normalization at inference: x [N, C, ...], mean, variance, weight and bias [C] -> y of x's shape.
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode, with an optional activation.
  */
 export const batchNorm = defineKernel({
   name: "batchnorm",
   inputs: ["x", "mean", "variance", "weight?", "bias?"],
-  options: { eps: 1e-5 },
+  options: { eps: 1e-5, activation: "none" } as Activated & { eps: number },
   wgsl,
-  example: { shapes: { x: [2, 8, 3, 5], mean: [8], variance: [8], weight: [8], bias: [8] } },
+  fuses: { activation: "activation" },
+  shorthands: SHORTHANDS,
 
-  shape({ x, ...statistics }, { eps }) {
+  shape({ x, ...statistics }, { eps, activation }) {
+    checkActivation("batchnorm", activation);
     if (x.length < 2) throw new ShapeError(`batchnorm takes [N, C, ...], got ${formatShape(x)}`);
     for (const [name, shape] of Object.entries(statistics)) {
       if (shape && !sameShape(shape, [x[1]])) {
@@ -27,16 +38,32 @@ export const batchNorm = defineKernel({
     return x;
   },
 
-  cost: ({ y }) => ({ flops: 4 * sizeOf(y) }),
+  cost: ({ y, options }) => ({ flops: (4 + activationFlops(options.activation)) * sizeOf(y) }),
   consts: ({ shapes }) => ({ WORKGROUP, WEIGHT: shapes.weight !== undefined, BIAS: shapes.bias !== undefined }),
-  params: ({ y, options }) => ({ count: sizeOf(y), channels: y[1], inner: sizeOf(y.slice(2)), eps: options.eps }),
+  params: ({ y, options }) => ({
+    count: sizeOf(y),
+    channels: y[1],
+    inner: sizeOf(y.slice(2)),
+    eps: options.eps,
+    activation: activationCode(options.activation),
+  }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 
-  reference({ x, mean, variance, weight, bias }, { y, options }) {
+  affine({ mean, variance, weight, bias }, { eps }) {
+    const scale = Float64Array.from(variance, (v, c) => (weight ? weight[c] : 1) / Math.sqrt(v + eps));
+    return { scale, offset: scale.map((factor, c) => (bias ? bias[c] : 0) - mean[c] * factor) };
+  },
+});
+
+export const reference: ReferenceOf<typeof batchNorm> = {
+  example: { shapes: { x: [2, 8, 3, 5], mean: [8], variance: [8], weight: [8], bias: [8] } },
+
+  compute({ x, mean, variance, weight, bias }, { y, options }) {
     const inner = sizeOf(y.slice(2));
     return Float64Array.from(x, (v, index) => {
       const c = Math.floor(index / inner) % y[1];
-      return ((v - mean[c]) / Math.sqrt(variance[c] + options.eps)) * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
+      const normal = (v - mean[c]) / Math.sqrt(variance[c] + options.eps);
+      return activate[options.activation](normal * (weight ? weight[c] : 1) + (bias ? bias[c] : 0));
     });
   },
-});
+};

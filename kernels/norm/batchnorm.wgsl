@@ -1,4 +1,4 @@
-// batchnorm at inference: y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c].
+// batchnorm at inference: y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], then an activation if asked for.
 //
 // Layout: [N, C, inner]; c is the second dimension.
 // Threads: one per element.
@@ -14,6 +14,7 @@ struct Params {
   channels: u32,
   inner: u32,
   eps: f32,
+  activation: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -23,6 +24,28 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<Real>;
 @group(0) @binding(5) var<storage, read_write> y: array<Real>;
 @group(0) @binding(6) var<uniform> params: Params;
+
+// What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
+// there is none.
+fn activate(v: f32, activation: u32) -> f32 {
+  var y = v;
+  switch activation {
+    case 1 { y = select(v, 0, v <= 0); }                            // relu
+    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
+    case 3 { y = v / (1 + exp(-v)); }                               // silu
+    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
+    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
+    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
+    case 7 {                                                        // tanh: see tanh.wgsl
+      let s = v * v;
+      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+      y = select(far, series, s < 0.09);
+    }
+    default {}
+  }
+  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -38,5 +61,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (BIAS) {
     v += f32(bias[c]);
   }
-  y[index] = Real(v);
+  y[index] = Real(activate(v, params.activation));
 }

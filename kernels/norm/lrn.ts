@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { lrn as wgsl } from "../wgsl.ts";
+import { wgsl } from "./lrn.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -22,7 +23,6 @@ export const lrn = defineKernel({
   inputs: ["x"],
   options: { size: 5, alpha: 1e-4, beta: 0.75, k: 1 },
   wgsl,
-  example: { shapes: { x: [2, 8, 3, 5] }, options: { alpha: 1 } },
 
   shape({ x }, options) {
     if (x.length < 3) throw new ShapeError(`lrn takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);
@@ -48,8 +48,12 @@ export const lrn = defineKernel({
     k,
   }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { y, options: { size, alpha, beta, k } }) {
+export const reference: ReferenceOf<typeof lrn> = {
+  example: { shapes: { x: [2, 8, 3, 5] }, options: { alpha: 1 } },
+
+  compute({ x }, { y, options: { size, alpha, beta, k } }) {
     const inner = sizeOf(y.slice(2));
     return Float64Array.from(x, (v, index) => {
       const c = Math.floor(index / inner) % y[1];
@@ -60,4 +64,4 @@ export const lrn = defineKernel({
       return v / (k + (alpha / size) * sum) ** beta;
     });
   },
-});
+};

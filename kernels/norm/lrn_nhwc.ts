@@ -1,8 +1,10 @@
-import { defineKernel, type KernelSpec, linearGrid, type Variant } from "../../engine/graph/kernel.ts";
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
+import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Variant } from "../../engine/graph/variant.ts";
 import { rowsOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
-import { lrn_nhwc as wgsl } from "../wgsl.ts";
-import { type LrnOptions, lrn } from "./lrn.ts";
+import { type LrnOptions, lrn, reference as plain } from "./lrn.ts";
+import { wgsl } from "./lrn_nhwc.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -14,10 +16,9 @@ const LARGEST = 9;
 
 /** Local response normalization over the last dimension of x [..., C], C a multiple of 4: as lrn, for NHWC images. */
 export const lrnNhwc = defineKernel<"x", LrnOptions>({
-  ...(lrn as unknown as KernelSpec<"x", LrnOptions>),
+  ...lrn,
   name: "lrn_nhwc",
   wgsl,
-  example: { shapes: { x: [2, 3, 5, 8] }, options: { alpha: 1 } },
   shape: ({ x }) => x,
   params({ y, options: { size, alpha, beta, k } }) {
     const channels = y[y.length - 1] / 4;
@@ -25,16 +26,22 @@ export const lrnNhwc = defineKernel<"x", LrnOptions>({
     return { count: rowsOf(y) * strips, strips, channels, size, alpha: alpha / size, beta, k };
   },
   grid: ({ y }) => linearGrid(rowsOf(y) * Math.ceil(y[y.length - 1] / 4 / STRIP), WORKGROUP),
+});
 
-  reference({ x }, call) {
+export const reference: ReferenceOf<typeof lrnNhwc> = {
+  example: { shapes: { x: [2, 3, 5, 8] }, options: { alpha: 1 } },
+
+  compute({ x }, call) {
     const channels = call.y[call.y.length - 1];
     const y = [x.length / channels, channels, 1];
-    return lrn.reference({ x }, { ...call, shapes: { x: y }, y });
+    return plain.compute({ x }, { ...call, shapes: { x: y }, y });
   },
-});
+};
 
 export const lrnNhwcVariant: Variant<"x", LrnOptions> = {
   name: "lrn_nhwc",
+  nhwc: true,
+  layoutOnly: true,
   refuses({ y, options: { size } }) {
     if (y.length !== 4 || y[1] % 4 !== 0) return "it is no image whose channels are a multiple of 4";
     return size > LARGEST ? `it sums over more than ${LARGEST} channels` : undefined;

@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { nchw, type Pair, pair } from "../options.ts";
-import { adaptive_avgpool2d as wgsl } from "../wgsl.ts";
+import { wgsl } from "./adaptive_avgpool2d.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -17,7 +18,6 @@ export const adaptiveAvgPool2d = defineKernel({
   inputs: ["x"],
   options: { outputSize: undefined as unknown as Pair },
   wgsl,
-  example: { shapes: { x: [1, 3, 7, 9] }, options: { outputSize: [3, 2] } },
 
   shape({ x }, { outputSize }) {
     const [batch, channels] = nchw("adaptive_avgpool2d", x);
@@ -35,8 +35,12 @@ export const adaptiveAvgPool2d = defineKernel({
     y_width: y[3],
   }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { shapes, y: shape }) {
+export const reference: ReferenceOf<typeof adaptiveAvgPool2d> = {
+  example: { shapes: { x: [1, 3, 7, 9] }, options: { outputSize: [3, 2] } },
+
+  compute({ x }, { shapes, y: shape }) {
     const [batch, channels, outHeight, outWidth] = shape;
     const [, , height, width] = shapes.x;
     const y = new Float64Array(sizeOf(shape));
@@ -58,4 +62,4 @@ export const adaptiveAvgPool2d = defineKernel({
     }
     return y;
   },
-});
+};

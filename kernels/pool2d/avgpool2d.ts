@@ -1,7 +1,8 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
-import { avgpool2d as wgsl } from "../wgsl.ts";
+import { wgsl } from "./avgpool2d.wgsl.ts";
 import { type PoolOptions, poolGeometry, poolParams, poolShape } from "./geometry.ts";
 
 const WORKGROUP = 64;
@@ -29,7 +30,6 @@ export const avgPool2d = defineKernel({
     divisorOverride: null,
   } as AvgPool2dOptions,
   wgsl,
-  example: { shapes: { x: [2, 3, 7, 9] }, options: { kernel: 3, stride: 2, padding: 1, ceilMode: true } },
 
   shape({ x }, options) {
     const { divisorOverride: divisor } = options;
@@ -53,8 +53,12 @@ export const avgPool2d = defineKernel({
   }),
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { shapes, options, y: shape }) {
+export const reference: ReferenceOf<typeof avgPool2d> = {
+  example: { shapes: { x: [2, 3, 7, 9] }, options: { kernel: 3, stride: 2, padding: 1, ceilMode: true } },
+
+  compute({ x }, { shapes, options, y: shape }) {
     const [batch, channels, outHeight, outWidth] = shape;
     const [, , height, width] = shapes.x;
     const { kernel, stride, padding } = poolGeometry("avgpool2d", options);
@@ -83,4 +87,4 @@ export const avgPool2d = defineKernel({
     }
     return y;
   },
-});
+};

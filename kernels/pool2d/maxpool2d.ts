@@ -1,8 +1,9 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import type { Pair } from "../options.ts";
-import { maxpool2d as wgsl } from "../wgsl.ts";
 import { type PoolOptions, poolGeometry, poolParams, poolShape } from "./geometry.ts";
+import { wgsl } from "./maxpool2d.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -25,7 +26,6 @@ export const maxPool2d = defineKernel({
     ceilMode: false,
   } as MaxPool2dOptions,
   wgsl,
-  example: { shapes: { x: [1, 2, 9, 7] }, options: { kernel: 3, stride: 2, padding: 1 } },
 
   shape: ({ x }, options) => poolShape("maxpool2d", x, options),
 
@@ -43,8 +43,12 @@ export const maxPool2d = defineKernel({
   },
 
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
 
-  reference({ x }, { shapes, options, y: shape }) {
+export const reference: ReferenceOf<typeof maxPool2d> = {
+  example: { shapes: { x: [1, 2, 9, 7] }, options: { kernel: 3, stride: 2, padding: 1 } },
+
+  compute({ x }, { shapes, options, y: shape }) {
     const [batch, channels, outHeight, outWidth] = shape;
     const [, , height, width] = shapes.x;
     const { kernel, stride, padding, dilation } = poolGeometry("maxpool2d", options);
@@ -69,4 +73,4 @@ export const maxPool2d = defineKernel({
     }
     return y;
   },
-});
+};

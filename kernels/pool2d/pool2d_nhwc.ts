@@ -1,36 +1,33 @@
-import {
-  type Call,
-  defineKernel,
-  type Kernel,
-  type KernelSpec,
-  linearGrid,
-  type Variant,
-} from "../../engine/graph/kernel.ts";
+import type { Reference } from "../../engine/graph/evaluate.ts";
+import { type Call, defineKernel, type Kernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Variant } from "../../engine/graph/variant.ts";
 import { NCHW, NHWC, permute, permuteShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import type { Pair } from "../options.ts";
-import { pool2d_nhwc as wgsl } from "../wgsl.ts";
 import type { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { avgPool2d } from "./avgpool2d.ts";
 import { maxPool2d } from "./maxpool2d.ts";
+import { wgsl } from "./pool2d_nhwc.wgsl.ts";
+
+const WORKGROUP = 64;
+
+/** The plain kernel's call for one on NHWC images. */
+const nchw = <O>({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
+  shapes: { x: permuteShape(shapes.x, NCHW) },
+  options,
+  y: permuteShape(y, NCHW),
+});
 
 /** A pooling on NHWC images, which are the plain kernel's otherwise; `fields` are those of Params that it does not have. */
-function nhwcVariant<O extends object>(
+const onNhwc = <O extends object>(
   name: string,
-  plain: Kernel<O>,
+  plain: Kernel<"x", O>,
   fields: Readonly<Record<string, number>>,
-): Variant<"x", O> {
-  const nchw = ({ shapes, options, y }: Call<"x", O>): Call<"x", O> => ({
-    shapes: { x: permuteShape(shapes.x, NCHW) },
-    options,
-    y: permuteShape(y, NCHW),
-  });
-  const [n, , h, w] = plain.example.shapes.x;
-  const kernel = defineKernel({
-    ...(plain as unknown as KernelSpec<"x", O>),
+): Kernel<"x", O> =>
+  defineKernel({
+    ...plain,
     name,
     wgsl,
-    example: { ...plain.example, shapes: { x: [n, h, w, 8] } },
     shape: ({ x }, options) => permuteShape(plain.shape({ x: permuteShape(x, NCHW) }, options), NHWC),
     cost: (call) => plain.cost(nchw(call)),
     params: (call, part) => ({
@@ -39,33 +36,38 @@ function nhwcVariant<O extends object>(
       count: sizeOf(call.y) / 4,
       channels: call.y[3] / 4,
     }),
-    grid: (call) => linearGrid(sizeOf(call.y) / 4, plain.consts(nchw(call)).WORKGROUP as number),
-    reference: ({ x }, call) =>
-      permute(plain.reference({ x: permute(x, call.shapes.x, NCHW) }, nchw(call)), nchw(call).y, NHWC),
+    grid: (call) => linearGrid(sizeOf(call.y) / 4, WORKGROUP),
   });
+
+/** The reference of such a kernel. */
+export function pool2dNhwcReference<O extends object>({ example, compute }: Reference<"x", O>): Reference<"x", O> {
+  const [n, , h, w] = example.shapes.x;
   return {
-    name,
-    refuses: () => undefined,
-    gains: (_call, _traits, { x }) => isNhwc(x),
-    build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
+    example: { ...example, shapes: { x: [n, h, w, 8] } },
+    compute: ({ x }, call) => permute(compute({ x: permute(x, call.shapes.x, NCHW) }, nchw(call)), nchw(call).y, NHWC),
   };
 }
 
-export const maxPool2dNhwcVariant = nhwcVariant("maxpool2d_nhwc", maxPool2d, {
-  mean: 0,
-  divisor: 0,
-  count_include_pad: 0,
+const variant = <O extends object>(kernel: Kernel<"x", O>): Variant<"x", O> => ({
+  name: kernel.name,
+  nhwc: true,
+  layoutOnly: true,
+  refuses: () => undefined,
+  gains: (_call, _traits, { x }) => isNhwc(x),
+  build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
 });
 
-export const avgPool2dNhwcVariant = nhwcVariant("avgpool2d_nhwc", avgPool2d, {
-  mean: 1,
-  dilation_height: 1,
-  dilation_width: 1,
-});
+export const maxPool2dNhwc = onNhwc("maxpool2d_nhwc", maxPool2d, { mean: 0, divisor: 0, count_include_pad: 0 });
+export const avgPool2dNhwc = onNhwc("avgpool2d_nhwc", avgPool2d, { mean: 1, dilation_height: 1, dilation_width: 1 });
+
+export const maxPool2dNhwcVariant = variant(maxPool2dNhwc);
+export const avgPool2dNhwcVariant = variant(avgPool2dNhwc);
 
 /** Where the windows are all of one size, as average pooling; where they are single elements, nothing at all. */
 export const adaptiveAvgPool2dNhwcVariant: Variant<"x", typeof adaptiveAvgPool2d.options> = {
   name: "avgpool2d_nhwc",
+  nhwc: true,
+  layoutOnly: true,
   refuses: ({ shapes: { x }, y }) =>
     x[2] % y[2] === 0 && x[3] % y[3] === 0
       ? undefined
@@ -76,5 +78,28 @@ export const adaptiveAvgPool2dNhwcVariant: Variant<"x", typeof adaptiveAvgPool2d
     const kernel: Pair = [shapes.x[2] / y[2], shapes.x[3] / y[3]];
     const options = { ...avgPool2d.options, kernel };
     return avgPool2dNhwcVariant.build(inputs, { shapes, options, y }, traits, plain);
+  },
+};
+
+/** Whole images by the plain kernel, as images of one channel, with a thread per column: for GPUs, which have many. */
+export const adaptiveAvgPool2dColumnsVariant: Variant<"x", typeof adaptiveAvgPool2d.options> = {
+  name: "nhwc",
+  nhwc: true,
+  layoutOnly: true,
+  refuses: ({ y }) =>
+    y[1] % 4 === 0 && y[2] * y[3] === 1 ? undefined : "it is no average of whole images of whole vec4s of channels",
+  gains: (_call, _setting, { x }) => isNhwc(x),
+  build(
+    { x },
+    {
+      shapes: {
+        x: [batch, channels, height, width],
+      },
+    },
+    _setting,
+    plain,
+  ) {
+    const columns = x.graph.reshape(asNhwc(x), [batch, 1, height * width, channels]);
+    return x.graph.reshape(plain(columns, { outputSize: [1, channels] }), [batch, channels, 1, 1]);
   },
 };

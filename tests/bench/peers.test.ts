@@ -27,10 +27,10 @@ import {
   TOLERANCE,
   table,
 } from "../../bench/peers/results.ts";
-import { evaluateReference } from "../../engine/graph/kernel.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../index.ts";
 import * as kernels from "../../kernels/index.ts";
+import { evaluateReference } from "../../kernels/references.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, shadenet } from "../cli/harness.ts";
 import { assertOutputs, randomTensors } from "../harness.ts";
@@ -124,7 +124,7 @@ const references: Dialect<Tensor> = {
   reshape: ({ data }, _from, shape) => ({ shape, data }),
   operators: Object.fromEntries(
     Object.values(kernels).flatMap((kernel) => {
-      if (!("reference" in kernel)) return [];
+      if (!("reflection" in kernel)) return [];
       return [
         [
           kernel.name,

@@ -1,9 +1,10 @@
 // What browser.test.ts runs in a page: functions that take and return what can be sent there and back.
 import { openGpu } from "../../browser.ts";
+import type { LoadOptions, NetDefinition } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
 import type { Image } from "../../engine/image/image.ts";
 import type { Picture } from "../../engine/image/picture.ts";
-import type { LoadOptions, NetDefinition, Prediction } from "../../engine/net.ts";
+import type { Prediction } from "../../engine/net.ts";
 import { openUrl } from "../../engine/web/files.ts";
 import { openSafetensors } from "../../engine/weights/safetensors.ts";
 import { leakyRelu } from "../../kernels/elementwise/leaky_relu.ts";

@@ -1,8 +1,11 @@
-import { Executable, ParamStore } from "../../engine/device/executable.ts";
+import { Executable } from "../../engine/device/executable.ts";
+import { ParamStore } from "../../engine/device/params.ts";
 import type { Gpu } from "../../engine/gpu.ts";
-import { Graph, type Value } from "../../engine/graph/graph.ts";
+import { compile } from "../../engine/graph/compile.ts";
+import { Graph } from "../../engine/graph/graph.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
-import { compile, type Net } from "../../engine/net.ts";
+import type { Net } from "../../engine/net.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import * as kernels from "../../kernels/index.ts";

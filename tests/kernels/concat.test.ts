@@ -1,8 +1,8 @@
 import { test } from "uvu";
-import { evaluateReference } from "../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { concat } from "../../kernels/concat.ts";
+import { evaluateReference } from "../../kernels/references.ts";
 import {
   apply,
   checkBits,
@@ -14,6 +14,7 @@ import {
   sameBits,
   specialTensor,
   testGoldens,
+  testVariants,
 } from "../harness.ts";
 
 const gpu = await open();
@@ -35,6 +36,14 @@ test("a tensor can be joined with itself", async () => {
   sameBits(y, evaluateReference(concat, { x0: x, x1: x }));
 });
 
+test("10 times images of whole vec4s of channels, on bits", async () => {
+  for (let i = 0; i < 10; i++) {
+    const [dim, shape] = [int(0, 3), [int(1, 3), 4 * int(1, 4), int(1, 5), int(1, 5)]];
+    const draw = () => specialTensor(shape.with(dim, dim === 1 ? 4 * int(1, 4) : int(1, 5)));
+    await checkBits(gpu, concat, { x0: draw(), x1: draw(), x2: draw() }, { dim });
+  }
+});
+
 test("what does not fit is refused", async () => {
   const refusesShape = (a: number[], b: number[], message: RegExp) =>
     refuses(() => apply(concat, [a, b]), ShapeError, "SHAPE", message);
@@ -46,6 +55,8 @@ test("what does not fit is refused", async () => {
   await refusesUse({ axis: 1 }, /concat has no option "axis"; its options are dim/);
   await refuses(() => apply(concat, []), UsageError, "USAGE", /concat needs a value of a graph/);
 });
+
+testVariants(gpu, concat);
 
 await testGoldens(gpu, "concat");
 test.run();

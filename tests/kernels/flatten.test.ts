@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Value } from "../../engine/graph/graph.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import { UsageError } from "../../engine/ground/errors.ts";
 import { dropout } from "../../kernels/dropout.ts";
 import { relu } from "../../kernels/elementwise/relu.ts";

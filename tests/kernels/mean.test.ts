@@ -13,6 +13,7 @@ import {
   randomTensor,
   refuses,
   testGoldens,
+  testVariants,
 } from "../harness.ts";
 
 const gpu = await open();
@@ -29,6 +30,18 @@ test("40 random averages over any dimensions", async () => {
 test("NaN and infinity reach the averages that see them, and no others", () =>
   checkKernel(gpu, mean, { x: nonFiniteTensor([int(1, 9), 4, 4]) }, { dims: [-1] }));
 
+test("20 random averages of images of whole vec4s of channels", async () => {
+  for (let i = 0; i < 20; i++) {
+    const x = randomTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
+    await checkKernel(
+      gpu,
+      mean,
+      { x },
+      { dims: pick([2, 3], [-1, 2], [1], [0], [3], [1, 2, 3]), keepDim: pick(false, true) },
+    );
+  }
+});
+
 test("what does not fit is refused", async () => {
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => apply(mean, [[2, 3]], options), UsageError, "USAGE", message);
@@ -40,6 +53,8 @@ test("what does not fit is refused", async () => {
   const deep = () => apply(mean, [[1, 2, 3, 4, 5]], { dims: [0] });
   await refuses(deep, ShapeError, "SHAPE", /mean takes up to 4 dimensions, got \[1, 2, 3, 4, 5\]/);
 });
+
+testVariants(gpu, mean);
 
 await testGoldens(gpu, "mean");
 test.run();

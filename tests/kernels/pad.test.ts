@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { pad } from "../../kernels/pad.ts";
-import { apply, checkBits, int, open, pick, refuses, specialTensor, testGoldens } from "../harness.ts";
+import { apply, checkBits, int, open, pick, refuses, specialTensor, testGoldens, testVariants } from "../harness.ts";
 
 const gpu = await open();
 
@@ -12,6 +12,14 @@ test("40 random images, on bits", async () => {
     const padding = pick(side(), [side(), side()], [side(), side(), side(), side()]);
     const options = { padding, value: int(-8, 8) / 8 };
     await checkBits(gpu, pad, { x }, options);
+  }
+});
+
+test("10 random images of whole vec4s of channels, on bits", async () => {
+  for (let i = 0; i < 10; i++) {
+    const x = specialTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
+    const padding = pick(2, [1, 0] as const, [int(0, 2), int(0, 2), int(0, 2), int(0, 2)] as const);
+    await checkBits(gpu, pad, { x }, { padding, value: pick(0, -1.5) });
   }
 });
 
@@ -28,6 +36,8 @@ test("what does not fit is refused", async () => {
   const flat = () => apply(pad, [[3, 4]], { padding: 1 });
   await refuses(flat, ShapeError, "SHAPE", /pad takes images of shape \[N, C, H, W\], got \[3, 4\]/);
 });
+
+testVariants(gpu, pad);
 
 await testGoldens(gpu, "pad");
 test.run();

@@ -1,16 +1,18 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Executable, type Inputs, ParamStore } from "../../engine/device/executable.ts";
+import type { Executable, Inputs } from "../../engine/device/executable.ts";
 import { Graph } from "../../engine/graph/graph.ts";
-import type { Dtype } from "../../engine/graph/kernel.ts";
 import { makePlan } from "../../engine/graph/plan.ts";
 import { GpuError, ImageError, ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import type { Dtype } from "../../engine/ground/options.ts";
 import type { Shape } from "../../engine/ground/tensor.ts";
-import { IMAGENET, type Image, preprocess, type Transforms } from "../../engine/image/image.ts";
-import { uploadPicture } from "../../engine/image/picture.ts";
-import { arraysCheckpoint } from "../../engine/weights/sources.ts";
+import { type Image, preprocess } from "../../engine/image/image.ts";
+import { uploadPicture } from "../../engine/image/shown.ts";
+import { prepareTexture } from "../../engine/image/texture.ts";
+import { IMAGENET, type Transforms } from "../../engine/image/transforms.ts";
+import { withModel } from "../../engine/model.ts";
 import { leakyRelu } from "../../kernels/elementwise/leaky_relu.ts";
-import { preprocessTexture } from "../../kernels/preprocess.ts";
+import { preprocess as kernel } from "../../kernels/preprocess.ts";
 import { nets } from "../../nets/index.ts";
 import { int, open, pick, random, refuses } from "../harness.ts";
 
@@ -20,14 +22,9 @@ const gpu = await open();
 async function withIdentity<T>(shape: Shape, dtype: Dtype, use: (executable: Executable) => Promise<T>): Promise<T> {
   const graph = new Graph();
   graph.name("y", leakyRelu(graph.input("x", shape), { negativeSlope: 1 }));
-  const params = new ParamStore(gpu, arraysCheckpoint({}));
-  const executable = await Executable.create(gpu, makePlan(graph, ["y"], gpu.limits, dtype), params);
-  try {
-    return await use(executable);
-  } finally {
-    await executable.dispose();
-    params.dispose();
-  }
+  return withModel(gpu, graph, {}, async (model) =>
+    use(await model.prepare(makePlan(graph, ["y"], gpu.limits, dtype))),
+  );
 }
 
 /** What the kernel makes of a picture, as the second of two images. */
@@ -35,7 +32,7 @@ async function prepare(image: Image, transforms: Transforms, channels = 3, dtype
   const { crop } = transforms;
   const texture = await uploadPicture(gpu, image);
   try {
-    const input = await preprocessTexture(gpu, texture, transforms, channels, dtype);
+    const input = await prepareTexture(gpu, kernel, texture, transforms, channels, dtype);
     const size = channels * crop * crop;
     const x = (encoder: GPUCommandEncoder, buffer: GPUBuffer) => input.write(encoder, buffer, size);
     const run = (executable: Executable) => executable.run({ x });

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,60 +25,94 @@ const read = (name: string): string => readFileSync(join(folder, files.get(name)
 const linesOf = (source: string): string[] =>
   source.split("\n").map((line) => line.replace(/\/\/.*/, "").replaceAll(" ", ""));
 
-/** Exit status and messages of the generator in a folder. */
-function generate(where: string, ...args: string[]): { status: number | null; stderr: string } {
-  const { status, stderr } = spawnSync(process.execPath, [join(where, "generate_wgsl.mjs"), ...args], {
-    encoding: "utf8",
-  });
-  return { status, stderr };
-}
-
-/** Runs the check on a copy of the kernels after a change. */
-function checkAfter(change: (copy: string) => void): { status: number | null; stderr: string } {
+/** Runs the generator in a copy of the kernels after a change, and looks at what it made of them. */
+function generateAfter<T>(change: (copy: string) => void, look: (copy: string, stderr: string) => T): T {
   const copy = mkdtempSync(join(tmpdir(), "shadenet-wgsl-"));
   try {
     cpSync(folder, copy, { recursive: true });
-    generate(copy);
     change(copy);
-    return generate(copy, "--check");
+    const { stderr } = spawnSync(process.execPath, [join(copy, "generate_wgsl.mjs")], { encoding: "utf8" });
+    return look(copy, stderr);
   } finally {
     rmSync(copy, { recursive: true });
   }
 }
 
-test("wgsl.ts and wgsl_hash.ts are up to date", () =>
-  assert.equal(generate(folder, "--check"), { status: 0, stderr: "" }));
+const hashIn = (copy: string): string => readFileSync(join(copy, "wgsl_hash.ts"), "utf8");
 
-test("the check fails on a kernel that was changed, added or removed, and names the remedy", () => {
-  const complaint = (file: string) => `kernels/${file} is stale: run npm run wgsl\n`;
-  const stale = { status: 1, stderr: complaint("wgsl.ts") + complaint("wgsl_hash.ts") };
+test("what is embedded follows the sources: one that changed, came or went", () => {
+  const before = generateAfter(() => {}, hashIn);
   const relu = (copy: string) => join(copy, "elementwise/relu.wgsl");
-  assert.is(checkAfter(() => {}).status, 0);
-  assert.equal(
-    checkAfter((copy) => writeFileSync(relu(copy), `${readFileSync(relu(copy))}const MORE = 1;`)),
-    stale,
-  );
-  assert.equal(
-    checkAfter((copy) => writeFileSync(join(copy, "new.wgsl"), "// new")),
-    stale,
-  );
-  assert.equal(
-    checkAfter((copy) => rmSync(relu(copy))),
-    stale,
-  );
-  assert.is(checkAfter((copy) => rmSync(relu(copy)) ?? generate(copy)).status, 0);
-  assert.equal(
-    checkAfter((copy) => writeFileSync(join(copy, "wgsl_hash.ts"), "")),
-    { status: 1, stderr: complaint("wgsl_hash.ts") },
+  const changed = (copy: string) => writeFileSync(relu(copy), `${readFileSync(relu(copy))}const MORE = 1;`);
+  generateAfter(changed, (copy) => {
+    assert.match(readFileSync(`${relu(copy)}.ts`, "utf8"), /const MORE=1;/);
+    assert.is.not(hashIn(copy), before);
+  });
+  const added = (copy: string) => writeFileSync(join(copy, "norm/new.wgsl"), "// new\nconst A = 1;");
+  generateAfter(added, (copy) => {
+    assert.match(readFileSync(join(copy, "norm/new.wgsl.ts"), "utf8"), /export const wgsl = `\nconst A=1;`/);
+    assert.match(readFileSync(join(copy, "wgsl.ts"), "utf8"), /export { wgsl as new } from "\.\/norm\/new\.wgsl\.ts"/);
+    assert.is.not(hashIn(copy), before);
+  });
+  const removed = (copy: string) => rmSync(relu(copy));
+  generateAfter(removed, (copy) => {
+    assert.not(existsSync(`${relu(copy)}.ts`));
+    assert.is.not(hashIn(copy), before);
+  });
+  // What is the same is not written again, so that nothing is compiled again.
+  const time = (copy: string) => statSync(`${relu(copy)}.ts`).mtimeMs;
+  let written = 0;
+  generateAfter(
+    (copy) => {
+      written = time(copy);
+    },
+    (copy) => assert.is(time(copy), written),
   );
 });
 
 test("a source that cannot be embedded is refused", () => {
   for (const text of ["`", "\\", "$" + "{x}"]) {
-    const { status, stderr } = checkAfter((copy) => writeFileSync(join(copy, "odd.wgsl"), text));
-    assert.is(status, 1);
-    assert.match(stderr, /odd.wgsl: backticks, backslashes and .* cannot be embedded/);
+    const odd = (copy: string) => writeFileSync(join(copy, "odd.wgsl"), text);
+    generateAfter(odd, (_copy, stderr) =>
+      assert.match(stderr, /odd.wgsl: backticks, backslashes and .* cannot be embedded/),
+    );
   }
+});
+
+/** The functions of a source by their names, as one line each, with scalars and vectors written alike. */
+const functionsOf = (name: string): Map<string, string> =>
+  new Map(
+    [...sources[name].matchAll(/^fn (\w+)\([\s\S]*?\n}/gm)].map(([text, own]) => [own, text.replace(/\s+/g, " ")]),
+  );
+
+/** A vector's function as a scalar's. */
+const asScalar = (text: string): string =>
+  text
+    .replace(/vec4([fiu])\(([^()]*)\)/g, (_, type, value) => value || (type === "f" ? "0" : "0"))
+    .replace(/vec4([fiu])/g, "$132")
+    .replaceAll("vec4", "");
+
+test("WGSL has no includes: functions of one name are the same wherever they stand", () => {
+  // What these do depends on where they stand.
+  const own = ["main", "load", "key", "sortable", "transform"];
+  const texts = new Map<string, Map<string, string[]>>();
+  for (const name of names) {
+    for (const [own, text] of functionsOf(name)) {
+      const versions = texts.get(own) ?? new Map<string, string[]>();
+      const scalar = asScalar(text);
+      versions.set(scalar, [...(versions.get(scalar) ?? []), name]);
+      texts.set(own, versions);
+    }
+  }
+  for (const [name, versions] of texts) {
+    if (own.includes(name)) continue;
+    assert.is(
+      versions.size,
+      1,
+      `${name}() differs: ${[...versions.values()].map((where) => where.join(", ")).join(" | ")}`,
+    );
+  }
+  assert.ok((texts.get("activate")?.values().next().value?.length ?? 0) > 10);
 });
 
 test("every source is embedded without comments and indentation, line by line", () => {

@@ -2,11 +2,13 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { trace } from "../../engine/definition.ts";
 import { openGpu as openWith } from "../../engine/gpu.ts";
-import type { Rates } from "../../engine/graph/kernel.ts";
+import { compile } from "../../engine/graph/compile.ts";
+import { paramShapes } from "../../engine/graph/graph.ts";
+import type { Rates } from "../../engine/graph/variant.ts";
 import { GpuError, ShapeError, WeightsError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { compile, inputShape, netOptions, paramShapes, traceNet } from "../../engine/net.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import { rates } from "../../kernels/rates.ts";
@@ -21,10 +23,7 @@ import { open, randomTensor, refuses, withNet } from "../harness.ts";
 const gpu = await open({ limits: "default" });
 const goldens = readNets();
 
-const trace = (name: string, given: object = {}) => {
-  const options = netOptions(nets[name], given);
-  return traceNet(nets[name], inputShape(nets[name], options, given), options);
-};
+const traceNamed = (name: string, given: object = {}) => trace(nets[name], given);
 
 const countParameters = (shapes: ReadonlyMap<string, Shape>): number =>
   [...shapes].reduce((sum, [name, shape]) => sum + (/\.running_(mean|var)$/.test(name) ? 0 : sizeOf(shape)), 0);
@@ -54,21 +53,21 @@ const PARAMETERS: Readonly<Record<string, number>> = {
 test("every net has the parameters that are published", () => {
   assert.equal(Object.keys(nets).sort(), Object.keys(PARAMETERS).sort());
   for (const [name, parameters] of Object.entries(PARAMETERS)) {
-    assert.is(countParameters(paramShapes(trace(name))), parameters, name);
+    assert.is(countParameters(paramShapes(traceNamed(name))), parameters, name);
   }
 });
 
 test("names and shapes are those of the reference checkpoints", () => {
   for (const [key, { net, options, tensors }] of Object.entries(goldens.nets)) {
-    const shapes = paramShapes(trace(net, options));
+    const shapes = paramShapes(traceNamed(net, options));
     assert.equal([...shapes.keys()].sort(), tensors.map(([name]) => name).sort(), key);
     for (const [name, shape] of tensors) assert.equal(shapes.get(name), shape, `${key}: ${name}`);
   }
 });
 
 test("convBias gives every convolution of a ResNet a bias", () => {
-  const plain = paramShapes(trace("resnet50"));
-  const biased = paramShapes(trace("resnet50", { convBias: true }));
+  const plain = paramShapes(traceNamed("resnet50"));
+  const biased = paramShapes(traceNamed("resnet50", { convBias: true }));
   const convolutions = [...plain].filter(([, shape]) => shape.length === 4);
   const added = [...biased.keys()].filter((name) => !plain.has(name));
   assert.equal(added.sort(), convolutions.map(([name]) => name.replace(/weight$/, "bias")).sort());
@@ -76,7 +75,7 @@ test("convBias gives every convolution of a ResNet a bias", () => {
 
 test("inChannels and numClasses change the first and the last layer", () => {
   for (const name of ["alexnet", "alexnet2012", "vgg11_bn", "vgg16_c", "resnet34", "resnet152"]) {
-    const graph = trace(name, { inChannels: 4, numClasses: 7 });
+    const graph = traceNamed(name, { inChannels: 4, numClasses: 7 });
     const [first] = [...paramShapes(graph).values()].filter((shape) => shape.length === 4);
     assert.is(first[1], 4, name);
     assert.equal(graph.nodes[graph.names.get("logits") as number].shape, [1, 7], name);
@@ -98,7 +97,7 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
 test("activations take at most 1.25 times what is alive at once, on every kind of device", () => {
   for (const name of Object.keys(nets)) {
     for (const batch of [1, 2]) {
-      const graph = trace(name, { batch });
+      const graph = traceNamed(name, { batch });
       for (const [subgroupSize, known] of DEVICES) {
         const traits = { subgroupSize, software: known === rates.software, maxBinding: 2 ** 27, rates: known };
         const plan = compile(graph, ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
@@ -115,7 +114,7 @@ test("a ResNet needs fewer than ten pipelines on a software adapter, where each 
   for (const name of Object.keys(nets).filter((name) => name.startsWith("resnet"))) {
     for (const subgroupSize of [4, 8]) {
       const traits = { subgroupSize, software: true, maxBinding: 2 ** 27, rates: rates.software };
-      const plan = compile(trace(name), ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
+      const plan = compile(traceNamed(name), ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
       const pipelines = new Set(plan.steps.map(({ code }) => code));
       assert.ok(pipelines.size < 10, `${name} has ${pipelines.size}`);
     }
@@ -166,7 +165,7 @@ test("VGG-16 runs within WebGPU's default limits", async () => {
 
 test("a batch that the device cannot bind at once runs in slices", async () => {
   // 24 images of 160 x 160 pixels make 64 channels of 157 MB in the first layer.
-  const shapes = paramShapes(trace("vgg11", { imageSize: 160 }));
+  const shapes = paramShapes(traceNamed("vgg11", { imageSize: 160 }));
   const tensors: Record<string, Tensor> = {};
   for (const [name, shape] of shapes) tensors[name] = { shape, data: new Float32Array(sizeOf(shape)) };
   tensors["features.0.weight"].data.fill(0.1);
@@ -221,7 +220,7 @@ test("a net over the memory there is says how much it needs", async () => {
 });
 
 test("NaN in the weights is allowed and reported", async () => {
-  const shapes = paramShapes(trace("lenet5"));
+  const shapes = paramShapes(traceNamed("lenet5"));
   const tensors: Record<string, Tensor> = {};
   for (const [name, shape] of shapes) tensors[name] = randomTensor(shape);
   tensors["conv2.bias"].data[3] = Number.NaN;

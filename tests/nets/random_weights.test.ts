@@ -1,9 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { trace } from "../../engine/definition.ts";
+import { paramShapes } from "../../engine/graph/graph.ts";
 import { UsageError, WeightsError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
-import { inputShape, netOptions, paramShapes, traceNet } from "../../engine/net.ts";
-import { matchCheckpoint } from "../../engine/weights/sources.ts";
+import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { open, randomTensor, refuses, withNet } from "../harness.ts";
@@ -12,9 +13,7 @@ const gpu = await open();
 
 test("every net takes them, with the options that it is loaded with", () => {
   for (const definition of Object.values(nets)) {
-    const options = netOptions(definition, {});
-    const graph = traceNet(definition, inputShape(definition, options, {}), options);
-    matchCheckpoint(randomWeights(definition), paramShapes(graph));
+    matchCheckpoint(randomWeights(definition), paramShapes(trace(definition)));
   }
   const shapes = (options: object) => randomWeights(nets.resnet18, options).tensors;
   assert.equal(shapes({ numClasses: 7 }).get("fc.weight")?.shape, [7, 512]);

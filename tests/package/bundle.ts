@@ -5,33 +5,67 @@ import { build, type Plugin } from "esbuild";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** What is measured, and the bytes that it may have, minified and gzipped. */
-export const PROGRAMS = [
+/** Something that a page loads, and the bytes that it may have, minified and gzipped. */
+export interface Program {
+  readonly name: string;
+  readonly program: string;
+  readonly limitBytes: number;
+  /** The name of what is loaded before, and does not count. */
+  readonly after?: string;
+}
+
+const all = (path: string): string => `import * as all from "${path}"; console.log(all);`;
+const ENTRY = "the entry, with every net by name and tune, and what all families share";
+const adapter = (name: string, file: string, limitBytes: number): Program => ({
+  name: `what ${name} adds`,
+  program: all(`./kernels/${file}.js`),
+  limitBytes,
+  after: ENTRY,
+});
+const family = (name: string): Program => ({
+  name: `the family ${name}`,
+  program: all(`./nets/${name}.js`),
+  limitBytes: 3_000,
+  after: ENTRY,
+});
+
+export const PROGRAMS: readonly Program[] = [
   {
     name: "the engine with lenet5",
     program: `import { lenet5, openGpu } from "./core.js"; console.log(lenet5, openGpu);`,
-    limitBytes: 25_000,
+    limitBytes: 22_000,
   },
   {
-    name: "the engine with all nets",
-    program: `import { openGpu, tune } from "./browser.js"; console.log(openGpu, tune);`,
-    limitBytes: 40_000,
+    name: ENTRY,
+    program: `import { openGpu, tune } from "./browser.js"; import * as common from "./nets/common.js"; console.log(openGpu, tune, common);`,
+    limitBytes: 26_000,
   },
+  adapter("a software adapter", "variants_software", 12_000),
+  adapter("a GPU", "variants_gpu", 12_000),
+  // Their kernel and what every GPU has.
+  adapter("a GPU with matrix units", "variants_matrices", 14_000),
+  family("lenet"),
+  family("alexnet"),
+  family("vgg"),
+  family("resnet"),
   {
     name: "the page's side of a worker",
     program: `import { openWorkerGpu } from "./worker.js"; console.log(openWorkerGpu);`,
     limitBytes: 5_000,
   },
-] as const;
+];
 
 /** Bundles a program that imports from dist/ for a browser: what it loads at once, without what it imports later. */
-export async function bundle(program: string) {
+export async function bundle(program: string, loaded: readonly string[] = []) {
   const later: Plugin = {
     name: "later",
-    setup({ onResolve }) {
-      onResolve({ filter: /.*/ }, ({ kind, path }) =>
-        kind === "dynamic-import" ? { path, external: true } : undefined,
-      );
+    setup({ onResolve, resolve }) {
+      onResolve({ filter: /.*/ }, async ({ kind, path, pluginData, ...given }) => {
+        if (pluginData === "resolving") return undefined;
+        if (kind === "dynamic-import") return { path, external: true };
+        const { path: found } = await resolve(path, { kind, ...given, pluginData: "resolving" });
+        return loaded.some((module) => found === `${ROOT}${module}`) ? { path, external: true } : undefined;
+      });
     },
   };
   const { outputFiles, metafile } = await build({
@@ -48,5 +82,14 @@ export async function bundle(program: string) {
     plugins: [later],
   });
   const [{ text: code, contents }] = outputFiles;
-  return { code, gzipBytes: gzipSync(contents, { level: 9 }).length, modules: Object.keys(metafile.inputs) };
+  const [{ inputs }] = Object.values(metafile.outputs);
+  // Of the modules that were looked at, those of which something is left.
+  const modules = Object.keys(inputs).filter((name) => inputs[name].bytesInOutput > 0);
+  return { code, gzipBytes: gzipSync(contents, { level: 9 }).length, modules };
+}
+
+/** Bundles one of the programs, after what is loaded before it. */
+export async function measure({ program, after }: Program) {
+  const before = PROGRAMS.find(({ name }) => name === after);
+  return bundle(program, before && (await bundle(before.program)).modules);
 }

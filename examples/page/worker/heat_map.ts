@@ -1,7 +1,8 @@
 import type { Executable } from "../../../engine/device/executable.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../../../engine/device/usage.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph, Value } from "../../../engine/graph/graph.ts";
+import type { Graph } from "../../../engine/graph/graph.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { type Shape, sameShape } from "../../../engine/ground/tensor.ts";
 

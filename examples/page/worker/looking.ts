@@ -1,13 +1,14 @@
+import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
-import { findNet, type Gpu } from "../../../engine/gpu.ts";
-import { summarize } from "../../../engine/graph/summary.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
-import { takePictures } from "../../../engine/image/batch.ts";
-import { inputShape, traceNet } from "../../../engine/net.ts";
+import { takePictures } from "../../../engine/image/pictures.ts";
+import type { Model } from "../../../engine/model.ts";
+import { summarize } from "../../../engine/summary.ts";
 import { publishedWeights } from "../../../engine/weights/open.ts";
 import { addHeatMap, CLASS_WEIGHTS, HeatMap, type HeatMapSource, MAPS } from "./heat_map.ts";
-import { LoadedNet, type LoadingOptions, type WeightsChoice } from "./loaded_net.ts";
+import { type LoadingOptions, loadModel, type WeightsChoice } from "./load_model.ts";
 
 /** What the page tells of a net before it is loaded. */
 export interface NetDescription {
@@ -31,18 +32,17 @@ export interface Answer {
   readonly milliseconds: number;
 }
 
-const RESULTS = ["logits", "probabilities"];
-
 /** One net that looks at one picture after the other. */
 export class Looking {
   readonly #gpu: Gpu;
-  #net: LoadedNet | undefined;
+  #definition: AnyNet | undefined;
+  #model: Model | undefined;
   #weights: WeightsChoice | undefined;
   #executable: Executable | undefined;
   #source: HeatMapSource | undefined;
   #heatMap: HeatMap | undefined;
   /** The plan for the layer whose activations are shown. */
-  #layer: { readonly name: string; readonly executable: Executable } | undefined;
+  #layer: string | undefined;
   /** What was looked at last, for layers that are asked for later. */
   #picture: ImageBitmap | undefined;
 
@@ -50,9 +50,9 @@ export class Looking {
     this.#gpu = gpu;
   }
 
-  describe(name: string): NetDescription {
-    const definition = findNet(this.#gpu.nets, name);
-    const graph = traceNet(definition, inputShape(definition, definition.options, {}), definition.options);
+  async describe(name: string): Promise<NetDescription> {
+    const definition = await this.#gpu.definition(name);
+    const graph = trace(definition);
     const { layers, parameters, multiplyAdds } = summarize(graph, this.#gpu.limits);
     return {
       name,
@@ -73,41 +73,44 @@ export class Looking {
   async load(name: string, weights: WeightsChoice, loading: LoadingOptions): Promise<readonly string[]> {
     await this.#unload();
     let source: HeatMapSource | undefined;
-    const net = await LoadedNet.open(this.#gpu, findNet(this.#gpu.nets, name), weights, loading, (graph) => {
+    const definition = await this.#gpu.definition(name);
+    const model = await loadModel(this.#gpu, definition, weights, loading, (graph) => {
       source = addHeatMap(graph);
     });
     try {
-      const outputs = [...RESULTS, MAPS, ...(source?.perClass ? [CLASS_WEIGHTS] : [])];
-      const executable = await net.prepare(outputs);
+      const outputs = [...OUTPUTS, MAPS, ...(source?.perClass ? [CLASS_WEIGHTS] : [])];
+      const executable = await model.executable(outputs);
       loading.signal.throwIfAborted();
       await this.#unload();
-      [this.#net, this.#executable, this.#source, this.#weights] = [net, executable, source, weights];
-      return net.params.warnings;
+      [this.#definition, this.#model, this.#executable] = [definition, model, executable];
+      [this.#source, this.#weights] = [source, weights];
+      return model.warnings;
     } catch (error) {
-      await net.dispose();
+      await model.dispose();
       throw error;
     }
   }
 
   async #unload(): Promise<void> {
-    const net = this.#net;
-    this.#net = this.#executable = this.#layer = undefined;
-    await net?.dispose();
+    const model = this.#model;
+    this.#model = this.#executable = this.#layer = undefined;
+    await model?.dispose();
   }
 
-  #loaded(): { net: LoadedNet; executable: Executable } {
-    if (this.#net && this.#executable) return { net: this.#net, executable: this.#executable };
+  #loaded(): { definition: AnyNet; model: Model; executable: Executable } {
+    const [definition, model, executable] = [this.#definition, this.#model, this.#executable];
+    if (definition && model && executable) return { definition, model, executable };
     throw new UsageError("no net is loaded: choose its weights first");
   }
 
   async look(picture: ImageBitmap, { heat }: LookOptions): Promise<Answer> {
     this.#picture?.close();
     this.#picture = picture;
-    const { net, executable } = this.#loaded();
+    const { definition, executable } = this.#loaded();
     const start = performance.now();
-    const { probabilities } = await this.#run(net, executable, RESULTS);
+    const { probabilities } = await this.#run(definition, executable, OUTPUTS);
     const milliseconds = performance.now() - start;
-    const labels = await net.definition.labels();
+    const labels = await definition.labels();
     const top = Array.from(probabilities.data, (probability, index) => ({ label: labels[index], index, probability }))
       .sort((a, b) => b.probability - a.probability)
       .slice(0, 5);
@@ -115,12 +118,18 @@ export class Looking {
     return { top, milliseconds };
   }
 
-  async #run(net: LoadedNet, executable: Executable, read: readonly string[]): Promise<Record<string, Tensor>> {
+  async #run(definition: AnyNet, executable: Executable, read: readonly string[]): Promise<Record<string, Tensor>> {
     if (!this.#picture) throw new UsageError("there is no picture to look at yet");
-    const { definition, inputShape: shape } = net;
+    const [{ shape }] = executable.plan.inputs;
     const weights = this.#weights && "published" in this.#weights ? this.#weights.published : undefined;
     const transforms = publishedWeights(definition, weights)?.transforms;
-    const batch = await takePictures([this.#picture], { gpu: this.#gpu, definition, shape, dtype: "f32", transforms });
+    const batch = await takePictures([this.#picture], {
+      device: this.#gpu,
+      definition,
+      shape,
+      dtype: "f32",
+      transforms,
+    });
     try {
       return await executable.run({ x: batch.slice(0, 1) }, read);
     } finally {
@@ -130,14 +139,14 @@ export class Looking {
 
   /** A layer's output for the picture that was looked at last; its plan is kept until another layer is asked for. */
   async activations(name: string): Promise<Tensor> {
-    const { net } = this.#loaded();
-    if (this.#layer?.name !== name) {
+    const { definition, model } = this.#loaded();
+    if (this.#layer !== name) {
       const before = this.#layer;
       this.#layer = undefined;
-      if (before) await net.release(before.executable);
-      this.#layer = { name, executable: await net.prepare([name]) };
+      if (before) await model.release([before]);
+      this.#layer = name;
     }
-    return (await this.#run(net, this.#layer.executable, [name]))[name];
+    return (await this.#run(definition, await model.executable([name]), [name]))[name];
   }
 
   /** Draws where the last picture speaks for a class. */

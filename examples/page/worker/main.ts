@@ -1,6 +1,6 @@
 // What runs in the page's workers: the library with methods of the page's own. See ../session.ts.
 import { type Context, openGpu, serveGpu } from "../../../browser.ts";
-import type { WeightsChoice } from "./loaded_net.ts";
+import type { WeightsChoice } from "./load_model.ts";
 import { Looking, type LookOptions } from "./looking.ts";
 import { Playground } from "./playground.ts";
 import { timeNet } from "./timing.ts";

@@ -1,22 +1,19 @@
-import { Executable, ParamStore } from "../../../engine/device/executable.ts";
+import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
+import { referenceOf } from "../../../engine/graph/evaluate.ts";
 import type { Graph } from "../../../engine/graph/graph.ts";
-import {
-  type AnyKernel,
-  type Call,
-  defineKernel,
-  evaluateReference,
-  specialize,
-} from "../../../engine/graph/kernel.ts";
+import { type AnyCall, type AnyKernel, defineKernel } from "../../../engine/graph/kernel.ts";
 import { rewrite } from "../../../engine/graph/passes.ts";
-import { makePlan } from "../../../engine/graph/plan.ts";
+import { makePlan, type Plan } from "../../../engine/graph/plan.ts";
+import { specialize } from "../../../engine/graph/wgsl.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
-import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
+import { runOnce, withModel } from "../../../engine/model.ts";
+import { evaluateReference, references } from "../../../kernels/references.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
-import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
+import { type LoadingOptions, loadModel } from "./load_model.ts";
 import { guardLoops } from "./loop_guard.ts";
-import { findSources, graphOf, lowerNet, type Source } from "./uses.ts";
+import { findSources, graphOfCall, lowerNet, type Source } from "./uses.ts";
 
 /** What the page lists. */
 export interface SourceInfo {
@@ -136,7 +133,7 @@ export class Playground {
         if (error > KERNEL_TOLERANCE) break;
         if (form !== wgsl && (await this.#checkKernel(kernel, form)).some(({ type }) => type === "error")) continue;
         const call = this.#exampleCall(kernel);
-        const inputs = randomTensors(kernel.example.shapes);
+        const inputs = randomTensors(referenceOf(kernel, references).example.shapes);
         const wanted = evaluateReference(kernel, inputs, call.options).data;
         error = Math.max(error, largestDifference(await this.#run(withSource(kernel, form), call, inputs), wanted));
         shippedError = Math.max(shippedError, largestDifference(await this.#run(kernel, call, inputs), wanted));
@@ -152,31 +149,32 @@ export class Playground {
   }
 
   /** A kernel's own example, for subgroups of this device's size. */
-  #exampleCall(kernel: AnyKernel): Call<string, object> {
-    const { shapes, options } = kernel.example;
+  #exampleCall(kernel: AnyKernel): AnyCall {
+    const { shapes, options } = referenceOf(kernel, references).example;
     const subgroup = "subgroup" in kernel.options ? { subgroup: this.#gpu.traits.subgroupSize } : {};
     const all = { ...kernel.options, ...options, ...subgroup };
     return { shapes, options: all, y: kernel.shape(shapes, all) };
   }
 
-  async #run(kernel: AnyKernel, call: Call<string, object>, inputs: Record<string, Tensor>): Promise<Float32Array> {
-    return this.#withExecutable(graphOf(kernel, call), inputs, async (executable) => (await executable.run({})).y.data);
+  async #run(kernel: AnyKernel, call: AnyCall, tensors: Record<string, Tensor>): Promise<Float32Array> {
+    const graph = graphOfCall(kernel, call);
+    return (await runOnce(this.#gpu, graph, tensors, ["y"], { plan: this.#planOf(graph) })).y.data;
   }
 
-  async #withExecutable<T>(
-    graph: Graph,
-    inputs: Readonly<Record<string, Tensor>>,
+  /** A graph as it stands, without variants. */
+  #planOf(graph: Graph, output = "y"): Plan {
+    return makePlan(graph, [output], this.#gpu.limits);
+  }
+
+  /** Puts a call on the device. */
+  #withCall<T>(
+    kernel: AnyKernel,
+    call: AnyCall,
+    tensors: Readonly<Record<string, Tensor>>,
     use: (executable: Executable) => Promise<T>,
   ): Promise<T> {
-    const params = new ParamStore(this.#gpu, arraysCheckpoint(inputs));
-    let executable: Executable | undefined;
-    try {
-      executable = await Executable.create(this.#gpu, makePlan(graph, ["y"], this.#gpu.limits), params);
-      return await use(executable);
-    } finally {
-      await executable?.dispose();
-      params.dispose();
-    }
+    const graph = graphOfCall(kernel, call);
+    return withModel(this.#gpu, graph, tensors, async (model) => use(await model.prepare(this.#planOf(graph))));
   }
 
   /** Times the edited kernel against the shipped one, taking turns, on the largest call that a net has for it. */
@@ -189,8 +187,8 @@ export class Playground {
     const clock = await openClock(this.#gpu);
     const best = { edited: Infinity, shipped: Infinity };
     try {
-      await this.#withExecutable(graphOf(kernel, call), inputs, (shipped) =>
-        this.#withExecutable(graphOf(withSource(kernel, wgsl), call), inputs, async (edited) => {
+      await this.#withCall(kernel, call, inputs, (shipped) =>
+        this.#withCall(withSource(kernel, wgsl), call, inputs, async (edited) => {
           const first = await clock.time(shipped.dispatches);
           await clock.time(edited.dispatches);
           const repeats = repeatsFor(first);
@@ -222,12 +220,11 @@ export class Playground {
       replaced++;
       return next.graph.add(withSource(node.kernel, wgsl), next.inputsOf(node), node.options, node.choice);
     });
-    const net = await LoadedNet.open(this.#gpu, use.net, { random: true }, loading);
+    const model = await loadModel(this.#gpu, use.net, { random: true }, loading);
     try {
-      const planOf = (graph: Graph) => makePlan(graph, ["logits"], this.#gpu.limits);
-      const shipped = await net.prepare(["logits"], planOf(lowered));
-      const edited = await net.prepare(["logits"], planOf(swapped));
-      const x = randomTensors({ x: net.inputShape }).x.data;
+      const shipped = await model.prepare(this.#planOf(lowered, "logits"));
+      const edited = await model.prepare(this.#planOf(swapped, "logits"));
+      const x = randomTensors({ x: shipped.plan.inputs[0].shape }).x.data;
       const { logits: wanted } = await shipped.run({ x });
       const { logits: got } = await edited.run({ x });
       const best = { edited: Infinity, shipped: Infinity };
@@ -247,18 +244,17 @@ export class Playground {
       const steps = edited.plan.steps.length;
       return { net: use.net.name, replaced, steps, difference, ok: difference <= NET_TOLERANCE, ...best };
     } finally {
-      await net.dispose();
+      await model.dispose();
     }
   }
 }
 
 /** The kernel with another source. Throws a UsageError when its bindings or Params cannot be read. */
 function withSource(kernel: AnyKernel, wgsl: string): AnyKernel {
-  const { name } = kernel;
-  return defineKernel({ ...kernel, name, wgsl }) as AnyKernel;
+  return defineKernel({ ...kernel, wgsl });
 }
 
-function isCallOf(kernel: AnyKernel, { shapes, options }: Call<string, object>): boolean {
+function isCallOf(kernel: AnyKernel, { shapes, options }: AnyCall): boolean {
   const names = kernel.inputs.map((name) => name.replace("?", ""));
   const sameOptions = String(Object.keys(options)) === String(Object.keys(kernel.options));
   return sameOptions && Object.keys(shapes).every((name) => names.includes(name));
@@ -269,15 +265,11 @@ const ENOUGH = 2 ** 19;
 const FEW = 2 ** 15;
 
 /** The kernel's example with its first dimension grown, where that is the batch; else what a net has, or the example. */
-function enlarge(
-  kernel: AnyKernel,
-  { shapes: small, options, y }: Call<string, object>,
-  inNet: Call<string, object> | undefined,
-): Call<string, object> {
+function enlarge(kernel: AnyKernel, { shapes: small, options, y }: AnyCall, inNet: AnyCall | undefined): AnyCall {
   const factor = Math.ceil(ENOUGH / sizeOf(y));
   const grow = (shape: Shape | undefined) => shape && [shape[0] * factor, ...shape.slice(1)];
   const entries = Object.entries(small).map(([name, shape]) => [name, grow(shape)]);
-  const shapes = Object.fromEntries(entries) as Call<string, object>["shapes"];
+  const shapes = Object.fromEntries(entries) as AnyCall["shapes"];
   try {
     const grown = { shapes, options, y: kernel.shape(shapes, options) };
     if (sizeOf(grown.y) === factor * sizeOf(y)) return grown;

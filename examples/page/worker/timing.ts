@@ -1,10 +1,11 @@
-import { rate } from "../../../cli/profile_report.ts";
+import { OUTPUTS } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
-import { findNet, type Gpu } from "../../../engine/gpu.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
+import { rate } from "../../../tools/profile_report.ts";
 import { measureRoofline, type Roofline } from "../../../tools/roofline.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
-import { LoadedNet, type LoadingOptions } from "./loaded_net.ts";
+import { type LoadingOptions, loadModel } from "./load_model.ts";
 
 /** One layer of a net as it ran: one step, or several where its variant has several kernels. */
 export interface LayerTime {
@@ -51,14 +52,14 @@ const SLOW_MS = 20;
 /** Measures a net with random weights, layer by layer. */
 export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): Promise<NetTiming> {
   const { signal } = loading;
-  const definition = findNet(gpu.nets, name);
+  const definition = await gpu.definition(name);
   const start = performance.now();
-  const net = await LoadedNet.open(gpu, definition, { random: true }, loading);
+  const model = await loadModel(gpu, definition, { random: true }, loading);
   const clock = await openClock(gpu);
   try {
-    const executable = await net.prepare(["logits", "probabilities"]);
+    const executable = await model.executable(OUTPUTS);
     const loaded = performance.now() - start;
-    const x = Float32Array.from({ length: sizeOf(net.inputShape) }, () => 2 * Math.random() - 1);
+    const x = Float32Array.from({ length: sizeOf(executable.plan.inputs[0].shape) }, () => 2 * Math.random() - 1);
     const steps = await timeSteps(executable, { x }, clock, signal, (done, total) =>
       loading.onProgress({ phase: "tune", file: name, loaded: done, total }),
     );
@@ -85,7 +86,7 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
     };
   } finally {
     clock.close();
-    await net.dispose();
+    await model.dispose();
   }
 }
 

@@ -1,10 +1,11 @@
+import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
+import { optimize } from "../../../engine/graph/compile.ts";
 import { Graph, type OpNode } from "../../../engine/graph/graph.ts";
-import type { AnyKernel, Call } from "../../../engine/graph/kernel.ts";
+import type { AnyCall, AnyKernel } from "../../../engine/graph/kernel.ts";
 import { callKey, lower } from "../../../engine/graph/lower.ts";
 import type { PassName } from "../../../engine/graph/passes.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
-import { type AnyNet, inputShape, optimize, traceNet } from "../../../engine/net.ts";
 import * as exported from "../../../kernels/index.ts";
 import * as sources from "../../../kernels/wgsl.ts";
 import { alexnet2012 } from "../../../nets/alexnet.ts";
@@ -20,7 +21,7 @@ export interface Way {
 
 /** A kernel in a net: how to make the net run it, and its largest call there. */
 export interface Use extends Way {
-  readonly call: Call<string, object>;
+  readonly call: AnyCall;
 }
 
 /** A .wgsl file, the kernels that are compiled from it, and where each is used. */
@@ -53,7 +54,7 @@ export function findSources(gpu: Gpu): Source[] {
     }
   }
   for (const each of Object.values(exported)) {
-    if ("reference" in each && !kernels.has(each as AnyKernel)) kernels.set(each as AnyKernel, undefined);
+    if ("reflection" in each && !kernels.has(each as AnyKernel)) kernels.set(each as AnyKernel, undefined);
   }
   const bySource = new Map<string, { kernel: AnyKernel; use?: Use }[]>();
   for (const [kernel, use] of kernels) {
@@ -75,7 +76,7 @@ const distinct = (kernels: readonly AnyKernel[]): AnyKernel[] => [
 const isSameWay = (a: Way, b: Way): boolean =>
   a.net === b.net && a.variant === b.variant && String(a.passes) === String(b.passes);
 
-const work = ({ kernel }: OpNode, call: Call<string, object>): number => kernel.cost(call).flops + sizeOf(call.y);
+const work = ({ kernel }: OpNode, call: AnyCall): number => kernel.cost(call).flops + sizeOf(call.y);
 
 /** As the device runs it; with every other variant; and with no layer fused into another. */
 function ways({ variants }: Gpu): Way[] {
@@ -89,8 +90,8 @@ function ways({ variants }: Gpu): Way[] {
 
 /** The graph of a net, lowered: its variant is preferred wherever it applies. */
 export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
-  const outputs = ["logits"];
-  const graph = optimize(traceNet(net, inputShape(net, net.options, {}), net.options), outputs, passes);
+  const outputs = OUTPUTS.slice(0, 1);
+  const graph = optimize(trace(net), outputs, passes);
   const tuned =
     variant === undefined
       ? gpu.tuned
@@ -103,10 +104,7 @@ export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
 }
 
 /** A graph of one call. */
-export function graphOf(
-  kernel: AnyKernel,
-  { shapes, options }: Pick<Call<string, object>, "shapes" | "options">,
-): Graph {
+export function graphOfCall(kernel: AnyKernel, { shapes, options }: Pick<AnyCall, "shapes" | "options">): Graph {
   const graph = new Graph();
   const values = Object.entries(shapes).flatMap(([name, shape]) => (shape ? [[name, graph.param(name, shape)]] : []));
   graph.name("y", graph.add(kernel, Object.fromEntries(values), options));

@@ -1,5 +1,6 @@
 import { defineKernel, linearGrid } from "../../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../../engine/ground/tensor.ts";
+import type { Activation } from "../../activation.ts";
 import { columnAt } from "../geometry.ts";
 import { epilogue } from "../nhwc.ts";
 
@@ -71,7 +72,7 @@ export const F4: Winograd = {
 export const productsOf = ({ tile }: Winograd): number => (tile + 2) ** 2;
 
 /** Tiles down and across for an output of this height and width. */
-const tilesOf = ({ tile }: Winograd, [height, width]: Shape): number[] => [
+export const tilesOf = ({ tile }: Winograd, [height, width]: Shape): number[] => [
   Math.ceil(height / tile),
   Math.ceil(width / tile),
 ];
@@ -108,25 +109,21 @@ export function transformFilters(
   return result;
 }
 
-/** M v M^T at (i, j). */
-const element = (M: Winograd["input"], i: number, j: number, v: (k: number, l: number) => number): number =>
-  M[i].reduce((sum, a, k) => sum + a * M[j].reduce((row, b, l) => row + b * v(k, l), 0), 0);
-
 const WORKGROUP = 64;
+
+/** Height and width of the output for x [N, H, W, C] and padding at the top, left, bottom and right. */
+export const outputSize = (x: Shape, padding: readonly number[]): number[] =>
+  [0, 1].map((d) => x[1 + d] + padding[d] + padding[d + 2] - 2);
 
 /** A kernel for B^T d B of every patch d of x [N, H, W, C] -> [(T + 2)^2, tiles, C]. */
 export function winogradInputKernel(name: string, wgsl: string, algorithm: Winograd) {
-  const { tile, input: B } = algorithm;
-  const side = tile + 2;
-  const outputSize = (x: Shape, padding: readonly number[]) =>
-    [0, 1].map((d) => x[1 + d] + padding[d] + padding[d + 2] - 2);
+  const side = algorithm.tile + 2;
   return defineKernel({
     name,
     inputs: ["x"],
     /** Padding is top, left, bottom, right; loops are unrolled for GPUs, while software adapters would compile for seconds. */
     options: { padding: [1, 1, 1, 1] as readonly number[], unroll: false },
     wgsl,
-    example: { shapes: { x: [2, 9, 7, 8] } },
     shape: ({ x }, { padding }) => [side * side, tileCount(algorithm, [x[0], ...outputSize(x, padding)]), x[3]],
     cost: ({ y }) => ({ flops: sizeOf(y) * 5 }),
     consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll }),
@@ -137,55 +134,25 @@ export function winogradInputKernel(name: string, wgsl: string, algorithm: Winog
       return { count: y[1] * channels, side, tiles: y[1], tiles_height, tiles_width, ...size };
     },
     grid: ({ y }) => linearGrid((y[1] * y[2]) / 4, WORKGROUP),
-
-    reference({ x }, { shapes, options: { padding }, y: [, tiles, channels] }) {
-      const [, height, width] = shapes.x;
-      const [tilesHeight, tilesWidth] = tilesOf(algorithm, outputSize(shapes.x, padding));
-      const y = new Float64Array(side * side * tiles * channels);
-      for (let t = 0; t < tiles; t++) {
-        const left = (t % tilesWidth) * tile - padding[1];
-        const top = (Math.floor(t / tilesWidth) % tilesHeight) * tile - padding[0];
-        const n = Math.floor(t / tilesWidth / tilesHeight);
-        const at = (row: number, column: number, c: number) =>
-          row >= 0 && row < height && column >= 0 && column < width
-            ? x[((n * height + row) * width + column) * channels + c]
-            : 0;
-        for (let c = 0; c < channels; c++) {
-          for (let i = 0; i < side; i++) {
-            for (let j = 0; j < side; j++) {
-              const value = element(B, i, j, (k, l) => at(top + k, left + l, c));
-              y[((i * side + j) * tiles + t) * channels + c] = value;
-            }
-          }
-        }
-      }
-      return y;
-    },
   });
 }
 
-/** A kernel for A^T m A of every matrix m of x [(T + 2)^2, tiles, C], + b [C], + r, relu -> [N, H', W', C]. */
+/** A kernel for A^T m A of every matrix m of x [(T + 2)^2, tiles, C], + b [C], + r, activation -> [N, H', W', C]. */
 export function winogradOutputKernel(name: string, wgsl: string, algorithm: Winograd) {
-  const { tile, output: A } = algorithm;
-  const side = tile + 2;
-  const exampleSize = [2, 9, 7];
+  const side = algorithm.tile + 2;
   return defineKernel({
     name,
     inputs: ["x", "b?", "r?"],
     /** `size` is [N, H', W']. */
-    options: { size: undefined as unknown as Shape, relu: false, unroll: false },
+    options: { size: undefined as unknown as Shape, activation: "none" as Activation, unroll: false },
     wgsl,
-    example: {
-      shapes: { x: [side * side, tileCount(algorithm, exampleSize), 8], b: [8] },
-      options: { size: exampleSize },
-    },
     shape: ({ x }, { size }) => [...size, x[2]],
     cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) * 5 }),
     consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll }),
     params({ shapes: { x, b, r }, options, y }) {
       const [tiles_height, tiles_width] = tilesOf(algorithm, [y[1], y[2]]);
       return {
-        ...epilogue(b, r, options.relu),
+        ...epilogue(b, r, options.activation),
         count: (x[1] * x[2]) / 4,
         side,
         tiles: x[1],
@@ -197,21 +164,5 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
       };
     },
     grid: ({ shapes: { x } }) => linearGrid((x[1] * x[2]) / 4, WORKGROUP),
-
-    reference({ x, b, r }, { shapes, options, y: shape }) {
-      const [, tiles, channels] = shapes.x;
-      const [, height, width] = shape;
-      const [tilesHeight, tilesWidth] = tilesOf(algorithm, [height, width]);
-      return Float64Array.from({ length: sizeOf(shape) }, (_, index) => {
-        const c = index % channels;
-        const column = Math.floor(index / channels) % width;
-        const row = Math.floor(index / channels / width) % height;
-        const n = Math.floor(index / channels / width / height);
-        const t = (n * tilesHeight + Math.floor(row / tile)) * tilesWidth + Math.floor(column / tile);
-        const value = element(A, row % tile, column % tile, (i, j) => x[((i * side + j) * tiles + t) * channels + c]);
-        const sum = value + (b ? b[c] : 0) + (r ? r[index] : 0);
-        return options.relu && sum < 0 ? 0 : sum;
-      });
-    },
   });
 }

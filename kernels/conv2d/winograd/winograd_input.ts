@@ -1,4 +1,4 @@
-import { winograd_input as wgsl } from "../../wgsl.ts";
 import { F4, winogradInputKernel } from "./winograd.ts";
+import { wgsl } from "./winograd_input.wgsl.ts";
 
 export const winogradInput = winogradInputKernel("winograd_input", wgsl, F4);

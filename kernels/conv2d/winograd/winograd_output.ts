@@ -1,4 +1,4 @@
-import { winograd_output as wgsl } from "../../wgsl.ts";
 import { F4, winogradOutputKernel } from "./winograd.ts";
+import { wgsl } from "./winograd_output.wgsl.ts";
 
 export const winogradOutput = winogradOutputKernel("winograd_output", wgsl, F4);

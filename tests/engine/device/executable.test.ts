@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { type LoadOptions, type NetDefinition, traceNet } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import {
   DisposedError,
@@ -11,7 +12,8 @@ import {
 } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
 import type { Image } from "../../../engine/image/image.ts";
-import { type LoadOptions, type Net, type NetDefinition, traceNet, type Weights } from "../../../engine/net.ts";
+import type { Net } from "../../../engine/net.ts";
+import type { Weights } from "../../../engine/weights/open.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { openGpu } from "../../../index.ts";
 import { add } from "../../../kernels/elementwise/add.ts";

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { groupSteps, profileSteps } from "../../../cli/profile_report.ts";
 import { chromeTrace, type TraceEvent } from "../../../cli/trace.ts";
-import { Executable, ParamStore } from "../../../engine/device/executable.ts";
+import { Executable } from "../../../engine/device/executable.ts";
+import { ParamStore } from "../../../engine/device/params.ts";
 import { type Span, type Timings, timeSteps } from "../../../engine/device/profile.ts";
 import { type Gpu, openGpu as openWith } from "../../../engine/gpu.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
@@ -16,6 +16,7 @@ import { nodeHost } from "../../../engine/node/dawn.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { nets, openGpu } from "../../../index.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
+import { groupSteps, profileSteps } from "../../../tools/profile_report.ts";
 import { assertFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
 import { idle, open, randomTensor, refuses, withNet } from "../../harness.ts";
 
@@ -179,6 +180,7 @@ test("a device that is lost or closed while timing says so, and keeps nothing", 
 const step = (kernel: string, label: string, more: Partial<Step> = {}): Step => ({
   label,
   kernel,
+  converts: false,
   code: "const TILE: u32 = 32;\nconst RELU : bool = true;\nconst AREA: u32 = TILE * TILE;\nconst EPS: f32 = 1e-5;",
   bindings: [],
   params: new Uint8Array(),

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph, type Value } from "../../../engine/graph/graph.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { add } from "../../../kernels/elementwise/add.ts";

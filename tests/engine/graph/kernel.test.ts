@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { referenceOf } from "../../../engine/graph/evaluate.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
 import {
   type AnyKernel,
@@ -7,12 +8,12 @@ import {
   defineKernel,
   linearGrid,
   MAX_WORKGROUPS,
-  packParams,
-  specialize,
 } from "../../../engine/graph/kernel.ts";
+import { packParams, specialize } from "../../../engine/graph/wgsl.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
 import * as kernels from "../../../kernels/index.ts";
+import { references } from "../../../kernels/references.ts";
 import { checkKernel, open, randomTensor, refuses, sameBits } from "../../harness.ts";
 
 const gpu = await open();
@@ -80,8 +81,8 @@ test("specialize sets the constants and touches nothing else", () => {
 
 test("every kernel keeps its line numbers", () => {
   for (const kernel of Object.values(kernels).filter(isKernel)) {
-    const options = completeOptions(kernel, kernel.example.options ?? {});
-    const { shapes } = kernel.example;
+    const { shapes, options: given = {} } = referenceOf(kernel, references).example;
+    const options = completeOptions(kernel, given);
     const code = specialize(kernel.wgsl, kernel.consts({ shapes, options, y: kernel.shape(shapes, options) }));
     const isConst = /^const \w+: (u32|i32|f32|bool) = /;
     const strip = (text: string) => text.split("\n").map((line) => line.replace(isConst, "").replace(/.*;/, ""));

@@ -1,10 +1,12 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph, type Value } from "../../../engine/graph/graph.ts";
-import type { Rates, Traits } from "../../../engine/graph/kernel.ts";
+import { trace } from "../../../engine/definition.ts";
+import { compile } from "../../../engine/graph/compile.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
 import { callKey, type LowerOptions, lower, type Target } from "../../../engine/graph/lower.ts";
+import type { Value } from "../../../engine/graph/value.ts";
+import type { Rates, Traits } from "../../../engine/graph/variant.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
-import { compile, inputShape, netOptions, traceNet } from "../../../engine/net.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
@@ -273,7 +275,7 @@ test("every step of a plan tells what it was chosen for", () => {
   });
   chance = 1;
   const device = { traits: traitsOf(8, fastOnly(...WINOGRAD)), variants, limits: gpu.limits };
-  const { steps } = compile(graph, ["y"], device, { passes: ["fuseRelu"] });
+  const { steps } = compile(graph, ["y"], device, { passes: ["fuseActivation"] });
   const told = steps.map(({ kernel, label, choice }) => [
     kernel,
     label,
@@ -314,8 +316,7 @@ test("precision decides whether Winograd's kernels may be taken", async () => {
 
 test("no net has Winograd's kernels with strict precision, on any device", () => {
   for (const [name, net] of Object.entries(nets)) {
-    const options = netOptions(net, {});
-    const graph = traceNet(net, inputShape(net, options, {}), options);
+    const graph = trace(net);
     for (const known of [undefined, ...Object.values(rates)]) {
       const device = { traits: traitsOf(pick(0, 8, 32), known), variants, limits: gpu.limits };
       const { steps } = compile(graph, ["logits"], device, { precision: "strict" });

@@ -1,14 +1,14 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph, type Value } from "../../../engine/graph/graph.ts";
+import { compile } from "../../../engine/graph/compile.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
 import { type PassName, passes, prune } from "../../../engine/graph/passes.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
-import { compile } from "../../../engine/net.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { add, sub } from "../../../kernels/elementwise/add.ts";
-import { relu } from "../../../kernels/elementwise/relu.ts";
-import { tanh } from "../../../kernels/elementwise/tanh.ts";
-import { linear } from "../../../kernels/linear/linear.ts";
+import { gelu } from "../../../kernels/elementwise/gelu.ts";
+import { hardSigmoid, hardSwish, linear, relu, relu6, sigmoid, silu, tanh } from "../../../kernels/index.ts";
 import { batchNormLayer, convLayer, named } from "../../../nets/layers.ts";
 import {
   assertOutputs,
@@ -82,6 +82,17 @@ test("normalizations, sums and activations go into the convolution before them",
   assertFuses((x) => relu(linear(x, x.graph.param("w", [4, 5]))), "linear");
 });
 
+test("every activation goes into the kernel before it, once", () => {
+  for (const kernel of [relu, relu6, silu, hardSwish, hardSigmoid, sigmoid, tanh] as const) {
+    assertFuses((x) => kernel(conv("conv", x)), "conv2d");
+    assertFuses((x) => kernel(normed(x)), "conv2d");
+    assertFuses((x) => kernel(linear(x, x.graph.param("w", [4, 5]))), "linear");
+    assertFuses((x) => kernel(add(x, x)), "add");
+    // A normalization without a convolution before it.
+    assertFuses((x) => kernel(batchNormLayer("bn", x)), "batchnorm");
+  }
+});
+
 test("what the convolution cannot take in stays", () => {
   assertFuses((x) => batchNormLayer("bn", relu(conv("conv", x))), "conv2d batchnorm");
   assertFuses((x) => batchNormLayer("bn", add(conv("conv", x), x)), "conv2d batchnorm");
@@ -89,7 +100,8 @@ test("what the convolution cannot take in stays", () => {
   assertFuses((x) => add(relu(conv("conv", x)), x), "conv2d add");
   assertFuses((x) => add(add(conv("conv", x), x), x), "conv2d add");
   assertFuses((x) => add(conv("conv", x, true), perChannel(x)), "conv2d add");
-  assertFuses((x) => tanh(conv("conv", x)), "conv2d tanh");
+  assertFuses((x) => gelu(conv("conv", x)), "conv2d gelu");
+  assertFuses((x) => relu(tanh(conv("conv", x))), "conv2d relu");
   const residual = (x: Value) => conv2d(x, x.graph.param("w", [3, 3, 3, 3]), undefined, x, { padding: 1 });
   assertFuses((x) => batchNormLayer("bn", residual(x)), "conv2d batchnorm");
   assertFuses((x) => add(residual(x), x), "conv2d add");
@@ -140,7 +152,7 @@ test("each pass can be left out", async () => {
   assertFuses(build, "conv2d batchnorm add add relu", [], []);
   const residual = (x: Value) => relu(add(normed(x), x));
   assertFuses(residual, "conv2d add relu", [], ["foldBatchNorm"]);
-  assertFuses(residual, "conv2d batchnorm add", [], ["fuseAdd", "fuseRelu"]);
+  assertFuses(residual, "conv2d batchnorm add", [], ["fuseAdd", "fuseActivation"]);
   assertFuses(residual, "conv2d relu", [], ["foldBatchNorm", "fuseAdd"]);
   const graph = new Graph();
   graph.name("y", relu(graph.input("x", [1])));
@@ -149,7 +161,7 @@ test("each pass can be left out", async () => {
     unknown,
     UsageError,
     "USAGE",
-    /no pass "foldRelu"; there are foldBatchNorm, fuseBias, fuseAdd, fuseRelu/,
+    /no pass "foldRelu"; there are foldBatchNorm, fuseBias, fuseAdd, fuseActivation/,
   );
 });
 

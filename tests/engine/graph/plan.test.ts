@@ -1,9 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph, type Value } from "../../../engine/graph/graph.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
 import type { Call } from "../../../engine/graph/kernel.ts";
 import { passes } from "../../../engine/graph/passes.ts";
 import { DEFAULT_LIMITS, type Limits, makePlan, type Place, type Plan, type Step } from "../../../engine/graph/plan.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
 import { concat } from "../../../kernels/concat.ts";

@@ -1,10 +1,11 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { traceNet } from "../../../engine/definition.ts";
+import { compile } from "../../../engine/graph/compile.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
-import { overflows, pack, unpack } from "../../../engine/ground/half.ts";
-import { compile, traceNet } from "../../../engine/net.ts";
-import { fromHalf, toHalf } from "../../../engine/weights/safetensors.ts";
+import { fromHalf, overflows, pack, toHalf, unpack } from "../../../engine/ground/half.ts";
 import { variants } from "../../../kernels/variants.ts";
+import { nets } from "../../../nets/index.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { resnet18 } from "../../../nets/resnet.ts";
 import { open, randomTensor, refuses } from "../../harness.ts";
@@ -46,7 +47,7 @@ function errorOverRms(got: Float32Array, want: Float32Array): number {
 
 onF16("a net of dtype f16 computes what it does in f32, to f16's precision, in half the memory", async () => {
   for (const name of ["lenet5", "resnet18"]) {
-    const definition = gpu.nets[name];
+    const definition = nets[name];
     const weights = randomWeights(definition, {});
     const [whole, half] = await Promise.all([
       gpu.loadNet(name, { weights, batch: 2 }),
@@ -68,7 +69,7 @@ onF16("a net of dtype f16 computes what it does in f32, to f16's precision, in h
 });
 
 onF16("an overflow is told, not passed on", async () => {
-  const weights = randomWeights(gpu.nets.resnet18, {});
+  const weights = randomWeights(nets.resnet18, {});
   const net = await gpu.loadNet("resnet18", { weights, dtype: "f16" });
   const x = randomTensor(net.inputShape, 1e5);
   await refuses(() => net.run(x), GpuError, "OVERFLOW", /logits has infinite values or NaN.*65504.*Load it as "f32"/);
@@ -80,7 +81,7 @@ onF16("an overflow is told, not passed on", async () => {
 });
 
 onF16("a weight that f16 cannot hold is refused by name", async () => {
-  const source = randomWeights(gpu.nets.lenet5, {});
+  const source = randomWeights(nets.lenet5, {});
   const tensors: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
   for (const [name, { shape }] of source.tensors) tensors[name] = { shape, data: await source.read(name) };
   tensors["linear1.weight"].data[5] = 1e6;

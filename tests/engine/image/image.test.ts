@@ -3,14 +3,8 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ImageError, UsageError } from "../../../engine/ground/errors.ts";
-import {
-  digitInput,
-  IMAGENET,
-  type Image,
-  preprocess,
-  resizeImage,
-  type Transforms,
-} from "../../../engine/image/image.ts";
+import { digitInput, type Image, preprocess, resizeImage } from "../../../engine/image/image.ts";
+import { IMAGENET, type Transforms } from "../../../engine/image/transforms.ts";
 
 // Everything runs from dist/tests/.
 const GOLDENS = new URL("../../../../tests/goldens/images/goldens.json", import.meta.url);

@@ -4,10 +4,11 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { build } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { type AnyNet, trace } from "../../../engine/definition.ts";
+import { paramShapes } from "../../../engine/graph/graph.ts";
 import { defineKernel, type KernelSpec } from "../../../engine/graph/kernel.ts";
 import { UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../../engine/ground/tensor.ts";
-import { type AnyNet, inputShape, netOptions, paramShapes, traceNet } from "../../../engine/net.ts";
 import {
   type GraphProto,
   type ModelProto,
@@ -139,16 +140,15 @@ function checkNames({ inputs, outputs, nodes, constants, params }: ReturnType<ty
 
 test("every net: whole, with torchvision's names, for any batch", () => {
   for (const [name, definition] of Object.entries(nets)) {
-    const options = netOptions(definition, {});
-    const trace = (batch: number) => traceNet(definition, inputShape(definition, options, { batch }), options);
+    const traced = (batch: number) => trace(definition, { batch });
     const graph = traceOnnx(definition, { outputs: ["logits", "probabilities"] }, onnxOperators);
     checkNames(graph);
-    assert.equal(new Map(graph.params.map(({ name, shape }) => [name, shape])), paramShapes(trace(1)), name);
+    assert.equal(new Map(graph.params.map(({ name, shape }) => [name, shape])), paramShapes(traced(1)), name);
     assert.equal(graph.outputs.logits, ["N", definition.options.numClasses], name);
     // Nothing but N depends on the batch.
-    assert.equal(onnxGraph(name, [trace(4), trace(5)], ["logits", "probabilities"], onnxOperators), graph, name);
+    assert.equal(onnxGraph(name, [traced(4), traced(5)], ["logits", "probabilities"], onnxOperators), graph, name);
     const nodes = new Set(graph.nodes.map((node) => node.name));
-    const layers = trace(1).names;
+    const layers = traced(1).names;
     const ids = new Set(layers.values());
     const missing = [...ids].filter((id) => ![...layers].some(([layer, each]) => each === id && nodes.has(layer)));
     assert.equal(missing, [], `${name} has layers without a name`);
@@ -157,8 +157,7 @@ test("every net: whole, with torchvision's names, for any batch", () => {
 
 /** Gives zeros in place of weights, and counts what is read. */
 function emptyCheckpoint(net: string, failing?: string): Checkpoint & { reads: number; closed: boolean } {
-  const options = netOptions(nets[net], {});
-  const shapes = paramShapes(traceNet(nets[net], inputShape(nets[net], options, {}), options));
+  const shapes = paramShapes(trace(nets[net]));
   return {
     name: "zeros",
     tensors: new Map([...shapes].map(([name, shape]) => [name, { shape, dtype: "F32" }])),

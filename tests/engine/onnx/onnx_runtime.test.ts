@@ -2,13 +2,15 @@ import { createRequire } from "node:module";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Graph } from "../../../engine/graph/graph.ts";
-import { type AnyKernel, evaluateReference } from "../../../engine/graph/kernel.ts";
+import type { AnyKernel } from "../../../engine/graph/kernel.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import { layOutModel } from "../../../engine/node/onnx_file.ts";
 import { onnxGraph } from "../../../engine/onnx/export.ts";
 import { exportOnnx } from "../../../index.ts";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import * as kernels from "../../../kernels/index.ts";
 import { onnxOperators } from "../../../kernels/onnx.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
 import { packageFile } from "../../../tools/package.ts";
 import { readNets } from "../../conformance/goldens.ts";
 import { generatedCheckpoint, generatedInput } from "../../conformance/hashinit.ts";
@@ -85,7 +87,7 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
     const [outChannels, perGroup] = [groups * int(1, 4), int(1, 3)];
     const padding = pick(int(0, 3), [int(0, 2), int(0, 2)], [int(0, 3), int(0, 3), int(0, 3), int(0, 3)]);
     const geometry = { stride: pairOf(() => int(1, 3)), padding, dilation: pairOf(() => int(1, 3)), groups };
-    const options = { ...geometry, relu: yesNo() };
+    const options = { ...geometry, activation: pick(...ACTIVATIONS) };
     const x = tensorOf(int(1, 3), groups * perGroup, int(10, 13), int(10, 13));
     const w = tensorOf(outChannels, perGroup, int(1, 4), int(1, 4));
     const y = (kernels.conv2d as AnyKernel).shape({ x: x.shape, w: w.shape }, options);
@@ -94,7 +96,10 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
   linear() {
     const [inFeatures, outFeatures] = [int(1, 40), int(1, 20)];
     const x = tensorOf(...pick([], [1], [3], [2, 3], [1, 2, 2]), inFeatures);
-    return [{ x, w: tensorOf(outFeatures, inFeatures), b: maybe(tensorOf(outFeatures)) }, { relu: yesNo() }];
+    return [
+      { x, w: tensorOf(outFeatures, inFeatures), b: maybe(tensorOf(outFeatures)) },
+      { activation: pick(...ACTIVATIONS) },
+    ];
   },
   batchnorm() {
     const channels = int(1, 6);
@@ -132,7 +137,7 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
     const [a, b] = drawBroadcast();
     return [
       { a: randomTensor(a), b: randomTensor(b) },
-      { alpha: pick(1, -1, 0.5), relu: yesNo() },
+      { alpha: pick(1, -1, 0.5), activation: pick(...ACTIVATIONS) },
     ];
   },
   mul() {

@@ -3,11 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Gpu, type Host, type OpenOptions, openGpu as openWith } from "../../../engine/gpu.ts";
-import type { Value } from "../../../engine/graph/graph.ts";
-import { type AnyVariant, defineKernel, type KernelSpec } from "../../../engine/graph/kernel.ts";
+import type { AnyNet, NetDefinition, NetOptions } from "../../../engine/definition.ts";
+import type { Host } from "../../../engine/device/host.ts";
+import { type Gpu, type OpenOptions, openGpu as openWith } from "../../../engine/gpu.ts";
+import { defineKernel, type KernelSpec } from "../../../engine/graph/kernel.ts";
+import type { Value } from "../../../engine/graph/value.ts";
+import type { AnyVariant } from "../../../engine/graph/variant.ts";
 import { FileError, GpuError, ShapeError, UsageError } from "../../../engine/ground/errors.ts";
-import type { AnyNet, NetDefinition, NetOptions } from "../../../engine/net.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
 import { storedFile } from "../../../engine/node/storage.ts";
 import { tuningName } from "../../../engine/tuning/kept.ts";
@@ -157,7 +159,7 @@ test("the number of images counts, and progress is told layer by layer", async (
   await withGpu(async (gpu) => {
     const told: unknown[] = [];
     const [{ key }] = await tune(gpu, small, { batch: 2, runs: 1, onProgress: (progress) => told.push(progress) });
-    assert.match(key, /^conv2d x \[2, 128, 16, 16\], w \[128, 128, 3, 3\], b \[128\] \{.*"relu":true\}$/);
+    assert.match(key, /^conv2d x \[2, 128, 16, 16\], w \[128, 128, 3, 3\], b \[128\] \{.*"activation":"relu"\}$/);
     assert.equal(
       told,
       ["conv1", "maxpool2d", "fc"].map((file, loaded) => ({ phase: "tune", file, loaded, total: 3 })),

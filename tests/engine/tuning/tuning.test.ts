@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { browserHost, type Gpu, type Host } from "../../../engine/gpu.ts";
+import type { Host } from "../../../engine/device/host.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
 import { FileError } from "../../../engine/ground/errors.ts";
 import { folderStorage, storedFile } from "../../../engine/node/storage.ts";
 import { readTuning, tuningName, writeTuning } from "../../../engine/tuning/kept.ts";
+import { browserHost } from "../../../engine/web/host.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { refuses } from "../../harness.ts";
 

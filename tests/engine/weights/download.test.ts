@@ -22,7 +22,7 @@ import { gzipSync } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { FileError, WeightsError } from "../../../engine/ground/errors.ts";
-import type { Progress } from "../../../engine/net.ts";
+import type { Progress } from "../../../engine/ground/options.ts";
 import { type CacheOptions, cachedFile } from "../../../engine/node/download.ts";
 import { openFile } from "../../../engine/node/files.ts";
 import { openUrl } from "../../../engine/web/files.ts";

@@ -45,7 +45,7 @@ test("kernels compile while weights are on their way, and only once", async () =
     return lenetFile();
   });
   const net = await gpu.loadNet(lenet5, { weights: "lenet5.safetensors" });
-  assert.ok(whenOpened.begun > 4, `${whenOpened.begun} kernels were begun when the weights were asked for`);
+  assert.ok(whenOpened.begun >= 4, `${whenOpened.begun} kernels were begun when the weights were asked for`);
   assert.equal(whenThere, { begun: whenOpened.begun, ended: whenOpened.begun });
   await net.run(new Float32Array(1024));
   net.dispose();
@@ -57,7 +57,7 @@ test("weights that cannot be opened are told of at once, whatever compiles", asy
   gpu.device.createComputePipelineAsync = () => new Promise((_, reject) => ends.push(reject));
   await refuses(() => gpu.loadNet(lenet5, { weights: "nowhere.pth" }), FileError, "FILE", /no such file/);
   assert.is(gpu.alive.buffers, 0);
-  assert.ok(ends.length > 4);
+  assert.ok(ends.length >= 4);
   for (const end of ends) end(new Error("nobody waits"));
 });
 

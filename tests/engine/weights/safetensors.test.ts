@@ -1,9 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { WeightsError } from "../../../engine/ground/errors.ts";
+import { fromHalf, toHalf } from "../../../engine/ground/half.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
 import type { ByteSource } from "../../../engine/weights/checkpoint.ts";
-import { encodeSafetensors, fromHalf, openSafetensors, toHalf } from "../../../engine/weights/safetensors.ts";
+import { encodeSafetensors, openSafetensors } from "../../../engine/weights/safetensors.ts";
 import { bytesSource } from "../../../engine/weights/sources.ts";
 
 const utf8 = new TextEncoder();

@@ -4,15 +4,10 @@ import * as assert from "uvu/assert";
 import { FileError, WeightsError } from "../../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "../../../engine/weights/checkpoint.ts";
+import { matchCheckpoint } from "../../../engine/weights/match.ts";
 import { openPth } from "../../../engine/weights/pth.ts";
 import { encodeSafetensors, openSafetensors } from "../../../engine/weights/safetensors.ts";
-import {
-  arraysCheckpoint,
-  blobSource,
-  bytesSource,
-  matchCheckpoint,
-  openCheckpoint,
-} from "../../../engine/weights/sources.ts";
+import { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "../../../engine/weights/sources.ts";
 import { crc32 } from "../../../engine/weights/zip.ts";
 
 const fixture = (name: string) =>

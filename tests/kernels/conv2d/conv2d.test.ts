@@ -1,14 +1,16 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
-import { type AnyKernel, evaluateReference } from "../../../engine/graph/kernel.ts";
+import type { AnyKernel } from "../../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
-import { compile } from "../../../engine/net.ts";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
-import { conv2dTileSplit, matmulTile, matmulTile32, matmulTile128 } from "../../../kernels/conv2d/conv2d_tile.ts";
+import { conv2dTileSplit, tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
 import { pair, sides } from "../../../kernels/options.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import {
   apply,
@@ -39,7 +41,7 @@ const WINOGRAD_K = 100;
 const everyWinograd = <T>(tolerance: T) => ({ conv2d_winograd: tolerance, conv2d_winograd_2x2: tolerance });
 
 /** With a bias, a residual, a relu. Few of a run, since every combination is compiled on its own. */
-const EPILOGUES = Array.from({ length: 3 }, () => [random() < 0.5, random() < 0.5, random() < 0.5]);
+const EPILOGUES = Array.from({ length: 3 }, () => [random() < 0.5, random() < 0.5, pick(...ACTIVATIONS)] as const);
 
 interface Draw {
   readonly groups?: number;
@@ -72,10 +74,10 @@ function draw({ plain3x3 = false, room = plain3x3 ? 20 : 8, ...channels }: Draw 
 }
 
 async function check({ x, w, options }: ReturnType<typeof draw>): Promise<void> {
-  const [bias, residual, relu] = pick(...EPILOGUES);
+  const [bias, residual, activation] = pick(...EPILOGUES);
   const r = residual ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;
   const inputs = { x: randomTensor(x), w: randomTensor(w), b: bias ? randomTensor([w[0]]) : undefined, r };
-  const all = { ...options, relu };
+  const all = { ...options, activation };
   const bound = sumBound(conv2d, magnitudes(inputs), all, WINOGRAD_K);
   const largest = Math.max(...evaluateReference(conv2d, inputs, all).data.map(bound));
   await checkKernel(
@@ -125,7 +127,14 @@ test("NaN and infinity reach the outputs that see them, and no others", async ()
     const { x, w, options } = draw({ groupIn: 4, groupOut: 4 });
     const inputs = { x: nonFiniteTensor(x), w: randomTensor(w) };
     // Winograd's tiles share what they see.
-    await checkKernel(gpu, conv2d, inputs, { ...options, relu: i % 2 === 0 }, 8, everyWinograd(false as const));
+    await checkKernel(
+      gpu,
+      conv2d,
+      inputs,
+      { ...options, activation: pick("relu", "none") },
+      8,
+      everyWinograd(false as const),
+    );
   }
 });
 
@@ -150,11 +159,7 @@ test("20 random convolutions split into partial sums", async () => {
 
 test("20 random batches of matrix products, as Winograd's convolutions have them", async () => {
   const { subgroupSize } = gpu.traits;
-  const kernels: [AnyKernel, object][] = [
-    [matmulTile32, {}],
-    [matmulTile, {}],
-    [matmulTile128, {}],
-  ];
+  const kernels: [AnyKernel, object][] = tileKernelsOf.map(({ matmul }) => [matmul, {}]);
   if (subgroupSize >= 4 && subgroupSize <= 64) kernels.push([matmulSubgroup, { subgroup: subgroupSize }]);
   for (let i = 0; i < 20; i++) {
     const [batch, m, k, n] = [pick(1, 16, 36), int(1, 150), 4 * int(1, 12), 4 * int(1, 40)];
@@ -230,7 +235,10 @@ test("what does not fit is refused", async () => {
   await refusesShape([x, w, undefined, [1, 6, 7, 7]], {}, /r is \[1, 6, 7, 7\] and y \[1, 6, 6, 7\]; they must agree/);
   await refusesShape([x, [6, 4, 9, 3]], {}, /a 9x3 kernel with dilation 1x1 does not fit x \[1, 4, 8, 9\]/);
   await refusesShape([x, w], { dilation: [1, 5] }, /a 3x3 kernel with dilation 1x5 does not fit/);
-  await refusesUse({ strides: 2 }, /no option "strides"; its options are stride, padding, dilation, groups, relu/);
+  await refusesUse(
+    { strides: 2 },
+    /no option "strides"; its options are stride, padding, dilation, groups, activation/,
+  );
   await refusesUse({ stride: 0 }, /conv2d: stride is 0; it must be an integer of at least 1, or \[height, width\]/);
   await refusesUse({ stride: [1, 2, 3] }, /stride is \[1,2,3\]/);
   await refusesUse({ dilation: 1.5 }, /dilation is 1.5/);

@@ -1,17 +1,17 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Executable, ParamStore } from "../../../engine/device/executable.ts";
+import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
-import { defineKernel, evaluateReference } from "../../../engine/graph/kernel.ts";
+import { defineKernel } from "../../../engine/graph/kernel.ts";
 import { makePlan } from "../../../engine/graph/plan.ts";
 import { pack, unpack } from "../../../engine/ground/half.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
-import { compile } from "../../../engine/net.ts";
-import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
-import { conv2dMatrix, conv2dMatrix128 } from "../../../kernels/conv2d/conv2d_matrix.ts";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
+import { conv2dMatrices } from "../../../kernels/conv2d/conv2d_matrix.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
-import { int, open, pick, random, randomTensor } from "../../harness.ts";
+import { int, open, pick, randomTensor, runPlan } from "../../harness.ts";
 
 const gpu = await open();
 
@@ -41,7 +41,7 @@ fn store(at: u32, m: Result, stride: u32) {
 `;
 
 /** The kernel's source with calls of the emulation in place of those of the extension. */
-const emulated = `${conv2dMatrix.wgsl
+const emulated = `${conv2dMatrices[0].wgsl
   .replace("enable chromium_experimental_subgroup_matrix;", "")
   .replace(/diagnostic\(.*\);/, "")
   .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
@@ -58,7 +58,7 @@ const halved = ({ shape, data }: Tensor): Tensor => {
 
 const skip = gpu.traits.f16 ? undefined : "the adapter has no f16";
 
-for (const [i, plain] of [conv2dMatrix, conv2dMatrix, conv2dMatrix128, conv2dMatrix128].entries()) {
+for (const [i, plain] of [...conv2dMatrices, ...conv2dMatrices].entries()) {
   test(`random ${plain.name} ${i} with the matrices emulated${skip ? `: skipped, ${skip}` : ""}`, async () => {
     if (skip) return;
     const [channels, outChannels] = [4 * int(1, 12), 4 * int(1, 40)];
@@ -70,14 +70,14 @@ for (const [i, plain] of [conv2dMatrix, conv2dMatrix, conv2dMatrix128, conv2dMat
       stride: [int(1, 2), int(1, 2)],
       dilation,
       padding: [1, 1, 0, 1],
-      relu: random() < 0.5,
+      activation: pick(...ACTIVATIONS),
     };
     const inputs = {
       x: halved(randomTensor([int(1, 2), ...size, channels])),
       w: halved(randomTensor([...kernelSize, channels, outChannels])),
       b: halved(randomTensor([outChannels])),
     };
-    const kernel = defineKernel({ ...plain, name: plain.name, wgsl: emulated } as never);
+    const kernel = defineKernel({ ...plain, wgsl: emulated });
     const graph = new Graph();
     const shapeOf = (name: keyof typeof inputs): Shape => inputs[name].shape;
     const y = kernel(
@@ -87,11 +87,7 @@ for (const [i, plain] of [conv2dMatrix, conv2dMatrix, conv2dMatrix128, conv2dMat
       options as never,
     );
     graph.name("y", y);
-    const store = new ParamStore(gpu, arraysCheckpoint({ w: inputs.w, b: inputs.b }));
-    const executable = await Executable.create(gpu, makePlan(graph, ["y"], gpu.limits, "f16"), store);
-    const got = (await executable.run({ x: inputs.x.data })).y;
-    executable.dispose();
-    store.dispose();
+    const got = (await runPlan(gpu, makePlan(graph, ["y"], gpu.limits, "f16"), inputs)).y;
     const want = evaluateReference(plain, inputs, options);
     assert.equal(got.shape, want.shape);
     want.data.forEach((value, k) => {

@@ -1,4 +1,5 @@
 import { test } from "uvu";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { sumSplits } from "../../../kernels/conv2d/sum_splits.ts";
 import { checkKernel, int, nonFiniteTensor, open, pick, random, randomTensor } from "../../harness.ts";
 
@@ -14,15 +15,15 @@ test("40 random sums, with and without bias, residual and relu", async () => {
       b: random() < 0.5 ? randomTensor([shape[3]]) : undefined,
       r: random() < 0.5 ? randomTensor(shape) : undefined,
     };
-    await checkKernel(gpu, sumSplits, inputs, { relu: pick(true, false) });
+    await checkKernel(gpu, sumSplits, inputs, { activation: pick(...ACTIVATIONS) });
   }
 });
 
 test("NaN and infinity reach their own sum, with and without relu", async () => {
-  for (const relu of [true, false]) {
+  for (const activation of ["relu", "none"]) {
     const shape = drawShape();
     const inputs = { x: nonFiniteTensor([3, ...shape]), b: randomTensor([shape[3]]), r: nonFiniteTensor(shape) };
-    await checkKernel(gpu, sumSplits, inputs, { relu });
+    await checkKernel(gpu, sumSplits, inputs, { activation });
   }
 });
 

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { tensor } from "../../../engine/ground/tensor.ts";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { add, sub } from "../../../kernels/elementwise/add.ts";
 import {
   apply,
@@ -22,7 +23,7 @@ const gpu = await open();
 test("40 random sums, broadcast both ways", async () => {
   for (let i = 0; i < 40; i++) {
     const [a, b] = drawBroadcast().map((shape) => randomTensor(shape));
-    await checkKernel(gpu, add, { a, b }, { alpha: pick(1, int(0, 8) / 8), relu: pick(false, true) }, 3);
+    await checkKernel(gpu, add, { a, b }, { alpha: pick(1, int(0, 8) / 8), activation: pick(...ACTIVATIONS) }, 3);
   }
 });
 
@@ -43,7 +44,7 @@ test("what does not fit is refused", async () => {
   await refusesShape([2, 1, 3], [3, 2, 3], /add: \[2, 1, 3\] and \[3, 2, 3\] cannot be broadcast/);
   await refusesShape([1, 1, 1, 1, 1], [1], /add takes up to 4 dimensions, got \[1, 1, 1, 1, 1\] and \[1\]/);
   const options = () => apply(add, [[2], [2]], { scale: 1 });
-  await refuses(options, UsageError, "USAGE", /add has no option "scale"; its options are alpha, relu/);
+  await refuses(options, UsageError, "USAGE", /add has no option "scale"; its options are alpha, activation/);
   const alpha = () => apply(add, [[2], [2]], { alpha: NaN });
   await refuses(alpha, UsageError, "USAGE", /add: alpha is NaN; it must be a number/);
   await refuses(() => apply(add, [[2]]), UsageError, "USAGE", /add needs its input b/);

@@ -6,11 +6,14 @@ import {
   apply,
   checkKernel,
   drawBroadcast,
+  int,
   open,
+  pick,
   randomTensor,
   refuses,
   sameBits,
   testGoldens,
+  testVariants,
 } from "../../harness.ts";
 
 const gpu = await open();
@@ -27,6 +30,16 @@ test("NaN and infinity", async () => {
   sameBits(y, tensor([5], [6, -0, NaN, -Infinity, NaN]));
 });
 
+test("20 random products of images of whole vec4s of channels, also by channel, pixel or image", async () => {
+  for (let i = 0; i < 20; i++) {
+    const [n, c, h, w] = [int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)];
+    const other = pick([n, c, h, w], [n, c, 1, 1], [1, c, 1, 1], [c, 1, 1], [n, 1, h, w], [h, w], [1]);
+    const [x, y] = [randomTensor([n, c, h, w]), randomTensor(other)];
+    const [a, b] = pick([x, y], [y, x]);
+    await checkKernel(gpu, mul, { a, b }, {}, 1);
+  }
+});
+
 test("what does not fit is refused", async () => {
   const refusesShape = (a: number[], b: number[], message: RegExp) =>
     refuses(() => apply(mul, [a, b]), ShapeError, "SHAPE", message);
@@ -37,6 +50,8 @@ test("what does not fit is refused", async () => {
   await refuses(options, UsageError, "USAGE", /mul has no option "scale"; it has no options/);
   await refuses(() => apply(mul, [[2]]), UsageError, "USAGE", /mul needs its input b/);
 });
+
+testVariants(gpu, mul);
 
 await testGoldens(gpu, "mul");
 test.run();

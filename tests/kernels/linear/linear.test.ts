@@ -1,9 +1,10 @@
 import { test } from "uvu";
-import type { Value } from "../../../engine/graph/graph.ts";
-import { evaluateReference } from "../../../engine/graph/kernel.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
 import {
   apply,
   assertClose,
@@ -30,7 +31,7 @@ test("40 random layers", async () => {
       w: randomTensor([outFeatures, inFeatures]),
       b: pick(undefined, randomTensor([outFeatures])),
     };
-    await checkKernel(gpu, linear, inputs, { relu: pick(false, true) });
+    await checkKernel(gpu, linear, inputs, { activation: pick(...ACTIVATIONS) });
   }
 });
 
@@ -42,7 +43,7 @@ test("20 random layers of many rows and whole vec4s of features", async () => {
       w: randomTensor([outFeatures, inFeatures]),
       b: pick(undefined, randomTensor([outFeatures])),
     };
-    await checkKernel(gpu, linear, inputs, { relu: pick(false, true) });
+    await checkKernel(gpu, linear, inputs, { activation: pick(...ACTIVATIONS) });
   }
 });
 
@@ -98,7 +99,7 @@ test("what does not fit is refused", async () => {
       ],
       { bias: true },
     );
-  await refuses(bias, UsageError, "USAGE", /linear has no option "bias"; its options are relu/);
+  await refuses(bias, UsageError, "USAGE", /linear has no option "bias"; its options are activation/);
 });
 
 testVariants(gpu, linear);

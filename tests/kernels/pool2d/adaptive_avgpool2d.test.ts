@@ -39,6 +39,13 @@ test("NaN and infinity reach the windows that see them, and no others", async ()
   }
 });
 
+test("10 random averages of whole images of whole vec4s of channels", async () => {
+  for (let i = 0; i < 10; i++) {
+    const x = randomTensor([int(1, 3), 4 * int(1, 9), int(1, 9), int(1, 9)]);
+    await checkKernel(gpu, adaptiveAvgPool2d, { x }, { outputSize: 1 });
+  }
+});
+
 test("what does not fit is refused", async () => {
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => apply(adaptiveAvgPool2d, [[1, 2, 3, 4]], options), UsageError, "USAGE", message);

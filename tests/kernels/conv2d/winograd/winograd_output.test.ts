@@ -1,4 +1,5 @@
 import { test } from "uvu";
+import { ACTIVATIONS } from "../../../../kernels/activation.ts";
 import { winogradOutput } from "../../../../kernels/conv2d/winograd/winograd_output.ts";
 import { checkKernel, int, open, pick, random, randomTensor } from "../../../harness.ts";
 
@@ -16,7 +17,7 @@ test("40 random images of any size, with and without bias, residual and relu", a
       b: random() < 0.5 ? randomTensor([channels]) : undefined,
       r: random() < 0.5 ? randomTensor([...size, channels]) : undefined,
     };
-    const options = { size, relu: random() < 0.5, unroll: i % 2 > 0 };
+    const options = { size, activation: pick(...ACTIVATIONS), unroll: i % 2 > 0 };
     await checkKernel(gpu, winogradOutput, inputs, options, () => 8 * 2 ** -24 * LARGEST);
   }
 });

@@ -1,4 +1,5 @@
 import { test } from "uvu";
+import { ACTIVATIONS } from "../../../../kernels/activation.ts";
 import { winogradOutput2x2 } from "../../../../kernels/conv2d/winograd/winograd_output_2x2.ts";
 import { checkKernel, int, open, pick, random, randomTensor } from "../../../harness.ts";
 
@@ -16,8 +17,14 @@ test("40 random images of any size, with and without bias, residual and relu", a
       b: random() < 0.5 ? randomTensor([channels]) : undefined,
       r: random() < 0.5 ? randomTensor([...size, channels]) : undefined,
     };
-    const relu = pick(true, false);
-    await checkKernel(gpu, winogradOutput2x2, inputs, { size, relu, unroll: i % 2 > 0 }, () => 8 * 2 ** -24 * LARGEST);
+    const activation = pick(...ACTIVATIONS);
+    await checkKernel(
+      gpu,
+      winogradOutput2x2,
+      inputs,
+      { size, activation, unroll: i % 2 > 0 },
+      () => 8 * 2 ** -24 * LARGEST,
+    );
   }
 });
 

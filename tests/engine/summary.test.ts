@@ -1,19 +1,18 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph } from "../../../engine/graph/graph.ts";
-import { type Summary, summarize } from "../../../engine/graph/summary.ts";
-import { UsageError } from "../../../engine/ground/errors.ts";
-import { type AnyNet, inputShape, netOptions, traceNet } from "../../../engine/net.ts";
-import { add } from "../../../kernels/elementwise/add.ts";
-import { relu } from "../../../kernels/elementwise/relu.ts";
-import { flatten } from "../../../kernels/flatten.ts";
-import { linear } from "../../../kernels/linear/linear.ts";
-import { nets } from "../../../nets/index.ts";
-import { batchNormLayer, convLayer, linearLayer, named } from "../../../nets/layers.ts";
+import { type AnyNet, trace } from "../../engine/definition.ts";
+import { Graph } from "../../engine/graph/graph.ts";
+import { UsageError } from "../../engine/ground/errors.ts";
+import { type Summary, summarize } from "../../engine/summary.ts";
+import { add } from "../../kernels/elementwise/add.ts";
+import { relu } from "../../kernels/elementwise/relu.ts";
+import { flatten } from "../../kernels/flatten.ts";
+import { linear } from "../../kernels/linear/linear.ts";
+import { nets } from "../../nets/index.ts";
+import { batchNormLayer, convLayer, linearLayer, named } from "../../nets/layers.ts";
 
 function summaryOf(net: AnyNet, load: { batch?: number; imageSize?: number } = {}, given = {}): Summary {
-  const options = netOptions(net, given);
-  return summarize(traceNet(net, inputShape(net, options, load), options));
+  return summarize(trace(net, { ...given, ...load }));
 }
 
 /** The totals as torchinfo prints them: multiply-adds in millions or thousands of millions, sizes in megabytes. */

@@ -1,8 +1,9 @@
-import { GpuError } from "../ground/errors.ts";
-import { type Shape, sizeOf } from "../ground/tensor.ts";
-import { type Graph, type Node, readsOf } from "./graph.ts";
-import { passes } from "./passes.ts";
-import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./plan.ts";
+import { OUTPUTS } from "./definition.ts";
+import { type Graph, type Node, readsOf } from "./graph/graph.ts";
+import { passes } from "./graph/passes.ts";
+import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./graph/plan.ts";
+import { GpuError } from "./ground/errors.ts";
+import { type Shape, sizeOf } from "./ground/tensor.ts";
 
 export interface LayerSummary {
   /** The layer's first name; the others name a block that ends with it. Empty for a step without one. */
@@ -45,7 +46,7 @@ const NO_LIMITS: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize
 /**
  * Layers, parameters, multiply-adds and memory of a net, by torchinfo's formulas (https://github.com/TylerYep/torchinfo):
  * a convolution has (weights + bias) N H' W' multiply-adds, any other layer with parameters N times these. The softmax
- * that traceNet() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
+ * that trace() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
  */
 export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summary {
   const names = new Map<number, string>();
@@ -56,7 +57,7 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
   const layers = graph.nodes.flatMap((node, id): LayerSummary[] => {
     const name = names.get(id) ?? "";
     const isLayer = node.kind === "op" || (node.kind === "view" && name !== "");
-    if (!isLayer || id === graph.names.get("probabilities")) return [];
+    if (!isLayer || id === graph.names.get(OUTPUTS[1])) return [];
     const trained = trainedParams(graph, node);
     const total = sum(trained.map((param) => sizeOf(graph.nodes[param].shape)));
     const fresh = trained.filter((param) => !counted.has(param));
@@ -64,7 +65,7 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     if (total > 0) passSize += 2 * 4 * sizeOf(node.shape);
     const operator = node.kind === "op" ? node.kernel.name : "view";
     const [batch, , ...spatial] = node.shape;
-    const places = operator.startsWith("conv") ? batch * sizeOf(spatial) : batch;
+    const places = node.kind === "op" && node.kernel.slides ? batch * sizeOf(spatial) : batch;
     const parameters = sum(fresh.map((param) => sizeOf(graph.nodes[param].shape)));
     return [{ name, operator, shape: node.shape, parameters, multiplyAdds: total * places }];
   });
@@ -92,12 +93,12 @@ function trainedParams(graph: Graph, node: Node): number[] {
     .map((id) => graph.root(id))
     .filter((id) => {
       const param = graph.nodes[id];
-      return param.kind === "param" && !/\.running_(mean|var)$/.test(param.name);
+      return param.kind === "param" && param.role === "trained";
     });
 }
 
 function engineNeeds(graph: Graph, limits: Limits): EngineNeeds {
-  const results = ["logits", "probabilities"].filter((name) => graph.names.has(name));
+  const results = OUTPUTS.filter((name) => graph.names.has(name));
   const outputs = results.length > 0 ? results : [...graph.names.keys()].slice(-1);
   const fused = Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
   const needs = (plan: Plan) => {

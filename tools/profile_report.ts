@@ -1,7 +1,7 @@
 import type { Timings } from "../engine/device/profile.ts";
 import type { Plan, Step } from "../engine/graph/plan.ts";
-import { median } from "../tools/format.ts";
-import { leastSeconds, type Roofline } from "../tools/roofline.ts";
+import { median } from "./format.ts";
+import { leastSeconds, type Roofline } from "./roofline.ts";
 
 // What the timings of a plan's steps say about its kernels: pure functions of plain data.
 

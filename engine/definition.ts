@@ -1,0 +1,146 @@
+import type { CompileOptions } from "./graph/compile.ts";
+import { Graph } from "./graph/graph.ts";
+import { type Limits, makePlan } from "./graph/plan.ts";
+import type { Value } from "./graph/value.ts";
+import { checkOptions, GpuError, ShapeError, UsageError } from "./ground/errors.ts";
+import type { Watch } from "./ground/options.ts";
+import { type Shape, sameShape } from "./ground/tensor.ts";
+import type { Preparation } from "./image/pictures.ts";
+import type { Transforms } from "./image/transforms.ts";
+import type { PublishedFile, Weights, WeightsTable } from "./weights/open.ts";
+
+// What a net is and what it is loaded with: data, and pure functions that make a graph of it.
+
+/** Options that a net may have; each net lists its own with their defaults. */
+export interface NetOptions {
+  readonly inChannels: number;
+  readonly numClasses: number;
+}
+
+/** A checkpoint that is published, or comes with the package. */
+export interface PublishedWeights extends PublishedFile {
+  /** How its images were prepared, where that differs from the net's other checkpoints. */
+  readonly transforms?: Transforms;
+}
+
+/** A net as its file in nets/ defines it. */
+export interface NetDefinition<O extends NetOptions = NetOptions> extends Preparation, WeightsTable<PublishedWeights> {
+  readonly name: string;
+  readonly options: O;
+  /** Height and width of its images, in pixels. */
+  readonly imageSize: readonly [number, number];
+  /** Builds the net on x [N, C, H, W] and returns the logits [N, numClasses]. */
+  build(x: Value, options: O): Value;
+  /** The logits' softmax. */
+  probabilities(logits: Value): Value;
+  /** Names of the classes. */
+  labels(): Promise<readonly string[]>;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a registry holds nets of any options
+export type AnyNet = NetDefinition<any>;
+
+/** Nets by their names, each as it is or as a function that loads it. */
+export type Nets = Readonly<Record<string, AnyNet | (() => Promise<AnyNet>)>>;
+
+/** A net by its name; throws a UsageError that lists the names there are. */
+export function findNet<T>(nets: Readonly<Record<string, T>>, name: string): T {
+  if (Object.hasOwn(nets, name)) return nets[name];
+  throw new UsageError(
+    `there is no net "${name}"; there are ${Object.keys(nets).join(", ") || "none: give openGpu() some"}`,
+  );
+}
+
+export interface LoadOptions extends CompileOptions, Watch {
+  readonly weights?: Weights;
+  /** Images per run. */
+  readonly batch?: number;
+  /** Height and width in pixels, or one number for both, where the net can take another size than its own. */
+  readonly imageSize?: number | readonly [number, number];
+}
+
+/** What a net is loaded with, and the options of its own. */
+export type Given = LoadOptions | (LoadOptions & { readonly [option: string]: unknown });
+
+const LOAD_OPTIONS = [
+  "weights",
+  "batch",
+  "imageSize",
+  "passes",
+  "variants",
+  "precision",
+  "dtype",
+  "signal",
+  "onProgress",
+];
+
+/** What every run of a net computes; features come on top. */
+export const OUTPUTS = ["logits", "probabilities"] as const;
+
+/** A net as a graph, with its outputs named. Throws what the net's layers throw when nothing fits. */
+export function traceNet<O extends NetOptions>(definition: NetDefinition<O>, input: Shape, options: O): Graph {
+  const graph = new Graph();
+  const logits = build(definition, graph.input("x", input), options);
+  const [first, second] = OUTPUTS;
+  graph.name(first, logits);
+  graph.name(second, definition.probabilities(logits));
+  return graph;
+}
+
+/** A net as a graph, from all that it can be loaded with. Throws a UsageError for an option that it does not have. */
+export const trace = (definition: AnyNet, given: Given = {}): Graph =>
+  traceNet(definition, inputShape(definition, given), netOptions(definition, given));
+
+function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, options: O): Value {
+  try {
+    return definition.build(x, options);
+  } catch (cause) {
+    const { name, imageSize } = definition;
+    const size = x.shape.slice(2);
+    if (!(cause instanceof ShapeError) || sameShape(size, imageSize)) throw cause;
+    const sizes = `${name} cannot take images of ${size.join(" x ")} pixels, it is made for ${imageSize.join(" x ")}`;
+    throw new ShapeError(`${sizes} (${cause.message})`, { cause });
+  }
+}
+
+/** Separates what a net is built with from what it is loaded with; an unknown option throws, naming the legal ones. */
+export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, given: object): O {
+  checkOptions(definition.name, given, [...Object.keys(definition.options), ...LOAD_OPTIONS]);
+  const own = Object.entries(given).filter(([name, value]) => !LOAD_OPTIONS.includes(name) && value !== undefined);
+  for (const [name, value] of own) {
+    const wanted = definition.options[name as keyof O];
+    if (typeof value !== typeof wanted || (typeof wanted === "number" && !(Number.isInteger(value) && value > 0))) {
+      const kind = typeof wanted === "number" ? "a positive integer" : `a ${typeof wanted}`;
+      throw new UsageError(`${definition.name}: ${name} is ${JSON.stringify(value)}; it must be ${kind}`);
+    }
+  }
+  return { ...definition.options, ...Object.fromEntries(own) };
+}
+
+/** Shape [N, C, H, W] of a net's input, from all that it can be loaded with. */
+export function inputShape(definition: AnyNet, given: Given = {}): Shape {
+  const { inChannels } = netOptions<NetOptions>(definition, given);
+  const { batch = 1, imageSize = definition.imageSize } = given;
+  if (!(Number.isInteger(batch) && batch > 0)) throw new ShapeError(`batch is ${batch}; it must be a positive integer`);
+  const [height, width] = typeof imageSize === "number" ? [imageSize, imageSize] : imageSize;
+  return [batch, inChannels, height, width];
+}
+
+/**
+ * The graph for as large a part of the batch as the device can bind: the whole batch, or an equal slice of it where an
+ * activation of the whole would be over the limit. Throws a GpuError (LIMIT) when not even one image fits.
+ */
+export function traceSlice(definition: AnyNet, given: Given, { limits }: { readonly limits: Limits }): Graph {
+  const options = netOptions(definition, given);
+  const [batch, ...image] = inputShape(definition, given);
+  for (let slices = 1; ; slices++) {
+    if (batch % slices !== 0) continue;
+    const graph = traceNet(definition, [batch / slices, ...image], options);
+    try {
+      makePlan(graph, OUTPUTS.slice(0, 1), limits, given.dtype);
+      return graph;
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.code !== "LIMIT" || slices === batch) throw error;
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import type { Derivation } from "../graph/graph.ts";
+import type { ParamPlan } from "../graph/plan.ts";
+import { GpuError } from "../ground/errors.ts";
+import { overflows, pack } from "../ground/half.ts";
+import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
+import { all } from "../ground/promises.ts";
+import { sizeOf } from "../ground/tensor.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import type { Device } from "./device.ts";
+import { COPY_DST, COPY_SRC, STORAGE } from "./usage.ts";
+
+/** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
+const UPLOAD_ELEMENTS = 4 * 2 ** 20;
+
+/** So many of them may be on their way: a software adapter compiles for a second or more before it takes the first. */
+const MOST_WRITING = 8;
+
+/** The parameters of a net on the device, by name, shared by all plans that were made from one net. */
+export class ParamStore {
+  readonly warnings: string[] = [];
+  readonly #device: Device;
+  readonly #checkpoint: Checkpoint;
+  readonly #options: Watch;
+  readonly #pieces = new Map<string, Promise<GPUBuffer[]>>();
+  #buffers: GPUBuffer[] = [];
+  /** Full chunks that may not have reached their buffers yet. */
+  #writing = 0;
+
+  constructor(device: Device, checkpoint: Checkpoint, options: Watch = {}) {
+    this.#device = device;
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+  }
+
+  /** The buffers of parameters, uploaded on first use, one after the other. */
+  async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
+    const { signal, onProgress } = this.#options;
+    const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    let loaded = 0;
+    const buffers: GPUBuffer[][] = [];
+    for (const param of params) {
+      signal?.throwIfAborted();
+      const key = `${param.name} as ${dtype}`;
+      let pieces = this.#pieces.get(key);
+      if (!pieces) {
+        pieces = this.#upload(param, dtype);
+        this.#pieces.set(key, pieces);
+      }
+      buffers.push(await pieces);
+      loaded += sizeOf(param.shape);
+      onProgress?.({ phase: "load", file: this.#checkpoint.name, loaded, total });
+    }
+    return buffers;
+  }
+
+  async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
+    const elementBytes = bytesPerElement(dtype);
+    const create = async (elements: number) => {
+      const buffer = await this.#device.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
+      this.#buffers.push(buffer);
+      return buffer;
+    };
+    // At once, since the device takes its time to tell that there was memory.
+    const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
+    let hasNaN = false;
+    let start = 0;
+    for (const [i, elements] of pieces.entries()) {
+      const buffer = buffers[i];
+      for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
+        const count = Math.min(UPLOAD_ELEMENTS, elements - done);
+        const first = start + done;
+        const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
+        hasNaN ||= containsNaN(chunk);
+        this.#device.check();
+        const packed = pack(chunk, dtype);
+        if (overflows(chunk, packed)) {
+          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
+        }
+        this.#device.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
+        // Dawn keeps a copy of what is written until the queue has run.
+        if (count === UPLOAD_ELEMENTS && ++this.#writing === MOST_WRITING) {
+          this.#writing = 0;
+          this.#device.device.queue.submit([]);
+          await this.#device.settle(this.#device.device.queue.onSubmittedWorkDone());
+        }
+      }
+      start += elements;
+    }
+    if (hasNaN) this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN in it: results will have, too`);
+    return buffers;
+  }
+
+  /** Frees the buffers once nothing uses them any more: after `ended`, or at once. */
+  dispose(ended?: Promise<unknown>): void {
+    const free = () => {
+      for (const buffer of this.#buffers) this.#device.destroyBuffer(buffer);
+      this.#buffers = [];
+    };
+    if (ended) ended.then(free);
+    else free();
+  }
+}
+
+function containsNaN(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+  return false;
+}
+
+async function derive(from: Derivation, checkpoint: Checkpoint): Promise<Float32Array> {
+  const tensors: Float32Array[] = [];
+  for (const source of from.sources) tensors.push(await checkpoint.read(source));
+  return from.compute(...tensors);
+}

@@ -1,0 +1,14 @@
+import type { Shape } from "../ground/tensor.ts";
+import type { Graph } from "./graph.ts";
+
+/** A tensor in a graph: what a kernel takes and gives. */
+export class Value {
+  readonly graph: Graph;
+  readonly id: number;
+  readonly shape: Shape;
+  constructor(graph: Graph, id: number, shape: Shape) {
+    this.graph = graph;
+    this.id = id;
+    this.shape = shape;
+  }
+}

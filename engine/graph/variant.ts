@@ -1,0 +1,68 @@
+import type { Dtype } from "../ground/options.ts";
+import type { AnyKernel, Call, Named } from "./kernel.ts";
+import type { Value } from "./value.ts";
+
+/** A device, as far as the choice between variants may depend on it. */
+export interface Traits {
+  /** Lanes of a subgroup where the device has subgroups of one known size, else 0. */
+  readonly subgroupSize: number;
+  /** True for a software adapter. */
+  readonly software: boolean;
+  /** Bytes that the device can bind at once. */
+  readonly maxBinding: number;
+  /** True where tensors can be stored as f16. */
+  readonly f16?: boolean;
+  /** True where subgroups multiply matrices of 16x16 in f16 with f32 sums (tensor cores). */
+  readonly matrices?: boolean;
+  /** How fast devices of this kind are; without it the first variant that applies is taken. */
+  readonly rates?: Rates;
+}
+
+/** What a variant is chosen for: a device, and how the tensors of the net at hand are stored. */
+export interface Setting extends Traits {
+  readonly dtype: Dtype;
+}
+
+/** What a kind of device does in a second, as far as the choice between variants goes: kernels/rates.ts. */
+export interface Rates {
+  /** Floating-point operations per second, a multiply-add being two. */
+  readonly flops: number;
+  /** Bytes per second. */
+  readonly bytes: number;
+  /** Seconds that a dispatch takes besides its work. */
+  readonly dispatch: number;
+  /** Multiprocessors of a GPU, or cores of a CPU. */
+  readonly cores: number;
+  /** Threads that it takes to keep one of them busy. */
+  readonly lanes: number;
+  /**
+   * The share of `flops` that each kernel reaches on large tensors, by its name: 0 for what is not for devices of this kind,
+   * and a tenth for what is not listed.
+   */
+  readonly efficiency: Readonly<Record<string, number>>;
+  /** Seconds that a call of a kernel is charged for its compiling, by its name: of those that few layers of a net share. */
+  readonly compiling?: Readonly<Record<string, number>>;
+}
+
+/** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
+export interface Variant<K extends string, O> {
+  readonly name: string;
+  /** Rms error of one call over the rms of its output, where it rounds more than the operator's own kernel does. */
+  readonly error?: number;
+  /** True if it takes images that are NHWC in memory as they are. */
+  readonly nhwc?: boolean;
+  /** True if all it gains is that images stay NHWC: it competes with the operator's own kernel by the conversions of both. */
+  readonly layoutOnly?: boolean;
+  /** Why it cannot take this call; undefined if it can. */
+  refuses(call: Call<K, O>, setting: Setting, inputs: Named<K, Value>): string | undefined;
+  /** Whether it may gain anything here; not asked when the variant is forced. Of those that may, estimates decide. */
+  gains?(call: Call<K, O>, setting: Setting, inputs: Named<K, Value>): boolean;
+  /** Adds its nodes to the graph; takes and gives the same values as the operator, whose own kernel is `plain`. */
+  build(inputs: Named<K, Value>, call: Call<K, O>, setting: Setting, plain: AnyKernel): Value;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table has variants of operators of any inputs and options
+export type AnyVariant = Variant<any, any>;
+
+/** The variants of each operator by its name, best first: kernels/variants.ts. */
+export type Variants = Readonly<Record<string, readonly AnyVariant[]>>;

@@ -1,0 +1,46 @@
+import { type AnyNet, trace } from "../../../engine/definition.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
+import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
+import type { Progress } from "../../../engine/ground/options.ts";
+import { Model } from "../../../engine/model.ts";
+import { matchCheckpoint } from "../../../engine/weights/match.ts";
+import { openWeights } from "../../../engine/weights/open.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
+
+/** What weights a page can ask for: noise, a file, an address, or a name of the net's own list. */
+export type WeightsChoice =
+  | { readonly random: true }
+  | { readonly file: Blob }
+  | { readonly url: string }
+  | { readonly published: string };
+
+export interface LoadingOptions {
+  readonly signal: AbortSignal;
+  onProgress(progress: Progress): void;
+}
+
+/**
+ * A net as a model, whose plans the page chooses itself: a visitor who looks at one layer after the other would fill a GPU
+ * with those that a Net keeps. Checks the weights; `extend` names more values of the graph. Throws what Gpu.loadNet()
+ * throws.
+ */
+export async function loadModel(
+  gpu: Gpu,
+  definition: AnyNet,
+  weights: WeightsChoice,
+  loading: LoadingOptions,
+  extend: (graph: Graph) => void = () => {},
+): Promise<Model> {
+  const graph = trace(definition);
+  extend(graph);
+  const given = "random" in weights ? randomWeights(definition) : Object.values(weights)[0];
+  const checkpoint = await openWeights(definition, { weights: given, ...loading }, gpu.host.open);
+  try {
+    loading.signal.throwIfAborted();
+    matchCheckpoint(checkpoint, paramShapes(graph));
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+  return Model.load(gpu, graph, checkpoint, loading);
+}

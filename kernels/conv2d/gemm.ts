@@ -1,0 +1,56 @@
+import type { Call, KernelSpec } from "../../engine/graph/kernel.ts";
+import { rowsOf } from "../../engine/ground/tensor.ts";
+import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windows } from "./nhwc.ts";
+
+// What the kernels have in common that compute a convolution as a matrix product, and products themselves by the same WGSL.
+
+export interface Subgroup {
+  /** Lanes of a subgroup: what the adapter has, between 4 and 64. Means nothing to kernels without subgroups. */
+  subgroup: number;
+}
+
+export type TileOptions = Subgroup & NhwcOptions;
+
+/** The parts of a spec that do not depend on tiles. */
+type Part<K extends string, O extends object> = Pick<KernelSpec<K, O>, "inputs" | "options" | "shape" | "params">;
+
+/** The convolution on NHWC images: x [N, H, W, C], w [KH, KW, C, O], b [O], r and y [N, H', W', O]. */
+export const convolution: Part<Inputs, TileOptions> = {
+  inputs: ["x", "w", "b?", "r?"],
+  options: { subgroup: 8, ...NHWC_OPTIONS },
+  shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), w[3]],
+  params: ({ shapes: { x, w, b, r }, options, y }: Call<Inputs, TileOptions>) => ({
+    ...windows(x, w, options, y),
+    ...epilogue(b, r, options.activation),
+    pixels: rowsOf(y),
+    x_channels: x[3] / 4,
+    y_channels: y[3] / 4,
+    x_stride: 0,
+    w_stride: 0,
+    y_stride: 0,
+  }),
+};
+
+/** A batch of matrix products, each a 1x1 convolution of one row of pixels: a [batch, M, K], b [batch, K, N] -> [batch, M, N]. */
+export const product: Part<"x" | "w", Subgroup> = {
+  inputs: ["x", "w"],
+  options: { subgroup: 8 },
+  shape: ({ x, w }) => [x[0], x[1], w[2]],
+  params: ({ shapes: { x, w }, y }) => ({
+    ...windows([1, 1, ...x.slice(1)], [1, 1], NHWC_OPTIONS, [1, 1, y[1]]),
+    ...epilogue(),
+    pixels: y[1],
+    x_channels: x[2] / 4,
+    y_channels: y[2] / 4,
+    x_stride: (x[1] * x[2]) / 4,
+    w_stride: (w[1] * w[2]) / 4,
+    y_stride: (y[1] * y[2]) / 4,
+  }),
+};
+
+/** Small calls of these, for self-tests. */
+export const convolutionExample = {
+  shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44], b: [44] },
+  options: { padding: [1, 1, 1, 1] },
+};
+export const productExample = { shapes: { x: [3, 5, 8], w: [3, 8, 44] } };

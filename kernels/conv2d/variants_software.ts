@@ -1,0 +1,27 @@
+import { sizeOf } from "../../engine/ground/tensor.ts";
+import { asNchw, asNhwc } from "../layout/layout.ts";
+import { conv2dStem } from "./conv2d_stem.ts";
+import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
+import { type Conv2dVariant, dense, gains, nhwcOptions, packed, refusesSubgroups } from "./dense.ts";
+import type { Product } from "./winograd/variants.ts";
+
+// The ways to compute conv2d on software adapters: operands in registers, shared by subgroup shuffles.
+
+export const conv2dSubgroupVariant = dense(conv2dSubgroup, refusesSubgroups, TILE);
+
+export const conv2dStemVariant: Conv2dVariant = {
+  name: "conv2d_stem",
+  refuses: conv2dSubgroupVariant.refuses,
+  gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
+  build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
+    const [outChannels, channels, ...kernel] = w.shape;
+    const filters = packed(w, TILE, [outChannels, channels * sizeOf(kernel)]);
+    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), { subgroup, kernel, ...nhwcOptions(w, options) }));
+  },
+};
+
+export const subgroupProduct: Product = {
+  cut: TILE,
+  refuses: (setting) => refusesSubgroups(setting) !== undefined,
+  multiply: (a, b, { subgroupSize: subgroup }) => matmulSubgroup(a, b, { subgroup }),
+};

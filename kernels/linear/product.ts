@@ -1,0 +1,43 @@
+import { isParam } from "../../engine/graph/graph.ts";
+import type { Kernel } from "../../engine/graph/kernel.ts";
+import type { Setting } from "../../engine/graph/variant.ts";
+import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
+import { packed, refusesSize } from "../conv2d/dense.ts";
+import type { TileOptions } from "../conv2d/gemm.ts";
+import type { Inputs } from "../conv2d/nhwc.ts";
+import { LEAST_WEIGHTS, type LinearVariant } from "./variants.ts";
+
+/** Rows of x up to which the matrix-vector kernel is bound by memory all the same. */
+const FEW_ROWS = 4;
+
+/**
+ * On a software adapter a kernel takes longer to compile than such weights to be read, even by the kernel that the
+ * convolutions have compiled anyway: for ResNet-50 in 1.6 ms instead of 1.1. That one adds in a single chain: the logits are
+ * off by 2.2e-6 of their rms then instead of 0.8e-6 (PyTorch: 1.8e-6).
+ */
+const FEW_WEIGHTS = 4e6;
+
+/** Linear as the 1x1 convolution of an image of one row, by one of its kernels. */
+export const linearProduct = (
+  name: string,
+  kernel: Kernel<Inputs, TileOptions>,
+  refusesDevice: (setting: Setting) => string | undefined = () => undefined,
+  tile?: number,
+): LinearVariant => ({
+  name,
+  refuses({ shapes: { w }, y }, setting, { w: weight }) {
+    const reason = refusesDevice(setting);
+    if (reason) return reason;
+    if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiples of 4`;
+    if (!isParam(weight)) return "its weight is no parameter";
+    return refusesSize([sizeOf(w), sizeOf(y)], setting);
+  },
+  gains: ({ shapes: { x, w } }, { software }) =>
+    sizeOf(w) >= LEAST_WEIGHTS && (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
+  build({ x, w, b }, { options: { activation }, y }, { subgroupSize: subgroup }) {
+    const [outFeatures, inFeatures] = w.shape;
+    const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);
+    const image = x.graph.reshape(x, [1, 1, rowsOf(x.shape), inFeatures]);
+    return x.graph.reshape(kernel(image, filters, b, { subgroup, activation }), y);
+  },
+});

@@ -1,0 +1,115 @@
+import { type AnyReference, evaluate, type Reference, type References } from "../engine/graph/evaluate.ts";
+import type { AnyKernel } from "../engine/graph/kernel.ts";
+import type { Shape } from "../engine/ground/tensor.ts";
+import { reference as channelShuffle } from "./channel_shuffle.ts";
+import { reference as concat } from "./concat.ts";
+import { reference as conv2d } from "./conv2d/conv2d.ts";
+import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
+import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
+import { reference as stem } from "./conv2d/conv2d_stem.ts";
+import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
+import {
+  conv2dTileReference,
+  conv2dTileSplitReference,
+  matmulTileReference,
+  tileKernelsOf,
+} from "./conv2d/conv2d_tile.ts";
+import { reference as sumSplits } from "./conv2d/sum_splits.ts";
+import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
+import { F2, F4 } from "./conv2d/winograd/winograd.ts";
+import { reference as copy } from "./copy.ts";
+import { reference as add } from "./elementwise/add.ts";
+import { reference as clamp } from "./elementwise/clamp.ts";
+import { reference as gelu } from "./elementwise/gelu.ts";
+import { reference as hardsigmoid } from "./elementwise/hardsigmoid.ts";
+import { reference as hardswish } from "./elementwise/hardswish.ts";
+import { reference as leakyRelu } from "./elementwise/leaky_relu.ts";
+import { reference as mul } from "./elementwise/mul.ts";
+import { reference as relu } from "./elementwise/relu.ts";
+import { reference as sigmoid } from "./elementwise/sigmoid.ts";
+import { reference as silu } from "./elementwise/silu.ts";
+import { reference as tanh } from "./elementwise/tanh.ts";
+import { reference as toNchw } from "./layout/to_nchw.ts";
+import { reference as toNhwc } from "./layout/to_nhwc.ts";
+import { reference as linear } from "./linear/linear.ts";
+import { reference as matmul } from "./matmul.ts";
+import { reference as mean } from "./mean.ts";
+import { reference as batchNorm } from "./norm/batchnorm.ts";
+import { reference as lrn } from "./norm/lrn.ts";
+import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
+import { reference as pad } from "./pad.ts";
+import { reference as peak } from "./peak.ts";
+import { reference as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
+import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
+import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
+import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
+import { reference as softmax } from "./softmax.ts";
+
+/** The same for each of some kernels. */
+const forAll = (kernels: readonly AnyKernel[], reference: AnyReference): References =>
+  Object.fromEntries(kernels.map(({ name }) => [name, reference]));
+
+/** Another example of the same. */
+const on = <K extends string, O extends object>(x: Shape, { compute }: Reference<K, O>): Reference<K, O> => ({
+  example: { shapes: { x } },
+  compute,
+});
+
+/** What every kernel is tested against, by its name. Kept apart from the kernels, so that no page loads it that asks for none. */
+export const references: References = {
+  adaptive_avgpool2d: adaptiveAvgPool2d,
+  add,
+  avgpool2d: avgPool2d,
+  avgpool2d_nhwc: pool2dNhwcReference(avgPool2d),
+  batchnorm: batchNorm,
+  channel_shuffle: channelShuffle,
+  clamp,
+  concat,
+  conv2d,
+  conv2d_depthwise: depthwise,
+  conv2d_stem: stem,
+  conv2d_subgroup: conv2dSubgroupReference,
+  ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
+  conv2d_tile_split: conv2dTileSplitReference,
+  copy,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  leaky_relu: leakyRelu,
+  linear,
+  linear_gemv: linear,
+  lrn,
+  lrn_nhwc: lrnNhwc,
+  matmul,
+  matmul_subgroup: matmulSubgroupReference,
+  ...forAll(
+    tileKernelsOf.map((tile) => tile.matmul),
+    matmulTileReference,
+  ),
+  maxpool2d: maxPool2d,
+  maxpool2d_nhwc: pool2dNhwcReference(maxPool2d),
+  mean,
+  mul,
+  pad,
+  peak,
+  relu,
+  sigmoid,
+  silu,
+  softmax,
+  softmax_rows: on([3, 100], softmax),
+  sum_splits: sumSplits,
+  tanh,
+  to_nchw: toNchw,
+  to_nhwc: toNhwc,
+  winograd_input: winogradInputReference(F4),
+  winograd_input_2x2: winogradInputReference(F2),
+  winograd_output: winogradOutputReference(F4),
+  winograd_output_2x2: winogradOutputReference(F2),
+};
+
+/** Evaluates a kernel's float64 reference on plain arrays. Throws a UsageError for one that has none. */
+export const evaluateReference = (
+  kernel: AnyKernel,
+  inputs: Readonly<Record<string, { shape: Shape; data: Float32Array } | undefined>>,
+  options: object = {},
+): { shape: Shape; data: Float64Array } => evaluate(references, kernel, inputs, options);

@@ -1,0 +1,25 @@
+import type { Variants } from "../engine/graph/variant.ts";
+import { tileKernelsOf } from "./conv2d/conv2d_tile.ts";
+import { conv2dDepthwiseVariant } from "./conv2d/variants.ts";
+import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
+import { winogradVariants } from "./conv2d/winograd/variants.ts";
+import { channelsLast } from "./layout/layout.ts";
+import { linearProduct } from "./linear/product.ts";
+import { linearGemvVariant } from "./linear/variants.ts";
+import { softmaxRowsVariant } from "./softmax_rows.ts";
+import { common } from "./variants_common.ts";
+
+/** By the smallest tile, since its images have one row. */
+export const linearTileVariant = linearProduct(
+  "linear_tile",
+  tileKernelsOf.reduce((least, each) => (each.size < least.size ? each : least)).conv2d,
+);
+
+/** The faster implementations of each operator on GPUs, best first. */
+export const variants: Variants = {
+  conv2d: [conv2dDepthwiseVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants, conv2dTileSplitVariant],
+  linear: [linearGemvVariant, linearTileVariant],
+  softmax: [softmaxRowsVariant],
+  lrn: [channelsLast],
+  ...common,
+};
