@@ -63,6 +63,15 @@ export function random(): number {
   return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32;
 }
 
+/** Whether the tests are to take their time: CI sets it where that is affordable. */
+export const isDeep = process.env.SHADENET_DEEP === "1";
+
+/**
+ * How many configurations a test draws: `all` of them in a deep run, else a fifth, since every run draws others. What has
+ * to happen in every run may not be left to chance in either.
+ */
+export const rounds = (all: number): number => (isDeep ? all : Math.max(3, Math.ceil(all / 5)));
+
 /** An integer from `least` to `most`, both included. */
 export const int = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));
 
@@ -158,13 +167,20 @@ export const magnitudes = <T extends Inputs>(inputs: T): T =>
 /** The variants that were run, as "kernel/variant". */
 const taken = new Set<string>();
 
-/** Runs a kernel by itself, and as every variant that takes the call. By the names of kernel and variants. */
-async function runEveryWay(gpu: Gpu, kernel: AnyKernel, inputs: Inputs, options: object): Promise<Map<string, Tensor>> {
+/** Runs a kernel by itself, and as every wanted variant that takes the call. By the names of kernel and variants. */
+async function runEveryWay(
+  gpu: Gpu,
+  kernel: AnyKernel,
+  inputs: Inputs,
+  options: object,
+  isWanted: (variant: string) => boolean = () => true,
+): Promise<Map<string, Tensor>> {
   const names = kernel.inputs[0].endsWith("...") ? Object.keys(inputs) : kernel.inputs.map((n) => n.replace("?", ""));
   const present = Object.fromEntries(Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, t]] : [])));
   const plain = await gpu.eager(kernel, ...names.map((name) => inputs[name]), options);
   const results = new Map([[kernel.name, plain]]);
   for (const { name: variant } of variants[kernel.name] ?? []) {
+    if (!isWanted(variant)) continue;
     const graph = new Graph();
     const values = names.map((name, i) => {
       const { shape } = inputs[name] ?? {};
@@ -200,7 +216,8 @@ export function testVariants(gpu: Gpu, kernel: AnyKernel, elsewhere: readonly st
 
 /**
  * Runs a kernel and its variants and compares them with its float64 reference. A number as tolerance is the k of
- * sumBound() on the magnitudes of the inputs; `variants` has the tolerances of those that need another, or false.
+ * sumBound() on the magnitudes of the inputs; `variants` has the tolerances of those that need another, or false for
+ * those that are not to be run.
  */
 export async function checkKernel(
   gpu: Gpu,
@@ -211,10 +228,10 @@ export async function checkKernel(
   variants: Readonly<Record<string, Tolerance | false>> = {},
 ): Promise<void> {
   const want = evaluateReference(kernel, inputs, options);
-  for (const [name, got] of await runEveryWay(gpu, kernel, inputs, options)) {
-    const limit = variants[name] ?? tolerance;
-    if (limit === false) continue;
-    const bound = typeof limit === "number" ? sumBound(kernel, magnitudes(inputs), options, limit) : limit;
+  const bounded = typeof tolerance === "number" ? sumBound(kernel, magnitudes(inputs), options, tolerance) : tolerance;
+  const results = await runEveryWay(gpu, kernel, inputs, options, (name) => variants[name] !== false);
+  for (const [name, got] of results) {
+    const bound = variants[name] || bounded;
     assertClose(got, want, bound, `${name} of ${describe(inputs)} with ${JSON.stringify(options)}`);
   }
 }

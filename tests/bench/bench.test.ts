@@ -510,7 +510,7 @@ test("Ctrl-C ends a bench; what was measured is shown and written, marked incomp
   const { code, stdout, errors } = await run(
     "kernels",
     ["--nets", "lenet5,vgg19", "--runs", "1000", "--json", json],
-    4000,
+    2500,
   );
   assert.equal([code, errors], [130, []]);
   if (!existsSync(json)) return assert.is(stdout, "", "nothing was measured yet");

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../../index.ts";
@@ -177,9 +177,16 @@ test("without an adapter: what to install", async () => {
   assertFails(await shadenet(["demo"], { env: { SHADENET_ADAPTER: "nonsense" } }), 2, /can be system, embedded, none/);
 });
 
-test("doctor tests every kernel", async () => {
+test("doctor tests every kernel, and tells what is wrong with what was measured", async () => {
+  const { kept } = JSON.parse((await shadenet(["tune", "lenet5", "--json"])).stdout);
+  await writeFile(kept, "no JSON\n");
   const { code, stdout, errors } = await shadenet(["doctor", "--json"]);
-  assert.equal(errors, []);
+  assert.is(errors.length, 1);
+  assert.match(
+    errors[0],
+    /^shadenet: warning: what was measured on this adapter is ignored: tuned-.*\.json is damaged; run/,
+  );
+  await rm(kept);
   const { adapter, limits, features, packages, kernels } = JSON.parse(stdout);
   assert.equal(
     kernels.filter(({ ok }: { ok: boolean }) => !ok),

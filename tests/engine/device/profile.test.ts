@@ -17,7 +17,7 @@ import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { nets, openGpu } from "../../../index.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { groupSteps, profileSteps } from "../../../tools/profile_report.ts";
-import { assertFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
+import { eachFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
 import { idle, open, randomTensor, refuses, withNet } from "../../harness.ts";
 
 const gpu = await open();
@@ -370,7 +370,7 @@ test("profile: what is wrong, in one line, and no half-written trace", async () 
     [["lenet5", "--runs", "1", "--trace", "taken"], 1, /cannot write taken: it is a folder/],
   ];
   await mkdir(inFolder("taken"));
-  for (const [args, code, message] of cases) assertFails(await shadenet(["profile", ...args]), code, message);
+  await eachFails(cases.map(([args, code, message]) => [["profile", ...args], code, message]));
   assert.not(existsSync(inFolder("no")));
   assert.not((await readdir(folder)).some((name) => name.endsWith(".part")));
 });

@@ -27,6 +27,7 @@ import {
   randomNet,
   randomTensors,
   refuses,
+  rounds,
   runPlan,
 } from "../../harness.ts";
 
@@ -62,7 +63,7 @@ for (const [kind, known] of [["no rates", undefined] as const, ...Object.entries
 }
 
 test("they do on the GPU, too", async () => {
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < rounds(10); i++) {
     const { graph, outputs } = randomNet(12);
     const tensors = randomTensors(graph);
     assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu), tensors), graph, outputs, tensors);

@@ -1,15 +1,15 @@
 import { test } from "uvu";
 import { ACTIVATIONS } from "../../../../kernels/activation.ts";
 import { winogradOutput } from "../../../../kernels/conv2d/winograd/winograd_output.ts";
-import { checkKernel, int, open, pick, random, randomTensor } from "../../../harness.ts";
+import { checkKernel, int, open, pick, random, randomTensor, rounds } from "../../../harness.ts";
 
 const gpu = await open();
 
 /** Rows of the transform add up to 19 in magnitude, and it is applied twice. */
 const LARGEST = 361;
 
-test("40 random images of any size, with and without bias, residual and relu", async () => {
-  for (let i = 0; i < 40; i++) {
+test("random images of any size, with and without bias, residual and relu", async () => {
+  for (let i = 0; i < rounds(40); i++) {
     const size = [pick(1, 3, 5), int(1, 20), int(1, 20)];
     const channels = 4 * int(1, 5);
     const inputs = {

@@ -1,15 +1,15 @@
 import { test } from "uvu";
 import { ACTIVATIONS } from "../../../../kernels/activation.ts";
 import { winogradOutput2x2 } from "../../../../kernels/conv2d/winograd/winograd_output_2x2.ts";
-import { checkKernel, int, open, pick, random, randomTensor } from "../../../harness.ts";
+import { checkKernel, int, open, pick, random, randomTensor, rounds } from "../../../harness.ts";
 
 const gpu = await open();
 
 /** Rows of the transform add up to 3 in magnitude, and it is applied twice; then a bias and a residual. */
 const LARGEST = 9 + 2;
 
-test("40 random images of any size, with and without bias, residual and relu", async () => {
-  for (let i = 0; i < 40; i++) {
+test("random images of any size, with and without bias, residual and relu", async () => {
+  for (let i = 0; i < rounds(40); i++) {
     const size = [pick(1, 3, 5), int(1, 20), int(1, 20)];
     const channels = 4 * int(1, 5);
     const inputs = {
