@@ -2,5 +2,11 @@
 import { openGpu, serveGpu } from "./browser.ts";
 
 serveGpu(openGpu, {
-  roofline: async ({ gpu }) => (await import("./tools/roofline.ts")).measureRoofline(gpu),
+  roofline: async ({ gpu }) => {
+    const [{ measureRoofline }, { probes }] = await Promise.all([
+      import("./engine/tuning/roofline.ts"),
+      import("./kernels/probes.ts"),
+    ]);
+    return measureRoofline(gpu, probes);
+  },
 });

@@ -1,10 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
+import { median } from "../engine/ground/statistics.ts";
 import { digitInput } from "../engine/image/image.ts";
 import { type AdapterSummary, type Image, type Net, type Prediction, readImage } from "../index.ts";
 import { type CommonOptions, type Context, command } from "../tools/command.ts";
-import { bar, clip, duration, median, percent } from "../tools/format.ts";
+import { bar, clip, duration, percent } from "../tools/format.ts";
 import { packageFile } from "../tools/package.ts";
 import { openNet } from "../tools/session.ts";
 import { colourDepth, lineWidth, paint, print, printJson } from "../tools/terminal.ts";

@@ -2,21 +2,23 @@ import { type Command, InvalidArgumentError } from "commander";
 import { type AnyNet, findNet, trace } from "../engine/definition.ts";
 import { type Timings, timeSteps } from "../engine/device/profile.ts";
 import type { Dtype } from "../engine/ground/options.ts";
+import { median } from "../engine/ground/statistics.ts";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
-import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
-import { randomWeights } from "../nets/random_weights.ts";
-import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
-import { bar, columns, count, duration, median, percent } from "../tools/format.ts";
-import { ownVersion, versionOf } from "../tools/package.ts";
 import {
   type GroupProfile,
   groupSteps,
   type Performance,
   profileSteps,
   type StepProfile,
-} from "../tools/profile_report.ts";
-import { measureRoofline, type Roofline } from "../tools/roofline.ts";
+} from "../engine/tuning/report.ts";
+import { measureRoofline, type Roofline } from "../engine/tuning/roofline.ts";
+import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
+import { probes } from "../kernels/probes.ts";
+import { randomWeights } from "../nets/random_weights.ts";
+import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
+import { writeWhole } from "../tools/files.ts";
+import { bar, columns, count, duration, percent } from "../tools/format.ts";
+import { ownVersion, versionOf } from "../tools/package.ts";
 import { openNet } from "../tools/session.ts";
 import { lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 import { chromeTrace } from "./trace.ts";
@@ -62,7 +64,7 @@ async function profile(name: string, options: Options, { signal }: Context): Pro
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
   const { gpu, net, close } = await openNet(name, { ...load, weights, signal });
   try {
-    const roofline = await measureRoofline(gpu);
+    const roofline = await measureRoofline(gpu, probes);
     signal.throwIfAborted();
     const measured = await measure(net, options.runs, signal);
     const { plan } = await net.executable();

@@ -1,7 +1,7 @@
 import type { Span, Timings } from "../engine/device/profile.ts";
 import type { Step } from "../engine/graph/plan.ts";
-import { describeStep, rate } from "../tools/profile_report.ts";
-import type { Roofline } from "../tools/roofline.ts";
+import { describeStep, rate } from "../engine/tuning/report.ts";
+import type { Roofline } from "../engine/tuning/roofline.ts";
 
 /** An event of Chrome's Trace Event Format. Times are in microseconds. */
 export interface TraceEvent {

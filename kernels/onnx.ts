@@ -1,5 +1,4 @@
 import type { AnyKernel, Call, Kernel } from "../engine/graph/kernel.ts";
-import { UsageError } from "../engine/ground/errors.ts";
 import {
   floats,
   integers,
@@ -8,7 +7,8 @@ import {
   type OnnxOperation,
   type OnnxOperators,
   operation,
-} from "../engine/onnx/export.ts";
+} from "../engine/graph/onnx.ts";
+import { UsageError } from "../engine/ground/errors.ts";
 import type { Activation } from "./activation.ts";
 import { channelShuffle } from "./channel_shuffle.ts";
 import { concat } from "./concat.ts";

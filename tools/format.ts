@@ -50,8 +50,3 @@ export const oneLine = (text: string): string =>
     .replace(/\s*[\r\n]+\s*/g, " ")
     .replace(/\p{Cc}/gu, "?")
     .trim();
-
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
-};

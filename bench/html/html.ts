@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { median } from "../../engine/ground/statistics.ts";
 import { writeWhole } from "../../tools/files.ts";
-import { median } from "../../tools/format.ts";
 import { packageFile } from "../../tools/package.ts";
 import type { PeerRow } from "../peers/results.ts";
 import type { KernelReport, NetReport, Report, Run } from "../report/report.ts";

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { GpuError } from "../../engine/ground/errors.ts";
-import { median } from "../../tools/format.ts";
+import { median } from "../../engine/ground/statistics.ts";
 import type { NetRow } from "../report/report.ts";
 
 const PROGRAM = fileURLToPath(new URL("first_result.js", import.meta.url));

@@ -1,4 +1,4 @@
-import { median } from "../../tools/format.ts";
+import { median } from "../../engine/ground/statistics.ts";
 import type { Timing } from "../report/report.ts";
 
 /** Of the normal distribution: 95 % lie within so many standard deviations. */

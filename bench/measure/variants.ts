@@ -5,7 +5,7 @@ import { compile } from "../../engine/graph/compile.ts";
 import { GpuError, UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { type Model, withModel } from "../../engine/model.ts";
-import { leastSeconds, type Roofline } from "../../tools/roofline.ts";
+import { leastSeconds, type Roofline } from "../../engine/tuning/roofline.ts";
 import type { Bench } from "../report/program.ts";
 import { type KernelRow, timingOf } from "../report/report.ts";
 import { milliseconds } from "../report/tables.ts";

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../engine/ground/errors.ts";
-import { median } from "../../tools/format.ts";
+import { median } from "../../engine/ground/statistics.ts";
 import type { FirstRun, Turn } from "./child.ts";
 import { type Contender, type Job, type NetFiles, nameOf } from "./engines.ts";
 import { WorkerProcess } from "./process.ts";

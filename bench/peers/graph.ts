@@ -38,11 +38,11 @@ export function traceForPeer({ net, shape: [batch], maxBinding }: Job): Graph {
  */
 function splitLinear(graph: Graph, outputs: readonly string[], maxBinding: number): Graph {
   const split = rewrite(graph, (node, _id, next) => {
-    if (node.kind !== "op" || node.kernel.name !== "linear") return "copy";
+    if (node.kind !== "op" || node.kernel.name !== "linear") return "keep";
     const { x, w, b } = next.inputsOf(node);
     const [outFeatures] = w.shape;
     const parts = Math.ceil((4 * sizeOf(w.shape)) / maxBinding);
-    if (parts === 1) return "copy";
+    if (parts === 1) return "keep";
     const layers = Array.from({ length: parts }, (_, part) => {
       const [first, end] = [part, part + 1].map((i) => Math.round((i * outFeatures) / parts));
       const some = (param: Value) => rowsOf(param, first, end);

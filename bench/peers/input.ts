@@ -1,5 +1,5 @@
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { generate } from "../../tests/conformance/hashinit.ts";
+import { generate } from "../../tools/hashinit.ts";
 
 const SEED = 1;
 

@@ -1,4 +1,5 @@
-import { columns, count, median } from "../../tools/format.ts";
+import { median } from "../../engine/ground/statistics.ts";
+import { columns, count } from "../../tools/format.ts";
 import type { EngineName, Provider } from "./engines.ts";
 
 // Which engines agree, how long to go on, and what is told of it all: pure functions.

@@ -6,11 +6,12 @@ import { findNet } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
 import { FileError } from "../../engine/ground/errors.ts";
 import { fileError } from "../../engine/node/files.ts";
+import { measureRoofline, type Roofline } from "../../engine/tuning/roofline.ts";
+import { probes } from "../../kernels/probes.ts";
 import { nets } from "../../nets/index.ts";
 import { type Context, nameList, positiveInteger } from "../../tools/command.ts";
 import { writeWhole } from "../../tools/files.ts";
 import { ownVersion, versionOf } from "../../tools/package.ts";
-import { measureRoofline, type Roofline } from "../../tools/roofline.ts";
 import { openDevice } from "../../tools/session.ts";
 import { complain, openProgress, type Progress, print } from "../../tools/terminal.ts";
 import { compareReports, readReport } from "./compare.ts";
@@ -97,7 +98,7 @@ export async function runBench<R extends Report>(subject: Subject<R>, { signal }
     if (older && older.adapter.name !== gpu.adapter.name) {
       complain(`warning: ${options.compare} was measured on ${older.adapter.name}, this is ${gpu.adapter.name}`);
     }
-    const roofline = await measureRoofline(gpu);
+    const roofline = await measureRoofline(gpu, probes);
     signal.throwIfAborted();
     run = describe(gpu, roofline);
     for await (const row of subject.measure({ gpu, roofline, progress, signal })) rows.push(row);

@@ -1,8 +1,8 @@
 import type { AdapterSummary } from "../../engine/device/device.ts";
 import type { Shape } from "../../engine/ground/tensor.ts";
-import type { Roofline } from "../../tools/roofline.ts";
+import type { Roofline } from "../../engine/tuning/roofline.ts";
 
-export type { Roofline } from "../../tools/roofline.ts";
+export type { Roofline } from "../../engine/tuning/roofline.ts";
 
 // What `npm run bench:kernels` and `npm run bench:nets` measure, as they write it with --json. Times are in
 // milliseconds, sizes in bytes, rates per second. Plain data, so that nothing here needs a GPU.

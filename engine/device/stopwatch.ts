@@ -1,4 +1,4 @@
-import type { Gpu } from "../gpu.ts";
+import type { Device } from "./device.ts";
 import { type Dispatch, encode } from "./executable.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "./usage.ts";
 
@@ -15,7 +15,7 @@ export interface Stopwatch {
 }
 
 /** Times by the computer's clock, and by timestamps where the device has them. */
-export async function openStopwatch(gpu: Gpu): Promise<Stopwatch> {
+export async function openStopwatch(gpu: Device): Promise<Stopwatch> {
   const { device } = gpu;
   const buffers: GPUBuffer[] = [];
   const createBuffer = async (label: string, usage: number) => {

@@ -45,7 +45,7 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
   const inNhwc = readInNhwc(graph, outputs, variants, setting);
   let squaredError = 0;
   const lowered = rewrite(graph, (node, id, next) => {
-    if (node.kind !== "op" || !Object.hasOwn(variants, node.kernel.name)) return "copy";
+    if (node.kind !== "op" || !Object.hasOwn(variants, node.kernel.name)) return "keep";
     const { kernel } = node;
     const candidates = candidatesOf(graph, node, next.inputsOf(node), variants, setting);
     const applicable = candidates.filter(({ reason }) => reason === undefined);

@@ -13,7 +13,7 @@ export const prune: Pass = (graph, outputs) => {
     if (node.kind === "input") live.add(id);
     if (live.has(id)) for (const read of readsOf(node)) live.add(read);
   }
-  return rewrite(graph, (_node, id) => (live.has(id) ? "copy" : "drop"));
+  return rewrite(graph, (_node, id) => (live.has(id) ? "keep" : "drop"));
 };
 
 /**
@@ -24,15 +24,15 @@ export const foldBatchNorm: Pass = (graph, outputs) => {
   const single = usedOnce(graph, outputs);
   const folded = rewrite(graph, (node, _id, next) => {
     const affine = node.kind === "op" && node.kernel.affine;
-    if (!affine || isFused(node)) return "copy";
+    if (!affine || isFused(node)) return "keep";
     const [x, ...names] = Object.keys(node.inputs);
     const host = graph.nodes[node.inputs[x]];
-    if (host.kind !== "op" || !host.kernel.fuses?.affine || !single(node.inputs[x]) || isFused(host)) return "copy";
+    if (host.kind !== "op" || !host.kernel.fuses?.affine || !single(node.inputs[x]) || isFused(host)) return "keep";
     const { weight, bias } = host.kernel.fuses.affine;
     const paramOf = (id: number | undefined) => (id === undefined ? undefined : graph.nodes[id]);
     const [w, b] = [paramOf(host.inputs[weight]), paramOf(host.inputs[bias])];
     const coefficients = names.map((name) => paramOf(node.inputs[name]));
-    if (![w, b, ...coefficients].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "copy";
+    if (![w, b, ...coefficients].every((p) => p === undefined || (p.kind === "param" && !p.from))) return "keep";
     const nameOf = (p: Node | undefined) => (p?.kind === "param" ? p.name : undefined);
     const read = coefficients.map(nameOf);
     const of = (tensors: readonly Float32Array[]) =>
@@ -81,7 +81,7 @@ function fuseOperand(
   return (graph, outputs) => {
     const single = usedOnce(graph, outputs);
     const fused = rewrite(graph, (node, _id, next) => {
-      if (node.kind !== "op" || !node.kernel.sums?.(node.options)) return "copy";
+      if (node.kind !== "op" || !node.kernel.sums?.(node.options)) return "keep";
       const activation = activationOf(node);
       const [a, b] = Object.values(node.inputs);
       for (const [x, other] of [
@@ -94,7 +94,7 @@ function fuseOperand(
         const taken = options && takeIn(host, graph.nodes[other], () => next.value(other));
         if (taken) return next.graph.add(host.kernel, { ...next.inputsOf(host), ...taken }, options);
       }
-      return "copy";
+      return "keep";
     });
     return prune(fused, outputs);
   };
@@ -121,12 +121,12 @@ export const fuseActivation: Pass = (graph, outputs) => {
   const single = usedOnce(graph, outputs);
   const fused = rewrite(graph, (node, _id, next) => {
     const activation = node.kind === "op" && node.kernel.activation?.(node.options);
-    if (!activation) return "copy";
+    if (!activation) return "keep";
     const [x] = Object.values(node.inputs);
     const host = graph.nodes[x];
-    if (host.kind !== "op" || !single(x) || activationOf(host)) return "copy";
+    if (host.kind !== "op" || !single(x) || activationOf(host)) return "keep";
     const options = withActivation(host, activation);
-    return options ? next.graph.add(host.kernel, next.inputsOf(host), options) : "copy";
+    return options ? next.graph.add(host.kernel, next.inputsOf(host), options) : "keep";
   });
   return prune(fused, outputs);
 };
@@ -173,14 +173,14 @@ interface Next {
 }
 
 /** Builds a new graph node by node: a visitor keeps a node, drops it, or puts a value of the new graph in its place. */
-export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "copy" | "drop"): Graph {
+export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "keep" | "drop"): Graph {
   const result = new Graph();
   const values: (Value | undefined)[] = [];
   const value = (id: number) => values[id] as Value;
   const inputsOf = (node: OpNode) =>
     Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, value(id)]));
   const next: Next = { graph: result, value, inputsOf };
-  const copy = (node: Node): Value => {
+  const keep = (node: Node): Value => {
     if (node.kind === "input") return result.input(node.name, node.shape);
     if (node.kind === "param") return result.param(node.name, node.shape, node.from, node.role);
     if (node.kind === "view") return result.reshape(value(node.x), node.shape);
@@ -188,7 +188,7 @@ export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next
   };
   graph.nodes.forEach((node, id) => {
     const replaced = visit(node, id, next);
-    values[id] = replaced === "copy" ? copy(node) : replaced === "drop" ? undefined : replaced;
+    values[id] = replaced === "keep" ? keep(node) : replaced === "drop" ? undefined : replaced;
   });
   for (const [name, id] of graph.names) {
     const renamed = values[id];

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { AnyNet, LoadOptions } from "../definition.ts";
+import type { OnnxOperators } from "../graph/onnx.ts";
 import { sizeOf } from "../ground/tensor.ts";
-import { type ExportOptions, type OnnxOperators, type OnnxParam, traceOnnx } from "../onnx/export.ts";
+import { type ExportOptions, type OnnxParam, traceOnnx } from "../onnx/export.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import { matchCheckpoint } from "../weights/match.ts";
 import { openWeights } from "../weights/open.ts";

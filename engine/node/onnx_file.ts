@@ -1,16 +1,9 @@
 import { create, type DescField, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { OnnxAttribute, OnnxConstant } from "../graph/onnx.ts";
 import { UsageError } from "../ground/errors.ts";
 import { sizeOf } from "../ground/tensor.ts";
-import {
-  formatDims,
-  type OnnxAttribute,
-  type OnnxConstant,
-  type OnnxDim,
-  type OnnxGraph,
-  type OnnxParam,
-  OPSET,
-} from "../onnx/export.ts";
+import { formatDims, type OnnxDim, type OnnxGraph, type OnnxParam, OPSET } from "../onnx/export.ts";
 import {
   type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,

@@ -1,7 +1,7 @@
 import { type AnyNet, type LoadOptions, OUTPUTS, trace } from "../definition.ts";
 import type { Graph, Node } from "../graph/graph.ts";
 import { paramShapes } from "../graph/graph.ts";
-import type { Call } from "../graph/kernel.ts";
+import { integers, type OnnxConstant, type OnnxOperation, type OnnxOperators, operation } from "../graph/onnx.ts";
 import { prune } from "../graph/passes.ts";
 import { checkOptions, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
@@ -11,55 +11,6 @@ import type { Shape } from "../ground/tensor.ts";
 
 /** The version of ONNX's operators that is used: of 2022, and read by every runtime that is still maintained. */
 export const OPSET = 17;
-
-/** An attribute of an operator. A plain number is an integer. */
-export type OnnxAttribute = number | readonly number[] | { readonly float: number };
-
-export interface OnnxConstant {
-  readonly type: "float" | "int64";
-  readonly shape: Shape;
-  readonly values: readonly number[];
-}
-
-/** What an operator reads: a value by its name, a constant, another operator's output, or nothing where it is optional. */
-export type OnnxOperand = string | OnnxConstant | OnnxOperation | undefined;
-
-/** An operator of ONNX with what it reads: a tree, since a kernel may be several operators there. */
-export interface OnnxOperation {
-  readonly op: string;
-  readonly operands: readonly OnnxOperand[];
-  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
-}
-
-/**
- * What a call of a kernel is in ONNX; `inputs` are the names of its values. It must not depend on the size of the
- * batch, which may be left open. Throws a UsageError when ONNX has nothing that does the same.
- */
-// biome-ignore lint/suspicious/noExplicitAny: each for the calls of its own kernel
-export type OnnxConversion = (inputs: Readonly<Record<string, string>>, call: Call<any, any>) => OnnxOperation;
-
-/** The conversions by the names of the kernels: kernels/onnx.ts. */
-export type OnnxOperators = Readonly<Record<string, OnnxConversion>>;
-
-export const operation = (
-  op: string,
-  operands: readonly OnnxOperand[],
-  attributes: OnnxOperation["attributes"] = {},
-): OnnxOperation => ({ op, operands, attributes });
-
-/** A list of integers, such as a shape or axes. */
-export const integers = (values: readonly number[]): OnnxConstant => ({
-  type: "int64",
-  shape: [values.length],
-  values,
-});
-
-/** Floating-point numbers: a single one unless a shape is given. */
-export const floats = (values: readonly number[], shape: Shape = []): OnnxConstant => ({
-  type: "float",
-  shape,
-  values,
-});
 
 /** A size; "N" for that of the batch where it is open, undefined for one that depends on it otherwise. */
 export type OnnxDim = number | "N" | undefined;

@@ -1,5 +1,5 @@
-import type { LoadOptions } from "../definition.ts";
 import { FileError, WeightsError } from "../ground/errors.ts";
+import type { Watch } from "../ground/options.ts";
 
 /** Which file a sink's bytes are of, as the server described it when it sent the first of them. */
 export interface Version {
@@ -19,7 +19,7 @@ export interface Sink {
   restart(version: Version): Promise<void>;
 }
 
-export interface DownloadOptions extends Pick<LoadOptions, "signal" | "onProgress"> {
+export interface DownloadOptions extends Watch {
   /** Milliseconds without a byte after which a connection counts as broken; 30 000 by default. */
   readonly stallMs?: number;
   /** How many retries in a row may bring the download no further before it is given up; 5 by default. */
@@ -223,7 +223,7 @@ function textError(url: string, start: string): WeightsError {
 type Report = (sink: Sink, end?: boolean) => void;
 
 /** Reports progress not too often, never backwards, and once at the end. While the total is unknown it is 0. */
-function reporter(file: string, onProgress: LoadOptions["onProgress"]): Report {
+function reporter(file: string, onProgress: Watch["onProgress"]): Report {
   let reported = -1;
   let due = 0;
   return ({ size: loaded, version: { total = 0 } }, end = false) => {

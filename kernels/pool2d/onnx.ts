@@ -1,5 +1,5 @@
+import { floats, integers, type OnnxOperand, type OnnxOperation, operation } from "../../engine/graph/onnx.ts";
 import type { Shape } from "../../engine/ground/tensor.ts";
-import { floats, integers, type OnnxOperand, type OnnxOperation, operation } from "../../engine/onnx/export.ts";
 import type { AvgPool2dOptions } from "./avgpool2d.ts";
 import { type PoolOptions, poolGeometry } from "./geometry.ts";
 import type { MaxPool2dOptions } from "./maxpool2d.ts";

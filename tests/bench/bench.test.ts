@@ -22,15 +22,16 @@ import { Graph } from "../../engine/graph/graph.ts";
 import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { FileError } from "../../engine/ground/errors.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
+import { measureRoofline } from "../../engine/tuning/roofline.ts";
 import { conv2d } from "../../kernels/conv2d/conv2d.ts";
 import { add } from "../../kernels/elementwise/add.ts";
 import { tanh } from "../../kernels/elementwise/tanh.ts";
 import { linear } from "../../kernels/linear/linear.ts";
+import { probes } from "../../kernels/probes.ts";
 import { evaluateReference } from "../../kernels/references.ts";
 import { variants } from "../../kernels/variants.ts";
 import { nets } from "../../nets/index.ts";
 import { packageFile } from "../../tools/package.ts";
-import { measureRoofline } from "../../tools/roofline.ts";
 import { idle, int, open, pick, randomTensor, refuses } from "../harness.ts";
 
 const gpu = await open();
@@ -339,7 +340,7 @@ test("an output is judged by its worst element; NaN is wrong", () => {
 });
 
 test("the roofline is plausible, and leaves nothing behind", async () => {
-  const { flops, bytes, clock } = await measureRoofline(gpu);
+  const { flops, bytes, clock } = await measureRoofline(gpu, probes);
   // From an old core to a rack of accelerators.
   assert.ok(flops > 1e8 && flops < 1e16, `${flops} operations per second`);
   assert.ok(bytes > 1e7 && bytes < 1e14, `${bytes} bytes per second`);
@@ -385,7 +386,7 @@ const QUICK = { runs: 2, budget: 1000, batch: 1 };
 test("an adapter without timestamps is measured by wall time", async () => {
   const other = await openOther(noTimestamps);
   try {
-    assert.is((await measureRoofline(other)).clock, "wall");
+    assert.is((await measureRoofline(other, probes)).clock, "wall");
     const layers = distinctLayers(["lenet5"], 1).slice(0, 2);
     for (const row of await all(measureLayers(layers, { ...QUICK, nets: ["lenet5"] }, bench(other)))) {
       assert.equal([row.status, row.gpu, row.wall?.runs], ["ok", undefined, 2], row.variant);

@@ -10,9 +10,9 @@ import { openSafetensors } from "../../engine/weights/safetensors.ts";
 import { leakyRelu } from "../../kernels/elementwise/leaky_relu.ts";
 import { flatten } from "../../kernels/flatten.ts";
 import { imagenet } from "../../nets/imagenet.ts";
+import type { NetsFile } from "../../tools/hashinit.ts";
 import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
 import { type CaseResult, type NetResult, runCase, runNet } from "../conformance/conformance.ts";
-import type { NetsFile } from "../conformance/hashinit.ts";
 
 /** How something failed. */
 export interface Failure {

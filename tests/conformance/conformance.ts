@@ -10,7 +10,7 @@ import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import * as kernels from "../../kernels/index.ts";
 import { nets } from "../../nets/index.ts";
-import { generatedCheckpoint, generatedInput, type NetsFile } from "./hashinit.ts";
+import { generatedCheckpoint, generatedInput, type NetsFile } from "../../tools/hashinit.ts";
 
 // Runs the reference outputs of tests/goldens/, or any file of their formats, against the kernels and nets; in Node and
 // in browsers.

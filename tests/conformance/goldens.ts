@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileSource } from "../../engine/node/files.ts";
 import { openSafetensors } from "../../engine/weights/safetensors.ts";
+import type { NetsFile } from "../../tools/hashinit.ts";
 import type { CasesFile } from "./conformance.ts";
-import type { NetsFile } from "./hashinit.ts";
 
 /** The folder of the sources, seen from dist/tests. */
 export const GOLDENS = fileURLToPath(new URL("../../../tests/goldens/", import.meta.url));

@@ -14,9 +14,9 @@ import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import { rates } from "../../kernels/rates.ts";
 import { variants } from "../../kernels/variants.ts";
 import { nets } from "../../nets/index.ts";
+import { generatedCheckpoint } from "../../tools/hashinit.ts";
 import { runNet, runStages } from "../conformance/conformance.ts";
 import { readNets } from "../conformance/goldens.ts";
-import { generatedCheckpoint } from "../conformance/hashinit.ts";
 import { isDeep, open, randomTensor, refuses, withNet } from "../harness.ts";
 
 // WebGPU's default limits, under which VGG's first linear layer must be split.

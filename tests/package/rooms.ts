@@ -9,7 +9,15 @@ export type Files = ReadonlyMap<string, string>;
 const BASE = ["engine/ground", "engine/graph", "engine/weights", "engine/device", "engine/image"] as const;
 
 /** The engine but for its leaves: what stands on the base, one file each. */
-const TRUNK = [...BASE, "engine/model", "engine/train", "engine/net", "engine/gpu"] as const;
+const TRUNK = [
+  ...BASE,
+  "engine/definition",
+  "engine/summary",
+  "engine/model",
+  "engine/train",
+  "engine/net",
+  "engine/gpu",
+] as const;
 
 /** Rooms of the engine that none of its others needs. */
 const LEAVES = ["engine/tuning", "engine/onnx", "engine/web", "engine/worker", "engine/node"] as const;
@@ -26,13 +34,14 @@ const PORTABLE = [
   "entries",
 ] as const;
 
-const NODE = [...PORTABLE, "engine/node", "index"] as const;
+const NODE = [...PORTABLE, "engine/node", "index", "nets/weights"] as const;
 
 type Room =
   | (typeof TRUNK)[number]
   | (typeof LEAVES)[number]
   | "kernels"
   | "nets"
+  | "nets/weights"
   | "entries"
   | "index"
   | "tools"
@@ -55,17 +64,23 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/weights": ["engine/ground"],
   "engine/device": ["engine/ground", "engine/graph", "engine/weights"],
   "engine/image": ["engine/ground", "engine/graph", "engine/weights", "engine/device"],
+  "engine/definition": BASE,
+  "engine/summary": [...BASE, "engine/definition"],
   "engine/model": BASE,
   "engine/train": BASE,
-  "engine/net": [...BASE, "engine/model", "engine/train"],
-  "engine/gpu": [...BASE, "engine/model", "engine/train", "engine/net", "lazily engine/tuning", "lazily engine/web"],
+  "engine/net": [...BASE, "engine/definition", "engine/model"],
+  "engine/gpu": [...BASE, "engine/definition", "engine/model", "engine/net", "lazily engine/tuning"],
   "engine/tuning": TRUNK,
   "engine/onnx": TRUNK,
   "engine/web": TRUNK,
-  "engine/worker": TRUNK,
-  "engine/node": TRUNK,
+  // It runs in a browser.
+  "engine/worker": [...TRUNK, "engine/web"],
+  // It encodes what onnx/ describes.
+  "engine/node": [...TRUNK, "engine/onnx"],
   kernels: ["engine/ground", "engine/graph"],
-  nets: ["engine/ground", "engine/graph", "engine/image", "types of engine/model", "types of engine/net", "kernels"],
+  nets: ["engine/ground", "engine/graph", "engine/image", "types of engine/weights", "engine/definition", "kernels"],
+  // Programs, which make what is shipped.
+  "nets/weights": NODE,
   entries: PORTABLE,
   index: [...PORTABLE, "engine/node"],
   tools: NODE,

@@ -216,7 +216,7 @@ export class Playground {
     const lowered = lowerNet(this.#gpu, use);
     let replaced = 0;
     const swapped = rewrite(lowered, (node, _id, next) => {
-      if (node.kind !== "op" || node.kernel.wgsl !== shippedSource) return "copy";
+      if (node.kind !== "op" || node.kernel.wgsl !== shippedSource) return "keep";
       replaced++;
       return next.graph.add(withSource(node.kernel, wgsl), next.inputsOf(node), node.options, node.choice);
     });

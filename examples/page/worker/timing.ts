@@ -2,8 +2,9 @@ import { OUTPUTS } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
-import { rate } from "../../../tools/profile_report.ts";
-import { measureRoofline, type Roofline } from "../../../tools/roofline.ts";
+import { rate } from "../../../engine/tuning/report.ts";
+import { measureRoofline, type Roofline } from "../../../engine/tuning/roofline.ts";
+import { probes } from "../../../kernels/probes.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { type LoadingOptions, loadModel } from "./load_model.ts";
 
@@ -70,7 +71,7 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
       await executable.run({ x });
       walls.push(performance.now() - before);
     }
-    const roofline = await measureRoofline(gpu);
+    const roofline = await measureRoofline(gpu, probes);
     const layers = groupByLayer(executable, steps, roofline);
     const total = (key: "cold" | "milliseconds") => layers.reduce((sum, layer) => sum + layer[key], 0);
     return {

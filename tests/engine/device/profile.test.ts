@@ -13,10 +13,10 @@ import { DisposedError, GpuError, ShapeError, UsageError } from "../../../engine
 import { sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import type { Net } from "../../../engine/net.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
+import { groupSteps, profileSteps } from "../../../engine/tuning/report.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { nets, openGpu } from "../../../index.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
-import { groupSteps, profileSteps } from "../../../tools/profile_report.ts";
 import { eachFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
 import { idle, open, randomTensor, refuses, withNet } from "../../harness.ts";
 

@@ -11,9 +11,9 @@ import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import * as kernels from "../../../kernels/index.ts";
 import { onnxOperators } from "../../../kernels/onnx.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
+import { generatedCheckpoint, generatedInput } from "../../../tools/hashinit.ts";
 import { packageFile } from "../../../tools/package.ts";
 import { readNets } from "../../conformance/goldens.ts";
-import { generatedCheckpoint, generatedInput } from "../../conformance/hashinit.ts";
 import { assertClose, drawBroadcast, drawPool, int, pairOf, pick, randomShape, randomTensor } from "../../harness.ts";
 
 // Exported models in ONNX Runtime, where it is installed for the comparison of peers.

@@ -1,6 +1,6 @@
-import type { Timings } from "../engine/device/profile.ts";
-import type { Plan, Step } from "../engine/graph/plan.ts";
-import { median } from "./format.ts";
+import type { Timings } from "../device/profile.ts";
+import type { Plan, Step } from "../graph/plan.ts";
+import { median } from "../ground/statistics.ts";
 import { leastSeconds, type Roofline } from "./roofline.ts";
 
 // What the timings of a plan's steps say about its kernels: pure functions of plain data.

@@ -1,5 +1,5 @@
-import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
-import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
+import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
+import type { Checkpoint } from "../engine/weights/checkpoint.ts";
 
 // hashinit-1: weights and inputs from a hash, bit-exact in any language, so that a net of 500 MB needs no weight file.
 

@@ -1,15 +1,14 @@
-import type { Device } from "../engine/device/device.ts";
-import type { Executable } from "../engine/device/executable.ts";
-import { type Timings, timeSteps } from "../engine/device/profile.ts";
-import { evaluate } from "../engine/graph/evaluate.ts";
-import { Graph } from "../engine/graph/graph.ts";
-import { makePlan } from "../engine/graph/plan.ts";
-import { GpuError } from "../engine/ground/errors.ts";
-import { withModel } from "../engine/model.ts";
-import type { Checkpoint } from "../engine/weights/checkpoint.ts";
-import { arraysCheckpoint } from "../engine/weights/sources.ts";
-import { copy } from "../kernels/copy.ts";
-import { peak, reference } from "../kernels/peak.ts";
+import type { Device } from "../device/device.ts";
+import type { Executable } from "../device/executable.ts";
+import { type Timings, timeSteps } from "../device/profile.ts";
+import { type AnyReference, evaluate } from "../graph/evaluate.ts";
+import { Graph } from "../graph/graph.ts";
+import type { Kernel } from "../graph/kernel.ts";
+import { makePlan } from "../graph/plan.ts";
+import { GpuError } from "../ground/errors.ts";
+import { withModel } from "../model.ts";
+import type { Checkpoint } from "../weights/checkpoint.ts";
+import { arraysCheckpoint } from "../weights/sources.ts";
 
 /** What a device can do at most, as far as its own kernels get. (Williams, Waterman, Patterson 2009: "Roofline".) */
 export interface Roofline {
@@ -19,6 +18,15 @@ export interface Roofline {
   readonly bytes: number;
   /** "gpu" for timestamps of the device, "wall" where it has none. */
   readonly clock: Timings["clock"];
+}
+
+/** The kernels that a device is measured with: kernels/probes.ts. */
+export interface Probes {
+  /** Multiply-adds: y [threads] of x [2], a factor and a term. */
+  readonly peak: Kernel<"x", { threads: number }>;
+  readonly peakReference: AnyReference;
+  /** y = x, for memory. */
+  readonly copy: Kernel<"x", object>;
 }
 
 /** The least time that work can take, in seconds: bound by arithmetic or by memory, whichever takes longer. */
@@ -42,20 +50,23 @@ const COPIES = { gpu: { bytes: 128 * 2 ** 20, times: 4 }, software: { bytes: 28 
  * Measures the multiply-adds and the memory of a device. Takes less than a second and, for a moment, 384 MiB of its
  * memory (56 MiB on a software adapter). Throws a GpuError: GPU when it computes something else, OUT_OF_MEMORY.
  */
-export async function measureRoofline(gpu: Device): Promise<Roofline> {
-  const { flops, clock } = await measurePeak(gpu);
-  return { flops, bytes: await measureCopies(gpu), clock };
+export async function measureRoofline(gpu: Device, probes: Probes): Promise<Roofline> {
+  const { flops, clock } = await measurePeak(gpu, probes);
+  return { flops, bytes: await measureCopies(gpu, probes), clock };
 }
 
 /** The least time of the steps together, in seconds. */
 const least = ({ runs }: Timings): number =>
   Math.min(...runs.map((steps) => steps[steps.length - 1].end - steps[0].start)) / 1000;
 
-async function measurePeak(gpu: Device): Promise<{ flops: number; clock: Timings["clock"] }> {
+async function measurePeak(
+  gpu: Device,
+  { peak, peakReference }: Probes,
+): Promise<{ flops: number; clock: Timings["clock"] }> {
   // With 1 as factor and term the results are small integers: exact.
   const x = Float32Array.of(1, 1);
   // Every workgroup computes the same.
-  const wanted = evaluate({ peak: reference }, peak, { x: { shape: [2], data: x } }).data;
+  const wanted = evaluate({ [peak.name]: peakReference }, peak, { x: { shape: [2], data: x } }).data;
   for (let threads = 1024; ; threads *= 2) {
     const graph = new Graph();
     graph.name("y", peak(graph.input("x", [2]), { threads }));
@@ -75,7 +86,7 @@ async function measurePeak(gpu: Device): Promise<{ flops: number; clock: Timings
   }
 }
 
-async function measureCopies(gpu: Device): Promise<number> {
+async function measureCopies(gpu: Device, { copy }: Probes): Promise<number> {
   const { bytes, times } = gpu.adapter.software ? COPIES.software : COPIES.gpu;
   const shape = [Math.floor(Math.min(bytes, gpu.traits.maxBinding) / 16) * 4];
   const graph = new Graph();
