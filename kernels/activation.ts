@@ -8,6 +8,11 @@ export type Activation = (typeof ACTIVATIONS)[number];
 /** The field `activation` of `struct Params`. */
 export const activationCode = (activation: Activation): number => ACTIVATIONS.indexOf(activation);
 
+/** The WGSL's specialization constants: whether other activations than relu are compiled in. */
+export const activationConsts = ({ activation = "none" }: Readonly<Partial<Activated>>) => ({
+  BEYOND_RELU: activationCode(activation) > activationCode("relu"),
+});
+
 /** Throws a UsageError unless it is one. */
 export function checkActivation(kernel: string, activation: Activation): void {
   if (ACTIVATIONS.includes(activation)) return;

@@ -60,6 +60,8 @@ export async function openWeights(
   }
   if (typeof weights === "string" || weights instanceof URL) {
     const published = publishedWeights(definition, weights);
+    // What most files want, while this one is on its way.
+    import("./safetensors.ts").catch(() => {});
     return openCheckpoint(await open(published?.url ?? weights, { ...options, sha256: published?.sha256 }));
   }
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));

@@ -2,7 +2,7 @@
 
 import { formatShape, type Shape } from "../ground/tensor.ts";
 import type { TensorInfo } from "./checkpoint.ts";
-import { countElements, quote } from "./safetensors.ts";
+import { countElements, quote } from "./checkpoint.ts";
 import { type Broken, decodeText, getUint64, viewOf } from "./zip.ts";
 
 /** What a pickle can make here: lists and tuples are arrays, dicts and OrderedDicts are Maps. */

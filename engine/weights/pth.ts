@@ -3,8 +3,9 @@
 import { WeightsError } from "../ground/errors.ts";
 import { stridesOf } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
+import { makeCheckpoint, quote } from "./checkpoint.ts";
 import { isKind, lastOf, MAX_PICKLE_BYTES, type Pickled, type SavedTensor, type Storage, unpickle } from "./pickle.ts";
-import { ELEMENT_TYPES, type ElementType, makeCheckpoint, quote, readValues } from "./safetensors.ts";
+import { ELEMENT_TYPES, type ElementType, readValues } from "./safetensors.ts";
 import {
   type Broken,
   type Entry,

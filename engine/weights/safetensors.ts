@@ -1,7 +1,14 @@
 import { WeightsError } from "../ground/errors.ts";
 import { fromBits, fromHalf, toHalf } from "../ground/half.ts";
-import { formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
-import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
+import { formatShape, type Shape, type Tensor } from "../ground/tensor.ts";
+import {
+  type ByteSource,
+  type Checkpoint,
+  countElements,
+  makeCheckpoint,
+  quote,
+  type TensorInfo,
+} from "./checkpoint.ts";
 
 /** How one element type is stored: its size in bytes, and how to turn such bytes into as many float32 values. */
 export interface ElementType {
@@ -34,20 +41,6 @@ function perElement(size: number, get: (view: DataView, at: number) => number): 
   };
 }
 
-/** A name from a file, fit for a message: quoted, escaped and of bounded length. */
-export const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
-
-/** The element count of a shape from a file; NaN unless every size and product is a safe, non-negative integer. */
-export function countElements(shape: readonly unknown[]): number {
-  let count = 1;
-  for (const size of shape) {
-    if (!Number.isSafeInteger(size) || (size as number) < 0) return NaN;
-    count *= size as number;
-    if (!Number.isSafeInteger(count)) return NaN;
-  }
-  return count;
-}
-
 /** How much is read at once: what a reader holds beyond the array that it returns. */
 const CHUNK_BYTES = 1 << 22;
 
@@ -64,43 +57,6 @@ export async function readValues(
     dtype.decode(await source.read(offset + start * dtype.bytes, part.length * dtype.bytes), part);
   }
   return values;
-}
-
-/** A Checkpoint that checks the name and the range of every read; `read` and `close` do the rest. */
-export function makeCheckpoint<Info extends TensorInfo>(
-  name: string,
-  tensors: ReadonlyMap<string, Info>,
-  read: (info: Info, start: number, count: number) => Promise<Float32Array>,
-  close: () => Promise<void> = async () => {},
-): Checkpoint {
-  return {
-    name,
-    tensors,
-    close,
-    async read(tensorName, start = 0, count) {
-      const info = tensors.get(tensorName);
-      if (!info) throw new WeightsError(`${name} has no tensor ${quote(tensorName)}; it has ${listNames(tensors)}`);
-      const size = sizeOf(info.shape);
-      const length = count ?? size - start;
-      if (
-        !(
-          Number.isSafeInteger(start) &&
-          Number.isSafeInteger(length) &&
-          Math.min(start, length, size - start - length) >= 0
-        )
-      ) {
-        throw new WeightsError(
-          `${quote(tensorName)} of ${name} has ${size} elements; got the range of ${length} from element ${start}`,
-        );
-      }
-      return read(info, start, length);
-    },
-  };
-}
-
-function listNames(tensors: ReadonlyMap<string, unknown>): string {
-  const first = [...tensors.keys()].slice(0, 5).map(quote).join(", ");
-  return tensors.size > 5 ? `${first} and ${tensors.size - 5} more` : first || "none";
 }
 
 /**

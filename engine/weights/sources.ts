@@ -1,7 +1,7 @@
 import { FileError, WeightsError } from "../ground/errors.ts";
 import { formatShape, type Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
-import { countElements, makeCheckpoint, openSafetensors, quote } from "./safetensors.ts";
+import { countElements, makeCheckpoint, quote } from "./checkpoint.ts";
 
 /** A source over bytes in memory; what it reads are views of them, not copies. */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name = "the given bytes"): ByteSource {
@@ -67,7 +67,9 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
   try {
     const start = await source.read(0, Math.min(source.size, 512));
     // Its header begins with "{", behind the header's length in 8 bytes, the upper of which are zero.
-    if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) return await openSafetensors(source);
+    if (start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0)) {
+      return await (await import("./safetensors.ts")).openSafetensors(source);
+    }
     // Loaded only where it is needed: it is the largest part of what a browser would load.
     const { openOther } = await import("./pth.ts");
     return await openOther(source, start);

@@ -2,7 +2,7 @@
 
 import { WeightsError } from "../ground/errors.ts";
 import type { ByteSource } from "./checkpoint.ts";
-import { quote } from "./safetensors.ts";
+import { quote } from "./checkpoint.ts";
 
 /** The error of a file that has a problem. */
 export type Broken = (problem: string, options?: ErrorOptions) => WeightsError;

@@ -2,7 +2,14 @@ import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { activate, activationCode, activationFlops, checkActivation, SHORTHANDS } from "../activation.ts";
+import {
+  activate,
+  activationCode,
+  activationConsts,
+  activationFlops,
+  checkActivation,
+  SHORTHANDS,
+} from "../activation.ts";
 import { nchw } from "../options.ts";
 import { wgsl } from "./conv2d.wgsl.ts";
 import { type Conv2dOptions, geometry, outputSize } from "./geometry.ts";
@@ -64,7 +71,7 @@ export const conv2d = defineKernel({
     return { flops: sizeOf(y) * perOutput };
   },
 
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
 
   params({ shapes: { x, w, b, r }, options, y }, { start, count }) {
     const g = geometry(w, options);

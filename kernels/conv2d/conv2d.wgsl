@@ -9,6 +9,7 @@
 // Threads: one per output element, in the order of (n, channel, i, j).
 
 const WORKGROUP: u32 = 64;
+const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -37,23 +38,26 @@ struct Params {
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
 fn activate(v: f32, activation: u32) -> f32 {
-  var y = v;
-  switch activation {
-    case 1 { y = select(v, 0, v <= 0); }                            // relu
-    case 2 { y = min(select(v, 0, v <= 0), 6); }                    // relu6
-    case 3 { y = v / (1 + exp(-v)); }                               // silu
-    case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                      // hardswish
-    case 5 { y = clamp(v + 3, 0, 6) / 6; }                          // hardsigmoid
-    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
-    case 7 {                                                        // tanh: see tanh.wgsl
-      let s = v * v;
-      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
-      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
-      y = select(far, series, s < 0.09);
+  let bits = bitcast<u32>(v);
+  let positive = select(v, 0, bits >= 0x80000000 && bits <= 0xff800000);
+  var y = select(v, positive, activation == 1); // relu
+  if (BEYOND_RELU) {
+    switch activation {
+      case 2 { y = min(positive, 6); }                          // relu6
+      case 3 { y = v / (1 + exp(-v)); }                         // silu
+      case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                // hardswish
+      case 5 { y = clamp(v + 3, 0, 6) / 6; }                    // hardsigmoid
+      case 6 { y = 1 / (1 + exp(-v)); }                         // sigmoid
+      default {                                                 // tanh: see tanh.wgsl
+        let s = v * v;
+        let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
+        y = select(far, series, s < 0.09);
+      }
     }
-    default {}
+    y = select(y, v, (bits & 0x7fffffff) > 0x7f800000);
   }
-  return select(y, v, (bitcast<u32>(v) & 0x7fffffff) > 0x7f800000);
+  return y;
 }
 
 @compute @workgroup_size(WORKGROUP)

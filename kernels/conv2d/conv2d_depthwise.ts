@@ -1,6 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
+import { activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_depthwise.wgsl.ts";
 import { convolve, epilogue, imageSize, NHWC_OPTIONS, windows } from "./nhwc.ts";
 
@@ -25,7 +26,7 @@ export const conv2dDepthwise = defineKernel({
 
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), x[3]],
   cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * w[0] * w[1] }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
   params: ({ shapes: { x, w, b, r }, options, y }) => ({
     ...windows(x, w, options, y),
     ...epilogue(b, r, options.activation),

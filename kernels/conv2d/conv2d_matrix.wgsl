@@ -17,6 +17,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 
 const SUBGROUP: u32 = 32;
 const PIXELS: u32 = 64; // of the tile, and as many channels: 64 or 128
+const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
 
 const THREADS = 4 * SUBGROUP;
 const CHANNELS = PIXELS / 4; // in vec4
@@ -65,23 +66,26 @@ alias Result = subgroup_matrix_result<f32, SIDE, SIDE>;
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
 fn activate(v: vec4f, activation: u32) -> vec4f {
-  var y = v;
-  switch activation {
-    case 1 { y = select(v, vec4f(), v <= vec4f()); }                // relu
-    case 2 { y = min(select(v, vec4f(), v <= vec4f()), vec4f(6)); } // relu6
-    case 3 { y = v / (1 + exp(-v)); }                               // silu
-    case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }         // hardswish
-    case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }             // hardsigmoid
-    case 6 { y = 1 / (1 + exp(-v)); }                               // sigmoid
-    case 7 {                                                        // tanh: see tanh.wgsl
-      let s = v * v;
-      let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
-      let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
-      y = select(far, series, s < vec4f(0.09));
+  let bits = bitcast<vec4u>(v);
+  let positive = select(v, vec4f(), (bits >= vec4u(0x80000000)) & (bits <= vec4u(0xff800000)));
+  var y = select(v, positive, activation == 1); // relu
+  if (BEYOND_RELU) {
+    switch activation {
+      case 2 { y = min(positive, vec4f(6)); }                   // relu6
+      case 3 { y = v / (1 + exp(-v)); }                         // silu
+      case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }   // hardswish
+      case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }       // hardsigmoid
+      case 6 { y = 1 / (1 + exp(-v)); }                         // sigmoid
+      default {                                                 // tanh: see tanh.wgsl
+        let s = v * v;
+        let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
+        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
+        y = select(far, series, s < vec4f(0.09));
+      }
     }
-    default {}
+    y = select(y, v, (bits & vec4u(0x7fffffff)) > vec4u(0x7f800000));
   }
-  return select(y, v, (bitcast<vec4u>(v) & vec4u(0x7fffffff)) > vec4u(0x7f800000));
+  return y;
 }
 
 @compute @workgroup_size(4 * SUBGROUP)

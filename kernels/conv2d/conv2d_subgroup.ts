@@ -1,6 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.ts";
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
+import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_subgroup.wgsl.ts";
 import { convolution, convolutionExample, product, productExample, type Subgroup } from "./gemm.ts";
 import { columnAt } from "./geometry.ts";
@@ -17,10 +18,11 @@ const pixelsPerLane = (pixels: number, { subgroup }: Subgroup): number =>
   subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
 /** The specialization constants for an output of this many pixels. */
-const consts = (pixels: number, options: Subgroup) => ({
+const consts = (pixels: number, options: Subgroup & Partial<Activated>) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
   CHANNELS,
+  ...activationConsts(options),
 });
 
 const channelTiles = (channels: number): number => Math.ceil(channels / TILE);

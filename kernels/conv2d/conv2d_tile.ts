@@ -1,6 +1,7 @@
 import type { Reference, ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { type Call, defineKernel, type KernelSpec, linearGrid } from "../../engine/graph/kernel.ts";
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
+import { activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_tile.wgsl.ts";
 import { convolution, convolutionExample, product, productExample, type TileOptions } from "./gemm.ts";
 import { convolve, epilogue, type Inputs, multiply, type NhwcOptions } from "./nhwc.ts";
@@ -34,7 +35,7 @@ function tiled<K extends string, O extends object>(
     ...spec,
     name,
     wgsl,
-    consts: ({ options }) => consts(options),
+    consts: ({ options }) => ({ ...consts(options), ...activationConsts(options) }),
     cost(call) {
       const [pixels, channels, terms, parts] = sizeOfCall(call);
       const each = 2 * terms * parts;

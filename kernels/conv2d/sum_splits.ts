@@ -1,7 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
-import { type Activation, activate } from "../activation.ts";
+import { type Activation, activate, activationConsts } from "../activation.ts";
 import { epilogue } from "./nhwc.ts";
 import { wgsl } from "./sum_splits.wgsl.ts";
 
@@ -15,7 +15,7 @@ export const sumSplits = defineKernel({
   wgsl,
   shape: ({ x }) => x.slice(1),
   cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
   params: ({ shapes: { x, b, r }, options }) => ({
     ...epilogue(b, r, options.activation),
     count: sizeOf(x.slice(1)) / 4,

@@ -7,6 +7,7 @@ import {
   type Activated,
   activate,
   activationCode,
+  activationConsts,
   activationFlops,
   checkActivation,
   SHORTHANDS,
@@ -38,7 +39,7 @@ export const add = defineKernel({
   cost: ({ y, options }) => ({
     flops: sizeOf(y) * (1 + (options.alpha === 1 ? 0 : 1) + activationFlops(options.activation)),
   }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
   params: ({ shapes: { a, b }, y, options }) => ({
     ...broadcastParams(a, b, y),
     alpha: options.alpha,

@@ -6,6 +6,7 @@ import {
   type Activated,
   activate,
   activationCode,
+  activationConsts,
   activationFlops,
   checkActivation,
   SHORTHANDS,
@@ -47,7 +48,7 @@ export const linear = defineKernel({
   cost: ({ shapes: { w, b }, options, y }) => ({
     flops: sizeOf(y) * (2 * w[1] + (b ? 1 : 0) + activationFlops(options.activation)),
   }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
   params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
     count: (sizeOf(y) / w[0]) * count,
     first: start,

@@ -1,6 +1,6 @@
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { rowsOf, type Shape } from "../../engine/ground/tensor.ts";
-import { activationCode } from "../activation.ts";
+import { activationCode, activationConsts } from "../activation.ts";
 import { type LinearOptions, linear } from "./linear.ts";
 import { wgsl } from "./linear_gemv.wgsl.ts";
 
@@ -15,7 +15,7 @@ export const linearGemv = defineKernel<"x" | "w" | "b?", LinearOptions & { subgr
   options: { ...linear.options, subgroup: 8 } as LinearOptions & { subgroup: number },
   wgsl,
   fuses: undefined,
-  consts: ({ options, y }) => ({ SUBGROUP: options.subgroup, ROWS, IMAGES: imagesOf(y) }),
+  consts: ({ options, y }) => ({ SUBGROUP: options.subgroup, ROWS, IMAGES: imagesOf(y), ...activationConsts(options) }),
   params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
     batch: rowsOf(y),
     first: start,

@@ -6,6 +6,7 @@ import {
   type Activated,
   activate,
   activationCode,
+  activationConsts,
   activationFlops,
   checkActivation,
   SHORTHANDS,
@@ -39,7 +40,12 @@ export const batchNorm = defineKernel({
   },
 
   cost: ({ y, options }) => ({ flops: (4 + activationFlops(options.activation)) * sizeOf(y) }),
-  consts: ({ shapes }) => ({ WORKGROUP, WEIGHT: shapes.weight !== undefined, BIAS: shapes.bias !== undefined }),
+  consts: ({ shapes, options }) => ({
+    WORKGROUP,
+    WEIGHT: shapes.weight !== undefined,
+    BIAS: shapes.bias !== undefined,
+    ...activationConsts(options),
+  }),
   params: ({ y, options }) => ({
     count: sizeOf(y),
     channels: y[1],

@@ -1,6 +1,6 @@
 import { defineKernel, linearGrid } from "../../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../../engine/ground/tensor.ts";
-import type { Activation } from "../../activation.ts";
+import { type Activation, activationConsts } from "../../activation.ts";
 import { columnAt } from "../geometry.ts";
 import { epilogue } from "../nhwc.ts";
 
@@ -148,7 +148,7 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
     wgsl,
     shape: ({ x }, { size }) => [...size, x[2]],
     cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) * 5 }),
-    consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll }),
+    consts: ({ options }) => ({ WORKGROUP, UNROLL: options.unroll, ...activationConsts(options) }),
     params({ shapes: { x, b, r }, options, y }) {
       const [tiles_height, tiles_width] = tilesOf(algorithm, [y[1], y[2]]);
       return {
