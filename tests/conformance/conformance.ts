@@ -1,13 +1,10 @@
-import { Executable } from "../../engine/device/executable.ts";
-import { ParamStore } from "../../engine/device/params.ts";
 import type { Gpu } from "../../engine/gpu.ts";
-import { compile } from "../../engine/graph/compile.ts";
 import { Graph } from "../../engine/graph/graph.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
+import { runOnce } from "../../engine/model.ts";
 import type { Net } from "../../engine/net.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
-import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import * as kernels from "../../kernels/index.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetsFile } from "../../tools/hashinit.ts";
@@ -146,15 +143,7 @@ async function runOperator(gpu: Gpu, build: (values: Inputs) => Value, inputs: R
     i === 0 ? graph.input(name, shape) : graph.param(name, shape),
   ]);
   graph.name("output", build(Object.fromEntries(values)));
-  const params = new ParamStore(gpu, arraysCheckpoint(inputs));
-  let executable: Executable | undefined;
-  try {
-    executable = await Executable.create(gpu, compile(graph, ["output"], gpu), params);
-    return (await executable.run({ [entries[0][0]]: entries[0][1].data })).output;
-  } finally {
-    executable?.dispose();
-    params.dispose();
-  }
+  return (await runOnce(gpu, graph, inputs, ["output"])).output;
 }
 
 const SMALLEST_NORMAL = 2 ** -126;

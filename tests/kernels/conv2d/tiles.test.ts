@@ -1,0 +1,81 @@
+// A tile of the kernels for GPUs is a row of a table: what one more row makes.
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { compile } from "../../../engine/graph/compile.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
+import type { Variants } from "../../../engine/graph/variant.ts";
+import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
+import { tileKernels, tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
+import { sizeOfTile, TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
+import { tileProduct, tileVariant } from "../../../kernels/conv2d/variants_gpu.ts";
+import { winogradVariants } from "../../../kernels/conv2d/winograd/variants.ts";
+import { rates } from "../../../kernels/rates.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
+import { convLayer } from "../../../nets/layers.ts";
+import { assertClose, int, magnitudes, open, randomTensor, randomTensors, runPlan, sumBound } from "../../harness.ts";
+
+const gpu = await open();
+
+// The one line.
+const OF_96 = { side: 8, each: 3, efficiency: 0.9 };
+
+const kernels = tileKernels(OF_96);
+const variants: Variants = {
+  conv2d: [...winogradVariants(tileProduct(kernels)), ...tileKernelsOf.map(tileVariant), tileVariant(kernels)],
+};
+
+test("every row has a kernel, a product and a rate of its name", () => {
+  assert.equal(TILES.map(sizeOfTile), [64, 32, 128]);
+  for (const [i, tile] of TILES.entries()) {
+    const { conv2d, matmul } = tileKernelsOf[i];
+    assert.equal([conv2d.name, matmul.name], [tileName("conv2d_tile", tile), tileName("matmul_tile", tile)]);
+    for (const { name } of [conv2d, matmul]) assert.is(rates.gpu.efficiency[name], tile.efficiency);
+  }
+});
+
+test("a tile of 96 is named by its size, and taken where it is rated best", () => {
+  assert.is(sizeOfTile(OF_96), 96);
+  assert.is(kernels.conv2d.name, "conv2d_tile_96");
+  const graph = new Graph();
+  graph.name("y", convLayer("a", graph.input("x", [1, 64, 96, 96]), 96, 3, { padding: 1 }));
+  const efficiency = { ...rates.gpu.efficiency, conv2d_tile_96: OF_96.efficiency };
+  const traits = { subgroupSize: 0, software: false, maxBinding: 2 ** 27, rates: { ...rates.gpu, efficiency } };
+  const { steps } = compile(graph, ["y"], { traits, variants, limits: gpu.limits }, { precision: "strict" });
+  assert.ok(steps.some(({ kernel }) => kernel === "conv2d_tile_96"));
+});
+
+for (const variant of ["conv2d_tile_96", "conv2d_winograd"]) {
+  test(`it computes what it should, by ${variant}`, async () => {
+    for (let i = 0; i < 3; i++) {
+      const [channels, outChannels] = [4 * int(1, 9), 4 * int(1, 40)];
+      const graph = new Graph();
+      const w = graph.param("w", [outChannels, channels, 3, 3]);
+      graph.name("y", conv2d(graph.input("x", [1, channels, int(6, 14), int(6, 14)]), w, { padding: 1 }));
+      const tensors = randomTensors(graph);
+      const target = { traits: gpu.traits, variants, limits: gpu.limits };
+      const plan = compile(graph, ["y"], target, { variants: { conv2d: variant } });
+      const { y } = await runPlan(gpu, plan, tensors);
+      const inputs = { x: tensors.x, w: tensors.w };
+      const want = evaluateReference(conv2d, inputs, { padding: 1 });
+      // Winograd's sums cancel: see conv2d.test.ts.
+      const bound = sumBound(conv2d, magnitudes(inputs), { padding: 1 }, variant === "conv2d_winograd" ? 100 : 8);
+      const largest = Math.max(...want.data.map(bound));
+      assertClose(y, want, variant === "conv2d_winograd" ? () => largest : bound, variant);
+    }
+  });
+}
+
+test("batches of products in tiles of 96", async () => {
+  for (let i = 0; i < 3; i++) {
+    const [batch, m, k, n] = [int(1, 4), int(1, 200), 4 * int(1, 12), 4 * int(1, 40)];
+    const inputs = { x: randomTensor([batch, m, k]), w: randomTensor([batch, k, n]) };
+    const graph = new Graph();
+    graph.name("y", kernels.matmul(graph.input("x", inputs.x.shape), graph.param("w", inputs.w.shape)));
+    const { y } = await runPlan(gpu, compile(graph, ["y"], gpu), inputs);
+    const want = evaluateReference(tileKernelsOf[0].matmul, inputs);
+    const bound = sumBound(tileKernelsOf[0].matmul, magnitudes(inputs), {}, 8);
+    assertClose(y, want, bound, "matmul_tile_96");
+  }
+});
+
+test.run();
