@@ -1,4 +1,4 @@
-import type { Gpu } from "../gpu.ts";
+import type { Device } from "../device/device.ts";
 import { FileError } from "../ground/errors.ts";
 
 // Which variants of operators were measured to be fastest on an adapter, as the host keeps it between programs.
@@ -11,7 +11,7 @@ interface Kept {
 }
 
 /** What is kept for an adapter with this driver, by a name that a file may have. */
-export const tuningName = ({ vendor, architecture, device, description }: Gpu["adapter"]): string =>
+export const tuningName = ({ vendor, architecture, device, description }: Device["adapter"]): string =>
   `tuned-${[vendor, architecture, device, description]
     .join(" ")
     .replace(/[^\w.]+/g, "-")
@@ -21,13 +21,13 @@ export const tuningName = ({ vendor, architecture, device, description }: Gpu["a
  * Takes over what tune() kept for this adapter. Whatever is wrong with it is told in gpu.warnings, in one line, and it is
  * as if nothing had been measured.
  */
-export async function readTuning(gpu: Gpu): Promise<void> {
+export async function readTuning(gpu: Device): Promise<void> {
   const problem = await read(gpu);
   if (problem) gpu.warnings.push(`what was measured on this adapter is ignored: ${problem}`);
 }
 
 /** What is wrong with what was kept, if anything is. */
-async function read(gpu: Gpu): Promise<string | undefined> {
+async function read(gpu: Device): Promise<string | undefined> {
   const name = tuningName(gpu.adapter);
   const again = "run shadenet tune again";
   let text: string | undefined;
@@ -66,13 +66,13 @@ const isRecord = (value: unknown): boolean => typeof value === "object" && value
 /** callKey() begins with the operator. */
 const operatorOf = (key: string): string => key.split(" ", 1)[0];
 
-function exists({ variants }: Gpu, operator: string, name: string): boolean {
+function exists({ variants }: Device, operator: string, name: string): boolean {
   if (!Object.hasOwn(variants, operator)) return false;
   return name === operator || variants[operator].some((variant) => variant.name === name);
 }
 
 /** Keeps what was measured, if this device was opened to. Throws a FileError where that is not possible. */
-export async function writeTuning({ adapter, host, kernelHash, tuned }: Gpu): Promise<void> {
+export async function writeTuning({ adapter, host, kernelHash, tuned }: Device): Promise<void> {
   if (!kernelHash) return;
   const kept: Kept = { kernels: kernelHash, choices: Object.fromEntries(tuned) };
   try {
