@@ -1,12 +1,9 @@
 import { type AnyNet, findNet, type Given, type Nets } from "./definition.ts";
 import { Device, type DeviceOptions, type Opened, openDevice } from "./device/device.ts";
 import type { Host } from "./device/host.ts";
-import { Graph } from "./graph/graph.ts";
-import { makePlan } from "./graph/plan.ts";
 import type { Value } from "./graph/value.ts";
 import { checkOptions } from "./ground/errors.ts";
-import type { Tensor } from "./ground/tensor.ts";
-import { runOnce } from "./model.ts";
+import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { Net } from "./net.ts";
 
 export interface OpenOptions extends DeviceOptions {
@@ -14,7 +11,7 @@ export interface OpenOptions extends DeviceOptions {
   readonly nets?: Nets;
 }
 
-const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "nets", "variants", "rates", "kernelHash"];
+const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "signal", "nets", "variants", "rates", "kernelHash"];
 
 /**
  * Opens the best adapter there is. Throws a GpuError (NO_ADAPTER) that says what to install when there is none.
@@ -52,19 +49,9 @@ export class Gpu extends Device {
     op: (...args: A) => Value,
     ...args: { [I in keyof A]: TensorFor<A[I]> }
   ): Promise<Tensor> {
-    this.check();
-    const graph = new Graph();
-    const tensors: Record<string, Tensor> = {};
-    const values = args.map((arg, i) => {
-      if (!isTensor(arg)) return arg;
-      // Parameters rather than inputs, since these are split where they are over the device's binding limit.
-      const name = `input ${i}`;
-      tensors[name] = arg;
-      return i === 0 ? graph.input(name, arg.shape) : graph.param(name, arg.shape);
-    });
-    graph.name("output", op(...(values as A)));
-    const plan = makePlan(graph, ["output"], this.limits);
-    return (await runOnce(this, graph, tensors, ["output"], { plan })).output;
+    // The caller's again at once.
+    const taken = args.map((arg) => (isTensor(arg) ? { shape: arg.shape, data: arg.data.slice() } : arg));
+    return (await import("./eager.ts")).runEager(this, op as (...args: unknown[]) => Value, taken);
   }
 
   /**
@@ -74,13 +61,10 @@ export class Gpu extends Device {
    * device is out of memory.
    */
   async loadNet(net: string | AnyNet, options: Given = {}): Promise<Net> {
-    this.check();
+    await this.ready();
     return Net.load(this, await this.definition(net), options);
   }
 }
 
 /** What eager() takes where the operator takes a value. */
 type TensorFor<T> = T extends Value ? Tensor : T;
-
-const isTensor = (arg: unknown): arg is Tensor =>
-  typeof arg === "object" && arg !== null && "data" in arg && "shape" in arg && arg.data instanceof Float32Array;

@@ -22,7 +22,9 @@ export class Model {
   /** What is odd about the weights, such as a NaN. */
   readonly warnings: readonly string[];
   readonly #checkpoint: Checkpoint;
-  readonly #params: ParamStore;
+  #params: ParamStore;
+  /** That of the device that the weights are on. */
+  #generation: number;
   readonly #options: CompileOptions;
   /** By the names of the outputs, or by a plan that was prepared. */
   readonly #executables = new Map<string | Plan, Promise<Executable>>();
@@ -39,13 +41,17 @@ export class Model {
     checkpoint: Checkpoint | (() => Promise<Checkpoint>),
     { outputs = [], signal, onProgress, ...options }: ModelOptions = {},
   ): Promise<Model> {
+    await device.ready();
+    const { generation } = device;
     const plan = outputs.length > 0 ? compile(graph, outputs, device, options) : undefined;
     // The executable finds them in the device's cache.
     for (const { kernel, code, bindings } of plan?.steps ?? []) device.pipeline(kernel, code, bindings).catch(() => {});
     const opened = typeof checkpoint === "function" ? await checkpoint() : checkpoint;
     const model = new Model(device, graph, opened, options, { signal, onProgress });
     try {
-      if (plan) await model.#keep(keyOf(outputs), () => plan);
+      const first = () => (plan && device.generation === generation ? plan : compile(graph, outputs, device, options));
+      if (plan) await device.survive(() => model.#keep(keyOf(outputs), first));
+      model.#params.forgetWatch();
       return model;
     } catch (error) {
       await model.dispose();
@@ -58,6 +64,7 @@ export class Model {
     this.graph = graph;
     this.#checkpoint = checkpoint;
     this.#options = options;
+    this.#generation = device.generation;
     this.#params = new ParamStore(device, checkpoint, watch);
     this.warnings = this.#params.warnings;
   }
@@ -77,19 +84,32 @@ export class Model {
   /** What there is already, or what is made now. Those who ask first get it first, so that dispose() comes last. */
   #keep(key: string | Plan, planOf: () => Plan): Promise<Executable> {
     if (this.#disposed) return Promise.reject(new DisposedError("the net"));
+    this.#follow();
     let executable = this.#executables.get(key);
     if (!executable) {
       const create = async () => Executable.create(this.device, planOf(), this.#params);
-      executable = create();
-      executable.catch(() => this.#executables.delete(key));
-      this.#executables.set(key, executable);
+      const made = create();
+      // The next call tries again.
+      made.catch(() => {
+        if (this.#executables.get(key) === made) this.#executables.delete(key);
+      });
+      this.#executables.set(key, made);
+      executable = made;
     }
     return executable;
   }
 
-  /** Runs once; see Executable.run(). */
-  async run(inputs: Inputs | Promise<Inputs>, outputs: readonly string[]): Promise<Record<string, Tensor>> {
-    return (await this.executable(outputs)).run(inputs);
+  /** After a loss begins again on the device that there is now, with the weights as the checkpoint has them. */
+  #follow(): void {
+    if (this.#generation === this.device.generation) return;
+    this.#generation = this.device.generation;
+    this.#executables.clear();
+    this.#params = new ParamStore(this.device, this.#checkpoint);
+  }
+
+  /** Runs once, again on another device where one was lost; see Executable.run(). */
+  run(inputs: Inputs | Promise<Inputs>, outputs: readonly string[]): Promise<Record<string, Tensor>> {
+    return this.device.survive(async () => (await this.executable(outputs)).run(inputs));
   }
 
   /** Frees what the plan for these outputs, or one that was prepared, holds besides the weights, after its runs. */
@@ -145,9 +165,12 @@ export const runOnce = (
     device,
     graph,
     tensors,
-    async (model) => {
-      const executable = await (plan ? model.prepare(plan) : model.executable(outputs));
-      return executable.run(Object.fromEntries(executable.plan.inputs.map(({ name }) => [name, tensors[name]?.data])));
-    },
+    async (model) =>
+      device.survive(async () => {
+        const executable = await (plan ? model.prepare(plan) : model.executable(outputs));
+        return executable.run(
+          Object.fromEntries(executable.plan.inputs.map(({ name }) => [name, tensors[name]?.data])),
+        );
+      }),
     options,
   );

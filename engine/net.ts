@@ -20,6 +20,21 @@ export interface Prediction {
   readonly probability: number;
 }
 
+export interface RunOptions {
+  /** Layers whose outputs are wanted, too. */
+  readonly features?: readonly string[];
+  /** Ends the waiting, and the run if its turn has not come; the call then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ClassifyOptions extends Pick<RunOptions, "signal"> {
+  /** How many classes. */
+  readonly top?: number;
+}
+
+/** Plans for so many lists of features stay on the device. */
+const MOST_LISTS = 8;
+
 type TakePictures = typeof import("./image/pictures.ts").takePictures;
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
@@ -32,6 +47,8 @@ export class Net {
   readonly warnings: readonly string[];
   readonly #model: Model;
   readonly #takePictures: TakePictures;
+  /** The lists of features that there are plans for, the one that was asked for last at the end. */
+  #lists: readonly (readonly string[])[] = [];
   readonly #dtype: Dtype | undefined;
   readonly #transforms: Transforms | undefined;
   declare [Symbol.dispose]: () => void;
@@ -83,9 +100,27 @@ export class Net {
     return (await this.executable(features)).plan;
   }
 
-  /** The plan for these features on the device. With large batches it is that of a slice. */
+  /**
+   * The plan for these features, in any order, on the device. With large batches it is that of a slice. Plans for eight lists
+   * are kept, and the one that was not asked for the longest is freed for another.
+   */
   executable(features: readonly string[] = []): Promise<Executable> {
-    return this.#model.executable([...new Set([...OUTPUTS, ...features])]);
+    const own: readonly string[] = OUTPUTS;
+    const wanted = [...new Set(features)].filter((name) => !own.includes(name)).sort();
+    if (wanted.length > 0) {
+      const same = (list: readonly string[]) => list.join("\n") === wanted.join("\n");
+      this.#lists = [...this.#lists.filter((list) => !same(list)), wanted];
+      if (this.#lists.length > MOST_LISTS) this.release(this.#lists[0]).catch(() => {});
+    }
+    return this.#model.executable([...own, ...wanted]);
+  }
+
+  /** Frees what the plan for these features holds besides the weights, or the plans for all, after their runs. */
+  async release(features?: readonly string[]): Promise<void> {
+    const wanted = features && [...new Set(features)].sort().join("\n");
+    const freed = this.#lists.filter((list) => wanted === undefined || list.join("\n") === wanted);
+    this.#lists = this.#lists.filter((list) => !freed.includes(list));
+    await Promise.all(freed.map((list) => this.#model.release([...OUTPUTS, ...list])));
   }
 
   /**
@@ -96,11 +131,11 @@ export class Net {
    */
   async run(
     input: Float32Array | Tensor | Picture | readonly Picture[],
-    options: { readonly features?: readonly string[] } = {},
+    options: RunOptions = {},
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
-    checkOptions("run()", options, ["features"]);
-    const names = options.features ?? [];
-    const all = await this.#run(this.#take(input), names);
+    checkOptions("run()", options, ["features", "signal"]);
+    const { features: names = [], signal } = options;
+    const all = await this.#run(() => this.#take(input), names, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
@@ -121,39 +156,65 @@ export class Net {
     });
   }
 
-  /** Runs a batch slice by slice, and disposes of it. */
-  async #run(batch: Promise<Batch>, features: readonly string[]): Promise<Record<string, Tensor>> {
-    const taken = batch.catch(() => undefined);
-    try {
-      const executable = await this.executable(features);
-      const [count] = executable.plan.inputs[0].shape;
-      const starts = Array.from({ length: this.inputShape[0] / count }, (_, i) => i * count);
-      const parts = await Promise.all(
-        starts.map((first) => executable.run(batch.then(({ slice }) => ({ x: slice(first, count) })))),
-      );
-      if (parts.length === 1) return parts[0];
-      return Object.fromEntries(
-        Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
-      );
-    } finally {
-      taken.then((batch) => batch?.dispose());
-    }
+  /** Takes a batch at once and runs it; takes it again, where it was on a device that was lost, and runs it on another one. */
+  #run(
+    take: () => Promise<Batch>,
+    features: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Record<string, Tensor>> {
+    signal?.throwIfAborted();
+    let batch: Promise<Batch> | undefined = take();
+    batch.catch(() => {});
+    return this.#model.device.survive(async () => {
+      const taken = batch ?? take();
+      try {
+        return await this.#runSlices(taken, features, signal);
+      } finally {
+        taken.then((each) => each.dispose()).catch(() => {});
+        if (!(await taken.catch(() => undefined))?.inMemory) batch = undefined;
+      }
+    });
+  }
+
+  async #runSlices(
+    batch: Promise<Batch>,
+    features: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Record<string, Tensor>> {
+    const executable = await this.executable(features);
+    const [count] = executable.plan.inputs[0].shape;
+    const starts = Array.from({ length: this.inputShape[0] / count }, (_, i) => i * count);
+    const parts = await Promise.all(
+      starts.map((first) =>
+        executable.run(
+          batch.then(({ slice }) => ({ x: slice(first, count) })),
+          undefined,
+          signal,
+        ),
+      ),
+    );
+    if (parts.length === 1) return parts[0];
+    return Object.fromEntries(
+      Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
+    );
   }
 
   /**
    * The most probable classes of a picture, best first; of several, one list each. A picture is taken hold of at once; of
    * several, those of the first batch. Throws what run() throws.
    */
-  async classify(image: Picture, options?: { readonly top?: number }): Promise<Prediction[]>;
-  async classify(images: readonly Picture[], options?: { readonly top?: number }): Promise<Prediction[][]>;
-  async classify(images: Picture | readonly Picture[], { top = 5 }: { readonly top?: number } = {}) {
+  async classify(image: Picture, options?: ClassifyOptions): Promise<Prediction[]>;
+  async classify(images: readonly Picture[], options?: ClassifyOptions): Promise<Prediction[][]>;
+  async classify(images: Picture | readonly Picture[], options: ClassifyOptions = {}) {
+    checkOptions("classify()", options, ["top", "signal"]);
+    const { top = 5, signal } = options;
     if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
     const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
     const [batch] = this.inputShape;
     const results: Prediction[][] = [];
     for (let first = 0; first < list.length; first += batch) {
       const chunk = list.slice(first, first + batch);
-      const { probabilities } = await this.#run(this.#prepare(chunk), []);
+      const { probabilities } = await this.#run(() => this.#prepare(chunk), [], signal);
       const labels = await this.definition.labels();
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {

@@ -1,7 +1,7 @@
 import type { Limits } from "../graph/plan.ts";
 import type { Rates, Traits, Variants } from "../graph/variant.ts";
-import { DisposedError, GpuError } from "../ground/errors.ts";
-import { all } from "../ground/promises.ts";
+import { checkChoice, DisposedError, GpuError, UsageError } from "../ground/errors.ts";
+import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes } from "../ground/tensor.ts";
 import type { Host } from "./host.ts";
 import { STORAGE, UNIFORM } from "./usage.ts";
@@ -10,8 +10,10 @@ export interface DeviceOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** "default" keeps to WebGPU's default limits, for testing; by default the adapter's own are asked for. */
   readonly limits?: "adapter" | "default";
-  /** Called once if the device is lost (not when it is closed). */
+  /** Called whenever the device is lost (not when it is closed), before another one is opened in its place. */
   readonly onLost?: (error: GpuError) => void;
+  /** Ends the opening; what it does later is nothing. */
+  readonly signal?: AbortSignal;
   /**
    * The faster kernels to choose from, or what loads those that an adapter can use; without them nets run on the plain
    * ones.
@@ -49,17 +51,25 @@ export interface Opened {
   readonly variants: Variants;
 }
 
-/** Opens the best adapter there is. Throws a GpuError (NO_ADAPTER) that says what to install when there is none. */
+/**
+ * Opens the best adapter there is. Throws a GpuError (NO_ADAPTER) that says what to install when there is none, a UsageError
+ * for options that make no sense, what `signal` says when it is aborted.
+ */
 export async function openDevice(options: DeviceOptions, host: Host): Promise<Opened> {
+  const { powerPreference = "high-performance", limits = "adapter", onLost, signal, variants: given = {} } = options;
+  checkChoice("powerPreference", powerPreference, ["low-power", "high-performance"]);
+  checkChoice("limits", limits, ["adapter", "default"]);
+  if (onLost !== undefined && typeof onLost !== "function") throw new UsageError("onLost must be a function");
   for (const provider of host.providers()) {
-    const adapter = await provider.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+    const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
-    const { variants: given = {} } = options;
     // What has to be loaded comes while the device opens.
     const loading =
       typeof given === "function" ? given({ software: summary.software, matrices: offersMatrices(adapter) }) : given;
     const [device, variants] = await all([requestDevice(adapter, options), loading]);
+    if (signal?.aborted) device.destroy();
+    signal?.throwIfAborted();
     return { device, adapter, host, summary, variants };
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
@@ -67,6 +77,8 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
 
 /** GPUShaderStage.COMPUTE, which Node has not as a global. */
 const COMPUTE = 4;
+
+const SCOPES: readonly GPUErrorFilter[] = ["validation", "out-of-memory", "internal"];
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -130,16 +142,28 @@ function offersMatrices(adapter: GPUAdapter): boolean {
   );
 }
 
-/** An open device: compiles kernels and holds buffers. Everything made with it ends with close(). */
+/** So many times within a minute a lost device is opened again. */
+const MOST_LOSSES = 3;
+const MINUTE = 60_000;
+
+/** Errors that no call had asked for are kept in the warnings up to so many. */
+const MOST_WARNINGS = 20;
+
+/**
+ * An open device: compiles kernels and holds buffers. Everything made with it ends with close(). A device that is lost is
+ * opened again by what still needs it: see survive().
+ */
 export class Device {
-  readonly device: GPUDevice;
-  readonly limits: Limits;
-  readonly adapter: AdapterSummary;
+  declare device: GPUDevice;
+  declare limits: Limits;
+  declare adapter: AdapterSummary;
   readonly host: Host;
   /** What the choice between variants of a kernel depends on. */
-  readonly traits: Traits;
+  declare traits: Traits;
   /** The faster kernels to choose from. */
-  readonly variants: Variants;
+  declare variants: Variants;
+  /** How often a device was opened: what was made on an earlier one is gone. */
+  generation = 0;
   readonly kernelHash: string | undefined;
   /** The variants that were measured to be fastest on this device, by callKey(): see tune.ts. */
   tuned: ReadonlyMap<string, string> = new Map();
@@ -147,50 +171,119 @@ export class Device {
   readonly warnings: string[] = [];
   /** Live GPU buffers and their bytes, for tests and reports. */
   readonly alive = { buffers: 0, bytes: 0 };
-  #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #options: DeviceOptions;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** When devices were lost within the last minute. */
+  #losses: number[] = [];
+  /** Why the device at hand is gone, and for good: it was closed, or lost too often. */
+  #lost: GpuError | undefined;
   #gone: Error | undefined;
-  #uncaptured: GpuError | undefined;
+  #reopening: Promise<void> | undefined;
   declare [Symbol.dispose]: () => void;
 
   static {
     if (Symbol.dispose) Object.defineProperty(Device.prototype, Symbol.dispose, { value: Device.prototype.close });
   }
 
-  constructor({ device, adapter, host, summary, variants }: Opened, options: DeviceOptions) {
+  constructor(opened: Opened, options: DeviceOptions) {
+    this.host = opened.host;
+    this.kernelHash = options.kernelHash;
+    this.#options = options;
+    this.#take(opened);
+  }
+
+  /** Goes on with a device that was opened. */
+  #take({ device, adapter, summary, variants }: Opened): void {
+    const { rates, onLost } = this.#options;
     this.device = device;
     this.limits = device.limits;
     this.adapter = summary;
-    this.host = host;
+    this.variants = variants;
     this.traits = {
       subgroupSize: subgroupSizeOf(adapter),
-      software: this.adapter.software,
-      maxBinding: Math.min(this.limits.maxStorageBufferBindingSize, this.limits.maxBufferSize),
+      software: summary.software,
+      maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
       f16: device.features.has("shader-f16"),
       matrices: offersMatrices(adapter),
-      rates: options.rates?.[this.adapter.software ? "software" : this.adapter.vendor] ?? options.rates?.gpu,
+      rates: rates?.[summary.software ? "software" : summary.vendor] ?? rates?.gpu,
     };
-    this.variants = variants;
-    this.kernelHash = options.kernelHash;
+    this.generation++;
+    this.#lost = undefined;
     device.onuncapturederror = ({ error }) => {
-      this.#uncaptured ??= new GpuError("GPU", error.message);
+      if (this.warnings.length < MOST_WARNINGS) this.warnings.push(`the GPU reported: ${error.message}`);
     };
     device.lost.then(({ reason, message }) => {
+      device.onuncapturederror = null;
       if (reason === "destroyed" && this.#gone) return;
-      const lost = new GpuError(
-        "DEVICE_LOST",
-        `the GPU device was lost (${message || reason}); open it again with openGpu()`,
-      );
-      this.#gone ??= lost;
-      options.onLost?.(lost);
+      this.#lost = new GpuError("DEVICE_LOST", `the GPU device was lost (${message || reason})`);
+      this.#forget();
+      const now = performance.now();
+      this.#losses = [...this.#losses.filter((at) => now - at < MINUTE), now];
+      onLost?.(this.#lost);
     });
   }
 
-  /** Throws if the device was closed or lost, or reported an error that no call had asked for. */
-  check(): void {
+  /** Whatever was on the device is gone with it. */
+  #forget(): void {
+    this.#pipelines.clear();
+    this.#buffers.clear();
+    Object.assign(this.alive, { buffers: 0, bytes: 0 });
+  }
+
+  /** Throws if the device was closed or lost, or is another one than that of `generation`. */
+  check(generation = this.generation): void {
     if (this.#gone) throw this.#gone;
-    const error = this.#uncaptured;
-    this.#uncaptured = undefined;
-    if (error) throw error;
+    if (this.#lost) throw this.#lost;
+    if (generation === this.generation) return;
+    throw new GpuError("DEVICE_LOST", "the GPU device was lost and opened again: what was made on it is gone");
+  }
+
+  /**
+   * Does something on the device, and again on another one whenever the device was lost meanwhile. Throws what `work` does,
+   * and a GpuError (DEVICE_LOST) with the reason after more than three losses within a minute, or where no device can be
+   * opened again.
+   */
+  async survive<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const { generation } = this;
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof GpuError) || error.code !== "DEVICE_LOST") throw error;
+        if (this.#gone) throw this.#gone;
+        // Another one is there already where somebody else was faster.
+        if (this.generation !== generation) continue;
+        if (!this.#lost) throw error;
+        this.#reopening ??= this.#reopen(this.#lost).finally(() => {
+          this.#reopening = undefined;
+        });
+        await this.#reopening;
+      }
+    }
+  }
+
+  /** Opens the device again if it was lost. Throws what survive() throws. */
+  ready(): Promise<void> {
+    return this.survive(async () => this.check());
+  }
+
+  async #reopen(lost: GpuError): Promise<void> {
+    if (this.#losses.length > MOST_LOSSES) {
+      const times = `${this.#losses.length} times within a minute`;
+      this.#gone = new GpuError("DEVICE_LOST", `${lost.message}, ${times}; open it again with openGpu()`);
+      throw this.#gone;
+    }
+    let opened: Opened;
+    try {
+      opened = await openDevice({ ...this.#options, signal: undefined }, this.host);
+    } catch (cause) {
+      const why = `and cannot be opened again: ${(cause as Error).message}`;
+      throw new GpuError("DEVICE_LOST", `${lost.message}, ${why}`, { cause });
+    }
+    if (this.#gone) opened.device.destroy();
+    else this.#take(opened);
+    this.check();
   }
 
   /** Waits for work of the device, without starving a software adapter, and reports a device lost meanwhile. */
@@ -201,9 +294,38 @@ export class Device {
     } catch (error) {
       // A device's end may be told after what it brings down: wait for the cause, and not in vain for long.
       if ((error as Error).name !== "GPUPipelineError") await Promise.race([this.device.lost, pause(100)]);
-      if (this.#gone) throw this.#gone;
+      if (this.#gone ?? this.#lost) throw this.#gone ?? this.#lost;
       throw error;
     }
+  }
+
+  /**
+   * Does work of the device at once, and gives its errors to whoever asked for it: resolves to what the device has against
+   * it. Throws what `work` throws.
+   */
+  guarded(work: () => void): Promise<GpuError | undefined> {
+    const { device } = this;
+    for (const filter of SCOPES) device.pushErrorScope(filter);
+    let errors: Promise<(GPUError | null)[]>;
+    try {
+      work();
+    } finally {
+      errors = Promise.all(SCOPES.map(() => device.popErrorScope()));
+      // Those of a lost device reject, and nobody waits for them where `work` has thrown.
+      errors.catch(() => {});
+    }
+    return errors.then((all) => {
+      const error = all.find((each) => each);
+      return error ? new GpuError("GPU", error.message) : undefined;
+    });
+  }
+
+  /** Writes to a buffer. What is in shared memory is copied first, which no device takes. */
+  write(buffer: GPUBuffer, offset: number, data: ArrayBufferView): void {
+    const shared = typeof SharedArrayBuffer !== "undefined" && data.buffer instanceof SharedArrayBuffer;
+    const { byteOffset, byteLength } = data;
+    const bytes = new Uint8Array(data.buffer, byteOffset, byteLength);
+    this.device.queue.writeBuffer(buffer, offset, (shared ? bytes.slice() : bytes) as Uint8Array<ArrayBuffer>);
   }
 
   /** Throws a GpuError (OUT_OF_MEMORY) where the device cannot give the memory. `size` is in bytes. */
@@ -213,6 +335,7 @@ export class Device {
     device.pushErrorScope("out-of-memory");
     const buffer = device.createBuffer({ label, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
     const scope = device.popErrorScope();
+    this.#buffers.add(buffer);
     this.alive.buffers++;
     this.alive.bytes += buffer.size;
     const error = await this.settle(scope);
@@ -226,6 +349,8 @@ export class Device {
   }
 
   destroyBuffer(buffer: GPUBuffer): void {
+    // Those of a device that was lost went with it.
+    if (!this.#buffers.delete(buffer)) return;
     this.alive.buffers--;
     this.alive.bytes -= buffer.size;
     buffer.destroy();
@@ -237,8 +362,11 @@ export class Device {
     let pipeline = this.#pipelines.get(code);
     if (!pipeline) {
       pipeline = this.#compile(label, code, bindings);
-      pipeline.catch(() => this.#pipelines.delete(code));
-      this.#pipelines.set(code, pipeline);
+      const made = pipeline;
+      made.catch(() => {
+        if (this.#pipelines.get(code) === made) this.#pipelines.delete(code);
+      });
+      this.#pipelines.set(code, made);
     }
     return pipeline;
   }
@@ -295,7 +423,8 @@ export class Device {
   /** Ends the device and everything made with it. Safe to call twice. */
   close(): void {
     this.#gone ??= new DisposedError("the GPU");
-    this.#pipelines.clear();
+    this.#forget();
+    this.device.onuncapturederror = null;
     this.device.destroy();
   }
 }

@@ -1,11 +1,11 @@
 import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
 import { DisposedError, GpuError, ShapeError, UsageError } from "../ground/errors.ts";
-import { pack, unpack } from "../ground/half.ts";
 import { bytesPerElement } from "../ground/options.ts";
-import { all } from "../ground/promises.ts";
+import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import type { Device } from "./device.ts";
 import type { ParamStore } from "./params.ts";
+import { type Storage, storageOf } from "./storage.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
 
 /** An input of a plan: its elements, or what encodes the work that writes them as the plan's dtype. */
@@ -31,8 +31,11 @@ export function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: D
 export class Executable {
   readonly plan: Plan;
   readonly device: Device;
+  /** That of the device when this was made: on another one it is gone. */
+  readonly #generation: number;
   /** What the plan's steps are on the device, in the same order. */
   dispatches: readonly Dispatch[] = [];
+  readonly #storage: Storage;
   #owned: GPUBuffer[] = [];
   #activations: GPUBuffer[] = [];
   #outputs: readonly { name: string; shape: Shape; source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
@@ -46,10 +49,10 @@ export class Executable {
    */
   static async create(device: Device, plan: Plan, params: ParamStore): Promise<Executable> {
     checkMemory(device, plan);
-    const executable = new Executable(device, plan);
+    const executable = new Executable(device, plan, await storageOf(plan.dtype));
     try {
       await executable.#prepare(params);
-      device.check();
+      device.check(executable.#generation);
       return executable;
     } catch (error) {
       executable.dispose();
@@ -58,9 +61,11 @@ export class Executable {
     }
   }
 
-  private constructor(device: Device, plan: Plan) {
+  private constructor(device: Device, plan: Plan, storage: Storage) {
     this.device = device;
+    this.#generation = device.generation;
     this.plan = plan;
+    this.#storage = storage;
   }
 
   async #own(label: string, size: number, usage: number): Promise<GPUBuffer> {
@@ -88,31 +93,36 @@ export class Executable {
     steps.forEach((step, i) => {
       packed.set(step.params, offsets[i]);
     });
-    device.queue.writeBuffer(uniforms, 0, packed);
+    this.device.write(uniforms, 0, packed);
     // Bound where an optional input is absent; never read.
     const absent = await this.#own("absent", 16, STORAGE);
     const stagings = await all(
       outputs.map(({ name, shape }) => this.#own(`output ${name}`, stagingBytes(shape), MAP_READ | COPY_DST)),
     );
     const compiled = steps.map(({ kernel, code, bindings }) => this.device.pipeline(kernel, code, bindings));
-    const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, this.plan.dtype)]);
+    const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, dtype)]);
     const bufferOf = (place: Place) =>
       "buffer" in place ? this.#activations[place.buffer] : pieces[place.param][place.piece];
-    this.dispatches = steps.map((step, i) => ({
-      pipeline: pipelines[i],
-      grid: step.grid,
-      group: device.createBindGroup({
-        label: step.label,
-        layout: pipelines[i].getBindGroupLayout(0),
-        entries: step.bindings.map(({ index, type, place }) => ({
-          binding: index,
-          resource:
-            type === "uniform"
-              ? { buffer: uniforms, offset: offsets[i], size: step.params.length }
-              : { buffer: place ? bufferOf(place) : absent },
-        })),
-      }),
-    }));
+    this.device.check(this.#generation);
+    const bind = () => {
+      this.dispatches = steps.map((step, i) => ({
+        pipeline: pipelines[i],
+        grid: step.grid,
+        group: device.createBindGroup({
+          label: step.label,
+          layout: pipelines[i].getBindGroupLayout(0),
+          entries: step.bindings.map(({ index, type, place }) => ({
+            binding: index,
+            resource:
+              type === "uniform"
+                ? { buffer: uniforms, offset: offsets[i], size: step.params.length }
+                : { buffer: place ? bufferOf(place) : absent },
+          })),
+        }),
+      }));
+    };
+    const problem = await this.device.settle(this.device.guarded(bind));
+    if (problem) throw problem;
     this.#outputs = outputs.map(({ name, shape, place }, i) => ({
       name,
       shape,
@@ -124,13 +134,22 @@ export class Executable {
 
   /**
    * Runs once. Concurrent calls are queued. Inputs by name, each with exactly its elements; while they are still promised,
-   * the call keeps its place in the queue. Outputs are copies: of all, or of those that `read` names.
+   * the call keeps its place in the queue. Outputs are copies: of all, or of those that `read` names. `signal` ends the
+   * waiting, and the run if its turn has not come.
    */
-  run(inputs: Inputs | Promise<Inputs>, read?: readonly string[]): Promise<Record<string, Tensor>> {
+  run(
+    inputs: Inputs | Promise<Inputs>,
+    read?: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Record<string, Tensor>> {
     const promised = Promise.resolve(inputs);
     // Whoever asked hears of it when the turn comes.
     promised.catch(() => {});
-    return this.exclusive(async () => this.#run(await promised, read));
+    const turn = async () => {
+      signal?.throwIfAborted();
+      return this.#run(await promised, read);
+    };
+    return untilAborted(this.exclusive(turn), signal);
   }
 
   /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
@@ -158,7 +177,7 @@ export class Executable {
 
   /** Puts the inputs where the next dispatches read them. Only inside exclusive(). */
   write(inputs: Inputs): void {
-    this.device.check();
+    this.device.check(this.#generation);
     const { device } = this.device;
     for (const { name, shape, buffer } of this.plan.inputs) {
       const input = inputs[name];
@@ -169,7 +188,7 @@ export class Executable {
         device.queue.submit([encoder.finish()]);
       } else {
         checkInput(name, shape, input);
-        device.queue.writeBuffer(target, 0, pack(input, this.plan.dtype) as Float32Array<ArrayBuffer>);
+        this.device.write(target, 0, this.#storage.pack(input));
       }
     }
   }
@@ -177,23 +196,32 @@ export class Executable {
   async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
     const { device } = this.device;
     const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
-    this.write(inputs);
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const dispatch of this.dispatches) encode(pass, dispatch);
-    pass.end();
-    for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
-    await this.device.settle(Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ))));
-    const results: Record<string, Tensor> = {};
-    for (const { name, shape, staging, bytes } of outputs) {
-      const data = unpack(staging.getMappedRange(0, bytes), this.plan.dtype, sizeOf(shape));
-      results[name] = { shape, data };
-      staging.unmap();
+    const submitted = this.device.guarded(() => {
+      this.write(inputs);
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const dispatch of this.dispatches) encode(pass, dispatch);
+      pass.end();
+      for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
+      device.queue.submit([encoder.finish()]);
+    });
+    try {
+      const mapped = Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ)));
+      const [{ value: problem }, reading] = await this.device.settle(settled(submitted, mapped));
+      if (problem) throw problem;
+      // Tells that the device was lost, where it was.
+      if ("reason" in reading) await this.device.settle(Promise.reject(reading.reason));
+      this.device.check(this.#generation);
+      const results: Record<string, Tensor> = {};
+      for (const { name, shape, staging, bytes } of outputs) {
+        results[name] = { shape, data: this.#storage.unpack(staging.getMappedRange(0, bytes), sizeOf(shape)) };
+      }
+      this.#storage.checkOutputs?.(Object.values(inputs), results);
+      return results;
+    } finally {
+      // The next run copies to them, whatever became of this one.
+      for (const { staging } of outputs) staging.unmap();
     }
-    this.device.check();
-    if (this.plan.dtype === "f16") checkOverflow(inputs, results);
-    return results;
   }
 
   /** Frees the buffers, after the runs that were already asked for; resolves then. Safe to call twice. */
@@ -209,20 +237,9 @@ export class Executable {
   }
 }
 
-const allFinite = (values: Float32Array): boolean => values.every((value) => Number.isFinite(value));
-
-const isFiniteInput = (input: Input): boolean => typeof input === "function" || allFinite(input);
-
-/** In f16 a value over 65504 becomes infinite, and stays visible as an infinity or a NaN wherever it matters. */
-function checkOverflow(inputs: Inputs, outputs: Readonly<Record<string, Tensor>>): void {
-  const bad = Object.entries(outputs).find(([, { data }]) => !allFinite(data))?.[0];
-  if (bad === undefined || !Object.values(inputs).every(isFiniteInput)) return;
-  throw new GpuError(
-    "OVERFLOW",
-    `${bad} has infinite values or NaN: somewhere the net goes beyond 65504, where f16 ends (or its weights have NaN). ` +
-      `Load it as "f32"; ask for features, layer by layer, to see where it happens`,
-  );
-}
+/** Both in their order, whether they were fulfilled or not. */
+const settled = async <A, B>(a: Promise<A>, b: Promise<B>) =>
+  (await Promise.allSettled([a, b])) as [{ value?: A }, PromiseSettledResult<B>];
 
 /** Throws a ShapeError unless an input has exactly its elements. */
 export function checkInput(name: string, shape: Shape, data: unknown): asserts data is Float32Array {

@@ -1,12 +1,11 @@
 import type { Derivation } from "../graph/graph.ts";
 import type { ParamPlan } from "../graph/plan.ts";
-import { GpuError } from "../ground/errors.ts";
-import { overflows, pack } from "../ground/half.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
 import { all } from "../ground/promises.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import type { Device } from "./device.ts";
+import { storageOf } from "./storage.ts";
 import { COPY_DST, COPY_SRC, STORAGE } from "./usage.ts";
 
 /** Elements that are read from a checkpoint at a time, so that a weight of 400 MB needs no second copy in memory. */
@@ -20,7 +19,8 @@ export class ParamStore {
   readonly warnings: string[] = [];
   readonly #device: Device;
   readonly #checkpoint: Checkpoint;
-  readonly #options: Watch;
+  readonly #generation: number;
+  #watch: Watch;
   readonly #pieces = new Map<string, Promise<GPUBuffer[]>>();
   #buffers: GPUBuffer[] = [];
   /** Full chunks that may not have reached their buffers yet. */
@@ -29,12 +29,18 @@ export class ParamStore {
   constructor(device: Device, checkpoint: Checkpoint, options: Watch = {}) {
     this.#device = device;
     this.#checkpoint = checkpoint;
-    this.#options = options;
+    this.#generation = device.generation;
+    this.#watch = options;
+  }
+
+  /** What is loaded from now on is told to nobody, and ended by nothing. */
+  forgetWatch(): void {
+    this.#watch = {};
   }
 
   /** The buffers of parameters, uploaded on first use, one after the other. */
   async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
-    const { signal, onProgress } = this.#options;
+    const { signal, onProgress } = this.#watch;
     const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     let loaded = 0;
     const buffers: GPUBuffer[][] = [];
@@ -44,6 +50,8 @@ export class ParamStore {
       let pieces = this.#pieces.get(key);
       if (!pieces) {
         pieces = this.#upload(param, dtype);
+        // The next call tries again.
+        pieces.catch(() => this.#pieces.delete(key));
         this.#pieces.set(key, pieces);
       }
       buffers.push(await pieces);
@@ -53,15 +61,28 @@ export class ParamStore {
     return buffers;
   }
 
-  async #upload({ name, from, pieces }: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
+  async #upload(param: ParamPlan, dtype: Dtype): Promise<GPUBuffer[]> {
+    const made: GPUBuffer[] = [];
+    try {
+      const buffers = await this.#fill(param, dtype, made);
+      this.#buffers.push(...buffers);
+      return buffers;
+    } catch (error) {
+      for (const buffer of made) this.#device.destroyBuffer(buffer);
+      throw error;
+    }
+  }
+
+  async #fill({ name, from, pieces }: ParamPlan, dtype: Dtype, made: GPUBuffer[]): Promise<GPUBuffer[]> {
     const elementBytes = bytesPerElement(dtype);
     const create = async (elements: number) => {
       const buffer = await this.#device.createBuffer(name, elements * elementBytes, STORAGE | COPY_SRC | COPY_DST);
-      this.#buffers.push(buffer);
+      made.push(buffer);
       return buffer;
     };
     // At once, since the device takes its time to tell that there was memory.
-    const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
+    const creating = all(pieces.map(create));
+    const [buffers, derived, storage] = await all([creating, from && derive(from, this.#checkpoint), storageOf(dtype)]);
     let hasNaN = false;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
@@ -71,12 +92,10 @@ export class ParamStore {
         const first = start + done;
         const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
         hasNaN ||= containsNaN(chunk);
-        this.#device.check();
-        const packed = pack(chunk, dtype);
-        if (overflows(chunk, packed)) {
-          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
-        }
-        this.#device.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
+        this.#device.check(this.#generation);
+        const packed = storage.pack(chunk);
+        storage.checkPacked?.(name, chunk, packed);
+        this.#device.write(buffer, done * elementBytes, packed);
         // Dawn keeps a copy of what is written until the queue has run.
         if (count === UPLOAD_ELEMENTS && ++this.#writing === MOST_WRITING) {
           this.#writing = 0;

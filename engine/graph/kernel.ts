@@ -1,4 +1,4 @@
-import { checkOptions, UsageError } from "../ground/errors.ts";
+import { checkOptions, show, UsageError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { Value } from "./value.ts";
 import { type Reflection, reflect } from "./wgsl.ts";
@@ -168,7 +168,11 @@ export function completeOptions<O extends object>(kernel: Kernel<string, O>, giv
   checkOptions(kernel.name, long, legal);
   const options = { ...kernel.options, ...long };
   for (const key of legal) {
-    if (options[key as keyof O] === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);
+    const value: unknown = options[key as keyof O];
+    if (value === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);
+    if (typeof kernel.options[key as keyof O] === "boolean" && typeof value !== "boolean") {
+      throw new UsageError(`${kernel.name}: ${key} is ${show(value)}; it must be true or false`);
+    }
   }
   return options;
 }

@@ -64,10 +64,30 @@ export class DisposedError extends ShadenetError {
   }
 }
 
-/** Throws a UsageError that lists the legal options if there is any other. */
+/** A value as it may stand in a message: short, whatever it is. */
+export function show(value: unknown): string {
+  let text: string;
+  try {
+    text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  } catch {
+    // Circular, or with a BigInt in it.
+    text = typeof value === "bigint" ? `${value}n` : Object.prototype.toString.call(value);
+  }
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** Throws a UsageError unless the value is one of the legal ones. */
+export function checkChoice(name: string, value: unknown, legal: readonly string[]): void {
+  if (legal.includes(value as string)) return;
+  throw new UsageError(`${name} is ${show(value)}; it must be one of ${legal.join(", ")}`);
+}
+
+/** Throws a UsageError unless options are an object with legal names, which the message lists. */
 export function checkOptions(what: string, given: object, legal: readonly string[]): void {
+  if (typeof given !== "object" || given === null)
+    throw new UsageError(`${what}: got ${show(given)} for the options, wanted an object`);
   const unknown = Object.keys(given).find((name) => !legal.includes(name));
   if (unknown === undefined) return;
   const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
-  throw new UsageError(`${what} has no option "${unknown}"; ${list}`);
+  throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
 }

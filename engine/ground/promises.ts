@@ -6,3 +6,15 @@ export async function all<T extends readonly unknown[]>(
   for (const result of results) if (result.status === "rejected") throw result.reason;
   return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as never;
 }
+
+/** Waits for a promise, but no longer than for the signal: then it throws the signal's reason. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  signal.throwIfAborted();
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+  });
+  signal.addEventListener("abort", abort);
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", abort));
+}

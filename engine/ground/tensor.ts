@@ -1,4 +1,4 @@
-import { ShapeError } from "./errors.ts";
+import { ShapeError, show } from "./errors.ts";
 
 /** Sizes per dimension, outermost first; images are NCHW. */
 export type Shape = readonly number[];
@@ -59,11 +59,21 @@ export function checkShape(shape: Shape, what: string): Shape {
   return shape;
 }
 
+/** True for what has the fields of a tensor. */
+export const isTensor = (value: unknown): value is Tensor =>
+  typeof value === "object" &&
+  value !== null &&
+  "shape" in value &&
+  "data" in value &&
+  value.data instanceof Float32Array;
+
 /** A tensor from its shape and values, with the count checked. */
 export function tensor(shape: Shape, data: ArrayLike<number>): Tensor {
   checkShape(shape, "the tensor");
   if (data.length !== sizeOf(shape)) {
     throw new ShapeError(`a tensor of shape ${formatShape(shape)} has ${sizeOf(shape)} elements, not ${data.length}`);
   }
+  const odd = ArrayBuffer.isView(data) ? -1 : Array.from(data).findIndex((value) => typeof value !== "number");
+  if (odd >= 0) throw new ShapeError(`a tensor holds numbers, not ${show(data[odd])} at ${odd}`);
   return { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
 }

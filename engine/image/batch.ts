@@ -6,6 +6,8 @@ import { formatShape, type Shape, sameShape, type Tensor } from "../ground/tenso
 export interface Batch {
   /** The input that its images `first` to `first + count` are. */
   slice(first: number, count: number): Input;
+  /** True if no device holds anything of it. */
+  readonly inMemory?: boolean;
   /** Frees what it holds, once nothing runs on it any more. */
   dispose(): void;
 }
@@ -23,5 +25,5 @@ export function takeElements(input: Float32Array | Tensor, shape: Shape): Batch 
 /** A batch of elements in memory. */
 export function batchOf(data: Float32Array, [batch]: Shape): Batch {
   const size = data.length / batch;
-  return { slice: (first, count) => data.subarray(first * size, (first + count) * size), dispose() {} };
+  return { slice: (first, count) => data.subarray(first * size, (first + count) * size), inMemory: true, dispose() {} };
 }

@@ -1,3 +1,4 @@
+import { untilAborted } from "../ground/promises.ts";
 import {
   addressOf,
   checkHash,
@@ -6,7 +7,6 @@ import {
   inTurn,
   matchesHash,
   type Sink,
-  untilAborted,
   type Version,
 } from "../weights/download.ts";
 import type { OpenSource } from "../weights/open.ts";

@@ -1,5 +1,6 @@
 import { FileError, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
+import { untilAborted } from "../ground/promises.ts";
 
 /** Which file a sink's bytes are of, as the server described it when it sent the first of them. */
 export interface Version {
@@ -250,17 +251,6 @@ async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void>
     timer = setTimeout(resolve, ms);
   });
   await untilAborted(over, signal).finally(() => clearTimeout(timer));
-}
-
-/** Waits for a promise, but no longer than for the signal: then it throws the signal's reason. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  signal?.throwIfAborted();
-  let abort = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(signal?.reason);
-  });
-  signal?.addEventListener("abort", abort);
-  return Promise.race([promise, aborted]).finally(() => signal?.removeEventListener("abort", abort));
 }
 
 const running = new Map<string, Promise<unknown>>();

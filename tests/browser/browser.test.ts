@@ -217,25 +217,23 @@ for (const inWorker of [false, true]) {
   });
 }
 
-inBrowser("a lost device fails what runs on it, and another one can be opened", async () => {
-  const { lost, running, later, label } = await run("loseDevice");
-  assert.equal(lost, ["DEVICE_LOST"]);
-  assert.is(later.code, "DEVICE_LOST");
-  assert.is(running.code, "DEVICE_LOST", running.message);
-  assert.is(label, "7");
-});
-
-for (const how of ["device", "worker"] as const) {
-  inBrowser(`a worker whose ${how} ends fails what waits for it, and another one can be opened`, async () => {
-    const { lost, running, later, label } = await run("loseWorker", how);
-    assert.is(lost.length, 1);
-    assert.match(lost[0], how === "device" ? /^DEVICE_LOST the GPU device was lost/ : /^DEVICE_LOST the worker ended/);
-    for (const { code, kind, message } of [...running, later]) {
-      assert.equal([kind, code], ["GpuError", "DEVICE_LOST"], message);
-    }
-    assert.is(label, "7");
+for (const where of ["loseDevice", "loseDeviceOfWorker"] as const) {
+  inBrowser(`a lost device is opened again, and what runs on it is run again: ${where}`, async () => {
+    const { lost, wanted, got } = await run(where);
+    assert.equal(lost, ["DEVICE_LOST", "DEVICE_LOST", "DEVICE_LOST"]);
+    assert.equal(got, new Array(6).fill(wanted));
   });
 }
+
+inBrowser("a worker that ends fails what waits for it, and another one can be opened", async () => {
+  const { lost, running, later, label } = await run("loseWorker");
+  assert.is(lost.length, 1);
+  assert.match(lost[0], /^DEVICE_LOST the worker ended/);
+  for (const { code, kind, message } of [...running, later]) {
+    assert.equal([kind, code], ["GpuError", "DEVICE_LOST"], message);
+  }
+  assert.is(label, "7");
+});
 
 inBrowser("a browser without WebGPU is told of", async () => {
   for (const { kind, code, message } of await run("refuseDevices")) {

@@ -2,6 +2,7 @@
 import { openGpu } from "../../browser.ts";
 import type { LoadOptions, NetDefinition } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
+import type { Tensor } from "../../engine/ground/tensor.ts";
 import type { Image } from "../../engine/image/image.ts";
 import type { Picture } from "../../engine/image/picture.ts";
 import type { Prediction } from "../../engine/net.ts";
@@ -437,30 +438,54 @@ export async function loadWithoutStorage(): Promise<string[]> {
 
 // Losses
 
-/** A device that is lost while a net runs, and its successor. */
-export async function loseDevice(): Promise<{ lost: string[]; running: Failure; later: Failure; label: string }> {
+/** Logits that must be the same whatever becomes of the device. */
+const logitsOf = async (net: { run(x: Float32Array): Promise<{ logits: Tensor }> }): Promise<number[]> => [
+  ...(await net.run(new Float32Array(1024).fill(0.3))).logits.data,
+];
+
+/** Devices that are lost while a net runs, and what it computes. */
+export async function loseDevice(): Promise<{ lost: string[]; wanted: number[]; got: number[][] }> {
   const lost: string[] = [];
+  const got: number[][] = [];
   const gpu = await openGpu({ onLost: ({ code }) => lost.push(code) });
   const net = await gpu.loadNet("lenet5");
-  const running = failure(net.run(new Float32Array(1024)));
-  gpu.device.destroy();
-  const failures = { running: await running, later: await failure(net.run(new Float32Array(1024))) };
+  const wanted = await logitsOf(net);
+  for (let i = 0; i < 3; i++) {
+    const running = logitsOf(net);
+    gpu.device.destroy();
+    got.push(await running, await logitsOf(net));
+  }
   net.dispose();
   gpu.close();
-  const { label } = await readDigit();
-  return { lost, ...failures, label };
+  return { lost, wanted, got };
 }
 
-/** The same in a worker, by its device and by the worker itself. */
-export async function loseWorker(how: "device" | "worker") {
+/** The same in a worker. */
+export async function loseDeviceOfWorker(): ReturnType<typeof loseDevice> {
+  const lost: string[] = [];
+  const got: number[][] = [];
+  const gpu = await openWorkerGpu({ worker: ownWorker(), onLost: ({ code }) => lost.push(code) });
+  const net = await gpu.loadNet("lenet5");
+  const wanted = await logitsOf(net);
+  for (let i = 0; i < 3; i++) {
+    const running = logitsOf(net);
+    await gpu.call("loseDevice");
+    got.push(await running, await logitsOf(net));
+  }
+  net.dispose();
+  gpu.close();
+  return { lost, wanted, got };
+}
+
+/** A worker that ends while a net runs in it, and its successor. */
+export async function loseWorker() {
   const lost: string[] = [];
   const worker = ownWorker();
   const gpu = await openWorkerGpu({ worker, onLost: ({ code, message }) => lost.push(`${code} ${message}`) });
   const net = await gpu.loadNet("lenet5");
   const waiting = [failure(gpu.call("waitForEnd")), failure(net.run(new Float32Array(1024)))];
-  if (how === "device") gpu.call("loseDevice");
-  else worker.terminate();
-  const running = how === "worker" ? await Promise.all(waiting) : [await waiting[1]];
+  worker.terminate();
+  const running = await Promise.all(waiting);
   while (lost.length === 0) await sleep(5);
   const later = await failure(net.run(new Float32Array(1024)));
   net.dispose();

@@ -15,6 +15,7 @@ const TRUNK = [
   "engine/summary",
   "engine/model",
   "engine/train",
+  "engine/eager",
   "engine/net",
   "engine/gpu",
 ] as const;
@@ -69,7 +70,8 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/model": BASE,
   "engine/train": BASE,
   "engine/net": [...BASE, "engine/definition", "engine/model"],
-  "engine/gpu": [...BASE, "engine/definition", "engine/model", "engine/net", "lazily engine/tuning"],
+  "engine/eager": [...BASE, "engine/model"],
+  "engine/gpu": [...BASE, "engine/definition", "engine/net", "lazily engine/eager", "lazily engine/tuning"],
   "engine/tuning": TRUNK,
   "engine/onnx": TRUNK,
   "engine/web": TRUNK,

@@ -2,14 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type LoadOptions, type NetDefinition, traceNet } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import {
-  DisposedError,
-  FileError,
-  GpuError,
-  ShapeError,
-  UsageError,
-  WeightsError,
-} from "../../../engine/ground/errors.ts";
+import { DisposedError, FileError, ShapeError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
 import type { Image } from "../../../engine/image/image.ts";
 import type { Net } from "../../../engine/net.ts";
@@ -244,25 +237,5 @@ test("an output can stay on the GPU, to be used there", () =>
     staging.destroy();
     assert.throws(() => executable.output("sum"), /no output "sum"; it has logits, probabilities, relu/);
   }));
-
-test("a lost device is reported to the runs under way, to onLost and to all that comes later", async () => {
-  const lost: GpuError[] = [];
-  const own = await openGpu({ onLost: (error) => lost.push(error) });
-  const net = await load(own);
-  const why = /the GPU device was lost \(.*\); open it again with openGpu\(\)/;
-  const runs = [draw(), draw()].map((x) => refuses(() => net.run(x), GpuError, "DEVICE_LOST", why));
-  own.device.destroy();
-  await Promise.all(runs);
-  await refuses(() => net.run(draw()), GpuError, "DEVICE_LOST", why);
-  await refuses(() => load(own), GpuError, "DEVICE_LOST", why);
-  await refuses(() => own.eager(relu, draw()), GpuError, "DEVICE_LOST", why);
-  assert.equal(
-    lost.map(({ code }) => code),
-    ["DEVICE_LOST"],
-  );
-  net.dispose();
-  await assertNothingLeft(own);
-  own.close();
-});
 
 test.run();

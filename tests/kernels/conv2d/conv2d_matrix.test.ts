@@ -1,10 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { F16 } from "../../../engine/device/f16.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
 import { defineKernel } from "../../../engine/graph/kernel.ts";
 import { makePlan } from "../../../engine/graph/plan.ts";
-import { pack, unpack } from "../../../engine/ground/half.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
 import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { conv2dMatrices } from "../../../kernels/conv2d/conv2d_matrix.ts";
@@ -52,8 +52,7 @@ const emulated = `${conv2dMatrices[0].wgsl
 
 /** Rounded to what f16 holds. */
 const halved = ({ shape, data }: Tensor): Tensor => {
-  const halves = pack(data, "f16");
-  return { shape, data: unpack(halves.buffer as ArrayBuffer, "f16", data.length) };
+  return { shape, data: F16.unpack(F16.pack(data).buffer as ArrayBuffer, data.length) };
 };
 
 const skip = gpu.traits.f16 ? undefined : "the adapter has no f16";

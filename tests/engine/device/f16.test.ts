@@ -1,9 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { traceNet } from "../../../engine/definition.ts";
+import { F16 } from "../../../engine/device/f16.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
-import { fromHalf, overflows, pack, toHalf, unpack } from "../../../engine/ground/half.ts";
+import { fromHalf, toHalf } from "../../../engine/ground/half.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { nets } from "../../../nets/index.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
@@ -18,13 +19,13 @@ const onF16 = (name: string, work: () => Promise<void>) =>
     if (f16) await work();
   });
 
-const bitsOf = (values: readonly number[]): number[] => [...(pack(Float32Array.from(values), "f16") as Uint16Array)];
+const bitsOf = (values: readonly number[]): number[] => [...(F16.pack(Float32Array.from(values)) as Uint16Array)];
 
 test("every f16 survives packing and unpacking, and what is between rounds as one by one", () => {
   const halves = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).filter((h) => (h & 0x7fff) <= 0x7c00);
   const values = Float32Array.from(halves, fromHalf);
-  assert.equal([...(pack(values, "f16") as Uint16Array)].slice(0, halves.length), [...halves]);
-  assert.equal([...unpack(halves.slice().buffer, "f16", 100)], [...values.subarray(0, 100)]);
+  assert.equal([...(F16.pack(values) as Uint16Array)].slice(0, halves.length), [...halves]);
+  assert.equal([...F16.unpack(halves.slice().buffer, 100)], [...values.subarray(0, 100)]);
   const between = Float32Array.from({ length: 10_000 }, () => (Math.random() - 0.5) * 2 ** (Math.random() * 45 - 28));
   assert.equal(bitsOf([...between]), Array.from(between, toHalf));
 });
@@ -34,9 +35,13 @@ test("special values are packed as IEEE 754 has them", () => {
     bitsOf([0, -0, Infinity, -Infinity, NaN, 65504, 65519, 65520, 2 ** -24, 2 ** -25, 2 ** -25 * 1.001, 2 ** -26]),
     [0, 0x8000, 0x7c00, 0xfc00, 0x7e00, 0x7bff, 0x7bff, 0x7c00, 1, 0, 1, 0],
   );
-  assert.is(overflows(Float32Array.of(1, Infinity), pack(Float32Array.of(1, Infinity), "f16")), false);
-  assert.is(overflows(Float32Array.of(1, 70000), pack(Float32Array.of(1, 70000), "f16")), true);
-  assert.is(pack(Float32Array.of(1, 2, 3), "f16").length, 4, "filled up to whole words");
+  const check = (...values: number[]) => {
+    const given = Float32Array.from(values);
+    F16.checkPacked?.("fc.weight", given, F16.pack(given));
+  };
+  check(1, Infinity, NaN, 65519);
+  assert.throws(() => check(1, 70000), /^fc.weight holds values beyond 65504/);
+  assert.is(F16.pack(Float32Array.of(1, 2, 3)).length, 4, "filled up to whole words");
 });
 
 /** The largest difference of two outputs over the rms of the second. */
