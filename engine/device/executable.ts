@@ -220,7 +220,7 @@ function checkOverflow(inputs: Inputs, outputs: Readonly<Record<string, Tensor>>
   throw new GpuError(
     "OVERFLOW",
     `${bad} has infinite values or NaN: somewhere the net goes beyond 65504, where f16 ends (or its weights have NaN). ` +
-      `Load it as "f32"; ask for features, layer by layer, to see where it happens`,
+      `Pass the option dtype: "f32"; ask for features, layer by layer, to see where it happens`,
   );
 }
 

@@ -62,7 +62,7 @@ export class ParamStore {
     };
     // At once, since the device takes its time to tell that there was memory.
     const [buffers, derived] = await all([all(pieces.map(create)), from && derive(from, this.#checkpoint)]);
-    let hasNaN = false;
+    let isSound = true;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
       const buffer = buffers[i];
@@ -70,11 +70,14 @@ export class ParamStore {
         const count = Math.min(UPLOAD_ELEMENTS, elements - done);
         const first = start + done;
         const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
-        hasNaN ||= containsNaN(chunk);
+        isSound &&= allFinite(chunk);
         this.#device.check();
         const packed = pack(chunk, dtype);
         if (overflows(chunk, packed)) {
-          throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
+          throw new GpuError(
+            "OVERFLOW",
+            `${name} holds values beyond 65504, where f16 ends: pass the option dtype: "f32"`,
+          );
         }
         this.#device.device.queue.writeBuffer(buffer, done * elementBytes, packed as Float32Array<ArrayBuffer>);
         // Dawn keeps a copy of what is written until the queue has run.
@@ -86,7 +89,9 @@ export class ParamStore {
       }
       start += elements;
     }
-    if (hasNaN) this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN in it: results will have, too`);
+    if (!isSound) {
+      this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN or infinities in it: results will have, too`);
+    }
     return buffers;
   }
 
@@ -101,9 +106,9 @@ export class ParamStore {
   }
 }
 
-function containsNaN(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
-  return false;
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }
 
 async function derive(from: Derivation, checkpoint: Checkpoint): Promise<Float32Array> {
