@@ -1,7 +1,9 @@
-// npm run eval: LeNet-5 on the 10,000 test images of MNIST, with the weights that come with the package.
+// npm run eval: LeNet-5 on the 10,000 test images of MNIST, with the weights that come with the package or others.
 
+import { lenet5 } from "../nets/lenet.ts";
 import { readMnist, toInput } from "../nets/weights/mnist.ts";
-import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { type CommonOptions, type Context, command, weightsOption } from "../tools/command.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { openNet } from "../tools/session.ts";
@@ -12,9 +14,19 @@ const BATCH = 100;
 /** Less than this share of right answers is a failure. */
 const WANTED = 0.989;
 
-async function evaluate({ json }: CommonOptions, { signal }: Context): Promise<void> {
+interface Options extends CommonOptions {
+  readonly weights?: string;
+}
+
+async function evaluate(options: Options, { signal }: Context): Promise<void> {
+  const { weights, json } = options;
   const { images, labels, count } = readMnist("test");
-  const { gpu, net, close } = await openNet("lenet5", { batch: BATCH, signal });
+  const { gpu, net, close } = await openNet("lenet5", {
+    batch: BATCH,
+    weights,
+    ...netOptionsOf(lenet5, options),
+    signal,
+  });
   const progress = await openProgress("Classifying MNIST");
   try {
     let right = 0;
@@ -22,8 +34,9 @@ async function evaluate({ json }: CommonOptions, { signal }: Context): Promise<v
     for (let first = 0; first < count; first += BATCH) {
       signal.throwIfAborted();
       const { logits } = await net.run(toInput(images, first, BATCH));
+      const [, classes] = logits.shape;
       for (let i = 0; i < BATCH; i++) {
-        if (argmax(logits.data.subarray(i * 10, (i + 1) * 10)) === labels[first + i]) right++;
+        if (argmax(logits.data.subarray(i * classes, (i + 1) * classes)) === labels[first + i]) right++;
       }
       progress.update(first + BATCH, count);
     }
@@ -59,8 +72,11 @@ async function evaluate({ json }: CommonOptions, { signal }: Context): Promise<v
 const argmax = (values: Float32Array): number => values.indexOf(Math.max(...values));
 
 const evalCommand = (context: Context) =>
-  command("eval", "measure the accuracy of lenet5 on the test images of MNIST", "npm run eval -- --json").action(
-    (options: CommonOptions) => evaluate(options, context),
-  );
+  addNetOptions(
+    command("eval", "measure the accuracy of lenet5 on the test images of MNIST", "npm run eval -- --json").addOption(
+      weightsOption(),
+    ),
+    [lenet5],
+  ).action((options: Options) => evaluate(options, context));
 
 if (isMain(import.meta.url)) await runProgram(evalCommand, process.argv.slice(2));

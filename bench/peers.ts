@@ -5,11 +5,11 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { findNet, inputShape } from "../engine/definition.ts";
-import { cacheFolder } from "../engine/node/cache.ts";
+import { unpackSwiftShader } from "../engine/node/embedded.ts";
 import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
 import { type Context, nameList, positiveInteger } from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
-import { isMain, versionOf as versionOfPackage } from "../tools/package.ts";
+import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { openDevice } from "../tools/session.ts";
 import { complain, openProgress, paint, print } from "../tools/terminal.ts";
@@ -60,7 +60,8 @@ async function compare(options: Options, signal: AbortSignal): Promise<void> {
   checkInstalled(engines);
   const { adapter, maxBinding } = await probe();
   const contenders = contendersOf(engines);
-  const env = (contender: Contender) => driverOf(contender, adapter);
+  const software = adapter.fallback === undefined ? undefined : await unpackSwiftShader();
+  const env = (contender: Contender) => driverOf(contender, software);
   const setting: Setting = { ...options, contenders, env, maxBinding, software: adapter.software, signal };
 
   const rows: PeerRow[] = [];
@@ -110,11 +111,10 @@ async function probe() {
 
 /**
  * ONNX Runtime opens a driver by itself: the system's, unless it is led to the software one that comes from npm, which
- * engine/node/dawn.ts has unpacked for the probe.
+ * is in this folder.
  */
-function driverOf({ engine, provider }: Contender, { fallback }: AdapterSummary): Record<string, string> {
-  if (engine !== "onnxruntime" || provider !== "webgpu" || fallback === undefined) return {};
-  const folder = join(cacheFolder(), `swiftshader-${versionOfPackage("@sparticuz/chromium")}`);
+function driverOf({ engine, provider }: Contender, folder: string | undefined): Record<string, string> {
+  if (engine !== "onnxruntime" || provider !== "webgpu" || folder === undefined) return {};
   const driver = join(folder, "vk_swiftshader_icd.json");
   return { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: folder };
 }

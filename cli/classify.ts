@@ -1,7 +1,16 @@
 import type { Command } from "commander";
 import { findNet } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
-import { type Image, nets, type Prediction, readImage, ShadenetError } from "../index.ts";
+import {
+  FileError,
+  GpuError,
+  type Image,
+  ImageError,
+  nets,
+  type Prediction,
+  readImage,
+  ShadenetError,
+} from "../index.ts";
 import {
   type CommonOptions,
   type Context,
@@ -12,12 +21,15 @@ import {
 } from "../tools/command.ts";
 import { expandPatterns } from "../tools/files.ts";
 import { bar, clip, percent } from "../tools/format.ts";
+import { readLabels } from "../tools/labels.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openNet, type Session } from "../tools/session.ts";
-import { complain, lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
+import { complain, errorFacts, fail, lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
+  readonly labels?: string;
   readonly top: number;
   readonly dtype: Dtype;
 }
@@ -27,7 +39,7 @@ type Result =
   | { readonly file: string; readonly error: { readonly code: string; readonly message: string } };
 
 export function classifyCommand(context: Context): Command {
-  return command(
+  const classifying = command(
     "classify",
     "tell what pictures show",
     'npx shadenet classify "photos/*.jpg" --net resnet50 --weights resnet50.safetensors',
@@ -35,33 +47,52 @@ export function classifyCommand(context: Context): Command {
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
     .addOption(weightsOption())
+    .option("--labels <file>", "names of the classes: one a line, or JSON; the net's own if left out")
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
-    .addOption(dtypeOption())
-    .action((images: string[], options: Options) => classify(images, options, context));
+    .addOption(dtypeOption());
+  return addNetOptions(classifying).action((images: string[], options: Options, command: Command) =>
+    classify(images, options, command.getOptionValueSource("net") === "default", context),
+  );
 }
 
-async function classify(patterns: readonly string[], options: Options, { signal }: Context): Promise<void> {
-  findNet(nets, options.net);
+async function classify(
+  patterns: readonly string[],
+  options: Options,
+  isDefaultNet: boolean,
+  { signal }: Context,
+): Promise<void> {
+  const { weights, dtype, top: most } = options;
+  const built = netOptionsOf(findNet(nets, options.net), options);
+  const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
   const files = await expandPatterns(patterns);
   const streams = !options.json;
   // Results that scroll by on the terminal show the progress themselves.
   const progress = streams && process.stdout.isTTY ? undefined : await openProgress("Classifying");
   const results: Result[] = [];
   let session: Session | undefined;
+  let isTold = !isDefaultNet;
   try {
     for (const file of files) {
       signal.throwIfAborted();
-      const image = await readOrFail(file);
-      if ("error" in image) {
-        results.push({ file, ...image });
-        process.exitCode = 1;
-        continue;
+      const image = await outcomeOf(readImage(file));
+      let top: Prediction[] | ShadenetError;
+      if (image instanceof ShadenetError) top = image;
+      else {
+        if (!isTold && isPhoto(image)) {
+          isTold = true;
+          complain(`${options.net}, the net if none is asked for, reads handwritten digits; ${FOR_PHOTOS}`);
+        }
+        // Only now, so that the GPU is not opened for nothing.
+        session ??= await openNet(options.net, { ...built, weights, labels, dtype, signal });
+        top = await outcomeOf(session.net.classify(image, { top: most }));
       }
-      // Only now, so that the GPU is not opened for nothing.
-      session ??= await openNet(options.net, { weights: options.weights, dtype: options.dtype, signal });
-      const top = await session.net.classify(image, { top: options.top });
-      if (streams) print(describe(file, top, lineWidth()));
-      results.push({ file, top });
+      if (top instanceof ShadenetError) {
+        fail(top);
+        results.push({ file, error: errorFacts(top) });
+      } else {
+        if (streams) print(describe(file, top, lineWidth()));
+        results.push({ file, top });
+      }
       progress?.update(results.length, files.length);
     }
   } finally {
@@ -71,14 +102,30 @@ async function classify(patterns: readonly string[], options: Options, { signal 
   if (options.json) printJson(results);
 }
 
-async function readOrFail(file: string): Promise<Image | { error: { code: string; message: string } }> {
+/** An error that is of this picture alone is a result, too. */
+async function outcomeOf<T>(work: Promise<T>): Promise<T | ShadenetError> {
   try {
-    return await readImage(file);
+    return await work;
   } catch (error) {
-    if (!(error instanceof ShadenetError)) throw error;
-    complain(error.message);
-    return { error: { code: error.code, message: error.message } };
+    const isOfOne = error instanceof ImageError || error instanceof FileError || isOverflow(error);
+    if (isOfOne) return error;
+    throw error;
   }
+}
+
+const isOverflow = (error: unknown): error is GpuError => error instanceof GpuError && error.code === "OVERFLOW";
+
+const FOR_PHOTOS = "for photos ask for another, such as --net resnet50 --weights IMAGENET1K_V1";
+
+/** A digit has few colours and fewer pixels than a camera. */
+function isPhoto({ width, height, data }: Image): boolean {
+  if (Math.max(width, height) > 1000) return true;
+  let coloured = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const [red, green, blue, alpha] = data.subarray(i, i + 4);
+    if (alpha > 0 && Math.max(red, green, blue) - Math.min(red, green, blue) > 32) coloured++;
+  }
+  return coloured > 0.05 * width * height;
 }
 
 /** The file's name and a bar for each class. */

@@ -5,7 +5,7 @@ import { type CommonOptions, type Context, command } from "../tools/command.ts";
 import { binaryBytes, columns, oneLine } from "../tools/format.ts";
 import { ownVersion, versionOf } from "../tools/package.ts";
 import { openDevice } from "../tools/session.ts";
-import { paint, print, printJson } from "../tools/terminal.ts";
+import { errorFacts, paint, print, printJson } from "../tools/terminal.ts";
 import { type SelfTest, selfTests } from "./selftest.ts";
 
 const PACKAGES = ["webgpu", "@cwasm/jpeg-turbo", "@sparticuz/chromium"];
@@ -38,7 +38,7 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
   if (!json) printRows(systemRows(system));
   const gpu = await openDevice().catch((error) => {
     if (json && error instanceof ShadenetError) {
-      printJson({ ...system, adapter: null, error: { code: error.code, message: error.message } });
+      printJson({ ...system, adapter: null, error: errorFacts(error) });
     }
     throw error;
   });

@@ -13,18 +13,17 @@ import {
 } from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
 import { columns, megabytes } from "../tools/format.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openProgress, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly weights?: string;
   readonly batch?: number;
-  readonly imageSize?: number;
-  readonly numClasses?: number;
   readonly outputs: readonly string[];
 }
 
 export function exportCommand(context: Context): Command {
-  return command(
+  const exporting = command(
     "export",
     "write a net with its weights as an ONNX model, for other runtimes",
     "npx shadenet export resnet18 resnet18.onnx --weights resnet18.pth",
@@ -33,17 +32,18 @@ export function exportCommand(context: Context): Command {
     .argument("<out>", "the .onnx file to write")
     .addOption(weightsOption())
     .option("--batch <n>", "images per run; any number if left out", positiveInteger)
-    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
-    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
-    .option("--outputs <names>", "what the model returns: logits, probabilities, layers: a,b,c", nameList, ["logits"])
-    .action((net: string, output: string, options: Options) => exportNet(net, output, options, context));
+    .option("--outputs <names>", "what the model returns: logits, probabilities, layers: a,b,c", nameList, ["logits"]);
+  return addNetOptions(exporting).action((net: string, output: string, options: Options) =>
+    exportNet(net, output, options, context),
+  );
 }
 
-async function exportNet(net: string, output: string, { json, ...given }: Options, { signal }: Context): Promise<void> {
-  const { weights, batch, imageSize, numClasses, outputs: names } = given;
-  const options = { batch, imageSize, numClasses, outputs: names };
+async function exportNet(net: string, output: string, given: Options, { signal }: Context): Promise<void> {
+  const { weights, batch, outputs: names, json } = given;
+  const definition = findNet(nets, net);
+  const options = { batch, outputs: names, ...netOptionsOf(definition, given) };
   // All that can be wrong without weights is found before they are read or downloaded.
-  const { inputs, outputs } = traceOnnx(findNet(nets, net), options, onnxOperators);
+  const { inputs, outputs } = traceOnnx(definition, options, onnxOperators);
   const progress = await openProgress(`Exporting ${net}`);
   let bytes = 0;
   try {

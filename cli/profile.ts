@@ -18,6 +18,7 @@ import { randomWeights } from "../nets/random_weights.ts";
 import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
 import { bar, columns, count, duration, percent } from "../tools/format.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { ownVersion, versionOf } from "../tools/package.ts";
 import { openNet } from "../tools/session.ts";
 import { lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
@@ -26,7 +27,6 @@ import { chromeTrace } from "./trace.ts";
 interface Options extends CommonOptions {
   readonly weights?: string;
   readonly batch: number;
-  readonly imageSize?: number;
   readonly runs: number;
   readonly variant?: Readonly<Record<string, string>>;
   readonly dtype: Dtype;
@@ -34,7 +34,7 @@ interface Options extends CommonOptions {
 }
 
 export function profileCommand(context: Context): Command {
-  return command(
+  const profiling = command(
     "profile",
     "time every step of a net on the GPU, against what the adapter can do",
     "npx shadenet profile resnet18 --trace trace.json",
@@ -42,12 +42,11 @@ export function profileCommand(context: Context): Command {
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .option("--weights <file>", "a .safetensors or .pth file, its URL, or a name; random ones if left out")
     .option("--batch <n>", "images per run", positiveInteger, 1)
-    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
     .option("--runs <n>", "how many runs to take the median of", positiveInteger, 5)
     .option("--variant <op=name...>", "the variant of an operator to take, such as conv2d=conv2d", variantOf)
     .addOption(dtypeOption())
-    .option("--trace <file>", "write the runs for chrome://tracing or ui.perfetto.dev")
-    .action((net: string, options: Options) => profile(net, options, context));
+    .option("--trace <file>", "write the runs for chrome://tracing or ui.perfetto.dev");
+  return addNetOptions(profiling).action((net: string, options: Options) => profile(net, options, context));
 }
 
 /** Parser of an option that may be given more than once. */
@@ -59,7 +58,8 @@ function variantOf(text: string, before: Readonly<Record<string, string>> = {}):
 
 async function profile(name: string, options: Options, { signal }: Context): Promise<void> {
   const definition = findNet(nets, name);
-  const load = { batch: options.batch, imageSize: options.imageSize, variants: options.variant, dtype: options.dtype };
+  const { batch, variant: variants, dtype } = options;
+  const load = { batch, variants, dtype, ...netOptionsOf(definition, options) };
   checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
   const { gpu, net, close } = await openNet(name, { ...load, weights, signal });

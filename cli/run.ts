@@ -1,10 +1,11 @@
 import type { Command } from "commander";
-import { findNet, trace } from "../engine/definition.ts";
+import { findNet, inputShape, trace } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
-import { formatShape } from "../engine/ground/tensor.ts";
+import { formatShape, sameShape } from "../engine/ground/tensor.ts";
 import {
   encodeSafetensors,
   fileSource,
+  GpuError,
   nets,
   openCheckpoint,
   ShapeError,
@@ -12,19 +13,12 @@ import {
   UsageError,
   WeightsError,
 } from "../index.ts";
-import {
-  type CommonOptions,
-  type Context,
-  command,
-  dtypeOption,
-  nameList,
-  positiveInteger,
-  weightsOption,
-} from "../tools/command.ts";
+import { type CommonOptions, type Context, command, dtypeOption, nameList, weightsOption } from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
 import { columns, duration } from "../tools/format.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openNet } from "../tools/session.ts";
-import { print, printJson } from "../tools/terminal.ts";
+import { errorFacts, fail, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly net: string;
@@ -32,12 +26,11 @@ interface Options extends CommonOptions {
   readonly input: string;
   readonly output: string;
   readonly features?: readonly string[];
-  readonly numClasses?: number;
   readonly dtype: Dtype;
 }
 
 export function runCommand(context: Context): Command {
-  return command(
+  const running = command(
     "run",
     "run a net on a raw tensor; logits and features come out",
     "npx shadenet run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
@@ -47,25 +40,29 @@ export function runCommand(context: Context): Command {
     .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
     .requiredOption("--output <file>", "the .safetensors file to write")
     .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)
-    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
-    .addOption(dtypeOption())
-    .action((options: Options) => run(options, context));
+    .addOption(dtypeOption());
+  return addNetOptions(running).action((options: Options) => run(options, context));
 }
 
 async function run(options: Options, { signal }: Context): Promise<void> {
-  const { features = [], numClasses } = options;
+  const { features = [], weights, dtype } = options;
   const definition = findNet(nets, options.net);
   const x = await readInput(options.input);
-  const [batch, inChannels, ...imageSize] = x.shape as [number, number, number, number];
+  const [batch, inChannels, height, width] = x.shape;
+  // What is not said is read off the tensor.
+  const built = { batch, inChannels, imageSize: [height, width] as const, ...netOptionsOf(definition, options) };
   // All that can be wrong without a GPU is found before one is opened.
-  const graph = trace(definition, { batch, imageSize: imageSize as [number, number], inChannels, numClasses });
+  const wanted = inputShape(definition, built);
+  if (!sameShape(x.shape, wanted)) {
+    throw new ShapeError(`${options.input} holds ${formatShape(x.shape)}; the options ask for ${formatShape(wanted)}`);
+  }
+  const graph = trace(definition, built);
   const unknown = features.find((name) => !graph.names.has(name));
   if (unknown !== undefined) {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const load = { weights: options.weights, batch, imageSize, inChannels, numClasses, dtype: options.dtype, signal };
-  const { gpu, net, close } = await openNet(options.net, load);
+  const { gpu, net, close } = await openNet(options.net, { ...built, weights, dtype, signal });
   try {
     const start = performance.now();
     const result = await net.run(x, { features });
@@ -74,6 +71,9 @@ async function run(options: Options, { signal }: Context): Promise<void> {
     const tensors = new Map<string, Tensor>([["logits", result.logits], ...Object.entries(result.features)]);
     await writeWhole(options.output, (file) => file.writeFile(encodeSafetensors(tensors)));
     const shapes = Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape]));
+    const error = result.logits.data.every(Number.isFinite)
+      ? undefined
+      : new GpuError("OVERFLOW", `the logits in ${options.output} have NaN or infinities; they mean nothing`);
     if (options.json) {
       printJson({
         net: options.net,
@@ -82,6 +82,7 @@ async function run(options: Options, { signal }: Context): Promise<void> {
         output: options.output,
         shapes,
         milliseconds,
+        ...(error && { error: errorFacts(error) }),
       });
     } else {
       print(`${options.net} on ${formatShape(x.shape)}: ${duration(milliseconds)} on ${gpu.adapter.name}`);
@@ -89,6 +90,8 @@ async function run(options: Options, { signal }: Context): Promise<void> {
       const rows = Object.entries(shapes).map(([name, shape]) => [`  ${name}`, formatShape(shape)]);
       for (const line of columns(rows)) print(line);
     }
+    // The file shows where they come from, so it is written all the same.
+    if (error) fail(error);
   } finally {
     close();
   }

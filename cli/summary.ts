@@ -4,33 +4,30 @@ import { formatShape } from "../engine/ground/tensor.ts";
 import { type EngineNeeds, nets, type Shape, type Summary, summarize } from "../index.ts";
 import { type CommonOptions, command, positiveInteger } from "../tools/command.ts";
 import { columns, count, megabytes } from "../tools/format.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly batch: number;
-  readonly imageSize?: number;
-  readonly numClasses?: number;
 }
 
 export function summaryCommand(): Command {
-  return command(
+  const summary = command(
     "summary",
     "list the layers of a net with their shapes, parameters and memory",
     "npx shadenet summary resnet18",
   )
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
-    .option("--batch <n>", "images per run", positiveInteger, 1)
-    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
-    .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
-    .action(show);
+    .option("--batch <n>", "images per run", positiveInteger, 1);
+  return addNetOptions(summary).action(show);
 }
 
-function show(name: string, { batch, imageSize, numClasses, json }: Options): void {
+function show(name: string, options: Options): void {
   const definition = findNet(nets, name);
-  const given = { batch, imageSize, numClasses };
+  const given = { batch: options.batch, ...netOptionsOf(definition, options) };
   const input = inputShape(definition, given);
   const summary = summarize(trace(definition, given));
-  if (json) printJson({ net: name, input, ...summary });
+  if (options.json) printJson({ net: name, input, ...summary });
   else for (const line of describe(name, input, summary)) print(line);
 }
 

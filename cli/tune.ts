@@ -6,37 +6,37 @@ import { tuningName } from "../engine/tuning/kept.ts";
 import { nets, type Tuned, tune } from "../index.ts";
 import { type CommonOptions, type Context, command, positiveInteger } from "../tools/command.ts";
 import { clip, columns, count, oneLine } from "../tools/format.ts";
+import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openDevice } from "../tools/session.ts";
 import { openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly batch: number;
-  readonly imageSize?: number;
   readonly runs: number;
 }
 
 export function tuneCommand(context: Context): Command {
-  return command(
+  const tuning = command(
     "tune",
     "measure which kernels are fastest for a net on this adapter, and keep that for all later runs",
     "npx shadenet tune resnet18",
   )
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .option("--batch <n>", "images per run", positiveInteger, 1)
-    .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
-    .option("--runs <n>", "how many runs of each candidate to take the fastest of", positiveInteger, 5)
-    .action((net: string, options: Options) => tuneNet(net, options, context));
+    .option("--runs <n>", "how many runs of each candidate to take the fastest of", positiveInteger, 5);
+  return addNetOptions(tuning).action((net: string, options: Options) => tuneNet(net, options, context));
 }
 
-async function tuneNet(net: string, { json, ...given }: Options, { signal }: Context): Promise<void> {
-  const { batch, imageSize, runs } = given;
+async function tuneNet(net: string, given: Options, { signal }: Context): Promise<void> {
+  const { batch, runs, json } = given;
   const definition = findNet(nets, net);
-  const input = inputShape(definition, { batch, imageSize });
+  const built = { batch, ...netOptionsOf(definition, given) };
+  const input = inputShape(definition, built);
   const gpu = await openDevice();
   try {
     const progress = await openProgress(`Tuning ${net}`);
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
-    const options = { batch, imageSize, runs, signal, onProgress };
+    const options = { ...built, runs, signal, onProgress };
     const layers = await tune(gpu, definition, options).finally(() => progress.stop());
     const kept = storedFile(tuningName(gpu.adapter));
     if (json) return printJson({ net, input, adapter: gpu.adapter, runs, kept, layers });

@@ -33,7 +33,7 @@ export interface NetDefinition<O extends NetOptions = NetOptions> extends Prepar
   build(x: Value, options: O): Value;
   /** The logits' softmax. */
   probabilities(logits: Value): Value;
-  /** Names of the classes. */
+  /** Names of the classes that it has by itself. */
   labels(): Promise<readonly string[]>;
 }
 
@@ -57,6 +57,8 @@ export interface LoadOptions extends CompileOptions, Watch {
   readonly batch?: number;
   /** Height and width in pixels, or one number for both, where the net can take another size than its own. */
   readonly imageSize?: number | readonly [number, number];
+  /** Names of the classes, in place of the net's own: as many as classes. */
+  readonly labels?: readonly string[];
 }
 
 /** What a net is loaded with, and the options of its own. */
@@ -66,6 +68,7 @@ const LOAD_OPTIONS = [
   "weights",
   "batch",
   "imageSize",
+  "labels",
   "passes",
   "variants",
   "precision",
@@ -111,11 +114,31 @@ export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, g
     const wanted = definition.options[name as keyof O];
     if (typeof value !== typeof wanted || (typeof wanted === "number" && !(Number.isInteger(value) && value > 0))) {
       const kind = typeof wanted === "number" ? "a positive integer" : `a ${typeof wanted}`;
-      throw new UsageError(`${definition.name}: ${name} is ${JSON.stringify(value)}; it must be ${kind}`);
+      throw new UsageError(
+        `${definition.name}: ${name} is ${`${JSON.stringify(value)}`.slice(0, 40)}; it must be ${kind}`,
+      );
     }
   }
-  return { ...definition.options, ...Object.fromEntries(own) };
+  const options = { ...definition.options, ...Object.fromEntries(own) };
+  checkLabels(definition.name, (given as LoadOptions).labels, options.numClasses);
+  return options;
 }
+
+function checkLabels(net: string, labels: unknown, numClasses: number): void {
+  if (labels === undefined) return;
+  const isList = Array.isArray(labels) && labels.every((label) => typeof label === "string");
+  if (isList && labels.length === numClasses) return;
+  const got = isList ? `${labels.length} labels` : "labels that are no array of strings";
+  const other = isList && labels.length > 0 ? `, or the option numClasses: ${labels.length}` : "";
+  throw new UsageError(`${net} has ${numClasses} classes and got ${got}; give one for each${other}`);
+}
+
+/** Names of the classes: those that were given, else the net's own, which are for its own last layer only. */
+export const labelsOf = async (
+  { options, labels }: AnyNet,
+  numClasses: number,
+  given?: readonly string[],
+): Promise<readonly string[]> => given ?? (numClasses === options.numClasses ? labels() : []);
 
 /** Shape [N, C, H, W] of a net's input, from all that it can be loaded with. */
 export function inputShape(definition: AnyNet, given: Given = {}): Shape {

@@ -1,10 +1,20 @@
-import { type AnyNet, type Given, inputShape, type NetOptions, netOptions, OUTPUTS, traceSlice } from "./definition.ts";
+import {
+  type AnyNet,
+  type Given,
+  inputShape,
+  labelsOf,
+  type NetOptions,
+  netOptions,
+  OUTPUTS,
+  traceSlice,
+} from "./definition.ts";
 import type { Device } from "./device/device.ts";
 import type { Executable } from "./device/executable.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
 import { checkOptions, UsageError } from "./ground/errors.ts";
 import type { Dtype } from "./ground/options.ts";
+import { mostProbable, type Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
 import { type Batch, takeElements } from "./image/batch.ts";
@@ -14,11 +24,7 @@ import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
 import { openWeights, publishedWeights } from "./weights/open.ts";
 
-export interface Prediction {
-  readonly label: string;
-  readonly index: number;
-  readonly probability: number;
-}
+export type { Prediction };
 
 export interface RunOptions {
   /** Layers whose outputs are wanted, too. */
@@ -51,6 +57,7 @@ export class Net {
   #lists: readonly (readonly string[])[] = [];
   readonly #dtype: Dtype | undefined;
   readonly #transforms: Transforms | undefined;
+  readonly #labels: readonly string[] | undefined;
   declare [Symbol.dispose]: () => void;
 
   static {
@@ -87,6 +94,7 @@ export class Net {
     this.#takePictures = takePictures;
     this.#dtype = given.dtype;
     this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
+    this.#labels = given.labels && [...given.labels];
     this.warnings = model.warnings;
   }
 
@@ -201,7 +209,7 @@ export class Net {
 
   /**
    * The most probable classes of a picture, best first; of several, one list each. A picture is taken hold of at once; of
-   * several, those of the first batch. Throws what run() throws.
+   * several, those of the first batch. Throws what run() throws, and a GpuError (OVERFLOW) where the answer is NaN.
    */
   async classify(image: Picture, options?: ClassifyOptions): Promise<Prediction[]>;
   async classify(images: readonly Picture[], options?: ClassifyOptions): Promise<Prediction[][]>;
@@ -215,10 +223,11 @@ export class Net {
     for (let first = 0; first < list.length; first += batch) {
       const chunk = list.slice(first, first + batch);
       const { probabilities } = await this.#run(() => this.#prepare(chunk), [], signal);
-      const labels = await this.definition.labels();
+      const labels = await labelsOf(this.definition, this.options.numClasses, this.#labels);
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
-        results.push(best(probabilities.data.subarray(i * classes, (i + 1) * classes), labels, top));
+        const own = probabilities.data.subarray(i * classes, (i + 1) * classes);
+        results.push(mostProbable(this.definition.name, own, labels, top));
       });
     }
     return Array.isArray(images) ? results : results[0];
@@ -237,14 +246,4 @@ function joinBatches(parts: readonly Tensor[]): Tensor {
     joined.set(part.data, i * data.length);
   });
   return { shape: shape.with(0, parts.length * shape[0]), data: joined };
-}
-
-function best(probabilities: Float32Array, labels: readonly string[], top: number): Prediction[] {
-  return Array.from(probabilities, (probability, index) => ({
-    label: labels[index] ?? `class ${index}`,
-    index,
-    probability,
-  }))
-    .sort((a, b) => b.probability - a.probability || a.index - b.index)
-    .slice(0, top);
 }

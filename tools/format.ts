@@ -50,3 +50,10 @@ export const oneLine = (text: string): string =>
     .replace(/\s*[\r\n]+\s*/g, " ")
     .replace(/\p{Cc}/gu, "?")
     .trim();
+
+/** An option's name as the command line has it: "numClasses" as "--num-classes". */
+export const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** A message of the library, which names options as programs give them, as the command line gives them. */
+export const inFlags = (message: string): string =>
+  message.replace(/\bthe option (\w+): "?(\w+)"?/g, (_, name: string, value: string) => `${flagOf(name)} ${value}`);

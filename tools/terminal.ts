@@ -1,5 +1,6 @@
 import * as util from "node:util";
-import { oneLine } from "./format.ts";
+import type { ShadenetError } from "../index.ts";
+import { inFlags, oneLine } from "./format.ts";
 
 /** Data go to stdout. */
 export const print = (text = ""): void => void process.stdout.write(`${text}\n`);
@@ -11,7 +12,17 @@ export function printJson(value: unknown): void {
 }
 
 /** Everything else goes to stderr, one line each. */
-export const complain = (message: string): void => void process.stderr.write(`shadenet: ${oneLine(message)}\n`);
+export const complain = (message: string): void =>
+  void process.stderr.write(`shadenet: ${inFlags(oneLine(message))}\n`);
+
+/** Tells of what failed and goes on: the command ends with 1. */
+export function fail(error: ShadenetError): void {
+  complain(error.message);
+  process.exitCode = 1;
+}
+
+/** An error as JSON has it. */
+export const errorFacts = ({ code, message }: ShadenetError) => ({ code, message });
 
 /** How many colours stdout shows, as a count of bits: 1 is none, 8 are 256 colours. */
 export const colourDepth = (): number =>

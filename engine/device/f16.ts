@@ -18,7 +18,7 @@ export const F16: Storage = {
 
   checkPacked(name, values, packed) {
     if (!values.some((value, i) => (packed[i] & 0x7fff) === 0x7c00 && Number.isFinite(value))) return;
-    throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: load the net as "f32"`);
+    throw new GpuError("OVERFLOW", `${name} holds values beyond 65504, where f16 ends: pass the option dtype: "f32"`);
   },
 
   checkOutputs(inputs, outputs) {
@@ -27,7 +27,7 @@ export const F16: Storage = {
     throw new GpuError(
       "OVERFLOW",
       `${bad} has infinite values or NaN: somewhere the net goes beyond 65504, where f16 ends (or its weights have NaN). ` +
-        `Load it as "f32"; ask for features, layer by layer, to see where it happens`,
+        `Pass the option dtype: "f32"; ask for features, layer by layer, to see where it happens`,
     );
   },
 };

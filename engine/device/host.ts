@@ -16,7 +16,8 @@ export interface Host {
   /** Keeps small texts by name: what was measured, for the next time. */
   readonly storage?: {
     read(name: string): Promise<string | undefined>;
-    write(name: string, text: string): Promise<void>;
+    /** Replaces a text by what `change` makes of it (undefined where there is none), with no other program in between. */
+    update(name: string, change: (before: string | undefined) => string): Promise<void>;
   };
   /** Waits for the device; a software adapter in Node is slowed by plain polling. */
   settle?<T>(promise: Promise<T>): Promise<T>;

@@ -83,7 +83,7 @@ export class ParamStore {
     // At once, since the device takes its time to tell that there was memory.
     const creating = all(pieces.map(create));
     const [buffers, derived, storage] = await all([creating, from && derive(from, this.#checkpoint), storageOf(dtype)]);
-    let hasNaN = false;
+    let isSound = true;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
       const buffer = buffers[i];
@@ -91,7 +91,7 @@ export class ParamStore {
         const count = Math.min(UPLOAD_ELEMENTS, elements - done);
         const first = start + done;
         const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
-        hasNaN ||= containsNaN(chunk);
+        isSound &&= allFinite(chunk);
         this.#device.check(this.#generation);
         const packed = storage.pack(chunk);
         storage.checkPacked?.(name, chunk, packed);
@@ -105,7 +105,9 @@ export class ParamStore {
       }
       start += elements;
     }
-    if (hasNaN) this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN in it: results will have, too`);
+    if (!isSound) {
+      this.warnings.push(`${name} of ${this.#checkpoint.name} has NaN or infinities in it: results will have, too`);
+    }
     return buffers;
   }
 
@@ -120,9 +122,9 @@ export class ParamStore {
   }
 }
 
-function containsNaN(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
-  return false;
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }
 
 async function derive(from: Derivation, checkpoint: Checkpoint): Promise<Float32Array> {

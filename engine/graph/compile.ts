@@ -43,7 +43,7 @@ export function compile(
   checkOptions("variants", forced, [...new Set([...operators, ...Object.keys(target.variants)])]);
   if (!DTYPES.includes(dtype)) throw new UsageError(`dtype is "${dtype}"; it must be one of ${DTYPES.join(", ")}`);
   if (dtype === "f16" && !target.traits.f16) {
-    throw new UsageError('this adapter computes no f16 (it lacks "shader-f16"): load the net as "f32"');
+    throw new UsageError('this adapter computes no f16 (it lacks "shader-f16"): pass the option dtype: "f32"');
   }
   if (!PRECISIONS.includes(precision)) {
     throw new UsageError(`precision is "${precision}"; it must be one of ${PRECISIONS.join(", ")}`);

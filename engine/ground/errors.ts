@@ -46,7 +46,7 @@ export class FileError extends ShadenetError {
   }
 }
 
-/** No adapter or no device, a device that was lost or ran out of memory, or numbers beyond what f16 holds. */
+/** No adapter or no device, a device that was lost or ran out of memory, or results that are no numbers. */
 export class GpuError extends ShadenetError {
   constructor(
     code: "NO_ADAPTER" | "DEVICE_LOST" | "OUT_OF_MEMORY" | "LIMIT" | "SHADER" | "OVERFLOW" | "GPU",

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync } from "node:fs";
-import { constants, freemem, homedir } from "node:os";
+import { constants, freemem } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Host } from "../device/host.ts";
 import { UsageError } from "../ground/errors.ts";
-import { unpackEmbedded } from "./embedded.ts";
+import { homeFolder } from "./cache.ts";
+import { unpackSwiftShader } from "./embedded.ts";
 import { openFile } from "./files.ts";
 import { folderStorage } from "./storage.ts";
 
@@ -76,7 +77,7 @@ function hasVulkanDriver(): boolean {
   const files = [VK_DRIVER_FILES, VK_ICD_FILENAMES, VK_ADD_DRIVER_FILES].filter((value) => value !== undefined);
   if (files.length > 0) return files.some((list) => list.split(delimiter).some((file) => existsSync(file)));
   const data = [
-    XDG_DATA_HOME ?? join(homedir(), ".local/share"),
+    XDG_DATA_HOME ?? join(homeFolder() ?? "/", ".local/share"),
     ...(XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":"),
   ];
   const folders = ["/etc", "/usr/local/etc", ...data].map((folder) => join(folder, "vulkan/icd.d"));
@@ -85,7 +86,7 @@ function hasVulkanDriver(): boolean {
 
 async function requestEmbedded(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
-  const folder = await unpackEmbedded("swiftshader", ["swiftshader.tar.br"]);
+  const folder = await unpackSwiftShader();
   if (!folder) return null;
   const driver = join(folder, "vk_swiftshader_icd.json");
   const before = { VK_DRIVER_FILES: process.env.VK_DRIVER_FILES, VK_ICD_FILENAMES: process.env.VK_ICD_FILENAMES };

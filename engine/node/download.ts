@@ -14,7 +14,7 @@ import {
   type Sink,
   type Version,
 } from "../weights/download.ts";
-import { cacheFolder } from "./cache.ts";
+import { cacheFolder, PART, removeOld } from "./cache.ts";
 
 /*
 The folder `weights` in the cache holds, for every address,
@@ -111,6 +111,7 @@ async function fetchFile(path: string, url: string, options: CacheOptions): Prom
     if (!part.finished || !(await isSound(path, url, options))) throw error;
   }
   for (const left of await abandonedParts(path)) await removePart(left);
+  await removeOld(dirname(path), PART);
 }
 
 /** A file that is being downloaded. */

@@ -71,12 +71,23 @@ function exists({ variants }: Device, operator: string, name: string): boolean {
   return name === operator || variants[operator].some((variant) => variant.name === name);
 }
 
-/** Keeps what was measured, if this device was opened to. Throws a FileError where that is not possible. */
-export async function writeTuning({ adapter, host, kernelHash, tuned }: Device): Promise<void> {
+/**
+ * Adds what was measured to what is kept, if this device was opened to: others may have measured meanwhile. Throws a
+ * FileError where that is not possible.
+ */
+export async function writeTuning(gpu: Device, measured: ReadonlyMap<string, string>): Promise<void> {
+  const { adapter, host, kernelHash } = gpu;
   if (!kernelHash) return;
-  const kept: Kept = { kernels: kernelHash, choices: Object.fromEntries(tuned) };
+  const add = (text = "") => {
+    const before = parse(text);
+    const sound = Object.entries((before?.kernels === kernelHash && before.choices) || {}).filter(([key, variant]) =>
+      exists(gpu, operatorOf(key), variant),
+    );
+    const kept: Kept = { kernels: kernelHash, choices: Object.fromEntries([...sound, ...measured]) };
+    return JSON.stringify(kept, null, 1);
+  };
   try {
-    await host.storage?.write(tuningName(adapter), JSON.stringify(kept, null, 1));
+    await host.storage?.update(tuningName(adapter), add);
   } catch (cause) {
     throw new FileError(`what was measured cannot be kept: ${(cause as Error).message}`, { cause });
   }

@@ -64,6 +64,7 @@ export async function tune(
   const { signal, onProgress } = given;
   const layers = tunableLayers(gpu, definition, others);
   const results: Tuned[] = [];
+  const measured = new Map<string, string>();
   for (const [index, { key, names, graph }] of layers.entries()) {
     signal?.throwIfAborted();
     onProgress?.({ phase: "tune", file: names[0], loaded: index, total: layers.length });
@@ -71,9 +72,10 @@ export async function tune(
     if (times.length > 1) {
       const best = times[0].milliseconds === undefined ? operatorOf(graph).kernel.name : times[0].variant;
       results.push({ layers: names, key, best, estimated: estimate(gpu, graph), times });
+      measured.set(key, best);
       gpu.tuned = new Map([...gpu.tuned, [key, best]]);
     }
-    await writeTuning(gpu);
+    await writeTuning(gpu, measured);
   }
   return results;
 }

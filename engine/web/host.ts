@@ -9,6 +9,6 @@ export const browserHost: Host = {
   open: async (location, options) => (await import("./files.ts")).openUrl(location, options),
   storage: {
     read: async (name) => (await import("./storage.ts")).read(name),
-    write: async (name, text) => (await import("./storage.ts")).write(name, text),
+    update: async (name, change) => (await import("./storage.ts")).update(name, change),
   },
 };

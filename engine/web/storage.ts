@@ -39,7 +39,11 @@ export async function read(name: string): Promise<string | undefined> {
 }
 
 /** Throws where the page may keep nothing, or no more. */
-export async function write(name: string, text: string): Promise<void> {
+export async function update(name: string, change: (before: string | undefined) => string): Promise<void> {
   if (!globalThis.indexedDB) throw new Error("this page has no IndexedDB");
-  await access("readwrite", (store) => store.put(text, name));
+  await access("readwrite", (store) => {
+    const request: IDBRequest<string | undefined> = store.get(name);
+    request.onsuccess = () => store.put(change(request.result), name);
+    return request;
+  });
 }

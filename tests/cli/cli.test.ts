@@ -14,7 +14,7 @@ test("wrong usage: exit code 2, and what would be right", () =>
       2,
       /unknown command 'clasify'; the commands are classify, run, summary, profile, tune, convert, export, doctor, demo$/,
     ],
-    [["classify", "--tpo", "3", digit(1)], 2, /unknown option '--tpo'; .* --json, .*--net, --weights, --top/],
+    [["classify", "--tpo", "3", digit(1)], 2, /unknown option '--tpo'; .* --json, .*--net, --weights, --labels, --top/],
     [["--jsno"], 2, /unknown option '--jsno'; .* --version, --help/],
     [["classify"], 2, /missing required argument 'image'; see shadenet classify --help/],
     [

@@ -3,9 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { ShapeError, UsageError, WeightsError } from "../../engine/ground/errors.ts";
+import { GpuError, ShapeError, UsageError, WeightsError } from "../../engine/ground/errors.ts";
 import { readImage } from "../../index.ts";
 import { lenet5 } from "../../nets/lenet.ts";
+import { randomWeights } from "../../nets/random_weights.ts";
 import { runNet, runStages } from "../conformance/conformance.ts";
 import { readNets } from "../conformance/goldens.ts";
 import { assertClose, open, randomTensor, refuses, withNet } from "../harness.ts";
@@ -49,6 +50,45 @@ test("it reads the digits that the files are named after", () =>
     }
   }));
 
+const refusesUse = (options: Record<string, unknown>, message: RegExp) =>
+  refuses(() => gpu.loadNet("lenet5", options), UsageError, "USAGE", message);
+
+test("labels are those of its own classes, or those that are given", async () => {
+  const head = { numClasses: 2 };
+  const two = { ...head, weights: randomWeights(lenet5, head) };
+  const assertLabels = (options: object, wanted: readonly string[]) =>
+    withNet(gpu, "lenet5", options, async (net) => {
+      const top = await net.classify(images[0], { top: 10 });
+      assert.equal(
+        top.sort((a, b) => a.index - b.index).map(({ label }) => label),
+        wanted,
+      );
+    });
+  await assertLabels({}, [..."0123456789"]);
+  await assertLabels(two, ["class 0", "class 1"]);
+  await assertLabels({ ...two, labels: ["cat", "dog"] }, ["cat", "dog"]);
+  await assertLabels({ labels: [..."abcdefghij"] }, [..."abcdefghij"]);
+  const cases: [unknown, RegExp][] = [
+    [["cat"], /lenet5 has 2 classes and got 1 labels; give one for each, or the option numClasses: 1$/],
+    [[], /2 classes and got 0 labels; give one for each$/],
+    [["cat", 1], /2 classes and got labels that are no array of strings; give one for each$/],
+    ["catdog", /no array of strings/],
+    [{ 0: "cat", 1: "dog" }, /no array of strings/],
+  ];
+  for (const [labels, message] of cases) await refusesUse({ ...two, labels }, message);
+});
+
+test("an answer of NaN is an error", () => {
+  const weights = randomWeights(lenet5);
+  const read: typeof weights.read = async (...given) => {
+    const values = await weights.read(...given);
+    return given[0] === "linear2.bias" ? values.fill(Number.NaN, 0, 1) : values;
+  };
+  return withNet(gpu, "lenet5", { weights: { ...weights, read } }, (net) =>
+    refuses(() => net.classify(images[0]), GpuError, "OVERFLOW", /^lenet5 answers NaN: /),
+  );
+});
+
 test("a batch gives what its images give one by one, filled up or not", () =>
   withNet(gpu, "lenet5", {}, async (single) => {
     const one = await single.classify(images);
@@ -83,8 +123,6 @@ test("features are the layers by name, and don't change the logits", () =>
   }));
 
 test("its options are checked", async () => {
-  const refusesUse = (options: Record<string, unknown>, message: RegExp) =>
-    refuses(() => gpu.loadNet("lenet5", options), UsageError, "USAGE", message);
   await refusesUse({ num_classes: 10 }, /lenet5 has no option "num_classes"; its options are inChannels, numClasses/);
   await refusesUse({ numClasses: 0 }, /lenet5: numClasses is 0; it must be a positive integer/);
   await refusesUse({ numClasses: "10" }, /lenet5: numClasses is "10"/);

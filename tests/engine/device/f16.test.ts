@@ -77,7 +77,12 @@ onF16("an overflow is told, not passed on", async () => {
   const weights = randomWeights(nets.resnet18, {});
   const net = await gpu.loadNet("resnet18", { weights, dtype: "f16" });
   const x = randomTensor(net.inputShape, 1e5);
-  await refuses(() => net.run(x), GpuError, "OVERFLOW", /logits has infinite values or NaN.*65504.*Load it as "f32"/);
+  await refuses(
+    () => net.run(x),
+    GpuError,
+    "OVERFLOW",
+    /logits has infinite values or NaN.*65504.*Pass the option dtype: "f32"/,
+  );
   // What comes in is not blamed on f16, and the net goes on.
   x.data.fill(NaN);
   assert.ok(Number.isNaN((await net.run(x)).logits.data[0]));
@@ -98,7 +103,7 @@ test("an adapter without f16, and a dtype that does not exist, are told", async 
   const graph = traceNet(resnet18, [1, 3, 224, 224], resnet18.options);
   const traits = { subgroupSize: 8, software: true, maxBinding: 2 ** 27 };
   const target = { traits, variants, limits: gpu.limits };
-  const message = /this adapter computes no f16 \(it lacks "shader-f16"\): load the net as "f32"/;
+  const message = /this adapter computes no f16 \(it lacks "shader-f16"\): pass the option dtype: "f32"/;
   await refuses(() => compile(graph, ["logits"], target, { dtype: "f16" }), UsageError, "USAGE", message);
   const unknown = () => compile(graph, ["logits"], target, { dtype: "f8" as "f16" });
   await refuses(unknown, UsageError, "USAGE", /dtype is "f8"; it must be one of f32, f16/);

@@ -72,7 +72,7 @@ async function withGpu<T>(
 ): Promise<T> {
   const storage: Host["storage"] = {
     read: async (name) => texts.get(name),
-    write: async (name, text) => void texts.set(name, text),
+    update: async (name, change) => void texts.set(name, change(texts.get(name))),
   };
   const gpu = await openWith({ nets, variants, rates, kernelHash: "abc", ...options }, { ...nodeHost, storage });
   try {
@@ -299,10 +299,10 @@ test("a device that is lost says so", async () => {
 });
 
 test("where nothing can be kept it says so before much is measured", async () => {
-  const write = () => Promise.reject(new Error("the disk is full"));
+  const update = () => Promise.reject(new Error("the disk is full"));
   const gpu = await openWith(
     { variants: few, rates, kernelHash: "abc" },
-    { ...nodeHost, storage: { read: async () => undefined, write } },
+    { ...nodeHost, storage: { read: async () => undefined, update } },
   );
   const told: string[] = [];
   const failed = () => tune(gpu, light, { runs: 1, onProgress: ({ file }) => told.push(file) });

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
@@ -44,11 +44,13 @@ function gpuWith(text: string | undefined, more: Partial<Gpu> = {}) {
   const texts = new Map(text === undefined ? [] : [[tuningName(adapter), text]]);
   const own: Host["storage"] = {
     read: async (name) => texts.get(name),
-    write: async (name, written) => void texts.set(name, written),
+    update: async (name, change) => void texts.set(name, change(texts.get(name))),
   };
   const gpu = { adapter, host: { storage: own }, variants, kernelHash: "abc", warnings: [], tuned: new Map(), ...more };
   return { gpu: gpu as unknown as Gpu, texts };
 }
+
+const NOTHING = new Map<string, string>();
 
 const KEY = 'conv2d x [1, 2, 3, 4], w [4, 2, 3, 3] {"relu":true}';
 
@@ -65,8 +67,8 @@ test("what was written is read again", async () => {
     [KEY, "conv2d_tile"],
     ["linear x [1, 4], w [5, 4] {}", "linear"],
   ]);
-  const { gpu, texts } = gpuWith(undefined, { tuned });
-  await writeTuning(gpu);
+  const { gpu, texts } = gpuWith(undefined);
+  await writeTuning(gpu, tuned);
   const [[, text]] = texts;
   assert.equal(JSON.parse(text), { kernels: "abc", choices: Object.fromEntries(tuned) });
   const other = gpuWith(text).gpu;
@@ -78,14 +80,14 @@ test("nothing kept, nothing to tell", async () => {
   for (const more of [{}, { host: {} as Host }]) {
     const { gpu } = gpuWith(undefined, more);
     await readTuning(gpu);
-    await writeTuning(gpu);
+    await writeTuning(gpu, NOTHING);
     assert.equal([gpu.tuned, gpu.warnings], [new Map(), []]);
   }
 });
 
 test("a device that was opened without a hash of its kernels keeps nothing", async () => {
-  const { gpu, texts } = gpuWith(undefined, { kernelHash: undefined, tuned: new Map([[KEY, "conv2d"]]) });
-  await writeTuning(gpu);
+  const { gpu, texts } = gpuWith(undefined, { kernelHash: undefined });
+  await writeTuning(gpu, new Map([[KEY, "conv2d"]]));
   assert.is(texts.size, 0);
 });
 
@@ -135,11 +137,11 @@ test("whatever is wrong with it is one line, and as if nothing had been measured
 
 test("a storage that fails to read is told, one that fails to write throws", async () => {
   const fail = () => Promise.reject(new Error("the quota is used up"));
-  const { gpu } = gpuWith(undefined, { host: { storage: { read: fail, write: fail } } as unknown as Host });
+  const { gpu } = gpuWith(undefined, { host: { storage: { read: fail, update: fail } } as unknown as Host });
   await readTuning(gpu);
   assert.equal(gpu.warnings, ["what was measured on this adapter is ignored: the quota is used up"]);
   const message = /^what was measured cannot be kept: the quota is used up$/;
-  await refuses(() => writeTuning(gpu), FileError, "FILE", message);
+  await refuses(() => writeTuning(gpu, NOTHING), FileError, "FILE", message);
 });
 
 test("Node keeps it in files of the cache folder, which is made when it is needed", () =>
@@ -147,20 +149,44 @@ test("Node keeps it in files of the cache folder, which is made when it is neede
     assert.is(await storage.read("a.json"), undefined);
     assert.not(existsSync(join(cache, "new")));
     for (const text of ["", "one", "two\n€"]) {
-      await storage.write("a.json", text);
+      await storage.update("a.json", () => text);
       assert.is(await storage.read("a.json"), text);
     }
     assert.equal(await readdir(join(cache, "new/folder")), ["a.json"]);
     assert.is(await readFile(storedFile("a.json"), "utf8"), "two\n€");
   }));
 
-test("programs that write at the same time leave one whole file", () =>
+test("programs that write at the same time lose nothing of each other", () =>
   withCache(join(cache, "shared"), async () => {
-    const texts = Array.from({ length: 8 }, (_, i) => `${i}`.repeat(10_000));
-    await Promise.all(texts.map((text) => storage.write("a.json", text)));
-    assert.ok(texts.includes((await storage.read("a.json")) ?? ""));
+    const numbers = Array.from({ length: 8 }, (_, i) => i);
+    await Promise.all(numbers.map((i) => storage.update("a.json", (before = "") => `${before}${i}`)));
+    const text = (await storage.read("a.json")) ?? "";
+    assert.equal([...text].sort(), numbers.map(String));
     assert.equal(await readdir(join(cache, "shared")), ["a.json"]);
   }));
+
+test("what a program that was killed has left is no obstacle", () =>
+  withCache(join(cache, "left"), async () => {
+    await storage.update("a.json", () => "a");
+    const lock = join(cache, "left", "a.json.lock");
+    await writeFile(lock, "");
+    await utimes(lock, 0, 0);
+    await storage.update("a.json", (before) => `${before}b`);
+    assert.is(await storage.read("a.json"), "ab");
+    assert.equal(await readdir(join(cache, "left")), ["a.json"]);
+  }));
+
+test("two that measure at once keep both, the latest of each layer, and nothing that is stale", async () => {
+  const { gpu, texts } = gpuWith(kept({ [KEY]: "conv2d", "linear a": "linear", "linear b": "linear_fft" }));
+  const other = gpuWith(undefined, { host: gpu.host }).gpu;
+  await writeTuning(gpu, new Map([[KEY, "conv2d_tile"]]));
+  await writeTuning(other, new Map([["linear c", "linear"]]));
+  const choices = { [KEY]: "conv2d_tile", "linear a": "linear", "linear c": "linear" };
+  assert.equal(JSON.parse([...texts.values()][0]).choices, choices);
+  const newer = gpuWith(undefined, { host: gpu.host, kernelHash: "abd" }).gpu;
+  await writeTuning(newer, new Map([[KEY, "conv2d"]]));
+  assert.equal(JSON.parse([...texts.values()][0]), { kernels: "abd", choices: { [KEY]: "conv2d" } });
+});
 
 test("a folder in the file's place", () =>
   withCache(join(cache, "taken"), async () => {
@@ -170,7 +196,7 @@ test("a folder in the file's place", () =>
     await readTuning(gpu);
     assert.equal(gpu.warnings, [`what was measured on this adapter is ignored: cannot read ${path}: it is a folder`]);
     const message = /^what was measured cannot be kept: .*; set SHADENET_CACHE to a folder that can be written to$/;
-    await refuses(() => writeTuning(gpu), FileError, "FILE", message);
+    await refuses(() => writeTuning(gpu, NOTHING), FileError, "FILE", message);
     assert.equal(await readdir(join(cache, "taken")), [tuningName(adapter)]);
   }));
 
@@ -180,7 +206,7 @@ test("a file in the folder's place", async () => {
     const { gpu } = gpuWith(undefined, { host: { storage } as unknown as Host });
     await readTuning(gpu);
     assert.equal(gpu.warnings, []);
-    await refuses(() => writeTuning(gpu), FileError, "FILE", /cannot be kept: .*; set SHADENET_CACHE/);
+    await refuses(() => writeTuning(gpu, NOTHING), FileError, "FILE", /cannot be kept: .*; set SHADENET_CACHE/);
   });
 });
 
@@ -188,7 +214,7 @@ test("a page that has no IndexedDB has nothing kept, and cannot keep anything", 
   const { gpu } = gpuWith(undefined, { host: browserHost });
   await readTuning(gpu);
   assert.equal(gpu.warnings, []);
-  await refuses(() => writeTuning(gpu), FileError, "FILE", /cannot be kept: this page has no IndexedDB/);
+  await refuses(() => writeTuning(gpu, NOTHING), FileError, "FILE", /cannot be kept: this page has no IndexedDB/);
 });
 
 test.run();

@@ -1,0 +1,33 @@
+import { GpuError } from "./errors.ts";
+
+export interface Prediction {
+  readonly label: string;
+  readonly index: number;
+  readonly probability: number;
+}
+
+/**
+ * The most probable classes of one picture, best first; those without a label are called by their numbers. Throws a
+ * GpuError (OVERFLOW) where a probability is NaN.
+ */
+export function mostProbable(
+  net: string,
+  probabilities: Float32Array,
+  labels: readonly string[],
+  top: number,
+): Prediction[] {
+  if (probabilities.some(Number.isNaN)) {
+    throw new GpuError(
+      "OVERFLOW",
+      `${net} answers NaN: its weights or its input hold NaN or infinities, or it goes beyond what its numbers hold; ` +
+        'check the weights ("shadenet convert FILE" counts what is wrong)',
+    );
+  }
+  return Array.from(probabilities, (probability, index) => ({
+    label: labels[index] ?? `class ${index}`,
+    index,
+    probability,
+  }))
+    .sort((a, b) => b.probability - a.probability || a.index - b.index)
+    .slice(0, top);
+}
