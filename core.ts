@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // Everything that neither Node nor a choice of nets decides: import from here for the smallest bundle.
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
@@ -14,6 +15,7 @@ export { specialize } from "./engine/graph/wgsl.ts";
 export * from "./engine/ground/errors.ts";
 export type { Progress } from "./engine/ground/options.ts";
 export { type Shape, type Tensor, tensor } from "./engine/ground/tensor.ts";
+export type * from "./engine/ground/webgpu.ts";
 export { type Image, preprocess, resizeImage } from "./engine/image/image.ts";
 export type { Picture } from "./engine/image/picture.ts";
 export type { Transforms } from "./engine/image/transforms.ts";

@@ -63,11 +63,11 @@ export const reference: ReferenceOf<typeof concat> = {
   example: { shapes: { x0: [2, 3, 4, 5], x1: [2, 1, 4, 5], x2: [2, 6, 4, 5] } },
 
   compute(inputs, { shapes, y: shape, options }) {
-    const { outer, inner } = around(shape, options.dim);
+    const { outer } = around(shape, options.dim);
     const y = new Float64Array(sizeOf(shape));
     let offset = 0;
     for (const [name, x] of Object.entries<Float32Array>(inputs)) {
-      const length = (sizeOf((shapes as Record<string, Shape>)[name]) / outer / inner) * inner;
+      const length = sizeOf((shapes as Record<string, Shape>)[name]) / outer;
       for (let o = 0; o < outer; o++)
         y.set(x.subarray(o * length, (o + 1) * length), (o * sizeOf(shape)) / outer + offset);
       offset += length;

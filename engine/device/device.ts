@@ -1,5 +1,6 @@
 import type { Limits } from "../graph/plan.ts";
 import type { Rates, Traits, Variants } from "../graph/variant.ts";
+import type { BindingType } from "../graph/wgsl.ts";
 import { checkChoice, DisposedError, GpuError, UsageError } from "../ground/errors.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes } from "../ground/tensor.ts";
@@ -7,7 +8,7 @@ import type { Host } from "./host.ts";
 import { STORAGE, UNIFORM } from "./usage.ts";
 
 export interface DeviceOptions {
-  readonly powerPreference?: GPUPowerPreference;
+  readonly powerPreference?: "low-power" | "high-performance";
   /** "default" keeps to WebGPU's default limits, for testing; by default the adapter's own are asked for. */
   readonly limits?: "adapter" | "default";
   /** Called whenever the device is lost (not when it is closed), before another one is opened in its place. */
@@ -84,10 +85,9 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
 
-/** What a kernel reads or writes. Textures are read, texel by texel. */
 interface Binding {
   readonly index: number;
-  readonly type: GPUBufferBindingType | "texture";
+  readonly type: BindingType;
 }
 const MATRICES = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 const WANTED_FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "subgroups", "shader-f16", MATRICES];
@@ -329,7 +329,7 @@ export class Device {
   }
 
   /** Throws a GpuError (OUT_OF_MEMORY) where the device cannot give the memory. `size` is in bytes. */
-  async createBuffer(label: string, size: number, usage: GPUBufferUsageFlags): Promise<GPUBuffer> {
+  async createBuffer(label: string, size: number, usage: number): Promise<GPUBuffer> {
     this.check();
     const { device } = this;
     device.pushErrorScope("out-of-memory");

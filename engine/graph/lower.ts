@@ -87,6 +87,7 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
       const why = winner.name === plain.name ? "none gains here" : "the only one that gains";
       return pick(winner, why, winner.value);
     }
+    if (possible.length === 1) return pick(winner, "the only one for this kind of device", winner.value);
     const estimates = possible.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
     return pick(winner, `estimated: ${estimates.join(", ")}`, winner.value);
   });

@@ -3,7 +3,7 @@ import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { formatBytes, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Choice, type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
 import { type AnyKernel, bytesOnce, type Grid, type Part } from "./kernel.ts";
-import { packParams, specialize, storedAs } from "./wgsl.ts";
+import { type BindingType, packParams, specialize, storedAs } from "./wgsl.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
 export interface Limits {
@@ -30,7 +30,7 @@ export interface Step {
   readonly code: string;
   readonly bindings: readonly {
     readonly index: number;
-    readonly type: GPUBufferBindingType | "texture";
+    readonly type: BindingType;
     /** undefined for an optional input that is absent, and for the uniform `params`. */
     readonly place: Place | undefined;
   }[];

@@ -1,18 +1,26 @@
 import { UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
 
+/** What a kernel reads or writes. Textures are read, texel by texel. */
+export type BindingType = "uniform" | "storage" | "read-only-storage" | "texture";
+
 /** What the runtime needs to know of a WGSL source, read from the source itself. */
 export interface Reflection {
-  /** Textures are read, texel by texel. */
   readonly bindings: readonly {
     readonly index: number;
     readonly name: string;
-    readonly type: GPUBufferBindingType | "texture";
+    readonly type: BindingType;
   }[];
   /** Fields of `struct Params`, in order. */
   readonly params: readonly { readonly name: string; readonly type: "u32" | "i32" | "f32" }[];
   /** Factors of the threads in a workgroup: numbers, or names of specialization constants. */
   readonly threads: readonly string[];
+}
+
+function bindingType(space: string | undefined, access: string | undefined): BindingType {
+  if (!space) return "texture";
+  if (space === "uniform") return "uniform";
+  return access === "read_write" ? "storage" : "read-only-storage";
 }
 
 /** Reads it; throws a UsageError for a field of Params of another type than u32, i32 and f32. */
@@ -22,13 +30,7 @@ export function reflect(kernel: string, wgsl: string): Reflection {
   const bindings = [...wgsl.matchAll(declaration)].map(([, index, space, access, name]) => ({
     index: Number(index),
     name,
-    type: !space
-      ? ("texture" as const)
-      : space === "uniform"
-        ? ("uniform" as const)
-        : access === "read_write"
-          ? ("storage" as const)
-          : ("read-only-storage" as const),
+    type: bindingType(space, access),
   }));
   const body = /struct Params ?\{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
   const fields = body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*([^,\s]+)/g);

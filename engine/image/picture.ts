@@ -8,7 +8,13 @@ import type { Image } from "./image.ts";
 export type Picture = Image | Shown | Blob;
 
 /** What a browser shows. */
-export type Shown = Exclude<GPUCopyExternalImageSource, ImageData>;
+export type Shown =
+  | ImageBitmap
+  | HTMLImageElement
+  | HTMLVideoElement
+  | VideoFrame
+  | HTMLCanvasElement
+  | OffscreenCanvas;
 
 /** A picture on the GPU, ready to become a part of a net's input. */
 export interface PictureInput {

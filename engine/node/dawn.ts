@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { constants, freemem } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Host } from "../device/host.ts";
-import { UsageError } from "../ground/errors.ts";
+import { GpuError, UsageError } from "../ground/errors.ts";
 import { homeFolder } from "./cache.ts";
 import { unpackSwiftShader } from "./embedded.ts";
 import { openFile } from "./files.ts";
@@ -60,10 +60,22 @@ const FLAGS = [
 ];
 
 async function dawn(driver: "system" | "embedded"): Promise<GPU> {
-  const { create } = (await import("webgpu")) as { create: (flags: string[]) => GPU };
+  const { create } = await importDawn();
   const instance = instances.get(driver) ?? create(FLAGS);
   instances.set(driver, instance);
   return instance;
+}
+
+/** Dawn has 130 MB, which nobody wants who is in browsers only: it is an optional peer of this package. */
+async function importDawn(): Promise<{ create: (flags: string[]) => GPU }> {
+  try {
+    return (await import("webgpu")) as { create: (flags: string[]) => GPU };
+  } catch (cause) {
+    const isMissing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    const what = isMissing ? 'the package "webgpu" is not installed' : `"webgpu" fails: ${(cause as Error).message}`;
+    const advice = "Node has no WebGPU of its own: npm install webgpu, which is Dawn";
+    throw new GpuError("NO_ADAPTER", `${what}; ${advice}`, { cause });
+  }
 }
 
 async function requestSystem(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {

@@ -43,6 +43,17 @@ export function publishedWeights<F extends PublishedFile>(
   return definition.weights[weights];
 }
 
+/** A file that comes with the package is beside the modules, unless a bundle has them. */
+function urlOf(file: PublishedFile, { name }: WeightsTable): string | URL {
+  try {
+    return file.url;
+  } catch (cause) {
+    throw new UsageError(`this bundle does not say where ${name}'s weights are (import.meta.url): give some`, {
+      cause,
+    });
+  }
+}
+
 /**
  * Opens weights whatever they are given as; the net's own if none are given. `open` opens a path or URL.
  * Throws a UsageError when a net without its own is given none.
@@ -60,9 +71,10 @@ export async function openWeights(
   }
   if (typeof weights === "string" || weights instanceof URL) {
     const published = publishedWeights(definition, weights);
+    const location = published ? urlOf(published, definition) : weights;
     // What most files want, while this one is on its way.
     import("./safetensors.ts").catch(() => {});
-    return openCheckpoint(await open(published?.url ?? weights, { ...options, sha256: published?.sha256 }));
+    return openCheckpoint(await open(location, { ...options, sha256: published?.sha256 }));
   }
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
   if (weights instanceof Blob)

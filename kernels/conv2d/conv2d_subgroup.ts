@@ -3,8 +3,7 @@ import { defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.t
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_subgroup.wgsl.ts";
-import { convolution, convolutionExample, product, productExample, type Subgroup } from "./gemm.ts";
-import { columnAt } from "./geometry.ts";
+import { columnAt, convolution, convolutionExample, product, productExample, type Subgroup } from "./gemm.ts";
 import { convolve, multiply } from "./nhwc.ts";
 
 /** vec4s of output channels per tile. */

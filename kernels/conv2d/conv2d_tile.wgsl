@@ -140,17 +140,17 @@ fn main(
       }
     }
     if (step > first_step) {
-      for (var d = 0u; d < DEPTH; d++) {
+      for (var e = 0u; e < DEPTH; e++) {
         var v: array<vec4f, ROWS>;
         for (var p = 0u; p < ROWS; p++) {
-          v[p] = inputs[d][(lid.y ^ (2 * d)) + p * SIDE];
+          v[p] = inputs[e][(lid.y ^ (2 * e)) + p * SIDE];
         }
         for (var q = 0u; q < EACH; q++) {
           let i = lid.x + q * SIDE;
-          let w0 = weights[d * 4][i];
-          let w1 = weights[d * 4 + 1][i];
-          let w2 = weights[d * 4 + 2][i];
-          let w3 = weights[d * 4 + 3][i];
+          let w0 = weights[e * 4][i];
+          let w1 = weights[e * 4 + 1][i];
+          let w2 = weights[e * 4 + 2][i];
+          let w3 = weights[e * 4 + 3][i];
           for (var p = 0u; p < ROWS; p++) {
             sums[p][q] += v[p].x * w0;
             sums[p][q] += v[p].y * w1;

@@ -5,8 +5,8 @@ import type { Setting, Variant } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
-import type { TileOptions } from "./gemm.ts";
-import { type Conv2dOptions, columnAt, geometry } from "./geometry.ts";
+import { columnAt, type TileOptions } from "./gemm.ts";
+import { type Conv2dOptions, geometry } from "./geometry.ts";
 import type { Inputs } from "./nhwc.ts";
 
 // What the variants of conv2d on NHWC images share. Weights are packed as they are loaded.

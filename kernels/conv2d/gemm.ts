@@ -48,6 +48,19 @@ export const product: Part<"x" | "w", Subgroup> = {
   }),
 };
 
+/**
+ * Where the weights of column o of [terms, channels] are, by their row: row by row, or if they are cut into tiles of so
+ * many columns, one tile after the other and each in matrices of 4x4, so that a kernel which computes a tile reads from
+ * one end to the other.
+ */
+export function columnAt(o: number, terms: number, channels: number, tile?: number): (row: number) => number {
+  if (!tile) return (row) => row * channels + o;
+  const first = o - (o % tile);
+  const width = Math.min(tile, channels - first);
+  const start = first * terms + 4 * ((o % tile) - (o % 4)) + (o % 4);
+  return (row) => start + (row - (row % 4)) * width + 4 * (row % 4);
+}
+
 /** Small calls of these, for self-tests. */
 export const convolutionExample = {
   shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44], b: [44] },

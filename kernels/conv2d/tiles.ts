@@ -3,9 +3,9 @@
  * down.
  */
 export interface Tile {
-  /** A multiple of 8, since pixels are stored by their lower three bits. */
-  readonly side: number;
-  /** `each` * `side` divides the vec4s that the threads bring of 16 channels of the tile: 16 * `each` by `side`. */
+  /** 8 or 16: pixels are stored by their lower three bits, and a workgroup may have 256 threads. */
+  readonly side: 8 | 16;
+  /** At most 32 / `side`, since a tile's steps take 512 * `each` * `side` bytes of the 16 KiB that a workgroup may have. */
   readonly each: number;
   /** The share of a GPU's arithmetic that it reaches on large images. */
   readonly efficiency: number;

@@ -50,6 +50,8 @@ const server = await serve(ROOT, {
 });
 /** Another site, which lets nobody read its pictures. */
 const foreign = await serve(ROOT);
+/** And one that lets everybody read all that it has. */
+const cdn = await serve(ROOT, {}, { open: true });
 const browser = await launch();
 const inBrowser = typeof browser === "string" ? test.skip : test;
 const troubles: string[] = [];
@@ -266,6 +268,49 @@ inBrowser("the page stays responsive while ResNet-50 loads and runs in a worker"
   assert.ok(ticks > 50, `${ticks} timers fired`);
 });
 
+inBrowser("a worker comes from another site, as from a CDN", async () => {
+  const [{ label }] = await run("classifyByCdn", cdn.origin);
+  assert.is(label, "3");
+  assert.ok(cdn.requests.includes("/nets/weights/lenet5.safetensors"));
+});
+
+inBrowser("a plain script has all in one bundle, and says what it cannot find", async () => {
+  const { outputFiles } = await build({
+    stdin: { contents: `export * from "./browser.js"; export * from "./worker.js";`, resolveDir: join(ROOT, "dist") },
+    bundle: true,
+    format: "iife",
+    globalName: "shadenet",
+    target: "es2022",
+    write: false,
+    // It warns that import.meta is empty.
+    logLevel: "error",
+  });
+  const [{ text: script }] = outputFiles;
+  const plain = await serve(ROOT, {
+    "/": text("text/html", '<!doctype html><script src="/shadenet.js"></script>'),
+    "/shadenet.js": text("text/javascript", script),
+  });
+  const other = await openPage(plain.origin);
+  const [label, own, worker] = await other.evaluate(async () => {
+    const { openGpu, openWorkerGpu } = (
+      globalThis as unknown as { shadenet: typeof import("../../worker.ts") & typeof import("../../browser.ts") }
+    ).shadenet;
+    const gpu = await openGpu();
+    const net = await gpu.loadNet("lenet5", { weights: "/nets/weights/lenet5.safetensors" });
+    const [{ label }] = await net.classify(await (await fetch("/examples/digits/digit-4-a.png")).blob(), { top: 1 });
+    const failed = (error: { code: string; message: string }) => `${error.code}: ${error.message}`;
+    const own = await gpu.loadNet("lenet5").then(() => "", failed);
+    const worker = await openWorkerGpu().then(() => "", failed);
+    gpu.close();
+    return [label, own, worker];
+  });
+  assert.is(label, "4");
+  assert.match(own, /^USAGE: this bundle does not say where lenet5's weights are .*: give some/);
+  assert.match(worker, /^USAGE: the worker's script cannot be found from here.* give `worker`/);
+  await other.close();
+  plain.close();
+});
+
 inBrowser("a bundle of esbuild finds its worker", async () => {
   const folder = mkdtempSync(join(tmpdir(), "shadenet-bundle-"));
   const bundled = await serve(folder, { "/": text("text/html", '<script type="module" src="/app.js"></script>') });
@@ -306,5 +351,6 @@ if (typeof browser === "string") {
 test.after(() => {
   server.close();
   foreign.close();
+  cdn.close();
 });
 test.run();

@@ -48,6 +48,18 @@ async function withWorker<T>(use: (gpu: WorkerGpu) => Promise<T>, worker?: Worke
   }
 }
 
+/** What the digit is by the library of another site, such as a CDN, in a worker. */
+export async function classifyByCdn(origin: string): Promise<Prediction[]> {
+  const cdn: typeof import("../../worker.ts") = await import(`${origin}/dist/worker.js`);
+  const gpu = await cdn.openWorkerGpu();
+  try {
+    const net = await gpu.loadNet("lenet5");
+    return await net.classify(await (await fetch("/examples/digits/digit-3-a.png")).blob(), { top: 1 });
+  } finally {
+    gpu.close();
+  }
+}
+
 const ownWorker = (): Worker => new Worker("/dist/tests/browser/worker.js", { type: "module" });
 
 const readJson = async (path: string) => (await fetch(path)).json();

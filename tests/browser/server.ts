@@ -24,12 +24,17 @@ export interface Served {
   close(): void;
 }
 
-/** Serves `handlers` by path, and the files below `root`. */
-export async function serve(root: string, handlers: Readonly<Record<string, Handler>> = {}): Promise<Served> {
+/** Serves `handlers` by path, and the files below `root`; to pages of other origins, too, if it is `open`. */
+export async function serve(
+  root: string,
+  handlers: Readonly<Record<string, Handler>> = {},
+  { open = false }: { readonly open?: boolean } = {},
+): Promise<Served> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     requests.push(pathname);
+    if (open) response.setHeader("access-control-allow-origin", "*");
     if (Object.hasOwn(handlers, pathname)) handlers[pathname](request, response);
     else sendFile(join(root, normalize(decodeURIComponent(pathname))), response);
   });

@@ -13,6 +13,7 @@ import { nodeHost } from "../../engine/node/dawn.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import { rates } from "../../kernels/rates.ts";
 import { variants } from "../../kernels/variants.ts";
+import { families } from "../../nets/families.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint } from "../../tools/hashinit.ts";
 import { runNet, runStages } from "../conformance/conformance.ts";
@@ -24,6 +25,15 @@ const gpu = await open({ limits: "default" });
 const goldens = readNets();
 
 const traceNamed = (name: string, given: object = {}) => trace(nets[name], given);
+
+test("what is loaded by name is what there is at once", async () => {
+  const load = async (name: string) => {
+    const net = families[name];
+    return typeof net === "function" ? net() : net;
+  };
+  assert.equal(Object.keys(families).sort(), Object.keys(nets).sort());
+  for (const name of Object.keys(nets)) assert.is(await load(name), nets[name], name);
+});
 
 const countParameters = (shapes: ReadonlyMap<string, Shape>): number =>
   [...shapes].reduce((sum, [name, shape]) => sum + (/\.running_(mean|var)$/.test(name) ? 0 : sizeOf(shape)), 0);

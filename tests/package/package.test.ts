@@ -1,5 +1,6 @@
-import { execFileSync, type StdioOptions } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFileSync, type StdioOptions, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -63,6 +64,34 @@ for (const program of PROGRAMS) {
 test("a bundle has no kernel that its net does not use", async () => {
   const { code } = await bundle(PROGRAMS[0].program);
   assert.not(code.includes("adaptive_avgpool2d"));
+});
+
+test("the types hold without those of WebGPU and of Node, whatever is skipped", () => {
+  const folder = mkdtempSync(join(tmpdir(), "shadenet-types-"));
+  try {
+    mkdirSync(join(folder, "node_modules"));
+    symlinkSync(ROOT, join(folder, "node_modules/shadenet"));
+    const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith(".json"));
+    const all = entries.map((entry, i) => `import * as all${i} from "shadenet${entry.slice(1)}"; all${i};`);
+    const used = `import { openGpu } from "shadenet/core";
+      const gpu = await openGpu({ powerPreference: "low-power" });
+      const { label }: { label: string } = (await (await gpu.loadNet("lenet5")).classify(new ImageData(1, 1)))[0];
+      // @ts-expect-error
+      await openGpu({ powerPreference: label });`;
+    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+    writeFileSync(join(folder, "program.ts"), `${all.join("\n")}\n${used}`);
+    for (const given of [
+      ["--module", "nodenext"],
+      ["--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "browser"],
+    ]) {
+      const strict = ["--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2022", "--types", ""];
+      const compiler = join(ROOT, "node_modules/typescript/lib/tsc.js");
+      const run = spawnSync(process.execPath, [compiler, "program.ts", ...given, ...strict], { cwd: folder });
+      assert.is(run.status, 0, `${run.stdout}`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("nothing in the core runs on import", async () => {

@@ -1,7 +1,7 @@
 import { defineKernel, linearGrid } from "../../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../../engine/ground/tensor.ts";
 import { type Activation, activationConsts } from "../../activation.ts";
-import { columnAt } from "../geometry.ts";
+import { columnAt } from "../gemm.ts";
 import { epilogue } from "../nhwc.ts";
 
 /**

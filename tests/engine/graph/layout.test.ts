@@ -74,7 +74,7 @@ function dense(blocks: readonly number[], side: number, growth = 32): Graph {
     }
   });
   x = adaptiveAvgPool2d(relu(batchNormLayer("n5", x)), { outputSize: 1 });
-  graph.name("y", softmax(linearLayer("fc", flatten(x), 10)));
+  graph.name("y", linearLayer("fc", flatten(x), 10));
   return graph;
 }
 

@@ -8,6 +8,7 @@ import type { Value } from "../../../engine/graph/value.ts";
 import type { Rates, Traits } from "../../../engine/graph/variant.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
+import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { flatten } from "../../../kernels/flatten.ts";
@@ -32,6 +33,8 @@ import {
 } from "../../harness.ts";
 
 const gpu = await open({ limits: "default" });
+
+const TILED = TILES.map((tile) => tileName("conv2d_tile", tile));
 
 /** Small convolutions gain nothing by their variants: here chance decides, or they are taken wherever they can be. */
 let chance = 1;
@@ -136,16 +139,14 @@ test("a variant that cannot take a call says why", async () => {
     "conv2d_winograd",
     /conv2d_winograd: it is no 3x3 convolution of stride/,
   );
-  const applicable = "here it can be run as conv2d, conv2d_tile, conv2d_tile_32, conv2d_tile_128$";
+  const applicable = `here it can be run as conv2d, ${TILED.join(", ")}$`;
   await refusesVariant(conv({ stride: 2 }), 0, "conv2d_winograd", new RegExp(applicable));
 });
 
 const KERNELS = [
   "conv2d",
   "conv2d_subgroup",
-  "conv2d_tile_32",
-  "conv2d_tile",
-  "conv2d_tile_128",
+  ...TILED,
   "conv2d_tile_split",
   "sum_splits",
   "winograd_input",
@@ -198,9 +199,7 @@ function tunedTo(variant: string): ReadonlyMap<string, string> {
 test("the estimates choose what the device's rates make the fastest", () => {
   const fast: Readonly<Record<string, readonly string[]>> = {
     conv2d_subgroup: ["conv2d_subgroup"],
-    conv2d_tile_32: ["conv2d_tile_32"],
-    conv2d_tile: ["conv2d_tile"],
-    conv2d_tile_128: ["conv2d_tile_128"],
+    ...Object.fromEntries(TILED.map((name) => [name, [name]])),
     conv2d_tile_split: ["conv2d_tile_split", "sum_splits"],
     conv2d_winograd: WINOGRAD,
     conv2d_winograd_2x2: WINOGRAD_2X2,

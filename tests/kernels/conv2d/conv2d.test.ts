@@ -9,6 +9,7 @@ import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
 import { conv2dTileSplit, tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
+import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { pair, sides } from "../../../kernels/options.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
@@ -220,7 +221,7 @@ test("an image of millions of pixels", async () => {
   const x = randomTensor([1, 1, 1024, 2050]);
   const w = randomTensor([4, 1, 1, 1]);
   // A workgroup of the tiles takes SwiftShader half a millisecond, and only the smallest tile needs so many.
-  const tiles = { conv2d_tile: false, conv2d_tile_32: false, conv2d_tile_128: false } as const;
+  const tiles = Object.fromEntries(TILES.map((tile) => [tileName("conv2d_tile", tile), false as const]));
   await checkKernel(gpu, conv2d, { x, w }, {}, 8, gpu.traits.software && !isDeep ? tiles : {});
 });
 
