@@ -8,6 +8,7 @@ import {
   command,
   dtypeOption,
   positiveInteger,
+  weightsKeyOption,
   weightsOption,
 } from "../tools/command.ts";
 import { expandPatterns } from "../tools/files.ts";
@@ -18,6 +19,7 @@ import { complain, lineWidth, openProgress, paint, print, printJson } from "../t
 interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly top: number;
   readonly dtype: Dtype;
 }
@@ -35,6 +37,7 @@ export function classifyCommand(context: Context): Command {
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
     .addOption(dtypeOption())
     .action((images: string[], options: Options) => classify(images, options, context));
@@ -58,7 +61,12 @@ async function classify(patterns: readonly string[], options: Options, { signal 
         continue;
       }
       // Only now, so that the GPU is not opened for nothing.
-      session ??= await openNet(options.net, { weights: options.weights, dtype: options.dtype, signal });
+      session ??= await openNet(options.net, {
+        weights: options.weights,
+        weightsKey: options.weightsKey,
+        dtype: options.dtype,
+        signal,
+      });
       const top = await session.net.classify(image, { top: options.top });
       if (streams) print(describe(file, top, lineWidth()));
       results.push({ file, top });

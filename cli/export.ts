@@ -9,14 +9,16 @@ import {
   command,
   nameList,
   positiveInteger,
+  weightsKeyOption,
   weightsOption,
 } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, megabytes } from "../tools/format.ts";
 import { openProgress, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly batch?: number;
   readonly imageSize?: number;
   readonly numClasses?: number;
@@ -32,6 +34,7 @@ export function exportCommand(context: Context): Command {
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .argument("<out>", "the .onnx file to write")
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .option("--batch <n>", "images per run; any number if left out", positiveInteger)
     .option("--image-size <pixels>", "height and width of the images; the net's own if left out", positiveInteger)
     .option("--num-classes <n>", "how many classes the last layer tells apart", positiveInteger)
@@ -40,8 +43,9 @@ export function exportCommand(context: Context): Command {
 }
 
 async function exportNet(net: string, output: string, { json, ...given }: Options, { signal }: Context): Promise<void> {
-  const { weights, batch, imageSize, numClasses, outputs: names } = given;
+  const { weights, weightsKey, batch, imageSize, numClasses, outputs: names } = given;
   const options = { batch, imageSize, numClasses, outputs: names };
+  await refuseOverwriting(output, [weights]);
   // All that can be wrong without weights is found before they are read or downloaded.
   const { inputs, outputs } = traceOnnx(findNet(nets, net), options, onnxOperators);
   const progress = await openProgress(`Exporting ${net}`);
@@ -49,7 +53,7 @@ async function exportNet(net: string, output: string, { json, ...given }: Option
   try {
     await writeWhole(output, async (file) => {
       const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
-      for await (const piece of exportOnnx(net, { ...options, weights, signal, onProgress })) {
+      for await (const piece of exportOnnx(net, { ...options, weights, weightsKey, signal, onProgress })) {
         await file.appendFile(piece);
         bytes += piece.length;
       }

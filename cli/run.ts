@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { findNet, trace } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
+import { listNames } from "../engine/weights/checkpoint.ts";
 import {
   encodeSafetensors,
   fileSource,
@@ -19,9 +20,10 @@ import {
   dtypeOption,
   nameList,
   positiveInteger,
+  weightsKeyOption,
   weightsOption,
 } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, duration } from "../tools/format.ts";
 import { openNet } from "../tools/session.ts";
 import { print, printJson } from "../tools/terminal.ts";
@@ -29,6 +31,7 @@ import { print, printJson } from "../tools/terminal.ts";
 interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly input: string;
   readonly output: string;
   readonly features?: readonly string[];
@@ -44,6 +47,7 @@ export function runCommand(context: Context): Command {
   )
     .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
     .requiredOption("--output <file>", "the .safetensors file to write")
     .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)
@@ -55,6 +59,7 @@ export function runCommand(context: Context): Command {
 async function run(options: Options, { signal }: Context): Promise<void> {
   const { features = [], numClasses } = options;
   const definition = findNet(nets, options.net);
+  await refuseOverwriting(options.output, [options.input, options.weights]);
   const x = await readInput(options.input);
   const [batch, inChannels, ...imageSize] = x.shape as [number, number, number, number];
   // All that can be wrong without a GPU is found before one is opened.
@@ -64,7 +69,16 @@ async function run(options: Options, { signal }: Context): Promise<void> {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const load = { weights: options.weights, batch, imageSize, inChannels, numClasses, dtype: options.dtype, signal };
+  const load = {
+    weights: options.weights,
+    weightsKey: options.weightsKey,
+    batch,
+    imageSize,
+    inChannels,
+    numClasses,
+    dtype: options.dtype,
+    signal,
+  };
   const { gpu, net, close } = await openNet(options.net, load);
   try {
     const start = performance.now();
@@ -100,8 +114,7 @@ async function readInput(path: string): Promise<Tensor> {
     const names = [...file.tensors.keys()];
     const name = names.length === 1 ? names[0] : ["x", "input"].find((each) => file.tensors.has(each));
     if (name === undefined) {
-      const got = names.length > 0 ? names.slice(0, 5).join(", ") : "none";
-      throw new WeightsError(`${path} must hold one tensor, or one called "x" or "input"; it has ${got}`);
+      throw new WeightsError(`${path} must hold one tensor, or one called "x" or "input"; it has ${listNames(names)}`);
     }
     const shape = file.tensors.get(name)?.shape ?? [];
     if (shape.length !== 4) {

@@ -1,4 +1,6 @@
+import { exec } from "node:child_process";
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../../index.ts";
@@ -14,7 +16,11 @@ test("wrong usage: exit code 2, and what would be right", () =>
       2,
       /unknown command 'clasify'; the commands are classify, run, summary, profile, tune, convert, export, doctor, demo$/,
     ],
-    [["classify", "--tpo", "3", digit(1)], 2, /unknown option '--tpo'; .* --json, .*--net, --weights, --top/],
+    [
+      ["classify", "--tpo", "3", digit(1)],
+      2,
+      /unknown option '--tpo'; .* --json, .*--net, --weights, --weights-key, --top/,
+    ],
     [["--jsno"], 2, /unknown option '--jsno'; .* --version, --help/],
     [["classify"], 2, /missing required argument 'image'; see shadenet classify --help/],
     [
@@ -260,7 +266,7 @@ test("run: logits and features come out by name", async () => {
   await eachFails([
     [on("x.safetensors", "--features", "conv7"), 2, /no layer "conv7"; it has conv1, tanh1/],
     [on("flat.safetensors"), 1, /a of flat\.safetensors is \[2\]; a net takes images \[N, C, H, W\]/],
-    [on("two.safetensors"), 1, /one tensor, or one called "x" or "input"; it has a, b/],
+    [on("two.safetensors"), 1, /one tensor, or one called "x" or "input"; it has "a", "b"/],
     [[...args, "--output", "no/such/folder"], 1, /cannot write no\/such\/folder: its folder does not exist/],
     [[...args, "--output", "folder.png"], 1, /cannot write folder\.png: it is a folder/],
   ]);
@@ -307,6 +313,51 @@ test("convert: values survive, counters stay whole, nothing half-written", async
   const same = await shadenet(["convert", "large.safetensors", "copy.safetensors"]);
   assert.is(same.code, 0);
   assert.equal(new Uint8Array(await readFile(inFolder("copy.safetensors"))), large);
+});
+
+test("weights come from pipes and file: URLs, by any of their names, and by a key", async () => {
+  const good = packageFile("nets/weights/lenet5.safetensors");
+  const listed = (await shadenet(["convert", good])).stdout.split("\n").slice(0, -2);
+  const piped = (input: string) => `"${process.execPath}" "${MAIN}" convert ${input}`;
+  for (const command of [
+    `cat "${good}" | ${piped("-")}`,
+    `cat "${good}" | ${piped("/dev/stdin")}`,
+    `${piped("-")} < "${good}"`,
+  ]) {
+    const { stdout } = await promisify(exec)(command, { cwd: folder });
+    assert.equal(stdout.split("\n").slice(0, -2), listed, command);
+  }
+  await promisify(exec)("mkfifo pipe", { cwd: folder });
+  const fifo = shadenet(["convert", "pipe"]);
+  await writeFile(inFolder("pipe"), await readFile(good));
+  assert.is((await fifo).code, 0);
+
+  const using = (...more: string[]) => shadenet(["classify", digit(1), "--top", "1", ...more]);
+  for (const weights of [`file://${good}`, "MNIST", "mnist", "DEFAULT"]) {
+    const { code, errors } = await using("--weights", weights);
+    assert.equal([code, errors], [0, []], weights);
+  }
+  await eachFails([
+    [
+      ["classify", digit(1), "--weights", "mnist2"],
+      1,
+      /mnist2: there is no such file; the weights of lenet5 by name are MNIST$/,
+    ],
+    [["classify", digit(1), "--weights", "file://elsewhere/x"], 1, /file:\/\/elsewhere\/x is no file of this machine/],
+    [["classify", digit(1), "--weights-key", "ema"], 2, /has no mapping "ema" for weightsKey; it has ""$/],
+  ]);
+
+  const checkpoint = await openCheckpoint(await fileSource(good));
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { shape }] of checkpoint.tensors)
+    tensors.set(`module.${name}`, { shape, data: await checkpoint.read(name) });
+  await checkpoint.close();
+  await writeFile(inFolder("module.safetensors"), encodeSafetensors(tensors));
+  const { code, errors } = await using("--weights", "module.safetensors");
+  assert.is(code, 0);
+  assert.equal(errors, [
+    'shadenet: warning: "module" was taken off the names of the tensors of module.safetensors: without, they fit',
+  ]);
 });
 
 test("demo: ten digits, drawn", async () => {
