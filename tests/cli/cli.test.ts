@@ -1,5 +1,5 @@
 import { exec } from "node:child_process";
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -284,7 +284,7 @@ test("convert: values survive, counters stay whole, nothing half-written", async
   const [from, to] = [await openCheckpoint(await fileSource(pth)), await openCheckpoint(await fileSource(output))];
   assert.equal([...to.tensors.keys()], [...from.tensors.keys()]);
   for (const [name, { shape, dtype }] of from.tensors) {
-    assert.equal(to.tensors.get(name), { ...to.tensors.get(name), shape, dtype: dtype === "I64" ? "F32" : "F16" });
+    assert.equal(to.tensors.get(name), { ...to.tensors.get(name), shape, dtype: dtype === "I64" ? "I64" : "F16" });
     const [before, after] = [await from.read(name), await to.read(name)];
     before.forEach((value, i) => {
       assert.ok(Math.abs(after[i] - value) <= 2 ** -11 * Math.abs(value) + 2 ** -25, name);
@@ -313,6 +313,90 @@ test("convert: values survive, counters stay whole, nothing half-written", async
   const same = await shadenet(["convert", "large.safetensors", "copy.safetensors"]);
   assert.is(same.code, 0);
   assert.equal(new Uint8Array(await readFile(inFolder("copy.safetensors"))), large);
+});
+
+/** A safetensors file of tensors that are given as they are stored. */
+function safetensors(tensors: Record<string, [dtype: string, values: ArrayBufferView]>, metadata?: object): Uint8Array {
+  let end = 0;
+  const entries = Object.entries(tensors).map(([name, [dtype, { byteLength }]]) => {
+    const begin = end;
+    end += byteLength;
+    const each = { F64: 8, I64: 8, U64: 8, I32: 4, BOOL: 1, F8_E4M3: 1, BF16: 2 }[dtype] ?? 4;
+    return [name, { dtype, shape: [byteLength / each], data_offsets: [begin, end] }];
+  });
+  const header = Buffer.from(
+    JSON.stringify({ ...(metadata && { __metadata__: metadata }), ...Object.fromEntries(entries) }),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const data = Object.values(tensors).map(([, { buffer, byteOffset, byteLength }]) =>
+    Buffer.from(buffer, byteOffset, byteLength),
+  );
+  return Buffer.concat([length, header, ...data]);
+}
+
+test("convert: what is no float of 32 bits or fewer stays to the bit, and so do the metadata", async () => {
+  const kept = {
+    i64: ["I64", BigInt64Array.of(16777217n, -(2n ** 63n))],
+    f64: ["F64", Float64Array.of(1e300, 0.1)],
+    u64: ["U64", BigUint64Array.of(2n ** 64n - 1n)],
+    i32: ["I32", Int32Array.of(16777217)],
+    bool: ["BOOL", Uint8Array.of(1, 0)],
+    f8: ["F8_E4M3", Uint8Array.of(0x7f, 3, 1)],
+  } satisfies Parameters<typeof safetensors>[0];
+  const metadata = { format: "pt", note: "ünïcode" };
+  await writeFile(
+    inFolder("kept.safetensors"),
+    safetensors({ ...kept, w: ["F32", Float32Array.of(1)], b: ["BF16", Uint16Array.of(0x3f80)] }, metadata),
+  );
+  for (const [dtype, bytes] of [
+    ["f32", 4],
+    ["f16", 2],
+  ] as const) {
+    const { code, errors } = await shadenet(["convert", "kept.safetensors", "out.safetensors", "--dtype", dtype]);
+    assert.equal([code, errors], [0, []]);
+    const written = await openCheckpoint(bytesSource(await readFile(inFolder("out.safetensors"))));
+    assert.equal(written.metadata, metadata);
+    for (const [name, [type, values]] of Object.entries(kept)) {
+      assert.is(written.tensors.get(name)?.dtype, type);
+      const stored = Buffer.from((await written.readBytes?.(name)) ?? []);
+      assert.equal(stored.toString("hex"), Buffer.from(values.buffer).toString("hex"), name);
+    }
+    for (const name of ["w", "b"]) {
+      assert.equal([...(await written.read(name))], [1]);
+      assert.is((await written.readBytes?.(name))?.length, bytes);
+    }
+  }
+  assert.equal((await shadenet(["convert", "kept.safetensors"])).errors, []);
+});
+
+test("convert says which of several mappings it took", async () => {
+  const { code, errors } = await shadenet(["convert", packageFile("tests/goldens/pth/several.pth")]);
+  assert.is(code, 0);
+  assert.is(errors.length, 1);
+  assert.match(errors[0], /warning: .*several\.pth has several mappings, "model", "model_ema"; this is "model"$/);
+});
+
+test("what is read is never written over, by whatever path", async () => {
+  const file = safetensors({ x: ["F32", Float32Array.of(1)] });
+  await writeFile(inFolder("in.safetensors"), file);
+  await symlink("in.safetensors", inFolder("soft.safetensors"));
+  await link(inFolder("in.safetensors"), inFolder("hard.safetensors"));
+  const refused = /is the file that is read, .*; write to another one$/;
+  const onto = (output: string) => ["convert", "in.safetensors", output] as string[];
+  const run = ["run", "--net", "lenet5", "--output", "soft.safetensors"];
+  await eachFails([
+    [onto("in.safetensors"), 2, /^shadenet: in\.safetensors is the file that is read, in\.safetensors; write/],
+    [onto("./folder.png/../in.safetensors"), 2, refused],
+    [onto("soft.safetensors"), 2, refused],
+    [onto("hard.safetensors"), 2, refused],
+    [["convert", "soft.safetensors", "in.safetensors"], 2, refused],
+    [["convert", `file://${inFolder("in.safetensors")}`, "hard.safetensors"], 2, refused],
+    [[...run, "--input", "in.safetensors"], 2, refused],
+    [[...run, "--input", "x.safetensors", "--weights", "in.safetensors"], 2, refused],
+    [["export", "lenet5", "hard.safetensors", "--weights", "in.safetensors"], 2, refused],
+  ]);
+  assert.equal(new Uint8Array(await readFile(inFolder("in.safetensors"))), new Uint8Array(file));
 });
 
 test("weights come from pipes and file: URLs, by any of their names, and by a key", async () => {
