@@ -17,6 +17,7 @@ import {
   command,
   dtypeOption,
   positiveInteger,
+  weightsKeyOption,
   weightsOption,
 } from "../tools/command.ts";
 import { expandPatterns } from "../tools/files.ts";
@@ -30,6 +31,7 @@ interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
   readonly labels?: string;
+  readonly weightsKey?: string;
   readonly top: number;
   readonly dtype: Dtype;
 }
@@ -47,6 +49,7 @@ export function classifyCommand(context: Context): Command {
     .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .option("--labels <file>", "names of the classes: one a line, or JSON; the net's own if left out")
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
     .addOption(dtypeOption());
@@ -61,7 +64,7 @@ async function classify(
   isDefaultNet: boolean,
   { signal }: Context,
 ): Promise<void> {
-  const { weights, dtype, top: most } = options;
+  const { weights, weightsKey, dtype, top: most } = options;
   const built = netOptionsOf(findNet(nets, options.net), options);
   const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
   const files = await expandPatterns(patterns);
@@ -83,7 +86,7 @@ async function classify(
           complain(`${options.net}, the net if none is asked for, reads handwritten digits; ${FOR_PHOTOS}`);
         }
         // Only now, so that the GPU is not opened for nothing.
-        session ??= await openNet(options.net, { ...built, weights, labels, dtype, signal });
+        session ??= await openNet(options.net, { ...built, weights, weightsKey, labels, dtype, signal });
         top = await outcomeOf(session.net.classify(image, { top: most }));
       }
       if (top instanceof ShadenetError) {

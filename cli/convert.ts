@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
-import { type Checkpoint, encodeSafetensors, fileSource, openCheckpoint, type Shape } from "../index.ts";
+import { listNames, quote } from "../engine/weights/checkpoint.ts";
+import { ELEMENT_TYPES, encodeHeader, encodeValues } from "../engine/weights/safetensors.ts";
+import { type Checkpoint, fileSource, openCheckpoint, type Shape, type TensorInfo, UsageError } from "../index.ts";
 import { type CommonOptions, type Context, command } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, count, oneLine } from "../tools/format.ts";
 import { complain, openProgress, print, printJson } from "../tools/terminal.ts";
 
@@ -18,10 +20,12 @@ export function convertCommand(context: Context): Command {
     "write weights as safetensors; without a second file, check the first and list its tensors",
     "npx shadenet convert resnet18.pth resnet18.safetensors --dtype f16",
   )
-    .argument("<in>", "a .safetensors or a PyTorch .pth/.pt file")
+    .argument("<in>", "a .safetensors file, its index of shards or a PyTorch .pth/.pt file; - is standard input")
     .argument("[out]", "the .safetensors file to write")
     .addOption(
-      new Option("--dtype <type>", "how to store floating-point numbers").choices(["f32", "f16"]).default("f32"),
+      new Option("--dtype <type>", "how to store F32, F16 and BF16; all else stays as it is")
+        .choices(["f32", "f16"])
+        .default("f32"),
     )
     .action((input: string, output: string | undefined, options: Options) => convert(input, output, options, context));
 }
@@ -34,24 +38,27 @@ interface Row {
   readonly nonFinite: number;
 }
 
-/** Takes values of a tensor as they are read. */
-type Sink = (name: string, values: Float32Array) => Promise<void>;
-
 async function convert(input: string, output: string | undefined, options: Options, context: Context): Promise<void> {
+  if (output !== undefined) await refuseOverwriting(output, [input]);
   const checkpoint = await openCheckpoint(await fileSource(input));
   try {
+    tellOthers(checkpoint);
     let rows: Row[] = [];
     if (output === undefined) {
-      rows = await readAll(checkpoint, context, async () => {});
+      rows = await readAll(checkpoint, context, (_, { dtype }) => dtype);
     } else {
-      const dtypes = new Map(
-        [...checkpoint.tensors].map(([name, { dtype }]) => [name, storedAs(dtype, options.dtype)]),
-      );
+      const dtypes = new Map<string, TensorInfo>();
+      for (const [name, { shape, dtype }] of checkpoint.tensors)
+        dtypes.set(name, { shape, dtype: FLOATS.has(dtype) ? options.dtype.toUpperCase() : dtype });
+      const start = encodeHeader(dtypes, checkpoint.metadata);
       await writeWhole(output, async (file) => {
-        await file.appendFile(header(checkpoint, dtypes));
-        const sink: Sink = (name, values) => file.appendFile(encode(name, values, dtypes.get(name)));
-        const read = await readAll(checkpoint, context, sink);
-        rows = read.map((row) => ({ ...row, dtype: dtypes.get(row.name)?.toUpperCase() ?? row.dtype }));
+        await file.appendFile(start);
+        rows = await readAll(
+          checkpoint,
+          context,
+          (name) => dtypes.get(name)?.dtype ?? "",
+          (bytes) => file.appendFile(bytes),
+        );
       });
     }
     for (const { name, nonFinite } of rows) {
@@ -64,28 +71,42 @@ async function convert(input: string, output: string | undefined, options: Optio
   }
 }
 
-/** Counters and other integers stay whole numbers, which f16 could not hold. */
-const storedAs = (dtype: string, wanted: Dtype): Dtype => (/^B?F\d+$/.test(dtype) ? wanted : "f32");
+/** Says so where the file has other weights that may have been meant. */
+function tellOthers({ name, tensors, parts = new Map() }: Checkpoint): void {
+  const keys = [...parts].filter(([, part]) => part.tensors.size >= tensors.size).map(([key]) => key);
+  const taken = [...parts].find(([, part]) => part.tensors === tensors)?.[0] ?? "";
+  if (keys.length > 1) complain(`warning: ${name} has several mappings, ${listNames(keys)}; this is ${quote(taken)}`);
+}
 
-const BYTES = { f32: 4, f16: 2 } as const;
+/** What is written as the type that is asked for. All else, such as counters, stays as it is: float32 could not hold it. */
+const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16"]);
 
 /** Values that are read at a time, so that a file of any size takes little memory. */
 const PIECE = 2 ** 20;
 
-async function readAll(checkpoint: Checkpoint, { signal }: Context, sink: Sink): Promise<Row[]> {
+/** Reads all tensors, and gives the bytes of each as the dtype that is wanted for it. */
+async function readAll(
+  checkpoint: Checkpoint,
+  { signal }: Context,
+  dtypeFor: (name: string, info: TensorInfo) => string,
+  write: (bytes: Uint8Array) => Promise<void> = async () => {},
+): Promise<Row[]> {
   const progress = await openProgress("Reading");
   const rows: Row[] = [];
   const total = [...checkpoint.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   let done = 0;
   try {
-    for (const [name, { shape, dtype }] of checkpoint.tensors) {
+    for (const [name, info] of checkpoint.tensors) {
+      const { shape } = info;
+      const dtype = dtypeFor(name, info);
       let nonFinite = 0;
       for (let start = 0; start < sizeOf(shape); start += PIECE) {
         signal.throwIfAborted();
-        const values = await checkpoint.read(name, start, Math.min(PIECE, sizeOf(shape) - start));
-        for (const value of values) if (!Number.isFinite(value)) nonFinite++;
-        await sink(name, values);
-        done += values.length;
+        const length = Math.min(PIECE, sizeOf(shape) - start);
+        const piece = await readPiece(checkpoint, name, info.dtype, dtype, start, length);
+        nonFinite += piece.nonFinite;
+        await write(piece.bytes);
+        done += length;
         progress.update(done, total);
       }
       rows.push({ name, shape, dtype, nonFinite });
@@ -96,28 +117,23 @@ async function readAll(checkpoint: Checkpoint, { signal }: Context, sink: Sink):
   }
 }
 
-/** The length and the header of a safetensors file, padded so that the data start at a multiple of 8 bytes. */
-function header({ tensors }: Checkpoint, dtypes: ReadonlyMap<string, Dtype>): Uint8Array {
-  let end = 0;
-  // Not through an object, which would put names that look like numbers first.
-  const members = [...tensors].map(([name, { shape }]) => {
-    const dtype = dtypes.get(name) ?? "f32";
-    const begin = end;
-    end += sizeOf(shape) * BYTES[dtype];
-    const entry = { dtype: dtype.toUpperCase(), shape, data_offsets: [begin, end] };
-    return `${JSON.stringify(name)}:${JSON.stringify(entry)}`;
-  });
-  const text = Buffer.from(`{${members.join(",")}}`);
-  const bytes = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, " ");
-  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
-  text.copy(bytes, 8);
-  return bytes;
-}
-
-/** Values as a safetensors file has them: what stands behind the header of a file with nothing else. */
-function encode(name: string, values: Float32Array, dtype?: Dtype): Uint8Array {
-  const file = encodeSafetensors(new Map([[name, { shape: [values.length], data: values }]]), undefined, dtype);
-  return file.subarray(8 + Number(new DataView(file.buffer).getBigUint64(0, true)));
+/** Some values of a tensor as a safetensors file has them, and how many are NaN or infinite. */
+async function readPiece(
+  { name: file, readBytes }: Checkpoint,
+  name: string,
+  from: string,
+  to: string,
+  start: number,
+  length: number,
+): Promise<{ bytes: Uint8Array; nonFinite: number }> {
+  if (!readBytes) throw new UsageError(`${file} is no file that could be converted`);
+  const bytes = await readBytes(name, start, length);
+  const values = from === "F64" ? new Float64Array(Uint8Array.from(bytes).buffer) : new Float32Array(length);
+  if (values instanceof Float32Array && FLOATS.has(from)) ELEMENT_TYPES.get(from)?.decode?.(bytes, values);
+  let nonFinite = 0;
+  for (const value of values) if (!Number.isFinite(value)) nonFinite++;
+  if (from === to) return { bytes, nonFinite };
+  return { bytes: encodeValues(name, values as Float32Array, to === "F16" ? "f16" : "f32"), nonFinite };
 }
 
 function describe(file: string, rows: readonly Row[]): string[] {

@@ -9,15 +9,17 @@ import {
   command,
   nameList,
   positiveInteger,
+  weightsKeyOption,
   weightsOption,
 } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, megabytes } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openProgress, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly batch?: number;
   readonly outputs: readonly string[];
 }
@@ -31,6 +33,7 @@ export function exportCommand(context: Context): Command {
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .argument("<out>", "the .onnx file to write")
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .option("--batch <n>", "images per run; any number if left out", positiveInteger)
     .option("--outputs <names>", "what the model returns: logits, probabilities, layers: a,b,c", nameList, ["logits"]);
   return addNetOptions(exporting).action((net: string, output: string, options: Options) =>
@@ -39,9 +42,10 @@ export function exportCommand(context: Context): Command {
 }
 
 async function exportNet(net: string, output: string, given: Options, { signal }: Context): Promise<void> {
-  const { weights, batch, outputs: names, json } = given;
+  const { weights, weightsKey, batch, outputs: names, json } = given;
   const definition = findNet(nets, net);
   const options = { batch, outputs: names, ...netOptionsOf(definition, given) };
+  await refuseOverwriting(output, [weights]);
   // All that can be wrong without weights is found before they are read or downloaded.
   const { inputs, outputs } = traceOnnx(definition, options, onnxOperators);
   const progress = await openProgress(`Exporting ${net}`);
@@ -49,7 +53,7 @@ async function exportNet(net: string, output: string, given: Options, { signal }
   try {
     await writeWhole(output, async (file) => {
       const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
-      for await (const piece of exportOnnx(net, { ...options, weights, signal, onProgress })) {
+      for await (const piece of exportOnnx(net, { ...options, weights, weightsKey, signal, onProgress })) {
         await file.appendFile(piece);
         bytes += piece.length;
       }

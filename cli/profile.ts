@@ -15,7 +15,14 @@ import { measureRoofline, type Roofline } from "../engine/tuning/roofline.ts";
 import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
 import { probes } from "../kernels/probes.ts";
 import { randomWeights } from "../nets/random_weights.ts";
-import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
+import {
+  type CommonOptions,
+  type Context,
+  command,
+  dtypeOption,
+  positiveInteger,
+  weightsKeyOption,
+} from "../tools/command.ts";
 import { writeWhole } from "../tools/files.ts";
 import { bar, columns, count, duration, percent } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
@@ -26,6 +33,7 @@ import { chromeTrace } from "./trace.ts";
 
 interface Options extends CommonOptions {
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly batch: number;
   readonly runs: number;
   readonly variant?: Readonly<Record<string, string>>;
@@ -41,6 +49,7 @@ export function profileCommand(context: Context): Command {
   )
     .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
     .option("--weights <file>", "a .safetensors or .pth file, its URL, or a name; random ones if left out")
+    .addOption(weightsKeyOption())
     .option("--batch <n>", "images per run", positiveInteger, 1)
     .option("--runs <n>", "how many runs to take the median of", positiveInteger, 5)
     .option("--variant <op=name...>", "the variant of an operator to take, such as conv2d=conv2d", variantOf)
@@ -62,7 +71,7 @@ async function profile(name: string, options: Options, { signal }: Context): Pro
   const load = { batch, variants, dtype, ...netOptionsOf(definition, options) };
   checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
-  const { gpu, net, close } = await openNet(name, { ...load, weights, signal });
+  const { gpu, net, close } = await openNet(name, { ...load, weights, weightsKey: options.weightsKey, signal });
   try {
     const roofline = await measureRoofline(gpu, probes);
     signal.throwIfAborted();

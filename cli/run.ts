@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { findNet, inputShape, trace } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
 import { formatShape, sameShape } from "../engine/ground/tensor.ts";
+import { listNames } from "../engine/weights/checkpoint.ts";
 import {
   encodeSafetensors,
   fileSource,
@@ -13,8 +14,16 @@ import {
   UsageError,
   WeightsError,
 } from "../index.ts";
-import { type CommonOptions, type Context, command, dtypeOption, nameList, weightsOption } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import {
+  type CommonOptions,
+  type Context,
+  command,
+  dtypeOption,
+  nameList,
+  weightsKeyOption,
+  weightsOption,
+} from "../tools/command.ts";
+import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, duration } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { openNet } from "../tools/session.ts";
@@ -23,6 +32,7 @@ import { errorFacts, fail, print, printJson } from "../tools/terminal.ts";
 interface Options extends CommonOptions {
   readonly net: string;
   readonly weights?: string;
+  readonly weightsKey?: string;
   readonly input: string;
   readonly output: string;
   readonly features?: readonly string[];
@@ -37,6 +47,7 @@ export function runCommand(context: Context): Command {
   )
     .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
     .addOption(weightsOption())
+    .addOption(weightsKeyOption())
     .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
     .requiredOption("--output <file>", "the .safetensors file to write")
     .option("--features <names>", "layers whose outputs are wanted, too: a,b,c", nameList)
@@ -45,8 +56,9 @@ export function runCommand(context: Context): Command {
 }
 
 async function run(options: Options, { signal }: Context): Promise<void> {
-  const { features = [], weights, dtype } = options;
+  const { features = [], weights, weightsKey, dtype } = options;
   const definition = findNet(nets, options.net);
+  await refuseOverwriting(options.output, [options.input, options.weights]);
   const x = await readInput(options.input);
   const [batch, inChannels, height, width] = x.shape;
   // What is not said is read off the tensor.
@@ -62,7 +74,7 @@ async function run(options: Options, { signal }: Context): Promise<void> {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const { gpu, net, close } = await openNet(options.net, { ...built, weights, dtype, signal });
+  const { gpu, net, close } = await openNet(options.net, { ...built, weights, weightsKey, dtype, signal });
   try {
     const start = performance.now();
     const result = await net.run(x, { features });
@@ -103,8 +115,7 @@ async function readInput(path: string): Promise<Tensor> {
     const names = [...file.tensors.keys()];
     const name = names.length === 1 ? names[0] : ["x", "input"].find((each) => file.tensors.has(each));
     if (name === undefined) {
-      const got = names.length > 0 ? names.slice(0, 5).join(", ") : "none";
-      throw new WeightsError(`${path} must hold one tensor, or one called "x" or "input"; it has ${got}`);
+      throw new WeightsError(`${path} must hold one tensor, or one called "x" or "input"; it has ${listNames(names)}`);
     }
     const shape = file.tensors.get(name)?.shape ?? [];
     if (shape.length !== 4) {

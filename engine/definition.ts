@@ -53,6 +53,8 @@ export function findNet<T>(nets: Readonly<Record<string, T>>, name: string): T {
 
 export interface LoadOptions extends CompileOptions, Watch {
   readonly weights?: Weights;
+  /** Which of a file's mappings of names to tensors is meant, where several fit: "model_ema", say, or "" for the outermost. */
+  readonly weightsKey?: string;
   /** Images per run. */
   readonly batch?: number;
   /** Height and width in pixels, or one number for both, where the net can take another size than its own. */
@@ -66,6 +68,7 @@ export type Given = LoadOptions | (LoadOptions & { readonly [option: string]: un
 
 const LOAD_OPTIONS = [
   "weights",
+  "weightsKey",
   "batch",
   "imageSize",
   "labels",

@@ -19,7 +19,7 @@ export interface ModelOptions extends CompileOptions, Watch {
 export class Model {
   readonly device: Device;
   readonly graph: Graph;
-  /** What is odd about the weights, such as a NaN. */
+  /** What is odd about the weights: a NaN, a prefix that was taken off their names. */
   readonly warnings: readonly string[];
   readonly #checkpoint: Checkpoint;
   #params: ParamStore;

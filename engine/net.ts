@@ -49,7 +49,7 @@ export class Net {
   readonly options: NetOptions;
   /** [N, C, H, W] of what run() takes. */
   readonly inputShape: Shape;
-  /** What is odd about the weights, such as a NaN. */
+  /** What is odd about the weights: a NaN, a prefix that was taken off their names. */
   readonly warnings: readonly string[];
   readonly #model: Model;
   readonly #takePictures: TakePictures;
@@ -71,8 +71,7 @@ export class Net {
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
-        matchCheckpoint(checkpoint, paramShapes(graph));
-        return checkpoint;
+        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey);
       } catch (error) {
         await checkpoint.close();
         throw error;

@@ -75,8 +75,8 @@ export const vgg13 = vgg("vgg13", "B", false, { IMAGENET1K_V1: torchvision("vgg1
 export const vgg13_bn = vgg("vgg13_bn", "B", true, { IMAGENET1K_V1: torchvision("vgg13_bn-abd245e5") });
 export const vgg16_c = vgg("vgg16_c", "C", false);
 export const vgg16 = vgg("vgg16", "D", false, {
-  IMAGENET1K_V1: torchvision("vgg16-397923af"),
   IMAGENET1K_FEATURES,
+  IMAGENET1K_V1: torchvision("vgg16-397923af"),
 });
 export const vgg16_bn = vgg("vgg16_bn", "D", true, { IMAGENET1K_V1: torchvision("vgg16_bn-6c64b313") });
 export const vgg19 = vgg("vgg19", "E", false, { IMAGENET1K_V1: torchvision("vgg19-dcbb9e9d") });

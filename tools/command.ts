@@ -35,6 +35,10 @@ export const dtypeOption = (): Option =>
     .choices(["f32", "f16"])
     .default("f32");
 
+/** Which of a file's mappings they are. */
+export const weightsKeyOption = (): Option =>
+  new Option("--weights-key <key>", "which weights of a checkpoint to take, where several fit, such as model_ema");
+
 /** Where a net's weights come from. */
 export const weightsOption = (): Option =>
   new Option(

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
-import { type FileHandle, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { FileError } from "../index.ts";
+import { FileError, UsageError } from "../index.ts";
 
 /** Files by name or by pattern: `*`, `?`, `[abc]`, `{a,b}`, and `**` for any folders, where the shell left them. */
 export async function expandPatterns(patterns: readonly string[]): Promise<string[]> {
@@ -66,6 +66,18 @@ function segmentPattern(segment: string): RegExp {
     return new RegExp(`^${source}$`, "su");
   } catch {
     return /^\b$/; // An unclosed bracket fits nothing.
+  }
+}
+
+/** Throws a UsageError when what is to be written is one of the files that are read, by whatever path or link. */
+export async function refuseOverwriting(output: string, inputs: readonly (string | undefined)[]): Promise<void> {
+  const written = await stat(output, { bigint: true }).catch(() => undefined);
+  if (!written?.isFile()) return;
+  for (const input of inputs) {
+    const read =
+      input && (await stat(/^file:/i.test(input) ? new URL(input) : input, { bigint: true }).catch(() => undefined));
+    if (read && read.dev === written.dev && read.ino === written.ino)
+      throw new UsageError(`${output} is the file that is read, ${input}; write to another one`);
   }
 }
 

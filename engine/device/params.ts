@@ -16,7 +16,7 @@ const MOST_WRITING = 8;
 
 /** The parameters of a net on the device, by name, shared by all plans that were made from one net. */
 export class ParamStore {
-  readonly warnings: string[] = [];
+  readonly warnings: string[];
   readonly #device: Device;
   readonly #checkpoint: Checkpoint;
   readonly #generation: number;
@@ -29,6 +29,7 @@ export class ParamStore {
   constructor(device: Device, checkpoint: Checkpoint, options: Watch = {}) {
     this.#device = device;
     this.#checkpoint = checkpoint;
+    this.warnings = [...(checkpoint.warnings ?? [])];
     this.#generation = device.generation;
     this.#watch = options;
   }

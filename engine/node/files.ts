@@ -1,8 +1,11 @@
 import { open } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FileError } from "../ground/errors.ts";
-import type { ByteSource } from "../weights/checkpoint.ts";
+import { type ByteSource, clip } from "../weights/checkpoint.ts";
+import { besideAddress } from "../weights/download.ts";
 import type { OpenSource } from "../weights/open.ts";
+import { bytesSource } from "../weights/sources.ts";
 import { cachedFile } from "./download.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -16,21 +19,32 @@ const REASONS: Readonly<Record<string, string>> = {
 /** A FileError in one plain line for an error of Node's file functions. */
 export function fileError(doing: string, path: string, cause: unknown): FileError {
   const { code = "", message } = cause as NodeJS.ErrnoException;
-  return new FileError(`cannot ${doing} ${path}: ${REASONS[code] ?? message}`, { cause });
+  return new FileError(`cannot ${doing} ${clip(path)}: ${REASONS[code] ?? clip(message)}`, { cause });
 }
 
-/** Random access to a file. Throws a FileError when it cannot be opened or is a folder. */
-export async function fileSource(path: string): Promise<ByteSource> {
+/** The most that is read from a pipe, in bytes: VGG-19 has 550 MB. */
+const MAX_PIPE_BYTES = 2 ** 30;
+
+/**
+ * Random access to a file, by its path or file: URL. What is no plain file, such as a pipe, is read whole into memory, up to
+ * 1 GiB; "-" is standard input. Throws a FileError when it cannot be opened, is a folder or too long.
+ */
+export async function fileSource(location: string | URL): Promise<ByteSource> {
+  const path = pathOf(location);
   try {
+    // Node's own stream also reads where standard input is a socket, which cannot be opened by name.
+    if (path === "-" || path === "/dev/stdin") return bytesSource(await readStream(process.stdin, path), path);
     const file = await open(path);
     const stat = await file.stat();
     if (stat.isDirectory()) {
       await file.close();
       throw Object.assign(new Error("is a folder"), { code: "EISDIR" });
     }
+    if (!stat.isFile()) return bytesSource(await readStream(file.createReadStream(), path), path);
     return {
       name: path,
       size: stat.size,
+      beside: (name) => fileSource(join(dirname(path), name)),
       async read(offset, length) {
         const bytes = new Uint8Array(length);
         let done = 0;
@@ -45,13 +59,35 @@ export async function fileSource(path: string): Promise<ByteSource> {
       close: () => file.close(),
     };
   } catch (cause) {
-    throw fileError("read", path, cause);
+    throw cause instanceof FileError ? cause : fileError("read", path, cause);
   }
+}
+
+function pathOf(location: string | URL): string {
+  const text = String(location);
+  if (!/^file:/i.test(text)) return text;
+  try {
+    return fileURLToPath(text);
+  } catch (cause) {
+    throw new FileError(`${clip(text)} is no file of this machine (${(cause as Error).message})`, { cause });
+  }
+}
+
+async function readStream(stream: AsyncIterable<Uint8Array>, path: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of stream) {
+    size += part.length;
+    if (size > MAX_PIPE_BYTES) throw new FileError(`${path} is longer than ${MAX_PIPE_BYTES} bytes; save it as a file`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 /** A path, a file: URL, or a web address, which is downloaded into the cache. Only a download's hash is checked. */
 export const openFile: OpenSource = async (location, options) => {
   const text = String(location);
-  if (!/^https?:/i.test(text)) return fileSource(text.startsWith("file:") ? fileURLToPath(text) : text);
-  return { ...(await fileSource(await cachedFile(text, options))), name: text };
+  if (!/^https?:/i.test(text)) return fileSource(location);
+  const beside = (name: string) => openFile(besideAddress(text, name), { ...options, sha256: undefined });
+  return { ...(await fileSource(await cachedFile(text, options))), name: clip(text), beside };
 };

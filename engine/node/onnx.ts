@@ -18,9 +18,9 @@ export async function* encodeOnnx(
   // Loaded only here: who exports nothing needs no protobuf.
   const { layOutModel } = await import("./onnx_file.ts");
   const parts = layOutModel(graph, ownVersion());
-  const checkpoint = await openWeights(definition, options, openFile);
+  const opened = await openWeights(definition, options, openFile);
   try {
-    matchCheckpoint(checkpoint, graph.checkpoint);
+    const checkpoint = await matchCheckpoint(opened, graph.checkpoint, options.weightsKey);
     const total = graph.params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     let loaded = 0;
     for (const part of parts) {
@@ -34,7 +34,7 @@ export async function* encodeOnnx(
       }
     }
   } finally {
-    await checkpoint.close();
+    await opened.close();
   }
 }
 

@@ -46,14 +46,15 @@ export interface OnnxGraph {
   readonly checkpoint: ReadonlyMap<string, Shape>;
 }
 
-export interface ExportOptions extends Pick<LoadOptions, "weights" | "imageSize" | "signal" | "onProgress"> {
+export interface ExportOptions
+  extends Pick<LoadOptions, "weights" | "weightsKey" | "imageSize" | "signal" | "onProgress"> {
   /** Images per run; any number, decided when the model is run, if left out. */
   readonly batch?: number;
   /** What the model returns: "logits" (if left out), "probabilities", and any layer by torchvision's name. */
   readonly outputs?: readonly string[];
 }
 
-const EXPORT_OPTIONS = ["weights", "batch", "imageSize", "outputs", "signal", "onProgress"];
+const EXPORT_OPTIONS = ["weights", "weightsKey", "batch", "imageSize", "outputs", "signal", "onProgress"];
 
 /**
  * A net, without its weights, as ONNX has it. Besides ExportOptions it takes the net's own options, such as numClasses.

@@ -1,6 +1,8 @@
 import { untilAborted } from "../ground/promises.ts";
+import { clip } from "../weights/checkpoint.ts";
 import {
   addressOf,
+  besideAddress,
   checkHash,
   type DownloadOptions,
   download,
@@ -27,7 +29,11 @@ export const openUrl: OpenSource = async (location, options) => {
   const url = addressOf(location);
   const blob = await inTurn(url, options.signal, () => cachedBlob(url, options));
   options.signal?.throwIfAborted();
-  return blobSource(blob, url);
+  // The address of a blob or of data has nothing beside it.
+  const beside = /^http/.test(url)
+    ? (name: string) => openUrl(besideAddress(url, name), { ...options, sha256: undefined })
+    : undefined;
+  return { ...blobSource(blob, clip(url)), beside };
 };
 
 async function cachedBlob(url: string, options: Parameters<OpenSource>[1] & DownloadOptions): Promise<Blob> {

@@ -10,6 +10,8 @@ export interface ByteSource {
   /** Exactly `length` bytes from `offset`; throws a FileError when they are not there. */
   read(offset: number, length: number): Promise<Uint8Array>;
   close?(): Promise<void>;
+  /** Opens the file of this name in the same folder, where there is one: a checkpoint may be in several files. */
+  beside?(name: string): Promise<ByteSource>;
 }
 
 export interface TensorInfo {
@@ -26,13 +28,31 @@ export interface Checkpoint {
   /** What to call it in messages. */
   readonly name: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Texts that the file keeps beside its tensors: safetensors' `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** All mappings of names to tensors, where a file has several, by the keys that lead there: "model_ema", "net.ema". */
+  readonly parts?: ReadonlyMap<string, Checkpoint>;
+  /** What is odd about it, such as a prefix that was taken off its names. */
+  readonly warnings?: readonly string[];
   /** `count` elements of tensor `name` from element `start` in row-major order (all of it by default), as float32. */
   read(name: string, start?: number, count?: number): Promise<Float32Array>;
+  /** The same elements as they are stored, little-endian and one after the other. Checkpoints of files have it. */
+  readBytes?(name: string, start?: number, count?: number): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */
 export const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+
+/** A text from outside, fit for a message: of bounded length. */
+export const clip = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text);
+
+/** The first few names of many, fit for a message; "none" of none. */
+export function listNames(names: Iterable<string>, most = 5): string {
+  const all = [...names];
+  const first = all.slice(0, most).map(quote).join(", ");
+  return all.length > most ? `${first} and ${all.length - most} more` : first || "none";
+}
 
 /** The element count of a shape from a file; NaN unless every size and product is a safe, non-negative integer. */
 export function countElements(shape: readonly unknown[]): number {
@@ -45,20 +65,30 @@ export function countElements(shape: readonly unknown[]): number {
   return count;
 }
 
-/** A Checkpoint that checks the name and the range of every read; `read` and `close` do the rest. */
+/** Reads elements of a tensor that is there, in a range that is legal. `name` is for messages. */
+type Read<Info, Values> = (info: Info, start: number, count: number, name: string) => Promise<Values>;
+
+/** A Checkpoint that checks the name and the range of every read; `read` and the others do the rest. */
 export function makeCheckpoint<Info extends TensorInfo>(
   name: string,
   tensors: ReadonlyMap<string, Info>,
-  read: (info: Info, start: number, count: number) => Promise<Float32Array>,
-  close: () => Promise<void> = async () => {},
+  {
+    read,
+    readBytes,
+    close = async () => {},
+    ...more
+  }: Pick<Checkpoint, "metadata" | "parts"> & {
+    readonly read: Read<Info, Float32Array>;
+    readonly readBytes?: Read<Info, Uint8Array>;
+    readonly close?: () => Promise<void>;
+  },
 ): Checkpoint {
-  return {
-    name,
-    tensors,
-    close,
-    async read(tensorName, start = 0, count) {
+  const checked =
+    <Values>(read: Read<Info, Values>) =>
+    async (tensorName: string, start = 0, count?: number): Promise<Values> => {
       const info = tensors.get(tensorName);
-      if (!info) throw new WeightsError(`${name} has no tensor ${quote(tensorName)}; it has ${listNames(tensors)}`);
+      if (!info)
+        throw new WeightsError(`${name} has no tensor ${quote(tensorName)}; it has ${listNames(tensors.keys())}`);
       const size = sizeOf(info.shape);
       const length = count ?? size - start;
       if (
@@ -72,12 +102,7 @@ export function makeCheckpoint<Info extends TensorInfo>(
           `${quote(tensorName)} of ${name} has ${size} elements; got the range of ${length} from element ${start}`,
         );
       }
-      return read(info, start, length);
-    },
-  };
-}
-
-function listNames(tensors: ReadonlyMap<string, unknown>): string {
-  const first = [...tensors.keys()].slice(0, 5).map(quote).join(", ");
-  return tensors.size > 5 ? `${first} and ${tensors.size - 5} more` : first || "none";
+      return read(info, start, length, tensorName);
+    };
+  return { name, tensors, ...more, close, read: checked(read), readBytes: readBytes && checked(readBytes) };
 }

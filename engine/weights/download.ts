@@ -211,6 +211,8 @@ const HEAD = 16;
 /** Refuses a login page, an error in JSON or a git-lfs pointer, so that none of them gets into a cache. */
 async function refuseText(url: string, start: string, sink: Sink): Promise<void> {
   if (!/^[\t\n\r -~]+$/.test(start.slice(0, HEAD))) return;
+  // An index of shards is text, and called so.
+  if (/^\s*\{/.test(start) && /\.index\.json$/.test(new URL(url).pathname)) return;
   await sink.restart({});
   throw textError(url, start);
 }
@@ -244,6 +246,9 @@ export function addressOf(location: string | URL): string {
     throw new FileError(`${location} is not a web address (${(cause as Error).message})`, { cause });
   }
 }
+
+/** The address of a file beside another one, under the same name on the server. */
+export const besideAddress = (url: string, name: string): string => new URL(encodeURIComponent(name), url).href;
 
 async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;

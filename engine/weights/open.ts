@@ -1,8 +1,7 @@
-import { UsageError } from "../ground/errors.ts";
+import { FileError, UsageError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
 import type { Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
-import { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "./sources.ts";
 
 /** Opens a location; with the first digits of its SHA-256, only if the content has it. */
 export type OpenSource = (location: string | URL, options: Watch & { readonly sha256?: string }) => Promise<ByteSource>;
@@ -18,7 +17,7 @@ export interface PublishedFile {
 export interface WeightsTable<F extends PublishedFile = PublishedFile> {
   /** What they are called together: the net's name. */
   readonly name: string;
-  /** Checkpoints that can be asked for by name. */
+  /** Checkpoints that can be asked for by name; the last one also as "DEFAULT". */
   readonly weights: Readonly<Record<string, F>>;
   /** The one that is loaded when none is given. */
   readonly defaultWeights?: string;
@@ -34,13 +33,16 @@ export type Weights =
   | Checkpoint
   | Readonly<Record<string, Float32Array | Tensor>>;
 
-/** The entry of the net's own table, if the weights are one of its names. */
+/** The entry of the net's own table, if the weights are one of its names, in any case, or "DEFAULT". */
 export function publishedWeights<F extends PublishedFile>(
-  definition: WeightsTable<F>,
+  { weights: table }: WeightsTable<F>,
   weights: Weights | undefined,
 ): F | undefined {
-  if (typeof weights !== "string" || !Object.hasOwn(definition.weights, weights)) return undefined;
-  return definition.weights[weights];
+  if (typeof weights !== "string") return undefined;
+  const names = Object.keys(table);
+  const wanted = weights.toUpperCase();
+  const name = wanted === "DEFAULT" ? names.at(-1) : names.find((each) => each.toUpperCase() === wanted);
+  return name === undefined ? undefined : table[name];
 }
 
 /** A file that comes with the package is beside the modules, unless a bundle has them. */
@@ -69,16 +71,29 @@ export async function openWeights(
       `${definition.name} comes without weights: give a .safetensors or .pth file, a URL or an object of arrays`,
     );
   }
+  // On their way together: the code, and what it is for.
+  const sources = import("./sources.ts");
+  sources.catch(() => {});
   if (typeof weights === "string" || weights instanceof URL) {
     const published = publishedWeights(definition, weights);
     const location = published ? urlOf(published, definition) : weights;
-    // What most files want, while this one is on its way.
     import("./safetensors.ts").catch(() => {});
-    return openCheckpoint(await open(location, { ...options, sha256: published?.sha256 }));
+    const opened = open(location, { ...options, sha256: published?.sha256 });
+    const source = await opened.catch((error) => Promise.reject(orNames(error, definition, weights)));
+    return (await sources).openCheckpoint(source);
   }
+  const { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } = await sources;
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
   if (weights instanceof Blob)
     return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
   if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
   return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
+}
+
+/** The error of weights that are not there; with the names there are, if these look like one. */
+function orNames(error: Error, { name, weights: table }: WeightsTable, weights: string | URL): Error {
+  if (!(error instanceof FileError) || !/^[\w-]+$/.test(String(weights))) return error;
+  const names = Object.keys(table).join(", ");
+  const told = names ? `the weights of ${name} by name are ${names}` : `${name} has no weights by name`;
+  return new FileError(`${error.message}; ${told}`, { cause: error });
 }

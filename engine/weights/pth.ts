@@ -4,8 +4,17 @@ import { WeightsError } from "../ground/errors.ts";
 import { stridesOf } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 import { makeCheckpoint, quote } from "./checkpoint.ts";
-import { isKind, lastOf, MAX_PICKLE_BYTES, type Pickled, type SavedTensor, type Storage, unpickle } from "./pickle.ts";
-import { ELEMENT_TYPES, type ElementType, readValues } from "./safetensors.ts";
+import {
+  bytesOf,
+  isKind,
+  lastOf,
+  MAX_PICKLE_BYTES,
+  type Pickled,
+  type SavedTensor,
+  type Storage,
+  unpickle,
+} from "./pickle.ts";
+import { readValues } from "./safetensors.ts";
 import {
   type Broken,
   type Entry,
@@ -19,9 +28,15 @@ import {
 } from "./zip.ts";
 
 /** Opens what is no safetensors by its first bytes. @throws WeightsError for what is no PyTorch checkpoint either. */
-export function openOther(source: ByteSource, start: Uint8Array): Promise<Checkpoint> {
+export async function openOther(
+  source: ByteSource,
+  start: Uint8Array,
+  openCheckpoint: (source: ByteSource) => Promise<Checkpoint>,
+): Promise<Checkpoint> {
   // "PK" opens a zip archive, 0x80 and a protocol number a pickle.
   if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) return openPth(source);
+  if (/^\s*\{/.test(new TextDecoder().decode(start)))
+    return (await import("./sharded.ts")).openSharded(source, openCheckpoint);
   throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);
 }
 
@@ -37,11 +52,13 @@ function describe(start: Uint8Array): string {
 /**
  * Opens what `torch.save(model.state_dict(), path)` wrote, as torch.load's `weights_only` would: the zip archive of
  * torch 1.6 and later, or the pickle stream before it (https://docs.pytorch.org/docs/stable/notes/serialization.html).
- * The mapping of names to tensors may also lie under "state_dict", "model_state_dict" or "model" of an outer mapping.
- * Entries that are no tensors (ints, strings, lists) are skipped.
+ * The mapping of names to tensors may also lie inside others. Where there are several, `parts` has them all, and the
+ * tensors are those of the usual one: "state_dict", "model_state_dict", ..., else the outermost. Entries that are no
+ * tensors (ints, strings, lists) are skipped. Tensors whose values are not to be had as float32 (complex, quantized,
+ * sparse, float8, ...) are listed, and refused when they are read.
  *
- * Nothing in the file is ever called: a pickle may name OrderedDict, tensors, parameters and storages, and anything
- * else is refused by its name. What a tensor claims is held against the bytes that are there.
+ * Nothing in the file is ever called: a pickle may name what torch.load(weights_only=True) allows, and anything else is
+ * refused by its name. What a tensor claims is held against the bytes that are there.
  *
  * Opening reads the directory and the pickle; reading a range of a contiguous tensor reads the bytes of that range. A
  * storage of an archive has a CRC-32, which is checked when the storage is first used, a megabyte at a time. A tensor
@@ -57,13 +74,21 @@ export async function openPth(source: ByteSource, inflateRaw: InflateRaw = infla
     new WeightsError(`${source.name} cannot be read as a PyTorch checkpoint: ${problem}`, options);
   const isZip = source.size >= 4 && (await source.read(0, 1))[0] === 0x50;
   const { root, locate } = await (isZip ? openArchive(source, inflateRaw, broken) : openStream(source, broken));
-  return makeCheckpoint(
-    source.name,
-    stateDict(root, broken),
-    async (tensor, start, count) => readElements(await locate(tensor.storage), tensor, start, count),
-    async () => source.close?.(),
-  );
+  const mappings = findMappings(root, broken);
+  const checkpointOf = (tensors: ReadonlyMap<string, SavedTensor>, parts?: ReadonlyMap<string, Checkpoint>) =>
+    makeCheckpoint(source.name, tensors, {
+      parts,
+      read: (...given) => readElements(source.name, locate, ...given),
+      readBytes: (...given) => readStored(source.name, locate, ...given),
+      close: async () => source.close?.(),
+    });
+  const parts = new Map([...mappings].map(([path, tensors]) => [path, checkpointOf(tensors)]));
+  const usual = USUAL.find((path) => mappings.has(path)) ?? [...mappings.keys()][0];
+  return checkpointOf(mappings.get(usual) as ReadonlyMap<string, SavedTensor>, parts);
 }
+
+/** Where training programs put a net's weights. */
+const USUAL = ["state_dict", "model_state_dict", "model_state", "model", "net", "params", "weights"];
 
 /** An opened file of either format: the pickled object, and where its storages lie, little-endian and dense. */
 interface Saved {
@@ -71,20 +96,39 @@ interface Saved {
   locate(storage: Storage): Promise<Stored>;
 }
 
-/** The named tensors of what was pickled. */
-function stateDict(root: Pickled, broken: Broken): Map<string, SavedTensor> {
+/** How deep a mapping of tensors may lie in others, and the longest key that leads there, in characters. */
+const MAX_DEPTH = 8;
+const MAX_KEY = 100;
+
+/** The mappings of names to tensors in what was pickled, by the keys that lead there; "" for the outermost. */
+function findMappings(root: Pickled, broken: Broken): Map<string, Map<string, SavedTensor>> {
   const wanted = "wanted the mapping of names to tensors that torch.save(model.state_dict(), path) writes";
   if (!(root instanceof Map)) throw broken(`it holds ${nameKind(root)}, ${wanted}`);
-  const wrapped = ["state_dict", "model_state_dict", "model"].map((key) => root.get(key));
-  const tensors = new Map<string, SavedTensor>();
-  for (const [name, value] of wrapped.find((value) => value instanceof Map) ?? root) {
-    if (value instanceof Map) throw broken(`its entry ${nameKey(name)} is a mapping itself, ${wanted}`);
-    if (!isKind(value, "tensor")) continue;
-    if (typeof name !== "string") throw broken(`a tensor is filed under ${nameKey(name)}, wanted a name`);
-    tensors.set(name, value);
+  const found = new Map<string, Map<string, SavedTensor>>();
+  // One that lies in two places is found at the first.
+  const seen = new Set<Pickled>([root]);
+  const queue = [{ keys: [] as string[], mapping: root }];
+  let misfiled: Pickled | undefined;
+  for (const { keys, mapping } of queue) {
+    const tensors = new Map<string, SavedTensor>();
+    for (const [key, value] of mapping) {
+      if (isKind(value, "tensor")) {
+        if (typeof key === "string") tensors.set(key, value);
+        else misfiled ??= key;
+      } else if (value instanceof Map && !seen.has(value) && keys.length < MAX_DEPTH) {
+        seen.add(value);
+        const name = typeof key === "string" || typeof key === "number" ? String(key) : undefined;
+        if (name !== undefined && name.length <= MAX_KEY) queue.push({ keys: [...keys, name], mapping: value });
+      }
+    }
+    let path = keys.join(".");
+    while (tensors.size > 0 && found.has(path)) path += "'";
+    if (tensors.size > 0) found.set(path, tensors);
   }
-  if (tensors.size === 0) throw broken(`it holds no tensors, ${wanted}`);
-  return tensors;
+  if (misfiled !== undefined && found.size === 0)
+    throw broken(`a tensor is filed under ${nameKey(misfiled)}, wanted a name`);
+  if (found.size === 0) throw broken(`it holds no tensors, ${wanted}`);
+  return found;
 }
 
 const nameKey = (key: Pickled) => (typeof key === "string" ? quote(key) : nameKind(key));
@@ -93,26 +137,87 @@ function nameKind(value: Pickled): string {
   if (value === null) return "None";
   if (typeof value !== "object") return `a ${typeof value}`;
   if (Array.isArray(value)) return "a list";
-  return value instanceof Map ? "a mapping" : value instanceof Uint8Array ? "bytes" : `a ${value.kind}`;
+  return value instanceof Map ? "a mapping" : value.kind === "other" ? value.name : `a ${value.kind}`;
 }
 
-function readElements(place: Stored, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
-  const { shape, strides, offset } = tensor;
+type Locate = Saved["locate"];
+
+/** Throws for a tensor whose values are not to be had; where they lie otherwise. */
+async function placeOf(file: string, locate: Locate, { storage, unreadable }: SavedTensor, name: string) {
+  if (unreadable)
+    throw new WeightsError(`${quote(name)} of ${file} cannot be read: ${unreadable}; save it as plain float32`);
+  return locate(storage);
+}
+
+async function readElements(
+  file: string,
+  locate: Locate,
+  tensor: SavedTensor,
+  start: number,
+  count: number,
+  name: string,
+): Promise<Float32Array> {
+  const place = await placeOf(file, locate, tensor, name);
+  const read = (first: number, values: Float32Array) =>
+    readValues(place.source, tensor.dtype, place.offset + first * bytesOf(tensor.dtype), values, quote(name));
+  const values = new Float32Array(count);
+  await (isDense(tensor) ? read(tensor.offset + start, values) : gather(tensor, start, values, read));
+  if (tensor.negative) for (let i = 0; i < count; i++) values[i] = -values[i];
+  return values;
+}
+
+/** The elements as they are stored, as convert copies them. */
+async function readStored(
+  file: string,
+  locate: Locate,
+  tensor: SavedTensor,
+  start: number,
+  count: number,
+  name: string,
+): Promise<Uint8Array> {
+  const place = await placeOf(file, locate, tensor, name);
+  const each = bytesOf(tensor.dtype);
+  const Words = WORDS.get(each);
+  if (!Words) throw new WeightsError(`${quote(name)} of ${file} cannot be copied: it is stored as ${tensor.dtype}`);
+  const read = async (first: number, words: Words) => {
+    const bytes = await place.source.read(place.offset + first * each, words.byteLength);
+    new Uint8Array(words.buffer, words.byteOffset, words.byteLength).set(bytes);
+  };
+  const words = new Words(count);
+  await (isDense(tensor) ? read(tensor.offset + start, words) : gather(tensor, start, words, read));
+  const bytes = new Uint8Array(words.buffer);
+  // The sign is the last byte's first bit.
+  if (tensor.negative) for (let i = each - 1; i < bytes.length; i += each) bytes[i] ^= 0x80;
+  return bytes;
+}
+
+/** Elements that are only moved, by their size in bytes. */
+type Words = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+const WORDS: ReadonlyMap<number, new (count: number) => Words> = new Map<number, new (count: number) => Words>([
+  [1, Uint8Array],
+  [2, Uint16Array],
+  [4, Uint32Array],
+  [8, BigUint64Array],
+]);
+
+function isDense({ shape, strides }: SavedTensor): boolean {
   const dense = stridesOf(shape);
-  if (count > 0 && shape.some((size, i) => size > 1 && strides[i] !== dense[i]))
-    return gather(place, tensor, start, count);
-  const layout = layoutOf(tensor.storage);
-  return readValues(place.source, layout, place.offset + (offset + start) * layout.bytes, new Float32Array(count));
+  return shape.includes(0) || shape.every((size, i) => size <= 1 || strides[i] === dense[i]);
 }
 
 /**
  * Elements of a tensor with any strides. They may lie all over the storage, so it goes through the storage once, block
- * by block, and takes from each block what belongs to each row (the last dimension).
+ * by block, and takes from each block what belongs to each row (the last dimension). `read` fills an array from an
+ * element of the storage on.
  */
-async function gather(place: Stored, tensor: SavedTensor, start: number, count: number): Promise<Float32Array> {
-  const { shape, strides, offset } = tensor;
-  const layout = layoutOf(tensor.storage);
-  const values = new Float32Array(count);
+async function gather<T extends Float32Array | Words>(
+  { shape, strides, offset }: SavedTensor,
+  start: number,
+  values: T,
+  read: (first: number, block: T) => Promise<unknown>,
+): Promise<void> {
+  const count = values.length;
+  if (count === 0) return;
   const end = lastOf(offset, shape, strides) + 1;
   const blockSize = Math.max(MIN_BLOCK, Math.ceil((end - offset) / MAX_BLOCKS));
 
@@ -120,10 +225,10 @@ async function gather(place: Stored, tensor: SavedTensor, start: number, count: 
   const { size: width, stride } = dims[dims.length - 1];
   const outer = dims.slice(0, -1).reverse();
 
-  const buffer = new Float32Array(Math.min(blockSize, end - offset));
+  const buffer = new (values.constructor as new (count: number) => T)(Math.min(blockSize, end - offset));
   for (let low = offset; low < end; low += blockSize) {
-    const block = buffer.subarray(0, end - low);
-    await readValues(place.source, layout, place.offset + low * layout.bytes, block);
+    const block = buffer.subarray(0, end - low) as T;
+    await read(low, block);
     for (let row = Math.floor(start / width); row * width < start + count; row++) {
       let origin = offset - low;
       let rest = row;
@@ -145,15 +250,13 @@ async function gather(place: Stored, tensor: SavedTensor, start: number, count: 
       }
     }
   }
-  return values;
 }
 
 /** Blocks of 4 MB as float32, larger only where there would be too many: every row is looked at once per block. */
 const MIN_BLOCK = 1 << 20;
 const MAX_BLOCKS = 32;
 
-const layoutOf = (storage: Storage) => ELEMENT_TYPES.get(storage.dtype) as ElementType;
-const bytesOf = (storage: Storage) => storage.count * layoutOf(storage).bytes;
+const sizeOfStorage = ({ dtype, count }: Storage): number => count * bytesOf(dtype);
 
 // ---- torch before 1.6: one stream of pickles, and the storages after them ----
 
@@ -181,7 +284,7 @@ async function openStream(source: ByteSource, broken: Broken): Promise<Saved> {
     const count = getUint64(viewOf(await source.read(at, 8)), 0);
     if (count !== storage.count) throw broken(`storage ${nameKey(key)} has ${count} elements, wanted ${storage.count}`);
     places.set(storage.key, { source, offset: at + 8 });
-    at += 8 + bytesOf(storage);
+    at += 8 + sizeOfStorage(storage);
   }
   if (places.size < storages.size) throw broken(`it has ${places.size} storages, and its tensors use ${storages.size}`);
   if (at !== source.size) throw broken(`its storages end at byte ${at}, and the file at ${source.size}`);
@@ -236,7 +339,7 @@ async function openArchive(source: ByteSource, inflateRaw: InflateRaw, broken: B
   const entryOf = new Map<string, Entry>();
   for (const storage of storages.values()) {
     const entry = entries.get(`${folder}data/${storage.key}`);
-    const wanted = bytesOf(storage);
+    const wanted = sizeOfStorage(storage);
     if (entry?.size !== wanted) {
       throw broken(`storage ${quote(storage.key)} has ${entry?.size ?? "no"} bytes in the archive, wanted ${wanted}`);
     }

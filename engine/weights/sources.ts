@@ -55,12 +55,12 @@ export function arraysCheckpoint(
     }
     infos.set(key, { shape, data, dtype: "F32" });
   }
-  return makeCheckpoint(name, infos, async ({ data }, start, count) => data.subarray(start, start + count));
+  return makeCheckpoint(name, infos, { read: async ({ data }, start, count) => data.subarray(start, start + count) });
 }
 
 /**
- * Opens a checkpoint by what is in it, whatever it is called: safetensors, or PyTorch's .pth / .pt, zipped or of
- * before 1.6. The checkpoint owns the source from here on: `close()` closes it, and so does a failure to open.
+ * Opens a checkpoint by what is in it, whatever it is called: safetensors, its index of shards, or PyTorch's .pth / .pt,
+ * zipped or of before 1.6. The checkpoint owns the source from here on: `close()` closes it, and so does a failure to open.
  * @throws WeightsError when it is none of these or is damaged, FileError when it cannot be read.
  */
 export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
@@ -72,7 +72,7 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
     }
     // Loaded only where it is needed: it is the largest part of what a browser would load.
     const { openOther } = await import("./pth.ts");
-    return await openOther(source, start);
+    return await openOther(source, start, openCheckpoint);
   } catch (error) {
     await source.close?.();
     throw error;

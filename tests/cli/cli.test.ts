@@ -1,4 +1,6 @@
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { exec } from "node:child_process";
+import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../../index.ts";
@@ -14,7 +16,11 @@ test("wrong usage: exit code 2, and what would be right", () =>
       2,
       /unknown command 'clasify'; the commands are classify, run, summary, profile, tune, convert, export, doctor, demo$/,
     ],
-    [["classify", "--tpo", "3", digit(1)], 2, /unknown option '--tpo'; .* --json, .*--net, --weights, --labels, --top/],
+    [
+      ["classify", "--tpo", "3", digit(1)],
+      2,
+      /unknown option '--tpo'; .* --json, .*--net, --weights, --weights-key, --labels, --top/,
+    ],
     [["--jsno"], 2, /unknown option '--jsno'; .* --version, --help/],
     [["classify"], 2, /missing required argument 'image'; see shadenet classify --help/],
     [
@@ -260,7 +266,7 @@ test("run: logits and features come out by name", async () => {
   await eachFails([
     [on("x.safetensors", "--features", "conv7"), 2, /no layer "conv7"; it has conv1, tanh1/],
     [on("flat.safetensors"), 1, /a of flat\.safetensors is \[2\]; a net takes images \[N, C, H, W\]/],
-    [on("two.safetensors"), 1, /one tensor, or one called "x" or "input"; it has a, b/],
+    [on("two.safetensors"), 1, /one tensor, or one called "x" or "input"; it has "a", "b"/],
     [[...args, "--output", "no/such/folder"], 1, /cannot write no\/such\/folder: its folder does not exist/],
     [[...args, "--output", "folder.png"], 1, /cannot write folder\.png: it is a folder/],
   ]);
@@ -278,7 +284,7 @@ test("convert: values survive, counters stay whole, nothing half-written", async
   const [from, to] = [await openCheckpoint(await fileSource(pth)), await openCheckpoint(await fileSource(output))];
   assert.equal([...to.tensors.keys()], [...from.tensors.keys()]);
   for (const [name, { shape, dtype }] of from.tensors) {
-    assert.equal(to.tensors.get(name), { ...to.tensors.get(name), shape, dtype: dtype === "I64" ? "F32" : "F16" });
+    assert.equal(to.tensors.get(name), { ...to.tensors.get(name), shape, dtype: dtype === "I64" ? "I64" : "F16" });
     const [before, after] = [await from.read(name), await to.read(name)];
     before.forEach((value, i) => {
       assert.ok(Math.abs(after[i] - value) <= 2 ** -11 * Math.abs(value) + 2 ** -25, name);
@@ -307,6 +313,135 @@ test("convert: values survive, counters stay whole, nothing half-written", async
   const same = await shadenet(["convert", "large.safetensors", "copy.safetensors"]);
   assert.is(same.code, 0);
   assert.equal(new Uint8Array(await readFile(inFolder("copy.safetensors"))), large);
+});
+
+/** A safetensors file of tensors that are given as they are stored. */
+function safetensors(tensors: Record<string, [dtype: string, values: ArrayBufferView]>, metadata?: object): Uint8Array {
+  let end = 0;
+  const entries = Object.entries(tensors).map(([name, [dtype, { byteLength }]]) => {
+    const begin = end;
+    end += byteLength;
+    const each = { F64: 8, I64: 8, U64: 8, I32: 4, BOOL: 1, F8_E4M3: 1, BF16: 2 }[dtype] ?? 4;
+    return [name, { dtype, shape: [byteLength / each], data_offsets: [begin, end] }];
+  });
+  const header = Buffer.from(
+    JSON.stringify({ ...(metadata && { __metadata__: metadata }), ...Object.fromEntries(entries) }),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const data = Object.values(tensors).map(([, { buffer, byteOffset, byteLength }]) =>
+    Buffer.from(buffer, byteOffset, byteLength),
+  );
+  return Buffer.concat([length, header, ...data]);
+}
+
+test("convert: what is no float of 32 bits or fewer stays to the bit, and so do the metadata", async () => {
+  const kept = {
+    i64: ["I64", BigInt64Array.of(16777217n, -(2n ** 63n))],
+    f64: ["F64", Float64Array.of(1e300, 0.1)],
+    u64: ["U64", BigUint64Array.of(2n ** 64n - 1n)],
+    i32: ["I32", Int32Array.of(16777217)],
+    bool: ["BOOL", Uint8Array.of(1, 0)],
+    f8: ["F8_E4M3", Uint8Array.of(0x7f, 3, 1)],
+  } satisfies Parameters<typeof safetensors>[0];
+  const metadata = { format: "pt", note: "ünïcode" };
+  await writeFile(
+    inFolder("kept.safetensors"),
+    safetensors({ ...kept, w: ["F32", Float32Array.of(1)], b: ["BF16", Uint16Array.of(0x3f80)] }, metadata),
+  );
+  for (const [dtype, bytes] of [
+    ["f32", 4],
+    ["f16", 2],
+  ] as const) {
+    const { code, errors } = await shadenet(["convert", "kept.safetensors", "out.safetensors", "--dtype", dtype]);
+    assert.equal([code, errors], [0, []]);
+    const written = await openCheckpoint(bytesSource(await readFile(inFolder("out.safetensors"))));
+    assert.equal(written.metadata, metadata);
+    for (const [name, [type, values]] of Object.entries(kept)) {
+      assert.is(written.tensors.get(name)?.dtype, type);
+      const stored = Buffer.from((await written.readBytes?.(name)) ?? []);
+      assert.equal(stored.toString("hex"), Buffer.from(values.buffer).toString("hex"), name);
+    }
+    for (const name of ["w", "b"]) {
+      assert.equal([...(await written.read(name))], [1]);
+      assert.is((await written.readBytes?.(name))?.length, bytes);
+    }
+  }
+  assert.equal((await shadenet(["convert", "kept.safetensors"])).errors, []);
+});
+
+test("convert says which of several mappings it took", async () => {
+  const { code, errors } = await shadenet(["convert", packageFile("tests/goldens/pth/several.pth")]);
+  assert.is(code, 0);
+  assert.is(errors.length, 1);
+  assert.match(errors[0], /warning: .*several\.pth has several mappings, "model", "model_ema"; this is "model"$/);
+});
+
+test("what is read is never written over, by whatever path", async () => {
+  const file = safetensors({ x: ["F32", Float32Array.of(1)] });
+  await writeFile(inFolder("in.safetensors"), file);
+  await symlink("in.safetensors", inFolder("soft.safetensors"));
+  await link(inFolder("in.safetensors"), inFolder("hard.safetensors"));
+  const refused = /is the file that is read, .*; write to another one$/;
+  const onto = (output: string) => ["convert", "in.safetensors", output] as string[];
+  const run = ["run", "--net", "lenet5", "--output", "soft.safetensors"];
+  await eachFails([
+    [onto("in.safetensors"), 2, /^shadenet: in\.safetensors is the file that is read, in\.safetensors; write/],
+    [onto("./folder.png/../in.safetensors"), 2, refused],
+    [onto("soft.safetensors"), 2, refused],
+    [onto("hard.safetensors"), 2, refused],
+    [["convert", "soft.safetensors", "in.safetensors"], 2, refused],
+    [["convert", `file://${inFolder("in.safetensors")}`, "hard.safetensors"], 2, refused],
+    [[...run, "--input", "in.safetensors"], 2, refused],
+    [[...run, "--input", "x.safetensors", "--weights", "in.safetensors"], 2, refused],
+    [["export", "lenet5", "hard.safetensors", "--weights", "in.safetensors"], 2, refused],
+  ]);
+  assert.equal(new Uint8Array(await readFile(inFolder("in.safetensors"))), new Uint8Array(file));
+});
+
+test("weights come from pipes and file: URLs, by any of their names, and by a key", async () => {
+  const good = packageFile("nets/weights/lenet5.safetensors");
+  const listed = (await shadenet(["convert", good])).stdout.split("\n").slice(0, -2);
+  const piped = (input: string) => `"${process.execPath}" "${MAIN}" convert ${input}`;
+  for (const command of [
+    `cat "${good}" | ${piped("-")}`,
+    `cat "${good}" | ${piped("/dev/stdin")}`,
+    `${piped("-")} < "${good}"`,
+  ]) {
+    const { stdout } = await promisify(exec)(command, { cwd: folder });
+    assert.equal(stdout.split("\n").slice(0, -2), listed, command);
+  }
+  await promisify(exec)("mkfifo pipe", { cwd: folder });
+  const fifo = shadenet(["convert", "pipe"]);
+  await writeFile(inFolder("pipe"), await readFile(good));
+  assert.is((await fifo).code, 0);
+
+  const using = (...more: string[]) => shadenet(["classify", digit(1), "--top", "1", ...more]);
+  for (const weights of [`file://${good}`, "MNIST", "mnist", "DEFAULT"]) {
+    const { code, errors } = await using("--weights", weights);
+    assert.equal([code, errors], [0, []], weights);
+  }
+  await eachFails([
+    [
+      ["classify", digit(1), "--weights", "mnist2"],
+      1,
+      /mnist2: there is no such file; the weights of lenet5 by name are MNIST$/,
+    ],
+    [["classify", digit(1), "--weights", "file://elsewhere/x"], 1, /file:\/\/elsewhere\/x is no file of this machine/],
+    [["classify", digit(1), "--weights-key", "ema"], 2, /has no mapping "ema" for weightsKey; it has ""$/],
+  ]);
+
+  const checkpoint = await openCheckpoint(await fileSource(good));
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { shape }] of checkpoint.tensors)
+    tensors.set(`module.${name}`, { shape, data: await checkpoint.read(name) });
+  await checkpoint.close();
+  await writeFile(inFolder("module.safetensors"), encodeSafetensors(tensors));
+  const { code, errors } = await using("--weights", "module.safetensors");
+  assert.is(code, 0);
+  assert.equal(errors, [
+    'shadenet: warning: "module" was taken off the names of the tensors of module.safetensors: without, they fit',
+  ]);
 });
 
 test("demo: ten digits, drawn", async () => {

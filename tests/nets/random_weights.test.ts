@@ -11,9 +11,9 @@ import { isDeep, open, pick, randomTensor, refuses, withNet } from "../harness.t
 
 const gpu = await open();
 
-test("every net takes them, with the options that it is loaded with", () => {
+test("every net takes them, with the options that it is loaded with", async () => {
   for (const definition of Object.values(nets)) {
-    matchCheckpoint(randomWeights(definition), paramShapes(trace(definition)));
+    await matchCheckpoint(randomWeights(definition), paramShapes(trace(definition)));
   }
   const shapes = (options: object) => randomWeights(nets.resnet18, options).tensors;
   assert.equal(shapes({ numClasses: 7 }).get("fc.weight")?.shape, [7, 512]);

@@ -3,6 +3,7 @@ import type { Gpu } from "../../../engine/gpu.ts";
 import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Progress } from "../../../engine/ground/options.ts";
 import { Model } from "../../../engine/model.ts";
+import type { Checkpoint } from "../../../engine/weights/checkpoint.ts";
 import { matchCheckpoint } from "../../../engine/weights/match.ts";
 import { openWeights } from "../../../engine/weights/open.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
@@ -34,12 +35,13 @@ export async function loadModel(
   const graph = trace(definition);
   extend(graph);
   const given = "random" in weights ? randomWeights(definition) : Object.values(weights)[0];
-  const checkpoint = await openWeights(definition, { weights: given, ...loading }, gpu.host.open);
+  const opened = await openWeights(definition, { weights: given, ...loading }, gpu.host.open);
+  let checkpoint: Checkpoint;
   try {
     loading.signal.throwIfAborted();
-    matchCheckpoint(checkpoint, paramShapes(graph));
+    checkpoint = await matchCheckpoint(opened, paramShapes(graph));
   } catch (error) {
-    await checkpoint.close();
+    await opened.close();
     throw error;
   }
   return Model.load(gpu, graph, checkpoint, loading);

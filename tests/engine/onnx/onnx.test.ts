@@ -262,7 +262,11 @@ test("what ONNX cannot hold is refused in one clear line", async () => {
   await refusesUse("alexnet", {}, /alexnet comes without weights/);
   await refusesUse("lenet5", { outputs: ["conv9"] }, /no layer called "conv9"; there are conv1, /);
   await refusesUse("lenet5", { outputs: [] }, /must have an output/);
-  await refusesUse("lenet5", { passes: [] }, /no option "passes"; its options are .*numClasses, weights, batch/);
+  await refusesUse(
+    "lenet5",
+    { passes: [] },
+    /no option "passes"; its options are .*numClasses, weights, weightsKey, batch/,
+  );
 });
 
 test("layers that are called like other values, and values without a name", () => {

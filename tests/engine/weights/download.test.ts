@@ -26,6 +26,9 @@ import type { Progress } from "../../../engine/ground/options.ts";
 import { type CacheOptions, cachedFile } from "../../../engine/node/download.ts";
 import { openFile } from "../../../engine/node/files.ts";
 import { openUrl } from "../../../engine/web/files.ts";
+import type { ByteSource } from "../../../engine/weights/checkpoint.ts";
+import { encodeSafetensors } from "../../../engine/weights/safetensors.ts";
+import { openCheckpoint } from "../../../engine/weights/sources.ts";
 import { open, refuses } from "../../harness.ts";
 
 const gpu = await open();
@@ -662,6 +665,36 @@ test("a net is loaded from an address", async () => {
   await refuses(() => gpu.loadNet("lenet5", { weights: page.url }), WeightsError, "WEIGHTS", /web page/);
   const gone = AbortSignal.abort("gone");
   assert.is(await gpu.loadNet("lenet5", { weights: page.url, signal: gone }).catch((reason) => reason), "gone");
+});
+
+/** An index of two shards on the server, and the tensors that are in them. */
+function serveShards(): string {
+  const path = `/${++files}/`;
+  const shard = (name: string, value: number) =>
+    encodeSafetensors(new Map([[name, { shape: [1], data: Float32Array.of(value) }]]));
+  const weight_map = { a: "model-1 of 2.safetensors", b: "model-2.safetensors" };
+  const bodies = {
+    "model.safetensors.index.json?download=true": JSON.stringify({ metadata: {}, weight_map }),
+    "model-1%20of%202.safetensors": shard("a", 1),
+    "model-2.safetensors": shard("b", 2),
+  };
+  for (const [name, body] of Object.entries(bodies))
+    handlers.set(path + name, (_, response) => response.writeHead(200, { etag: '"1"' }).end(body));
+  return `${origin}${path}model.safetensors.index.json?download=true`;
+}
+
+test("an index of shards is followed from its address", async () => {
+  const check = async (source: ByteSource) => {
+    const checkpoint = await openCheckpoint(source);
+    assert.equal([...(await checkpoint.read("a")), ...(await checkpoint.read("b"))], [1, 2]);
+    await checkpoint.close();
+  };
+  const url = serveShards();
+  await check(await openFile(url, { sha256: "" }));
+  await inBrowser({ caches: fakeCaches(), location: { origin } }, async () => check(await openUrl(serveShards(), {})));
+  // An answer in JSON from an address that is none of an index is still refused.
+  const served = serve((_, response) => response.writeHead(200).end('{"weight_map":{}}'));
+  await refuses(() => cachedFile(served.url, QUICK), WeightsError, "WEIGHTS", /the server sent text/);
 });
 
 /** What a browser has and Node has not, for as long as `work` takes. */

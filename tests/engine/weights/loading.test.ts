@@ -2,11 +2,12 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Gpu, openGpu } from "../../../engine/gpu.ts";
-import { FileError, GpuError } from "../../../engine/ground/errors.ts";
+import { FileError, GpuError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
+import type { Tensor } from "../../../engine/ground/tensor.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
-import type { ByteSource } from "../../../engine/weights/checkpoint.ts";
+import type { ByteSource, Checkpoint } from "../../../engine/weights/checkpoint.ts";
 import { encodeSafetensors } from "../../../engine/weights/safetensors.ts";
-import { bytesSource } from "../../../engine/weights/sources.ts";
+import { arraysCheckpoint, bytesSource } from "../../../engine/weights/sources.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { idle, refuses } from "../../harness.ts";
@@ -26,13 +27,16 @@ async function openWith(source: (compiling: { begun: number; ended: number }) =>
   return gpu;
 }
 
-async function lenetFile(): Promise<ByteSource> {
-  const { tensors, read } = randomWeights(lenet5);
-  const all = await Promise.all(
-    [...tensors].map(async ([name, { shape }]) => [name, { shape, data: await read(name) }]),
+/** Random weights, under other names and from another seed where that is asked for. */
+async function lenetTensors(seed = 1, rename = (name: string) => name): Promise<Map<string, Tensor>> {
+  const { tensors, read } = randomWeights(lenet5, {}, seed);
+  const named = [...tensors].map(
+    async ([name, { shape }]) => [rename(name), { shape, data: await read(name) }] as const,
   );
-  return bytesSource(encodeSafetensors(new Map(all as never)));
+  return new Map(await Promise.all(named));
 }
+
+const lenetFile = async (): Promise<ByteSource> => bytesSource(encodeSafetensors(await lenetTensors()));
 
 test("kernels compile while weights are on their way, and only once", async () => {
   let whenOpened = { begun: 0, ended: 0 };
@@ -73,6 +77,42 @@ test("a kernel that does not compile fails the net, and is compiled again for th
   const net = await load();
   await net.run(new Float32Array(1024));
   net.dispose();
+});
+
+test("a net is loaded through its prefix, and from the mapping that is chosen; it says so", async () => {
+  const gpu = await openWith(lenetFile);
+  const x = Float32Array.from({ length: 1024 }, (_, i) => Math.sin(i));
+  const logits = async (weights: Checkpoint, weightsKey?: string) => {
+    const net = await gpu.loadNet(lenet5, { weights, weightsKey });
+    const result = await net.run(x);
+    net.dispose();
+    return { logits: [...result.logits.data], warnings: [...net.warnings] };
+  };
+  const plain = arraysCheckpoint(await lenetTensors());
+  const other = arraysCheckpoint(await lenetTensors(2));
+  const wrapped = arraysCheckpoint(await lenetTensors(1, (name) => `module.${name}`), "w.pth");
+  const [wanted, second] = [await logits(plain), await logits(other)];
+  assert.equal(wanted.warnings, []);
+  assert.not.equal(wanted.logits, second.logits);
+  assert.equal(await logits(wrapped), {
+    logits: wanted.logits,
+    warnings: ['"module" was taken off the names of the tensors of w.pth: without, they fit'],
+  });
+  const parts = new Map([
+    ["model", other],
+    ["ema", wrapped],
+  ]);
+  const several: Checkpoint = { ...other, parts };
+  assert.equal((await logits(several, "ema")).logits, wanted.logits);
+  assert.equal(await logits(several, "model"), second);
+  await refuses(
+    () => logits(several),
+    WeightsError,
+    "WEIGHTS",
+    /2 mappings .*: "model", "ema"; choose one with weightsKey/,
+  );
+  await refuses(() => logits(several, "net"), UsageError, "USAGE", /no mapping "net" for weightsKey/);
+  assert.is(gpu.alive.buffers, 0);
 });
 
 test.run();

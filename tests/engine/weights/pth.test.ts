@@ -80,16 +80,12 @@ const storage = (key: string, count: number, type = "FloatStorage", ...more: Cod
   ...tuple(text("storage"), global("torch", type), text(key), text("cpu"), int(count), ...more),
   0x51,
 ];
-const tensor = (of: Code, offset: number, shape: number[], strides: number[], name = "_rebuild_tensor_v2"): Code =>
-  call(
-    global("torch._utils", name),
-    of,
-    int(offset),
-    tuple(...shape.map(int)),
-    tuple(...strides.map(int)),
-    [0x89],
-    call(orderedDict),
-  );
+const flag = (value: boolean): Code => [value ? 0x88 : 0x89];
+const tensorWith = (name: string, of: Code, offset: number, shape: number[], strides: number[], more: Code[]): Code =>
+  call(global("torch._utils", name), of, int(offset), tuple(...shape.map(int)), tuple(...strides.map(int)), ...more);
+/** As torch writes it; `more` are what a newer one says besides. */
+const tensor = (of: Code, offset: number, shape: number[], strides: number[], ...more: Code[]): Code =>
+  tensorWith("_rebuild_tensor_v2", of, offset, shape, strides, [flag(false), call(orderedDict), ...more]);
 const oneTensor = dict([text("w"), tensor(storage("0", 6), 0, [2, 3], [3, 1])]);
 const sixFloats = new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer);
 
@@ -213,7 +209,7 @@ test("archives and streams by hand are read", async () => {
 
 test("what Python 2 and torch before 0.4 wrote is read", async () => {
   const short = (value: string): Code => [0x55, value.length, ...utf8.encode(value)];
-  const pair = list(short("w"), tensor(storage("0", 6, "FloatStorage", none), 0, [6], [1], "_rebuild_tensor"));
+  const pair = list(short("w"), tensorWith("_rebuild_tensor", storage("0", 6, "FloatStorage", none), 0, [6], [1], []));
   const checkpoint = await open(stream({ root: call(orderedDict, list(pair)), keys: list(short("0")) }));
   assert.equal([...checkpoint.tensors.keys()], ["w"]);
   assert.equal(await first(checkpoint), six);
@@ -238,6 +234,213 @@ test("parameters, attributes and values that are no tensors are no trouble", asy
   const checkpoint = await open(archive(root));
   assert.equal([...checkpoint.tensors], [["w", checkpoint.tensors.get("w")]]);
   assert.equal(await first(checkpoint), [2, 4]);
+});
+
+test("what torch has put off is done: other signs, not complex conjugates", async () => {
+  const of = storage("0", 6);
+  const negative = dict([text("neg"), flag(true)], [text("conj"), flag(false)]);
+  const checkpoint = await open(
+    archive(
+      dict(
+        [text("dense"), tensor(of, 0, [2, 3], [3, 1], negative)],
+        [text("strided"), tensor(of, 1, [3], [2], negative)],
+        [text("plain"), tensor(of, 0, [6], [1], dict([text("neg"), flag(false)]))],
+        [text("none"), tensor(of, 0, [6], [1], none)],
+        [text("conjugate"), tensor(of, 0, [6], [1], dict([text("conj"), flag(true)]))],
+      ),
+    ),
+  );
+  assert.equal([...(await checkpoint.read("dense"))], [-1, -2, -3, -4, -5, -6]);
+  assert.equal([...(await checkpoint.read("dense", 4, 2))], [-5, -6]);
+  assert.equal([...(await checkpoint.read("strided"))], [-2, -4, -6]);
+  assert.equal([...(await checkpoint.read("plain"))], six);
+  assert.equal([...(await checkpoint.read("none"))], six);
+  await refuses(checkpoint.read("conjugate"), /"conjugate" of x.pth cannot be read: it is a complex conjugate/);
+  const bytes = (await checkpoint.readBytes?.("strided", 1)) ?? new Uint8Array();
+  assert.equal([...new Float32Array(bytes.slice().buffer)], [-4, -6]);
+
+  const longs = dict([text("w"), tensor(storage("0", 3, "LongStorage"), 0, [3], [1], negative)]);
+  await refuses((await open(archive(longs))).read("w"), /"w" of x.pth cannot be read: it is the negative of I64/);
+  const marked = (...more: Code[]) => open(archive(tensor(of, 0, [6], [1], ...more)));
+  await refuses(marked(dict([text("zero"), flag(true)])), /a tensor with other marks than neg and conj/);
+  await refuses(marked(dict([text("neg"), int(1)])), /other marks/);
+  await refuses(marked(flag(true)), /other marks/);
+  await refuses(marked(dict(), none), /_rebuild_tensor_v2 with 8 arguments, wanted 6 to 7/);
+  const tail = (...more: Code[]) => open(archive(tensorWith("_rebuild_tensor_v2", of, 0, [6], [1], more)));
+  await refuses(tail(int(1), call(orderedDict)), /requires_grad or hooks are not what torch writes/);
+  await refuses(tail(flag(true), text("hook")), /requires_grad or hooks are not/);
+});
+
+test("what torch.load allows beside the weights is read and never called", async () => {
+  const w = tensor(storage("0", 6), 0, [6], [1]);
+  const utils = (name: string, ...args: Code[]) => call(global("torch._utils", name), ...args);
+  const state = dict([text("note"), int(1)]);
+  const parts = (of: Code, more: Code[]) => [
+    ...[of, int(0), tuple(int(6)), tuple(int(1)), flag(false), call(orderedDict)],
+    ...more,
+  ];
+  const weights: [Code, Code][] = [
+    [text("v2"), w],
+    [text("v3"), utils("_rebuild_tensor_v3", ...parts(storage("0", 6), [global("torch", "float32")]))],
+    [text("state"), utils("_rebuild_parameter_with_state", w, flag(true), call(orderedDict), state)],
+    [text("parameter"), call(global("torch.nn.parameter", "Parameter"), w, flag(true))],
+    [
+      text("attributes"),
+      call(
+        global("torch._tensor", "_rebuild_from_type_v2"),
+        ...[global("torch._utils", "_rebuild_tensor_v2"), global("torch", "Tensor")],
+        ...[tuple(...parts(storage("0", 6), [])), state],
+      ),
+    ],
+    [
+      text("xla"),
+      utils("_rebuild_device_tensor_from_cpu_tensor", w, global("torch", "float32"), text("xla:0"), flag(false)),
+    ],
+  ];
+  const noted: Code = [
+    ...call(orderedDict),
+    ...dict([text("tags"), call(global("builtins", "set"), list(int(1)))]),
+    0x62,
+  ];
+  const others: [Code, Code][] = [
+    [text("ordered"), noted],
+    [text("counter"), call(global("collections", "Counter"), dict([text("a"), int(2)]))],
+    [text("size"), call(global("torch", "Size"), tuple(int(1), int(2)))],
+    [text("device"), call(global("torch", "device"), text("cuda"), int(0))],
+    [text("dtype"), list(global("torch", "float32"), global("torch", "float8_e4m3fn"), global("torch", "uint4"))],
+    [text("layout"), call(global("torch.serialization", "_get_layout"), text("torch.strided"))],
+    [text("scheme"), global("torch", "per_tensor_affine")],
+    [text("class"), global("torch.cuda", "HalfTensor")],
+    [text("set"), call(global("__builtin__", "set"), list(int(1), text("b")))],
+    [text("set 4"), [0x8f, 0x28, ...int(1), 0x90]],
+    [text("frozen"), [0x28, ...int(1), 0x91]],
+    [text("bytes"), call(global("_codecs", "encode"), text("ab"), text("latin1"))],
+    [text("no bytes"), call(global("__builtin__", "bytes"))],
+    [text("bytearray"), call(global("builtins", "bytearray"), [0x43, 1, 0])],
+    [text("bytearray 5"), [0x96, ...int64(2), 1, 2]],
+    [text("complex"), call(global("builtins", "complex"), int(0), int(1))],
+    [text("nested"), utils("_rebuild_nested_tensor", w, w, w, w)],
+  ];
+  const root = dict(...others, [text("net"), dict(...weights)]);
+  for (const file of [archive(root), stream({ root })]) {
+    const checkpoint = await open(file);
+    assert.equal([...checkpoint.tensors.keys()], ["v2", "v3", "state", "parameter", "attributes", "xla"]);
+    for (const name of checkpoint.tensors.keys()) assert.equal([...(await checkpoint.read(name))], six, name);
+  }
+
+  const rebuilt = (name: Code, type: Code, args: Code) =>
+    open(archive(call(global("torch._tensor", "_rebuild_from_type_v2"), name, type, args, none)));
+  const type = global("torch", "Tensor");
+  await refuses(rebuilt(orderedDict, type, tuple()), /rebuilt in a way that torch does not/);
+  await refuses(rebuilt(global("torch._tensor", "_rebuild_from_type_v2"), type, tuple()), /rebuilt in a way/);
+  await refuses(rebuilt(text("x"), type, tuple()), /rebuilt in a way/);
+  await refuses(rebuilt(global("torch._utils", "_rebuild_tensor"), type, tuple()), /0 arguments, wanted 4/);
+  const device = (dtype: Code) =>
+    open(archive(utils("_rebuild_device_tensor_from_cpu_tensor", w, dtype, text("xla"), flag(true))));
+  await refuses(device(global("torch", "float16")), /a tensor of another device that is not what torch writes/);
+});
+
+test("tensors without float32 values are listed, and refused when they are read", async () => {
+  const utils = (name: string, ...args: Code[]) => call(global("torch._utils", name), ...args);
+  const untyped = storage("0", 24, "UntypedStorage");
+  const v3 = (dtype: string, size: number, offset = 0) =>
+    tensorWith(
+      "_rebuild_tensor_v3",
+      untyped,
+      offset,
+      [size],
+      [1],
+      [flag(false), call(orderedDict), global("torch", dtype)],
+    );
+  const root = dict(
+    [text("w"), v3("float32", 6)],
+    [text("u16"), v3("uint16", 12)],
+    [text("f8"), v3("float8_e4m3fn", 24)],
+    [text("c128"), v3("complex128", 1)],
+    [
+      text("q"),
+      utils(
+        "_rebuild_qtensor",
+        ...[storage("1", 6, "QInt8Storage"), int(0), tuple(int(2), int(3)), tuple(int(3), int(1))],
+        ...[tuple(global("torch", "per_tensor_affine"), int(1), int(0)), flag(false), call(orderedDict)],
+      ),
+    ],
+    [
+      text("meta"),
+      utils("_rebuild_meta_tensor_no_storage", global("torch", "float32"), tuple(int(7)), tuple(int(1)), flag(false)),
+    ],
+    [
+      text("sparse"),
+      utils("_rebuild_sparse_tensor", none, tuple(v3("int64", 2), v3("float32", 2), tuple(int(4), int(4)), flag(true))),
+    ],
+  );
+  const entries = [...entriesOf(root), { name: "x/data/1", data: [1, 2, 3, 4, 5, 6] }];
+  const checkpoint = await open(zip(entries));
+  assert.equal(await first(checkpoint), six);
+  const listed = [...checkpoint.tensors].map(([name, { dtype, shape }]) => [name, dtype, shape]);
+  assert.equal(listed.slice(1), [
+    ["u16", "U16", [12]],
+    ["f8", "F8_E4M3", [24]],
+    ["c128", "complex128", [1]],
+    ["q", "qint8", [2, 3]],
+    ["meta", "F32", [7]],
+    ["sparse", "F32", [4, 4]],
+  ]);
+  await refuses(
+    checkpoint.read("u16"),
+    /"u16" of x.pth cannot be read: it is stored as U16; save it as one of F64, F32,/,
+  );
+  await refuses(checkpoint.read("c128"), /it is stored as complex128/);
+  await refuses(checkpoint.read("q"), /"q" of x.pth cannot be read: it is quantized; save it as plain float32/);
+  await refuses(checkpoint.read("meta"), /it was saved without its values/);
+  await refuses(checkpoint.read("sparse"), /it is sparse/);
+  assert.equal([...((await checkpoint.readBytes?.("u16", 2, 2)) ?? [])], [...sixFloats.subarray(4, 8)]);
+
+  await refuses(open(archive(dict([text("w"), v3("float32", 7)]))), /runs beyond its storage of 6 elements/);
+  await refuses(open(archive(dict([text("w"), v3("float16", 1, 12)]))), /runs beyond its storage of 12 elements/);
+  await refuses(open(archive(v3("per_tensor_affine", 1))), /a dtype that torch does not have/);
+  await refuses(open(archive(utils("_rebuild_sparse_tensor", none, tuple()))), /not what torch writes/);
+  await refuses(open(archive(utils("_rebuild_sparse_tensor", none, none))), /not what torch writes/);
+});
+
+test("all mappings are at hand, and the usual one is the checkpoint's own", async () => {
+  const w = (offset: number) => tensor(storage("0", 6), offset, [1], [1]);
+  const net = (offset: number) => dict([text("w"), w(offset)]);
+  const state: Code = [...dict([int(0), dict([text("step"), w(5)])]), 0x71, 7];
+  const root = dict(
+    [text("loose"), w(0)],
+    [text("ema"), dict([text("shadow"), net(1)])],
+    [text("optimizer"), dict([text("state"), state], [text("again"), [0x68, 7]])],
+    [text("model"), net(2)],
+    [text("k".repeat(101)), net(3)],
+    [tuple(int(1)), net(4)],
+  );
+  const checkpoint = await open(archive(root));
+  assert.equal([...(checkpoint.parts?.keys() ?? [])], ["", "model", "ema.shadow", "optimizer.state.0"]);
+  assert.equal(await first(checkpoint), [3]);
+  assert.equal([...((await checkpoint.parts?.get("ema.shadow")?.read("w")) ?? [])], [2]);
+  assert.equal([...((await checkpoint.parts?.get("")?.read("loose")) ?? [])], [1]);
+  const outer = dict([text("w"), w(0)], [text("more"), net(1)]);
+  assert.equal(await first(await open(archive(outer))), [1]);
+  const alike = await open(archive(dict([text("a.b"), net(1)], [text("a"), dict([text("b"), net(2)])])));
+  assert.equal([...(alike.parts?.keys() ?? [])], ["a.b", "a.b'"]);
+});
+
+test("long lists beside the weights are read, within a bound", async () => {
+  const float = [0x47, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0];
+  const long = Uint8Array.from({ length: 600_000 * 9 }, (_, i) => float[i % 9]);
+  const bytes = join(
+    [0x80, 2, 0x7d],
+    text("losses"),
+    [0x5d, 0x28],
+    long,
+    [0x65, 0x73],
+    text("w"),
+    tensor(storage("0", 6), 0, [6], [1]),
+    [0x73, 0x2e],
+  );
+  const entries = entriesOf(oneTensor).map((entry, i) => (i === 0 ? { ...entry, data: bytes } : entry));
+  assert.equal(await first(await open(zip(entries))), six);
 });
 
 test("strided tensors are picked out of storages of many blocks", async () => {
@@ -337,14 +540,18 @@ test("whatever a pickle names but tensors is refused by its name", async () => {
     ["os", "system"],
     ["builtins", "eval"],
     ["torch.nn.modules.linear", "Linear"],
-    ["torch", "ComplexFloatStorage"],
-    ["torch._utils", "_rebuild_sparse_tensor"],
+    ["torch", "ComplexStorage"],
+    ["torch", "load"],
+    ["torch", "float31"],
+    ["torch._utils", "_rebuild_wrapper_subclass"],
     ["collections", "defaultdict"],
-    ["torch", "Size"],
+    ["builtins", "getattr"],
+    ["__builtin__", "eval"],
     ["", "__proto__"],
     ["\u{1f642}".repeat(1000), "x"],
   ]) {
-    const refers = new RegExp(`refers to "${`${module}.${name}`.slice(0, 40).replaceAll(".", "\\.")}`);
+    const written = `${module.replace("__builtin__", "builtins")}.${name}`;
+    const refers = new RegExp(`refers to "${written.slice(0, 40).replaceAll(".", "\\.")}`);
     for (const reference of [global(module, name), [...text(module), ...text(name), 0x93]]) {
       await refuses(open(archive(reference)), refers);
       await refuses(open(stream({ root: call(reference, text("rm -rf /")) })), refers);
@@ -386,9 +593,15 @@ test("an unsound pickle is refused", async () => {
     [list(storage("0", 6), storage("0", 6, "IntStorage")), /described in two ways/],
     [call(orderedDict, int(1)), /OrderedDict of something else than pairs/],
     [call(orderedDict, list(int(1))), /OrderedDict of something else/],
-    [call(global("torch._utils", "_rebuild_parameter")), /parameter that is no tensor/],
-    [call(global("torch._utils", "_rebuild_parameter"), dict()), /parameter that is no tensor/],
-    [new Array(1 << 19).fill(0x4e), /more than 524288 opcodes/],
+    [call(global("torch._utils", "_rebuild_parameter")), /_rebuild_parameter with 0 arguments, wanted 3/],
+    [call(global("torch._utils", "_rebuild_parameter"), dict(), flag(true), none), /parameter that is no tensor/],
+    [new Array(1 << 22).fill(0x4e), /more than 4194304 opcodes/],
+    [new Array(1 << 19).fill(0x5d), /or of an eighth of that where they make objects/],
+    [call(global("torch", "Size"), tuple(int(-1))), /calls a function with what it does not take/],
+    [call(global("torch", "Size")), /torch.Size with 0 arguments, wanted 1/],
+    [call(global("builtins", "set"), dict()), /calls a function with what it does not take/],
+    [call(global("collections", "Counter"), list()), /calls a function with what it does not take/],
+    [call(global("collections", "Counter"), dict(), dict()), /Counter with 2 arguments, wanted 0 to 1/],
   ];
   for (const [code, message] of cases) {
     await refuses(open(archive(code)), message);
@@ -434,7 +647,9 @@ test("a tensor that its storage cannot hold is refused", async () => {
     await refuses(given(offset, [...shape], [...strides]), /not what torch writes/);
   }
   await refuses(given(0, new Array(65).fill(1), new Array(65).fill(1)), /not what torch writes/);
-  await refuses(open(archive(call(global("torch._utils", "_rebuild_tensor")))), /not what torch writes/);
+  const rebuild = global("torch._utils", "_rebuild_tensor");
+  await refuses(open(archive(call(rebuild))), /_rebuild_tensor with 0 arguments, wanted 4/);
+  await refuses(open(archive(call(rebuild, none, int(0), tuple(), tuple()))), /not what torch writes/);
   const expanded = await given(3, [1000, 1000], [0, 0]);
   assert.ok((await expanded.read("w")).every((value) => value === 4));
 
@@ -453,14 +668,7 @@ test("a file of anything but named tensors is refused", async () => {
   await refuses(open(archive(dict())), /it holds no tensors/);
   await refuses(open(archive(dict([text("a"), int(1)]))), /it holds no tensors/);
   await refuses(open(archive(dict([int(1), w]))), /a tensor is filed under a number, wanted a name/);
-  await refuses(
-    open(archive(dict([text("w"), w], [text("more"), dict([text("v"), w])]))),
-    /its entry "more" is a mapping itself/,
-  );
-  await refuses(
-    open(archive(dict([text("model"), dict([text("model"), dict()])]))),
-    /its entry "model" is a mapping itself/,
-  );
+  await refuses(open(archive(dict([text("model"), dict([text("model"), dict()])]))), /it holds no tensors/);
 });
 
 test("an unsound archive is refused", async () => {

@@ -220,10 +220,21 @@ test("an unsound file is refused", async () => {
   );
   await refuses(open(fileOf({ __metadata__: { a: 1 } })), /__metadata__ must hold strings/);
   await refuses(open(fileOf({ __metadata__: ["a"] })), /"__metadata__" is not an object/);
+  await refuses(open(fileOf({ w: null })), /"w" is not an object/);
+  // As the reference implementation does; JSON.parse takes all of these for whole numbers.
+  for (const number of ["0.0", "0e0", "-0", "0E1", "0.0e-12"]) {
+    const written = open(fileOf(`{"w.-e":{"dtype":"F32","shape":[2],"data_offsets":[${number},8]}}`, eight));
+    await refuses(written, new RegExp(`a number that is no plain integer: ${number}$`));
+  }
+  for (const shape of ["2.0", "0.2e1", "2E0"]) {
+    const written = open(fileOf(`{"w":{"dtype":"F32","shape":[${shape}],"data_offsets":[0,8]}}`, eight));
+    await refuses(written, new RegExp(`no plain integer: ${shape}$`));
+  }
   await refuses(open(fileOf({ w: 1 })), /"w" is not an object/);
   await refuses(withInfo({ more: 1 }), /"w" has an unknown field "more"/);
 
   await refuses(withInfo({ dtype: "F8" }), /"w" has the dtype "F8"; legal are F64, F32, /);
+  await refuses(withInfo({ dtype: "F4", shape: [3] }), /"w" takes 1\.5 bytes; its data_offsets say 8/);
   await refuses(withInfo({ dtype: undefined }), /"w" has no dtype/);
   await refuses(withInfo({ dtype: ["F32"] }), /"w" has no dtype/);
   await refuses(withInfo({ shape: undefined }), /"w" has no legal shape/);
@@ -259,6 +270,43 @@ test("an unsound file is refused", async () => {
     await refuses(open(fileOf(`{"w":${entry}}`, eight)), /"w" has (no|an unknown)/);
   }
   await refuses(open(fileOf({ ["n".repeat(5000)]: 1 })), /^.{0,160}$/);
+});
+
+test("types without float32 values are listed, and refused when they are read", async () => {
+  const sizes = {
+    U16: 2,
+    U32: 4,
+    U64: 8,
+    C64: 8,
+    F8_E4M3: 1,
+    F8_E5M2: 1,
+    F8_E8M0: 1,
+    F4: 0.5,
+    F6_E2M3: 0.75,
+    F6_E3M2: 0.75,
+  };
+  for (const [dtype, bytes] of Object.entries(sizes)) {
+    const end = 4 * bytes;
+    const header = {
+      odd: { dtype, shape: [4], data_offsets: [0, end] },
+      w: { dtype: "F32", shape: [1], data_offsets: [end, end + 4] },
+    };
+    const checkpoint = await open(fileOf(header, [...new Array(end).fill(7), 0, 0, 128, 63]));
+    assert.equal([...(await checkpoint.read("w"))], [1]);
+    assert.equal([...((await checkpoint.readBytes?.("odd")) ?? [])], new Array(end).fill(7));
+    assert.is(checkpoint.tensors.get("odd")?.dtype, dtype);
+    await refuses(
+      checkpoint.read("odd"),
+      new RegExp(`"odd" of x.safetensors cannot be read: it is stored as ${dtype}; save it as one of F64, .*, BOOL$`),
+    );
+  }
+});
+
+test("metadata come with the tensors; null is none", async () => {
+  const metadata = { format: "pt", "": "ünïcode" };
+  assert.equal((await open(fileOf({ __metadata__: metadata }))).metadata, metadata);
+  assert.is((await open(fileOf({ __metadata__: null }))).metadata, undefined);
+  assert.is((await open(fileOf({}))).metadata, undefined);
 });
 
 test("an unusual but sound header is read", async () => {

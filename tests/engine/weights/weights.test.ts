@@ -1,14 +1,16 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { FileError, WeightsError } from "../../../engine/ground/errors.ts";
+import { FileError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "../../../engine/weights/checkpoint.ts";
 import { matchCheckpoint } from "../../../engine/weights/match.ts";
+import { openWeights, publishedWeights } from "../../../engine/weights/open.ts";
 import { openPth } from "../../../engine/weights/pth.ts";
 import { encodeSafetensors, openSafetensors } from "../../../engine/weights/safetensors.ts";
 import { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "../../../engine/weights/sources.ts";
 import { crc32 } from "../../../engine/weights/zip.ts";
+import { nets } from "../../../nets/index.ts";
 
 const fixture = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../../../tests/goldens/pth/${name}`, import.meta.url)));
@@ -16,7 +18,7 @@ const fixture = (name: string) =>
 async function refuses(
   promise: Promise<unknown>,
   message: RegExp,
-  type: typeof FileError | typeof WeightsError = WeightsError,
+  type: typeof FileError | typeof WeightsError | typeof UsageError = WeightsError,
 ) {
   const error = await promise.then(
     () => assert.unreachable(`wanted ${message}`),
@@ -135,53 +137,241 @@ test("the source is closed by the checkpoint, and when it cannot be opened", asy
   }
 });
 
-test("a checkpoint that fits a net is told from one that does not", () => {
-  const of = (shapes: Record<string, Shape>) =>
-    arraysCheckpoint(
-      new Map(Object.entries(shapes).map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }])),
-      "vgg16.pth",
-    );
-  const net = { "conv.weight": [4, 3, 3, 3], "bn.weight": [4], "fc.weight": [10, 5], "fc.bias": [10] };
-  const match = (shapes: Record<string, Shape>, wanted: Record<string, Shape> = net) =>
-    matchCheckpoint(of(shapes), new Map(Object.entries(wanted)));
-  const refusal = (...args: Parameters<typeof match>): string => {
-    try {
-      match(...args);
-    } catch (error) {
-      assert.instance(error, WeightsError);
-      return (error as Error).message;
-    }
-    assert.unreachable("wanted a refusal");
-    return "";
-  };
+/** A checkpoint of zeros with these shapes. */
+const of = (shapes: Readonly<Record<string, Shape>>, more: Partial<Checkpoint> = {}): Checkpoint => ({
+  ...arraysCheckpoint(
+    new Map(Object.entries(shapes).map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }])),
+    "vgg16.pth",
+  ),
+  ...more,
+});
+const net = { "conv.weight": [4, 3, 3, 3], "bn.weight": [4], "fc.weight": [10, 5], "fc.bias": [10] };
+const match = (checkpoint: Checkpoint, wanted: Readonly<Record<string, Shape>> = net, key?: string) =>
+  matchCheckpoint(checkpoint, new Map(Object.entries(wanted)), key);
 
-  match(net);
-  match({ ...net, "bn.num_batches_tracked": [] });
-  match(net, { ...net, "bn.num_batches_tracked": [] });
-  match({}, {});
+test("a checkpoint that fits a net is told from one that does not", async () => {
+  const refusal = (shapes: Record<string, Shape>, wanted: Record<string, Shape> = net): Promise<string> =>
+    match(of(shapes), wanted).then(
+      () => assert.unreachable("wanted a refusal") as never,
+      (error) => {
+        assert.instance(error, WeightsError);
+        return error.message;
+      },
+    );
+
+  await match(of(net));
+  await match(of({ ...net, "bn.num_batches_tracked": [] }));
+  await match(of(net), { ...net, "bn.num_batches_tracked": [] });
+  await match(of({}), {});
 
   assert.is(
-    refusal({ "bn.weight": [4], x: [1], y: [1], "fc.weight": [10, 6], "fc.bias": [10] }),
+    await refusal({ "bn.weight": [4], x: [1], y: [1], "fc.weight": [10, 6], "fc.bias": [10] }),
     "vgg16.pth does not fit: 1 tensor missing (conv.weight), 2 extra (x, y), 1 misshapen (fc.weight is [10, 6], wanted [10, 5])",
   );
-  assert.is(refusal({}), "vgg16.pth does not fit: 4 tensors missing (conv.weight, bn.weight, fc.weight, ...)");
-  assert.is(refusal(net, {}), "vgg16.pth does not fit: 4 tensors extra (conv.weight, bn.weight, fc.weight, ...)");
+  assert.is(await refusal({}), "vgg16.pth does not fit: 4 tensors missing (conv.weight, bn.weight, fc.weight, ...)");
+  assert.is(await refusal(net, {}), "vgg16.pth does not fit: 4 tensors extra (conv.weight, bn.weight, fc.weight, ...)");
   assert.is(
-    refusal({ ...net, "fc.bias": [10, 1] }),
+    await refusal({ ...net, "fc.bias": [10, 1] }),
     "vgg16.pth does not fit: 1 tensor misshapen (fc.bias is [10, 1], wanted [10])",
   );
+  const odd = { ...net, ["n".repeat(1e6)]: [1], "a\nb": [1], "fc.bias": new Array(1e5).fill(1) };
+  assert.match(
+    await refusal(odd),
+    /2 tensors extra \("n{80}…", "a\\nb"\).*fc.bias is \[1, 1, 1, 1, 1, 1, 1, 1, \.\.\.\]/,
+  );
+  assert.ok((await refusal(odd)).length < 400);
 
   const hint = /; it was trained for 7 classes: pass the option numClasses: 7$/;
-  assert.match(refusal({ ...net, "fc.weight": [7, 5], "fc.bias": [7] }), hint);
-  assert.match(refusal({ "fc.weight": [7, 5] }, { "fc.weight": [10, 5] }), hint);
+  assert.match(await refusal({ ...net, "fc.weight": [7, 5], "fc.bias": [7] }), hint);
+  assert.match(await refusal({ "fc.weight": [7, 5] }, { "fc.weight": [10, 5] }), hint);
   for (const other of [
     { "fc.weight": [7, 6], "fc.bias": [7] },
     { "fc.weight": [7, 5], "fc.bias": [8] },
     { "bn.weight": [7] },
     { "fc.weight": [7, 5], "fc.bias": [7], x: [1] },
   ] as Record<string, Shape>[]) {
-    assert.not.match(refusal({ ...net, ...other }), /numClasses/);
+    assert.not.match(await refusal({ ...net, ...other }), /numClasses/);
   }
+});
+
+test("what wrappers put before or into names is taken off, if all names fit without", async () => {
+  const named = (rename: (name: string) => string, more: Record<string, Shape> = {}) =>
+    of({ ...Object.fromEntries(Object.entries(net).map(([name, shape]) => [rename(name), shape])), ...more });
+  for (const [rename, off] of [
+    [(name: string) => `module.${name}`, '"module"'],
+    [(name: string) => `_orig_mod.${name}`, '"_orig_mod"'],
+    [(name: string) => `module._orig_mod.${name}`, '"module._orig_mod"'],
+    [(name: string) => `model.${name}`, '"model"'],
+    [(name: string) => `my.own.${name}`, '"my.own"'],
+    [(name: string) => `model._orig_mod.${name}`, '"model._orig_mod"'],
+    [(name: string) => name.replace("conv.", "conv.module."), '"module"'],
+    [(name: string) => `net.${name.replace("fc.", "fc._orig_mod.")}`, '"_orig_mod", "net"'],
+  ] as const) {
+    const given = named(rename, { [rename("bn.num_batches_tracked")]: [], n_averaged: [] });
+    const fit = await match(given);
+    assert.equal([...fit.tensors.keys()].slice(0, 4), Object.keys(net));
+    assert.is(fit.warnings?.length, 1);
+    assert.match(fit.warnings?.[0] ?? "", /^".*" was taken off the names of the tensors of vgg16.pth/);
+    assert.ok(fit.warnings?.[0].startsWith(off), fit.warnings?.[0]);
+    assert.is((await fit.read("fc.bias", 2)).length, 8);
+  }
+  // Nothing is taken off where the names are right as they are.
+  const wrapped = { "module.a": [1], "module.b": [2] };
+  assert.is((await match(of(wrapped), wrapped)).warnings, undefined);
+
+  await refuses(
+    match(named((name) => (name === "fc.bias" ? name : `module.${name}`), { x: [1] })),
+    /1 tensor extra \(x\)/,
+  );
+  const both = { ...net, "module.fc.bias": [10] };
+  await refuses(match(of(both)), /does not fit: 1 tensor extra \(module\.fc\.bias\)$/);
+  await refuses(
+    match(named((name) => `module.${name}`, { "module.x": [1] })),
+    /does not fit: 1 tensor extra \(x\) once "module" is taken off its names$/,
+  );
+  const values = arraysCheckpoint({ "a.w": Float32Array.of(1, 2), "a.v": Float32Array.of(3, 4) });
+  const fit = await match(values, { w: [2], v: [2] });
+  assert.equal([...(await fit.read("w")), ...(await fit.read("v", 1, 1))], [1, 2, 4]);
+  await refuses(match(of({ [`${"a.".repeat(1e5)}w`]: [1] }), { w: [1] }), /1 tensor missing \(w\), 1 extra \("a\.a\./);
+});
+
+test("of several mappings the one that fits is taken, and the caller chooses among those that do", async () => {
+  const parts = (given: Record<string, Checkpoint>) => of({}, { parts: new Map(Object.entries(given)) });
+  const small = { "0.step": [] as Shape };
+  const [a, b] = [of(net), of(net)];
+  assert.is(await match(parts({ net: a, optimizer: of(small) })), a);
+  assert.is(await match(parts({ "": of({ x: [1] }), model_state: a, other: of({ ...net, y: [1] }) })), a);
+  const several = parts({ model: a, model_ema: b, optimizer: of(small) });
+  await refuses(
+    match(several),
+    /^vgg16\.pth has 2 mappings of names to tensors that fit: "model", "model_ema"; choose one with weightsKey$/,
+  );
+  assert.is(await match(several, net, "model_ema"), b);
+  await refuses(
+    match(several, net, "ema"),
+    /has no mapping "ema" for weightsKey; it has "model", "model_ema", "opt/,
+    UsageError,
+  );
+  await refuses(match(a, net, "model"), /has no mapping "model" for weightsKey; it has ""$/, UsageError);
+  assert.is(await match(a, net, ""), a);
+  await refuses(match(several, net, "optimizer"), /does not fit: 4 tensors missing .*, 1 extra \(0\.step\)$/);
+  // Two names of the same tensors are no choice.
+  const again = { ...a };
+  assert.is(await match(parts({ model: a, state_dict: again })), a);
+  const ema = of(Object.fromEntries(Object.entries(net).map(([name, shape]) => [`module.${name}`, shape])));
+  assert.equal([...(await match(parts({ model: a, ema }), net, "ema")).tensors.keys()], Object.keys(net));
+  await refuses(match(parts({ model: a, ema })), /2 mappings of names to tensors that fit: "model", "ema"/);
+  await refuses(
+    match(parts({ a: of(small), model: of({ ...net, x: [1] }), other: of({ y: [1] }) })),
+    /1 tensor extra \(x\); that is "model" of its 3 mappings$/,
+  );
+});
+
+test("an average of weights beside the weights, as torch writes it, is one of two that fit", async () => {
+  const checkpoint = await openCheckpoint(bytesSource(fixture("several.pth")));
+  const shapes = Object.fromEntries([...checkpoint.tensors].map(([name, { shape }]) => [name, shape]));
+  assert.ok(checkpoint.parts?.get("model_ema")?.tensors.has("n_averaged"));
+  await refuses(match(checkpoint, shapes), /2 mappings of names to tensors that fit: "model", "model_ema"; choose/);
+  const ema = await match(checkpoint, shapes, "model_ema");
+  assert.equal([...ema.tensors.keys()], [...checkpoint.tensors.keys()]);
+  assert.equal(await ema.read("0.weight"), await checkpoint.read("0.weight"));
+});
+
+/** Files in memory, beside one another. */
+function folder(files: Readonly<Record<string, Uint8Array | string>>): {
+  open(name: string): ByteSource;
+  opened: Set<string>;
+} {
+  const opened = new Set<string>();
+  const open = (name: string): ByteSource => {
+    const content = files[name];
+    if (content === undefined) throw new FileError(`cannot read ${name}: there is no such file`);
+    opened.add(name);
+    return {
+      ...bytesSource(typeof content === "string" ? new TextEncoder().encode(content) : content, name),
+      beside: async (other) => open(other),
+      close: async () => void opened.delete(name),
+    };
+  };
+  return { open, opened };
+}
+
+test("an index of shards is followed, and stays beside itself", async () => {
+  const shard = (...names: string[]) =>
+    encodeSafetensors(new Map(names.map((name, i) => [name, { shape: [1], data: Float32Array.of(i + names.length) }])));
+  const index = (weight_map: unknown) => JSON.stringify({ metadata: { total_size: 12 }, weight_map });
+  const files = { "a-1.safetensors": shard("x", "y"), "a-2.safetensors": shard("z"), "a.pth": fixture("mixed.pth") };
+  const openIndex = (text: string) => {
+    const { open, opened } = folder({ ...files, "a.index.json": text });
+    return { checkpoint: openCheckpoint(open("a.index.json")), opened };
+  };
+  const map = { z: "a-2.safetensors", x: "a-1.safetensors", "0.bias": "a.pth" };
+  const sound = openIndex(`  ${index(map)}`);
+  const checkpoint = await sound.checkpoint;
+  assert.equal([...checkpoint.tensors.keys()], ["z", "x", "0.bias"]);
+  assert.equal([...(await checkpoint.read("x")), ...(await checkpoint.read("z"))], [2, 1]);
+  assert.is((await checkpoint.read("0.bias", 1)).length, 2);
+  assert.is((await checkpoint.readBytes?.("x"))?.length, 4);
+  await refuses(checkpoint.read("y"), /has no tensor "y"/);
+  await checkpoint.close();
+  assert.equal([...sound.opened], []);
+
+  const unsound = async (text: string, message: RegExp, type?: typeof FileError) => {
+    const { checkpoint, opened } = openIndex(text);
+    await refuses(checkpoint, message, type);
+    assert.equal([...opened], []);
+  };
+  for (const file of [
+    "../a-1.safetensors",
+    "/etc/passwd",
+    "b\\c",
+    "http:x",
+    "..",
+    ".",
+    "",
+    "a?b",
+    "%2e%2e",
+    "x".repeat(256),
+    5,
+  ]) {
+    await unsound(index({ x: file }), /the file of "x" is .*, wanted the name of one beside it/);
+  }
+  await unsound(index({ x: "a-2.safetensors" }), /"x" should be in "a-2\.safetensors", and is not/);
+  await unsound(index({ x: "a-3.safetensors" }), /cannot read a-3\.safetensors: there is no such file/, FileError);
+  await unsound(index({ x: "a.index.json" }), /its shards are other files, which only a path/);
+  await unsound(index({}), /it names no tensors/);
+  await unsound(index([]), /it has no "weight_map"/);
+  await unsound("{}", /it has no "weight_map"/);
+  await unsound("{ nothing", /cannot be read as an index of shards: /);
+  await refuses(openCheckpoint(bytesSource(new TextEncoder().encode(index(map)))), /which only a path or an address/);
+  const many = Object.fromEntries(Array.from({ length: 1025 }, (_, i) => [`t${i}`, `${i}.safetensors`]));
+  const shards = Object.fromEntries(Object.entries(many).map(([name, file]) => [file, shard(name)]));
+  await refuses(openCheckpoint(folder({ ...shards, i: index(many) }).open("i")), /it names more than 1024 files/);
+});
+
+test("a net's own weights are known by their names in any case, and as DEFAULT", () => {
+  const url = (name: string, weights: string) => publishedWeights(nets[name], weights)?.url;
+  for (const name of ["resnet50", "vgg16", "alexnet"]) {
+    const best = name === "resnet50" ? "IMAGENET1K_V2" : "IMAGENET1K_V1";
+    assert.type(url(name, best), "string");
+    for (const alias of [best.toLowerCase(), "DEFAULT", "default"]) assert.is(url(name, alias), url(name, best), name);
+  }
+  assert.is(publishedWeights(nets.lenet5, "default"), nets.lenet5.weights.MNIST);
+  for (const name of ["DEFAULT", "IMAGENET1K_V1", "toString", "__proto__"]) {
+    assert.is(publishedWeights(nets.alexnet2012, name), undefined);
+  }
+});
+
+test("weights that are neither a name nor a file: the names that there are", async () => {
+  const missing = async () => Promise.reject(new FileError("cannot read it: there is no such file"));
+  const open = (name: string, weights: string) => openWeights(nets[name], { weights }, missing);
+  await refuses(
+    open("resnet50", "imagenet1k_v3"),
+    /no such file; the weights of resnet50 by name are IMAGENET1K_V1, IMAGENET1K_V2$/,
+    FileError,
+  );
+  await refuses(open("alexnet2012", "DEFAULT"), /no such file; alexnet2012 has no weights by name$/, FileError);
+  await refuses(open("resnet50", "w/imagenet.pth"), /no such file$/, FileError);
 });
 
 // ---- fuzzing: 60,000 mutated bytes, or as many as the environment's FUZZ says ----
@@ -253,7 +443,7 @@ function resign(file: Uint8Array): Uint8Array {
   return file;
 }
 
-const net = new Map<string, Tensor>([
+const few = new Map<string, Tensor>([
   ["conv.weight", { shape: [2, 1, 2, 2], data: Float32Array.from({ length: 8 }, (_, i) => i - 4) }],
   ["conv.bias", { shape: [2], data: Float32Array.of(0.5, -0.5) }],
   ["none", { shape: [3, 0], data: new Float32Array(0) }],
@@ -263,8 +453,8 @@ const net = new Map<string, Tensor>([
 type Open = (source: ByteSource) => Promise<Checkpoint>;
 const plain = { signs: false, from: 0, to: Infinity };
 const targets: { name: string; bytes: Uint8Array; open: Open; signs: boolean; from: number; to: number }[] = [
-  { ...plain, name: "safetensors", bytes: encodeSafetensors(net, { format: "pt" }), open: openSafetensors },
-  { ...plain, name: "safetensors, f16", bytes: encodeSafetensors(net, {}, "f16"), open: openCheckpoint },
+  { ...plain, name: "safetensors", bytes: encodeSafetensors(few, { format: "pt" }), open: openSafetensors },
+  { ...plain, name: "safetensors, f16", bytes: encodeSafetensors(few, {}, "f16"), open: openCheckpoint },
   { ...plain, name: "zip", bytes: fixture("mixed.pth"), open: openPth },
   {
     ...plain,
@@ -274,7 +464,7 @@ const targets: { name: string; bytes: Uint8Array; open: Open; signs: boolean; fr
     from: fixture("mixed.pth").length - 1500,
   },
   { ...plain, name: "deflated zip", bytes: fixture("deflated.pth"), open: openCheckpoint },
-  ...["mixed.pth", "state.pth", "wrapped_model.pth"].map((file) => {
+  ...["mixed.pth", "state.pth", "wrapped_model.pth", "beside.pth"].map((file) => {
     const { from, to } = findPickle(fixture(file));
     return { name: `pickle of ${file}`, bytes: fixture(file), open: openPth, signs: true, from, to };
   }),

@@ -4,7 +4,8 @@
 
 expected.json: {"files": {file: set}, "sets": {set: {tensor: {"dtype", "shape", "values"}}}}, values row-major as
 float32, with "nan", "inf" and "-inf" as strings. module.pth is not in it: it pickles a whole module, and a reader of
-tensors must refuse it by its name.
+tensors must refuse it by its name. beside.pth has what torch.load(weights_only=True) allows beside and around tensors,
+several.pth two mappings that fit one net.
 """
 
 import collections
@@ -70,6 +71,24 @@ def described(entries):
     }
 
 
+def beside():
+    """Tensors with attributes, with a negative that torch puts off, of other dtypes; and what is no tensor."""
+    lazy = torch.view_as_complex(torch.tensor([[1.0, 2.0], [3.0, -4.0], [0.0, 5.0]]))
+    attributed, parameter = torch.tensor([1.5, 2.5]), torch.nn.Parameter(torch.tensor([-3.5]))
+    attributed.note, parameter.note = "a", "b"
+    entries = collections.OrderedDict(
+        negative=torch.conj(lazy).imag, negative64=torch.conj(lazy.to(torch.complex128)).imag,
+        attributed=attributed, parameter=parameter,
+    )  # fmt: skip
+    entries.note = {"tags": {1, 2}}
+    others = {
+        "counter": collections.Counter("aab"), "size": torch.Size([1, 2]), "device": torch.device("cuda", 0),
+        "dtypes": [torch.float32, torch.float8_e4m3fn], "set": {"a"}, "bytes": b"a\xff", "bytearray": bytearray(b"b"),
+        "complex": 1j, "layout": torch.strided, "losses": [0.5] * 50,
+    }  # fmt: skip
+    return {"net": entries, **others}, entries
+
+
 def main():
     entries = state()
     files = {}
@@ -100,7 +119,12 @@ def main():
     save("mixed.pth", mixed, "model")
     torch.save(model, HERE / "module.pth")
 
-    expected = {"files": files, "sets": {"all": described(entries), "model": described(small)}}
+    saved, tensors = beside()
+    save("beside.pth", saved, "beside")
+    ema = torch.optim.swa_utils.AveragedModel(model)
+    save("several.pth", {"model": small, "model_ema": ema.state_dict(), **outer}, "model")
+
+    expected = {"files": files, "sets": {"all": described(entries), "model": described(small), "beside": described(tensors)}}
     (HERE / "expected.json").write_text(json.dumps(expected, ensure_ascii=False) + "\n")
 
 

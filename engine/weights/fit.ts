@@ -1,0 +1,182 @@
+/** Which of a checkpoint's mappings is a net's, under which names, and what is wrong where none is. */
+
+import { UsageError, WeightsError } from "../ground/errors.ts";
+import { formatShape, type Shape, sameShape } from "../ground/tensor.ts";
+import { type Checkpoint, listNames, quote, type TensorInfo } from "./checkpoint.ts";
+import { isCounted } from "./match.ts";
+
+/** Names that wrappers put between those of the modules they wrap: DataParallel, compile, FSDP, activation checkpoints. */
+const WRAPPERS = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/** A part of a checkpoint under names that may be shorter than its own. */
+interface Reading {
+  readonly key: string;
+  readonly part: Checkpoint;
+  /** What was taken off the names. */
+  readonly off: readonly string[];
+  /** The part's names by the shorter ones. */
+  readonly names: ReadonlyMap<string, string>;
+  readonly faults: Faults;
+}
+
+interface Faults {
+  readonly count: number;
+  readonly missing: readonly string[];
+  readonly extra: readonly string[];
+  readonly misshapen: readonly { readonly name: string; readonly is: Shape; readonly want: Shape }[];
+}
+
+/** See matchCheckpoint, which calls this where something is to be chosen or told. */
+export function fitCheckpoint(
+  checkpoint: Checkpoint,
+  wanted: ReadonlyMap<string, Shape>,
+  key: string | undefined,
+): Checkpoint {
+  const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
+  const asked = [...parts].filter(([name]) => key === undefined || name === key);
+  if (asked.length === 0) {
+    const told = `has no mapping ${quote(key ?? "")} for weightsKey; it has ${listNames(parts.keys())}`;
+    throw new UsageError(`${checkpoint.name} ${told}`);
+  }
+  const names = [...wanted.keys()].filter(isCounted);
+  // An optimizer's state is a mapping for each of its parameters: too small to fit, and too many to look at.
+  const large = asked.filter(([, { tensors }]) => tensors.size >= names.length);
+  const largest = asked.reduce((a, b) => (b[1].tensors.size > a[1].tensors.size ? b : a));
+  const readings = (large.length > 0 ? large : [largest]).map(([name, part]) => readPart(name, part, wanted));
+
+  const fitting: Reading[] = [];
+  for (const [best] of readings)
+    if (best.faults.count === 0 && !fitting.some((other) => isSame(other, best, names))) fitting.push(best);
+  if (fitting.length > 1) {
+    const keys = listNames(fitting.map((each) => each.key));
+    const told = `has ${fitting.length} mappings of names to tensors that fit: ${keys}; choose one with weightsKey`;
+    throw new WeightsError(`${checkpoint.name} ${told}`);
+  }
+  if (fitting.length === 1) return shortened(fitting[0]);
+  const closest = readings.flat().reduce((best, next) => (next.faults.count < best.faults.count ? next : best));
+  const of = asked.length > 1 ? `; that is ${quote(closest.key)} of its ${asked.length} mappings` : "";
+  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest, names)}${of}`);
+}
+
+/** The ways to read the names of a part, those with the fewest faults first; of equals, those that change least. */
+function readPart(key: string, part: Checkpoint, wanted: ReadonlyMap<string, Shape>): Reading[] {
+  // torch's AveragedModel counts in this one.
+  const own = [...part.tensors.keys()].filter((name) => name !== "n_averaged" || wanted.has(name));
+  const readings: Reading[] = [];
+  const add = (shorter: readonly string[], off: readonly string[]) => {
+    const names = new Map(shorter.map((name, i) => [name, own[i]]));
+    if (names.size < own.length) return;
+    readings.push({ key, part, off, names, faults: findFaults(names, part, wanted) });
+  };
+  const wrappers = WRAPPERS.filter((wrapper) => own.some((name) => name.split(".").slice(0, -1).includes(wrapper)));
+  for (const off of wrappers.length > 0 ? [[], wrappers] : [[]]) {
+    const names = off.length > 0 ? own.map(unwrap) : own;
+    add(names, off);
+    for (const prefix of sharedPrefixes(names)) {
+      add(
+        names.map((name) => name.slice(prefix.length)),
+        [...off, prefix.slice(0, -1)],
+      );
+    }
+  }
+  return readings.sort((a, b) => a.faults.count - b.faults.count);
+}
+
+/** A name without those of wrappers; the last part is the tensor's own. */
+const unwrap = (name: string): string =>
+  name
+    .split(".")
+    .filter((part, i, parts) => i === parts.length - 1 || !WRAPPERS.includes(part))
+    .join(".");
+
+/** "a.", "a.b.", ... as far as all names begin with it, and not too far. */
+function sharedPrefixes(names: readonly string[]): string[] {
+  const prefixes: string[] = [];
+  for (let end = 0; prefixes.length < 8; ) {
+    end = (names[0]?.indexOf(".", end) ?? -1) + 1;
+    const prefix = names[0]?.slice(0, end);
+    if (end === 0 || !names.every((name) => name.startsWith(prefix))) break;
+    prefixes.push(prefix);
+  }
+  return prefixes;
+}
+
+function findFaults(
+  names: ReadonlyMap<string, string>,
+  { tensors }: Checkpoint,
+  wanted: ReadonlyMap<string, Shape>,
+): Faults {
+  const missing: string[] = [];
+  const misshapen: { name: string; is: Shape; want: Shape }[] = [];
+  for (const [name, want] of wanted) {
+    if (!isCounted(name)) continue;
+    const is = tensors.get(names.get(name) ?? "")?.shape;
+    if (!names.has(name) || !is) missing.push(name);
+    else if (!sameShape(is, want)) misshapen.push({ name, is, want });
+  }
+  const extra = [...names.keys()].filter((name) => isCounted(name) && !wanted.has(name));
+  return { missing, extra, misshapen, count: missing.length + extra.length + misshapen.length };
+}
+
+/** Whether two readings are of the very same tensors, as two mappings of one net's are. */
+const isSame = (a: Reading, b: Reading, names: readonly string[]): boolean =>
+  names.every((name) => infoOf(a, name) === infoOf(b, name));
+
+const infoOf = ({ part, names }: Reading, name: string) => part.tensors.get(names.get(name) ?? "");
+
+/** A part under the shorter names. */
+function shortened({ part, off, names }: Reading): Checkpoint {
+  if (off.length === 0) return part;
+  const tensors = new Map([...names].map(([name, own]) => [name, part.tensors.get(own) as TensorInfo]));
+  const ownName = (name: string) => names.get(name) ?? name;
+  const { readBytes } = part;
+  return {
+    name: part.name,
+    metadata: part.metadata,
+    tensors,
+    warnings: [
+      ...(part.warnings ?? []),
+      `${listNames(off)} was taken off the names of the tensors of ${part.name}: without, they fit`,
+    ],
+    read: (name, ...range) => part.read(ownName(name), ...range),
+    readBytes: readBytes && ((name, ...range) => readBytes(ownName(name), ...range)),
+    close: () => part.close(),
+  };
+}
+
+/** A name that may come from a file, as it is if that is short and plain. */
+const excerpt = (name: string): string => (/^[\w.:/-]{1,80}$/.test(name) ? name : quote(name));
+
+/** The same for a shape: a file can say anything. */
+const excerptShape = (shape: Shape): string =>
+  shape.length > 8 ? `${formatShape(shape.slice(0, 8)).slice(0, -1)}, ...]` : formatShape(shape);
+
+/** What is wrong, with the first few names of each kind. */
+function describe({ faults: { missing, extra, misshapen }, off }: Reading, names: readonly string[]): string {
+  const problems = [
+    [missing.map(excerpt), "missing"] as const,
+    [extra.map(excerpt), "extra"] as const,
+    [
+      misshapen.map(({ name, is, want }) => `${excerpt(name)} is ${excerptShape(is)}, wanted ${formatShape(want)}`),
+      "misshapen",
+    ] as const,
+  ].filter(([list]) => list.length > 0);
+  const told = problems.map(([list, what], i) => {
+    const noun = i > 0 ? "" : list.length === 1 ? "tensor " : "tensors ";
+    return `${list.length} ${noun}${what} (${list.slice(0, 3).join(", ")}${list.length > 3 ? ", ..." : ""})`;
+  });
+
+  // Weight and bias of the last layer, right but for the count of outputs: a net trained for another set of classes.
+  const head = names.at(-1)?.replace(/[^.]*$/, "") ?? "";
+  const classes = misshapen[0]?.is[0];
+  const onlyClasses = misshapen.every(
+    ({ name, is, want }) =>
+      name.startsWith(head) && is[0] === classes && sameShape(is.slice(1), want.slice(1)) && is.length === want.length,
+  );
+  const hint =
+    problems.length === 1 && misshapen.length > 0 && onlyClasses
+      ? `; it was trained for ${classes} classes: pass the option numClasses: ${classes}`
+      : "";
+  const without = off.length > 0 ? ` once ${listNames(off)} is taken off its names` : "";
+  return `${told.join(", ")}${without}${hint}`;
+}
