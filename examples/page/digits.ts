@@ -1,10 +1,11 @@
+import { mostProbable } from "../../engine/ground/predictions.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { lenet5 } from "../../nets/lenet.ts";
 import type { WorkerNet } from "../../worker.ts";
 import { showBars } from "./bars.ts";
 import { find, make, onColorScheme } from "./dom.ts";
 import type { Page } from "./main.ts";
-import { drawMaps, mapsOf } from "./maps.ts";
+import { drawMaps, type Maps, mapsOf } from "./maps.ts";
 import { Pad } from "./pad.ts";
 import { Status } from "./status.ts";
 
@@ -48,6 +49,7 @@ export function start(page: Page): void {
   addSamples(pad, status);
   find("clear").addEventListener("click", () => pad.clear());
   showBars(find("digit-bars"), barsOf(new Float32Array(10)));
+  drawStages();
   onColorScheme(() => {
     pad.redraw();
     drawStages();
@@ -81,6 +83,9 @@ export function start(page: Page): void {
         else await look(await net);
       }
     } catch (error) {
+      // What was answered before is not this drawing's answer.
+      showNothing();
+      status.say("");
       status.fail(error);
     } finally {
       isRunning = false;
@@ -89,14 +94,14 @@ export function start(page: Page): void {
 
   async function look(net: WorkerNet): Promise<void> {
     const input = await lenet5.preprocess(pad.picture(), [1, 32, 32]);
-    shown.set("input", { shape: [1, 1, 32, 32], data: input });
     const begun = performance.now();
     const { probabilities, features } = await net.run(input, { features: LAYERS });
     const milliseconds = performance.now() - begun;
+    const [{ index: best, probability }] = mostProbable("LeNet-5", probabilities.data, [], 1);
+    const share = `${(100 * probability).toFixed(0)} %`;
+    shown.set("input", { shape: [1, 1, 32, 32], data: input });
     for (const layer of LAYERS) shown.set(layer, features[layer]);
     status.clear();
-    const best = probabilities.data.indexOf(Math.max(...probabilities.data));
-    const share = `${(100 * probabilities.data[best]).toFixed(0)} %`;
     find("digit").textContent = String(best);
     status.say(`${best}: ${share} sure, in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`);
     showBars(find("digit-bars"), barsOf(probabilities.data), best);
@@ -109,14 +114,15 @@ export function start(page: Page): void {
     find("digit").textContent = "\u00a0";
     status.say("Draw a digit.");
     showBars(find("digit-bars"), barsOf(new Float32Array(10)));
-    for (const canvas of canvases.values()) canvas.getContext("2d")?.clearRect(0, 0, canvas.width, canvas.height);
+    drawStages();
   }
 
   function drawStages(): void {
-    for (const { layer, tile, columns } of STAGES) {
+    for (const stage of STAGES) {
+      const { layer, tile, columns } = stage;
       const [canvas, tensor] = [canvases.get(layer), shown.get(layer)];
-      if (canvas && tensor)
-        drawMaps(canvas, mapsOf(tensor), { tile: enlarged(tile), columns, range: RANGES[layer] ?? 1 });
+      const maps = tensor ? mapsOf(tensor) : emptyMaps(stage);
+      if (canvas) drawMaps(canvas, maps, { tile: enlarged(tile), columns, range: RANGES[layer] ?? 1 });
     }
   }
 }
@@ -124,20 +130,19 @@ export function start(page: Page): void {
 const barsOf = (probabilities: Float32Array) =>
   Array.from(probabilities, (share, digit) => ({ label: String(digit), share }));
 
-function addStage({ layer, title, text, tile, columns }: Stage): HTMLCanvasElement {
+function addStage({ layer, title, text }: Stage): HTMLCanvasElement {
   const canvas = make("canvas", { role: "img", "aria-label": `${title}: ${text}` });
   find("stages").append(
     make("figure", { class: `stage ${layer}` }, canvas, make("figcaption", {}, make("strong", {}, title), ` ${text}`)),
   );
-  // An empty grid of its size, so that nothing moves with the first answer.
+  return canvas;
+}
+
+/** A grid of a stage's size with nothing in it, so that nothing moves with the first answer, nor when it is cleared. */
+function emptyMaps({ layer, text }: Stage): Maps {
   const count = layer === "input" ? 1 : Number.parseInt(text, 10);
   const side = Number.parseInt(/× (\d+)/.exec(text)?.[1] ?? "1", 10);
-  drawMaps(
-    canvas,
-    { data: new Float32Array(count * side * side), count, height: side, width: side },
-    { tile: enlarged(tile), columns, range: 1 },
-  );
-  return canvas;
+  return { data: new Float32Array(count * side * side), count, height: side, width: side };
 }
 
 /** A button for each of the pictures in examples/digits/. */

@@ -17,6 +17,37 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Calls back when the page changes between light and dark. */
-export const onColorScheme = (redraw: () => void): void =>
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+/** Calls back when the page's colours change. */
+export function onColorScheme(redraw: () => void): void {
+  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
+    matchMedia(query).addEventListener("change", redraw);
+  }
+}
+
+const bringsFiles = ({ dataTransfer }: DragEvent): boolean => dataTransfer?.types.includes("Files") ?? false;
+
+/** Files that are dropped where nobody takes them are not opened in place of the page. */
+export function refuseDrops(): void {
+  for (const kind of ["dragover", "drop"] as const) {
+    addEventListener(kind, (event) => {
+      if (bringsFiles(event)) event.preventDefault();
+    });
+  }
+}
+
+/** Calls back with each file that is dropped anywhere on the page while a panel is shown. */
+export function acceptDrops(panel: HTMLElement, onFile: (file: File) => void): void {
+  const over = (isOver: boolean) => (event: DragEvent) => {
+    panel.classList.toggle("over", isOver && !panel.hidden && bringsFiles(event));
+  };
+  addEventListener("dragover", over(true));
+  addEventListener("dragleave", over(false));
+  addEventListener("drop", (event) => {
+    over(false)(event);
+    if (panel.hidden) return;
+    for (const file of event.dataTransfer?.files ?? []) onFile(file);
+  });
+}
+
+/** Keeps a canvas out of the GPU process: what is there is lost when that ends, and nobody says so. */
+export const IN_MEMORY: CanvasRenderingContext2DSettings = { willReadFrequently: true };

@@ -1,7 +1,7 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import type { WorkerGpu } from "../../worker.ts";
 import { showBars } from "./bars.ts";
-import { find } from "./dom.ts";
+import { acceptDrops, find } from "./dom.ts";
 import { duration } from "./format.ts";
 import { LayerView } from "./layers.ts";
 import type { Page } from "./main.ts";
@@ -15,7 +15,8 @@ const WEIGHTS_NAME = /\.(safetensors|pth|pt|bin|ckpt)$/i;
 /** A net, a picture, and what one makes of the other. */
 export function start(page: Page): void {
   const status = new Status(find("images-status"), find("images-problem"));
-  const pictures = new PictureView(status, look);
+  // What is wrong with a picture does not hide what is wrong with the weights, nor the other way round.
+  const pictures = new PictureView(new Status(find("images-status"), find("photo-problem")), look);
   const layers = new LayerView(status, activationsOf);
   const form = new NetForm(page, status, changeNet);
   const heatMap = find("heat-map", HTMLInputElement);
@@ -23,6 +24,7 @@ export function start(page: Page): void {
   const equipped = new WeakSet<WorkerGpu>();
   let listed = form.description;
   let answer: Answer | undefined;
+  let turns = 0;
 
   heatMap.addEventListener("change", () => {
     pictures.showOverlay(heatMap.checked);
@@ -40,21 +42,35 @@ export function start(page: Page): void {
     }
     showAnswer(undefined);
     if (form.isLoaded && pictures.picture) look(pictures.picture);
+    else layers.update();
   }
 
-  /** Answers for a picture; what goes wrong is said on the page. */
-  async function look(picture: ImageBitmap): Promise<void> {
+  /**
+   * Answers for a picture; what goes wrong is said on the page. Until then no other picture's answer is shown, but for
+   * the last frame's of a camera. What is asked for meanwhile is answered in its place.
+   */
+  async function look(picture: ImageBitmap, isFrame = false): Promise<void> {
+    const turn = ++turns;
+    if (!isFrame) {
+      showAnswer(undefined);
+      layers.fade();
+    }
     if (!form.isLoaded) {
       status.say("Choose weights for the net.");
       return;
     }
     try {
+      status.clear();
       const gpu = await openWithCanvas();
       const copy = await createImageBitmap(picture);
-      showAnswer(await gpu.call<Answer>("look", [copy, { heat: heatMap.checked }], { transfer: [copy] }));
+      const next = await gpu.call<Answer>("look", [copy, { heat: heatMap.checked }], { transfer: [copy] });
+      if (turn !== turns) return;
+      showAnswer(next);
       await layers.update();
     } catch (error) {
+      if (turn !== turns) return;
       showAnswer(undefined);
+      layers.update();
       status.fail(error);
     }
   }
@@ -98,18 +114,4 @@ export function start(page: Page): void {
     if (!form.isLoaded || !pictures.picture) return undefined;
     return (await page.session.open()).call<Tensor>("activations", [layer]);
   }
-}
-
-/** Calls back with each file that is dropped on an element. */
-function acceptDrops(target: HTMLElement, onFile: (file: File) => void): void {
-  const over = (isOver: boolean) => (event: DragEvent) => {
-    event.preventDefault();
-    target.classList.toggle("over", isOver);
-  };
-  target.addEventListener("dragover", over(true));
-  target.addEventListener("dragleave", over(false));
-  target.addEventListener("drop", (event) => {
-    over(false)(event);
-    for (const file of event.dataTransfer?.files ?? []) onFile(file);
-  });
 }

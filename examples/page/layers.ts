@@ -77,6 +77,11 @@ export class LayerView {
     }
   }
 
+  /** Takes away what is shown until update() knows better, and keeps its place. */
+  fade(): void {
+    this.#canvas.style.visibility = "hidden";
+  }
+
   #empty(): void {
     this.#maps = undefined;
     this.#canvas.hidden = find("pages").hidden = true;
@@ -99,6 +104,7 @@ export class LayerView {
     const tile = isVector ? Math.max(6, Math.min(14, room / 66)) : Math.min(112, Math.max(64, room / 8 - 4));
     const columns = isVector ? Math.floor(room / (tile + 1.5)) : Math.max(1, Math.floor(room / (tile + 4)));
     this.#canvas.hidden = false;
+    this.#canvas.style.visibility = "";
     drawMaps(this.#canvas, maps, { tile, columns, range: this.#range, first: this.#first, count: shown });
     const what = isVector ? `${maps.count} values` : `${maps.count} maps of ${maps.height} × ${maps.width}`;
     this.#text.textContent = `${layer.name} (${layer.operator}): ${what}, full colour at ±${this.#range.toPrecision(2)}`;

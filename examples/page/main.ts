@@ -1,5 +1,5 @@
 import * as digits from "./digits.ts";
-import { find } from "./dom.ts";
+import { find, refuseDrops } from "./dom.ts";
 import { Session } from "./session.ts";
 import { startTabs } from "./tabs.ts";
 
@@ -67,6 +67,7 @@ const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${tex
 const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
   `Adapter: ${name}${software ? " (software; a GPU is far faster)" : ""}`;
 
+refuseDrops();
 find("close-notice").addEventListener("click", () => {
   find("notice").hidden = true;
 });

@@ -5,7 +5,7 @@ import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
 import { isLost, Progress, type Status } from "./status.ts";
 import type { WeightsChoice } from "./worker/load_model.ts";
-import type { NetDescription } from "./worker/looking.ts";
+import type { Building, NetDescription } from "./worker/looking.ts";
 
 /** The choice of a net and its weights. One net is loaded at a time: another choice gives up what is under way. */
 export class NetForm {
@@ -13,6 +13,7 @@ export class NetForm {
   readonly #status: Status;
   readonly #onChange: () => void;
   readonly #choice = find("net", HTMLSelectElement);
+  readonly #classes = find("num-classes", HTMLInputElement);
   readonly #progress = new Progress("images-progress", "images-bar", "cancel-load");
   #description: NetDescription | undefined;
   /** What is loaded, or shall be. */
@@ -26,7 +27,11 @@ export class NetForm {
     this.#onChange = onChange;
     for (const name of Object.keys(nets)) if (name !== "lenet5") this.#choice.append(make("option", {}, name));
     this.#choice.value = "resnet18";
-    this.#choice.addEventListener("change", () => this.#choose());
+    this.#choice.addEventListener("change", () => {
+      this.#classes.value = "";
+      this.#choose();
+    });
+    this.#classes.addEventListener("change", () => this.#choose());
     const file = find("weights-file", HTMLInputElement);
     find("random-weights").addEventListener("click", () => this.load({ random: true }));
     find("choose-weights").addEventListener("click", () => file.click());
@@ -55,11 +60,12 @@ export class NetForm {
   async #choose(): Promise<void> {
     const again = this.#weights && "random" in this.#weights ? this.#weights : undefined;
     this.#unload();
-    const net = this.#choice.value;
+    this.#status.clear();
+    const [net, { numClasses }] = [this.#choice.value, this.#building];
     try {
       const gpu = await this.#page.session.open();
-      const description = await gpu.call<NetDescription>("describe", [net]);
-      if (net !== this.#choice.value) return;
+      const description = await gpu.call<NetDescription>("describe", [net, { numClasses }]);
+      if (net !== this.#choice.value || numClasses !== this.#building.numClasses) return;
       this.#description = description;
     } catch (error) {
       this.#fail(error);
@@ -71,12 +77,18 @@ export class NetForm {
     this.#onChange();
   }
 
-  #describe({ parameters, multiplyAdds, heatMap, published }: NetDescription): void {
+  /** What is asked for in place of the net's own; a field without a number asks for nothing. */
+  get #building(): Building {
+    return this.#classes.value === "" ? {} : { numClasses: this.#classes.valueAsNumber };
+  }
+
+  #describe({ numClasses, parameters, multiplyAdds, heatMap, published }: NetDescription): void {
     find("net-text").textContent =
       `${count(parameters / 1e6)} million parameters, ${count(multiplyAdds / 1e9)} billion multiply-adds`;
     find("heat-map-text").textContent = heatMap.perClass
       ? `where ${heatMap.layer} speaks for the class: its class activation map`
       : `the mean of all channels of ${heatMap.layer}; only nets that end in one linear layer have class activation maps`;
+    this.#classes.placeholder = String(numClasses);
     const buttons = published.map(({ name, url }) => {
       const text = `Download torchvision's ${name}, ${megabytes(4 * parameters)}`;
       const button = make("button", { type: "button", title: url }, text);
@@ -102,7 +114,7 @@ export class NetForm {
       const warnings = await this.#progress.during(async (signal) => {
         const gpu = await this.#page.session.open();
         const onProgress = (progress: LoadProgress) => this.#show(net, progress, signal);
-        return gpu.call<readonly string[]>("load", [net, weights], { signal, onProgress });
+        return gpu.call<readonly string[]>("load", [net, weights, this.#building], { signal, onProgress });
       });
       this.#isLoaded = true;
       const noise = "random" in weights ? " with random weights: what it answers means nothing" : "";

@@ -1,3 +1,5 @@
+import { IN_MEMORY } from "./dom.ts";
+
 /** Sides in pixels: of what is drawn on, and of what the net is shown. */
 const SIDE = 560;
 const PICTURE = 140;
@@ -22,7 +24,7 @@ export class Pad {
 
   constructor(canvas: HTMLCanvasElement, onChange: () => void) {
     this.#canvas = canvas;
-    this.#context = canvas.getContext("2d") as CanvasRenderingContext2D;
+    this.#context = canvas.getContext("2d", IN_MEMORY) as CanvasRenderingContext2D;
     this.#onChange = onChange;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -49,7 +51,7 @@ export class Pad {
 
   /** What is on the pad, as small as is enough for a digit. */
   picture(): ImageData {
-    const context = this.#small.getContext("2d", { willReadFrequently: true }) as OffscreenCanvasRenderingContext2D;
+    const context = this.#small.getContext("2d", IN_MEMORY) as OffscreenCanvasRenderingContext2D;
     context.clearRect(0, 0, PICTURE, PICTURE);
     context.imageSmoothingQuality = "high";
     context.drawImage(this.#canvas, 0, 0, PICTURE, PICTURE);

@@ -1,3 +1,5 @@
+import { IN_MEMORY } from "./dom.ts";
+
 /** More than this a browser may not be able to decode, and nobody's camera takes. */
 const MOST_PIXELS = 100e6;
 
@@ -46,7 +48,7 @@ async function measure(file: Blob, name: string): Promise<[number, number]> {
 /** Something to look at where there is no photo at hand: a sun over the sea. */
 export function testPicture(): ImageBitmap {
   const canvas = new OffscreenCanvas(640, 480);
-  const context = canvas.getContext("2d") as OffscreenCanvasRenderingContext2D;
+  const context = canvas.getContext("2d", IN_MEMORY) as OffscreenCanvasRenderingContext2D;
   const band = (top: number, bottom: number, from: string, to: string) => {
     const gradient = context.createLinearGradient(0, top, 0, bottom);
     gradient.addColorStop(0, from);

@@ -1,5 +1,5 @@
 import { Camera } from "./camera.ts";
-import { find, make } from "./dom.ts";
+import { find, IN_MEMORY, make } from "./dom.ts";
 import { readPhoto, testPicture } from "./photo.ts";
 import type { Status } from "./status.ts";
 
@@ -14,11 +14,11 @@ export class PictureView {
   readonly #crop = find("crop");
   readonly #camera = new Camera(this.#video);
   readonly #status: Status;
-  readonly #onPicture: (picture: ImageBitmap) => Promise<void>;
+  readonly #onPicture: (picture: ImageBitmap, isFrame?: boolean) => Promise<void>;
   #picture: ImageBitmap | undefined;
 
   /** `onPicture` is given each new picture and its promise waited for; the camera shows the next one then. */
-  constructor(status: Status, onPicture: (picture: ImageBitmap) => Promise<void>) {
+  constructor(status: Status, onPicture: (picture: ImageBitmap, isFrame?: boolean) => Promise<void>) {
     this.#status = status;
     this.#onPicture = onPicture;
     const file = find("photo-file", HTMLInputElement);
@@ -27,7 +27,10 @@ export class PictureView {
       if (file.files?.[0]) this.read(file.files[0]);
       file.value = "";
     });
-    find("test-picture").addEventListener("click", () => this.show(testPicture()));
+    find("test-picture").addEventListener("click", () => {
+      this.#status.clear();
+      this.show(testPicture());
+    });
     find("camera").addEventListener("click", () => (this.#camera.isOn ? this.#stopCamera() : this.#startCamera()));
     addEventListener("paste", (event) => {
       const pasted = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
@@ -57,7 +60,7 @@ export class PictureView {
     this.#canvas.width = picture.width;
     this.#canvas.height = picture.height;
     this.#canvas.ariaLabel = `The picture, ${picture.width} × ${picture.height} pixels`;
-    this.#canvas.getContext("2d")?.drawImage(picture, 0, 0);
+    this.#canvas.getContext("2d", IN_MEMORY)?.drawImage(picture, 0, 0);
     this.#fit(picture);
     await this.#onPicture(picture);
   }
@@ -95,7 +98,7 @@ export class PictureView {
       this.#fit({ width: this.#video.videoWidth, height: this.#video.videoHeight });
       for (let frame = await this.#camera.frame(); frame; frame = await this.#camera.frame()) {
         this.#keep(frame);
-        await this.#onPicture(frame);
+        await this.#onPicture(frame, true);
       }
     } catch (error) {
       this.#stopCamera();

@@ -21,7 +21,7 @@ export class Status {
    */
   fail(error: unknown): void {
     if (isAbort(error) || isLost(error)) return;
-    this.#problem.textContent = error instanceof Error ? capitalized(error.message) : String(error);
+    this.#problem.textContent = error instanceof Error ? capitalized(inFields(error.message)) : String(error);
     this.#problem.hidden = false;
   }
 
@@ -36,6 +36,10 @@ export const isAbort = (error: unknown): boolean => error instanceof DOMExceptio
 /** What is rejected because its device was lost, or closed for that. */
 export const isLost = (error: unknown): boolean =>
   error instanceof DisposedError || (error instanceof GpuError && error.code === "DEVICE_LOST");
+
+/** The library names options as programs give them; here the field of that name is meant. */
+const inFields = (message: string): string =>
+  message.replace(/pass the option numClasses: (\d+)/, "put $1 into the field Classes");
 
 const capitalized = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 

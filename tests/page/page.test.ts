@@ -48,8 +48,8 @@ const sendSlowly: Handler = (_request, response) => {
 };
 
 /** ResNet-18's tensors, all random. */
-async function checkpoint(): Promise<Buffer> {
-  const weights = randomWeights(resnet18);
+async function checkpoint(options: object = {}): Promise<Buffer> {
+  const weights = randomWeights(resnet18, options);
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of weights.tensors) tensors.set(name, { shape, data: await weights.read(name) });
   return Buffer.from(encodeSafetensors(tensors));
@@ -127,7 +127,7 @@ async function waitFor(id: string, wanted: RegExp, on: Page = page, problem = "n
     { timeout: LIMIT_MS },
   );
   const text = String(await handle.jsonValue());
-  assert.match(text, wanted);
+  assert.match(text, wanted, `${id} says "${text}"`);
   return text;
 }
 
@@ -204,10 +204,23 @@ async function inspect(view: (typeof VIEWS)[number]): Promise<void> {
     await shoot(colorScheme);
   }
   const size = page.viewportSize();
-  await page.setViewportSize({ width: 390, height: 844 });
+  await page.setViewportSize({ width: 320, height: 700 });
   const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   await shoot("phone");
   if (size) await page.setViewportSize(size);
+  await page.emulateMedia({ forcedColors: "active" });
+  const tabs = await page
+    .getByRole("tab")
+    .evaluateAll((tabs) =>
+      tabs.map((tab) => [tab.ariaSelected === "true", getComputedStyle(tab).borderBottomColor] as const),
+    );
+  await shoot("forced");
+  await page.emulateMedia({ forcedColors: "none" });
+  const [[, selected]] = tabs.filter(([isSelected]) => isSelected);
+  assert.ok(
+    tabs.every(([isSelected, colour]) => isSelected || colour !== selected),
+    "which tab is it?",
+  );
   assert.ok(tooWide <= 0, `${view} is ${tooWide} pixels too wide for a phone`);
 }
 
@@ -231,12 +244,26 @@ inBrowser("draw a digit, as soon as the page is open", async () => {
   assert.is(canvases.length, 7);
   for (const canvas of canvases) assert.ok((await colours(canvas)) > 10);
   await page.evaluate(AXE);
+  await page.emulateMedia({ forcedColors: "active" });
+  const grounds = await page.evaluate(() =>
+    [document.body, document.querySelector("#digit-bars .fill")].map(
+      (each) => each && getComputedStyle(each).backgroundColor,
+    ),
+  );
+  assert.not.equal(grounds[0], grounds[1], "bars cannot be seen");
+  await page.emulateMedia({ forcedColors: "none" });
   await inspect("digits");
 });
 
 inBrowser("clear it, and take digits by the keyboard", async () => {
   await page.getByRole("button", { name: "Clear" }).click();
   await waitFor("digit-status", /Draw a digit/);
+  for (const canvas of await page.locator("#stages canvas").all()) {
+    const alpha = await canvas.evaluate(
+      (canvas) => (canvas as HTMLCanvasElement).getContext("2d")?.getImageData(2, 2, 1, 1).data[3],
+    );
+    assert.is(alpha, 255, "nothing is left of a stage");
+  }
   for (let digit = 0; digit < 10; digit++) {
     await page.getByRole("button", { name: String(digit), exact: true }).press("Enter");
     await waitFor("digit-status", new RegExp(`^${digit}: `));
@@ -330,19 +357,82 @@ inBrowser("five classes, a heat map for each, the activations of a layer", async
   await inspect("images");
 });
 
+inBrowser("another picture's answer is gone at once", async () => {
+  const [before, after] = await page.evaluate(() => {
+    const text = () => document.getElementById("answer")?.textContent;
+    const texts = [text()];
+    document.getElementById("test-picture")?.click();
+    return [...texts, text(), getComputedStyle(document.querySelector(".heat") as Element).visibility];
+  });
+  assert.match(before ?? "", /, in /);
+  assert.is(after, "");
+  await waitFor("answer", /, in /, page, "images-problem");
+});
+
+/** Drops a file on an element; tells whether the browser would have opened it. */
+const wouldOpen = (selector: string, kind: string): Promise<boolean> =>
+  page.evaluate(
+    ([selector, kind]) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["no picture"], "header.png", { type: "image/png" }));
+      const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+      return document.querySelector(selector)?.dispatchEvent(event) ?? true;
+    },
+    [selector, kind] as const,
+  );
+
+inBrowser("a file that is dropped anywhere is never opened in place of the page", async () => {
+  await show("Digits");
+  await page.locator("#panel-digits").waitFor({ state: "visible" });
+  for (const kind of ["dragover", "drop"]) assert.not(await wouldOpen("header", kind));
+  await show("Images");
+  await page.locator("#panel-images").waitFor({ state: "visible" });
+  assert.ok(await page.locator("#photo-problem").isHidden());
+  assert.not(await wouldOpen("header", "drop"));
+  await waitFor("photo-problem", /[Hh]eader\.png is no picture/);
+});
+
 inBrowser("a photo of 200 megapixels, and a file that is none", async () => {
   await drop("images", "huge.png", "image/png", hugePng(20_000, 10_000));
-  await waitFor("images-problem", /20000 × 10000 pixels, that is 200 megapixels.*make it smaller/);
+  await waitFor("photo-problem", /20000 × 10000 pixels, that is 200 megapixels.*make it smaller/);
   await drop("images", "text.png", "image/png", Buffer.from("no picture"));
-  await waitFor("images-problem", /[Tt]ext\.png is no picture/);
+  await waitFor("photo-problem", /[Tt]ext\.png is no picture/);
 });
 
 inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
   await drop("images", "lenet5.safetensors", "", readFileSync(`${ROOT}nets/weights/lenet5.safetensors`));
   await waitFor("images-problem", /[Ll]enet5\.safetensors does not fit: /);
+  await page.getByRole("button", { name: "Test picture" }).click();
+  await waitFor("images-status", /Choose weights/, page, "photo-problem");
+  assert.match((await page.locator("#images-problem").textContent()) ?? "", /does not fit/, "a picture hides it");
   await page.getByLabel("Address").fill(`${origin}/login.html`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await waitFor("images-problem", /HTML|page/);
+});
+
+inBrowser("another last layer: its classes by number; NaN is no answer", async () => {
+  const load = async (file: string) => {
+    await page.getByLabel("Address").fill(`${origin}/${file}.safetensors`);
+    await page.getByRole("button", { name: "Load", exact: true }).click();
+  };
+  await load("three");
+  await waitFor("images-problem", /trained for 3 classes: put 3 into the field Classes$/);
+  await page.getByLabel("Classes", { exact: true }).fill("3");
+  await page.getByLabel("Classes", { exact: true }).press("Enter");
+  await waitFor("net-text", /11.2 million parameters/);
+  assert.ok(await page.locator("#images-problem").isHidden());
+  await load("three");
+  await waitFor("answer", /^class \d, in /, page, "images-problem");
+  assert.is(await page.locator("#image-bars button").count(), 3);
+  await page.getByLabel("Classes", { exact: true }).fill("-1");
+  await page.getByLabel("Classes", { exact: true }).press("Enter");
+  await waitFor("images-problem", /numClasses is -1; it must be a positive integer/);
+  await page.getByLabel("Classes", { exact: true }).fill("");
+  await page.getByLabel("Classes", { exact: true }).press("Enter");
+  await waitFor("net-text", /11.7 million parameters/);
+  await load("nan");
+  await waitFor("images-problem", /[Rr]esnet18 answers NaN: its weights or its input/);
+  assert.is(await page.locator("#answer").textContent(), "");
 });
 
 inBrowser("two nets at once: the later choice wins; a download is cancelled", async () => {
@@ -423,6 +513,27 @@ inBrowser(
   },
 );
 
+inBrowser("the GPU's process ends: the same picture has the same answer afterwards", async () => {
+  await show("Images");
+  await page.locator("#net").selectOption("resnet18");
+  await page.getByRole("button", { name: "Random, to see the speed" }).click();
+  await page.getByRole("button", { name: "Test picture" }).click();
+  await waitFor("images-status", /is loaded with random weights/, page, "images-problem");
+  await waitFor("answer", /, in /, page, "images-problem");
+  const bars = () => page.locator("#image-bars").textContent();
+  const before = await bars();
+  await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
+  // It has been lost so often by now that it is not opened unasked.
+  await waitFor("no-gpu-reason", /again and again/);
+  await page.locator("#test-picture").evaluate(() => {
+    const answer = document.getElementById("answer");
+    if (answer) answer.textContent = "";
+  });
+  await page.getByRole("button", { name: "Try again" }).click();
+  await waitFor("answer", /, in /, page, "images-problem");
+  assert.is(await bars(), before);
+});
+
 inBrowser("accessibility", () => {
   console.log(
     `note: axe, ${inspected.pages} pages: ${inspected.passes} rules passed, ${inspected.violations.length} violated`,
@@ -458,14 +569,22 @@ if (typeof browser === "string") {
   const bundler = await buildPage(SITE);
   await bundler.dispose();
   const weights = await checkpoint();
+  const head = { numClasses: 3 };
+  const sendBytes =
+    (bytes: Buffer): Handler =>
+    (_request, response) =>
+      void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+  // Its last bytes are fc.weight's or a batch norm's: all of them are read.
+  const damaged = Buffer.from(weights);
+  damaged.fill(255, damaged.length - 4);
   const server = await serve(SITE, {
     "/": text("text/html", readFileSync(`${SITE}/index.html`, "utf8")),
     "/worker.js": sendWorker,
     "/slow.safetensors": sendSlowly,
     "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
-    "/resnet18.safetensors": (_request, response) => {
-      response.writeHead(200, { "content-length": weights.length }).end(weights);
-    },
+    "/resnet18.safetensors": sendBytes(weights),
+    "/three.safetensors": sendBytes(await checkpoint(head)),
+    "/nan.safetensors": sendBytes(damaged),
   });
   origin = server.origin;
   context = await browser.newContext({

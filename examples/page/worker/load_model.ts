@@ -1,4 +1,4 @@
-import { type AnyNet, trace } from "../../../engine/definition.ts";
+import { type AnyNet, type Given, trace } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Progress } from "../../../engine/ground/options.ts";
@@ -31,10 +31,11 @@ export async function loadModel(
   weights: WeightsChoice,
   loading: LoadingOptions,
   extend: (graph: Graph) => void = () => {},
+  options: Given = {},
 ): Promise<Model> {
-  const graph = trace(definition);
+  const graph = trace(definition, options);
   extend(graph);
-  const given = "random" in weights ? randomWeights(definition) : Object.values(weights)[0];
+  const given = "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
   const opened = await openWeights(definition, { weights: given, ...loading }, gpu.host.open);
   let checkpoint: Checkpoint;
   try {

@@ -1,7 +1,9 @@
-import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
+import { type AnyNet, labelsOf, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
+import type { Graph } from "../../../engine/graph/graph.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
+import { mostProbable, type Prediction } from "../../../engine/ground/predictions.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
 import { takePictures } from "../../../engine/image/pictures.ts";
 import type { Model } from "../../../engine/model.ts";
@@ -10,9 +12,14 @@ import { publishedWeights } from "../../../engine/weights/open.ts";
 import { addHeatMap, CLASS_WEIGHTS, HeatMap, type HeatMapSource, MAPS } from "./heat_map.ts";
 import { type LoadingOptions, loadModel, type WeightsChoice } from "./load_model.ts";
 
+/** What the page lets a visitor choose of a net's options. */
+export type Building = { readonly numClasses?: number };
+
 /** What the page tells of a net before it is loaded. */
 export interface NetDescription {
   readonly name: string;
+  /** Of its own last layer. */
+  readonly numClasses: number;
   readonly parameters: number;
   readonly multiplyAdds: number;
   readonly layers: readonly { readonly name: string; readonly operator: string; readonly shape: Shape }[];
@@ -27,7 +34,7 @@ export interface LookOptions {
 }
 
 export interface Answer {
-  readonly top: readonly { readonly label: string; readonly index: number; readonly probability: number }[];
+  readonly top: readonly Prediction[];
   /** From the picture to the probabilities. */
   readonly milliseconds: number;
 }
@@ -50,12 +57,13 @@ export class Looking {
     this.#gpu = gpu;
   }
 
-  async describe(name: string): Promise<NetDescription> {
+  async describe(name: string, options: Building): Promise<NetDescription> {
     const definition = await this.#gpu.definition(name);
-    const graph = trace(definition);
+    const graph = trace(definition, options);
     const { layers, parameters, multiplyAdds } = summarize(graph, this.#gpu.limits);
     return {
       name,
+      numClasses: definition.options.numClasses,
       parameters,
       multiplyAdds,
       layers: layers.filter((layer) => layer.name !== "" && layer.name !== "logits"),
@@ -70,13 +78,19 @@ export class Looking {
   }
 
   /** Loads a net in place of the one before. Returns what is odd about its weights. */
-  async load(name: string, weights: WeightsChoice, loading: LoadingOptions): Promise<readonly string[]> {
+  async load(
+    name: string,
+    weights: WeightsChoice,
+    options: Building,
+    loading: LoadingOptions,
+  ): Promise<readonly string[]> {
     await this.#unload();
     let source: HeatMapSource | undefined;
     const definition = await this.#gpu.definition(name);
-    const model = await loadModel(this.#gpu, definition, weights, loading, (graph) => {
+    const extend = (graph: Graph) => {
       source = addHeatMap(graph);
-    });
+    };
+    const model = await loadModel(this.#gpu, definition, weights, loading, extend, options);
     try {
       const outputs = [...OUTPUTS, MAPS, ...(source?.perClass ? [CLASS_WEIGHTS] : [])];
       const executable = await model.executable(outputs);
@@ -110,10 +124,8 @@ export class Looking {
     const start = performance.now();
     const { probabilities } = await this.#run(definition, executable, OUTPUTS);
     const milliseconds = performance.now() - start;
-    const labels = await definition.labels();
-    const top = Array.from(probabilities.data, (probability, index) => ({ label: labels[index], index, probability }))
-      .sort((a, b) => b.probability - a.probability)
-      .slice(0, 5);
+    const labels = await labelsOf(definition, probabilities.data.length);
+    const top = mostProbable(definition.name, probabilities.data, labels, 5);
     if (heat) await this.heat(top[0].index);
     return { top, milliseconds };
   }

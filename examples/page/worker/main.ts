@@ -1,7 +1,7 @@
 // What runs in the page's workers: the library with methods of the page's own. See ../session.ts.
 import { type Context, openGpu, serveGpu } from "../../../browser.ts";
 import type { WeightsChoice } from "./load_model.ts";
-import { Looking, type LookOptions } from "./looking.ts";
+import { type Building, Looking, type LookOptions } from "./looking.ts";
 import { Playground } from "./playground.ts";
 import { timeNet } from "./timing.ts";
 
@@ -20,9 +20,10 @@ const playgroundOf = ({ gpu }: Context): Playground => {
 
 serveGpu(openGpu, {
   // Images: one net at a time.
-  describe: (context, net: string) => lookingOf(context).describe(net),
+  describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),
   canvas: (context, canvas: OffscreenCanvas) => lookingOf(context).useCanvas(canvas),
-  load: (context, net: string, weights: WeightsChoice) => lookingOf(context).load(net, weights, context),
+  load: (context, net: string, weights: WeightsChoice, options: Building) =>
+    lookingOf(context).load(net, weights, options, context),
   look: (context, picture: ImageBitmap, options: LookOptions) => lookingOf(context).look(picture, options),
   activations: (context, layer: string) => lookingOf(context).activations(layer),
   heat: (context, classIndex: number) => lookingOf(context).heat(classIndex),
