@@ -258,7 +258,7 @@ test("an engine that fails is told, the others are measured, and no file is left
     contenders,
     cold: 2,
     turns: 2,
-    seconds: 1,
+    seconds: 0.1,
     timeout: 120,
     maxBinding: 2 ** 27,
     software: true,
