@@ -17,7 +17,7 @@ interface Options extends BenchOptions {
   readonly variants?: readonly string[];
 }
 
-const kernelsCommand = (context: Context) =>
+export const kernelsCommand = (context: Context) =>
   benchCommand(
     "bench:kernels",
     "time every distinct layer of the nets by each of its variants, once it is known to compute what it should",

@@ -12,7 +12,7 @@ interface Options extends BenchOptions {
   readonly cold: number;
 }
 
-const netsCommand = (context: Context) =>
+export const netsCommand = (context: Context) =>
   benchCommand(
     "bench:nets",
     "time whole nets at several batch sizes, and their first result in a new process",

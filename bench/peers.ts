@@ -36,7 +36,7 @@ interface Options extends Effort {
   readonly html?: string;
 }
 
-const peersCommand = ({ signal }: Context) =>
+export const peersCommand = ({ signal }: Context) =>
   new Command("bench:peers")
     .description("compare shadenet with other engines on the same adapter")
     .option("--nets <names>", "which nets: a,b,c", nameList, ["alexnet", "resnet18", "resnet50", "vgg16"])

@@ -25,7 +25,8 @@ const COMMANDS = [
   demoCommand,
 ];
 
-function shadenet(context: Context): Command {
+/** The command `shadenet`. */
+export function shadenet(context: Context): Command {
   const program = new Command("shadenet")
     .description("Classical vision CNNs on WebGPU.")
     .version(ownVersion())

@@ -48,7 +48,8 @@ export async function open(options: OpenOptions = {}): Promise<Gpu> {
 /** Lets what was begun but not waited for come to its end. */
 export const idle = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 20));
 
-const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
+/** Of all random numbers of this run. */
+export const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
 let state: number | undefined;
 
 /** Uniform in [0, 1), other numbers in every run. (SplitMix: Steele, Lea, Flood 2014, in 32 bits.) */
@@ -102,13 +103,19 @@ export function drawPool(dilation: Pair = 1) {
     null,
     pairOf(() => int(1, 7)),
   );
-  return { x: [pick(1, 3, 5), int(1, 7), ...image], options: { kernel, stride, padding, ceilMode: pick(false, true) } };
+  return {
+    x: [pick(1, 3, 5), pick(int(1, 7), 4, 8), ...image],
+    options: { kernel, stride, padding, ceilMode: pick(false, true) },
+  };
 }
 
-/** Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either; or images of one shape. */
-export function drawBroadcast(): readonly [number[], number[]] {
-  const image = randomShape(4);
-  if (random() < 0.25) return [image, image];
+/**
+ * Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either; or, for every fourth call, images
+ * of one shape, of which every second has whole vec4s of channels, for the variant.
+ */
+export function drawBroadcast(call: number): readonly [number[], number[]] {
+  const image = randomShape(4).with(1, call % 8 ? int(1, 9) : 4 * int(1, 3));
+  if (call % 4 === 0) return [image, image];
   const y = randomShape();
   const shrink = () => y.slice(int(0, y.length)).map((size) => pick(size, size, 1));
   return pick([y, shrink()], [shrink(), y], [y.map((size, d) => (d % 2 ? size : 1)), shrink()]);
@@ -267,7 +274,9 @@ export async function checkElementwise(
   drawOptions: () => object = () => ({}),
 ): Promise<void> {
   for (let i = 0; i < 40; i++) {
-    const x = randomTensor(i % 4 ? randomShape() : randomShape(4), pick(1e-3, 0.4, 2, 8, 30));
+    // Also images of whole vec4s of channels, for the variant.
+    const shape = i % 4 ? randomShape() : randomShape(4).with(1, i % 8 ? int(1, 9) : 4 * int(1, 3));
+    const x = randomTensor(shape, pick(1e-3, 0.4, 2, 8, 30));
     await checkKernel(gpu, kernel, { x }, drawOptions(), tolerance);
   }
 }

@@ -1,18 +1,16 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile, writeFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { kernelsCommand } from "../../bench/kernels.ts";
 import { describeLayer, distinctLayers, layersOf } from "../../bench/measure/layers.ts";
 import { measureNets } from "../../bench/measure/nets.ts";
 import { interleave } from "../../bench/measure/pace.ts";
 import { expected, type Inputs, judge, judgeAll } from "../../bench/measure/reference.ts";
 import { timingOfRuns } from "../../bench/measure/statistics.ts";
 import { measureLayers } from "../../bench/measure/variants.ts";
+import { netsCommand } from "../../bench/nets.ts";
 import { compareReports, readReport } from "../../bench/report/compare.ts";
+import { type BenchOptions, benchCommand, runBench } from "../../bench/report/program.ts";
 import type { KernelReport, KernelRow, NetReport, NetRow, Timing } from "../../bench/report/report.ts";
 import { describeComparison, describeRun, kernelTable, milliseconds, netTable } from "../../bench/report/tables.ts";
 import type { Host } from "../../engine/device/host.ts";
@@ -31,7 +29,9 @@ import { probes } from "../../kernels/probes.ts";
 import { evaluateReference } from "../../kernels/references.ts";
 import { variants } from "../../kernels/variants.ts";
 import { nets } from "../../nets/index.ts";
+import type { Context } from "../../tools/command.ts";
 import { packageFile } from "../../tools/package.ts";
+import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
 import { idle, int, open, pick, randomTensor, refuses } from "../harness.ts";
 
 const gpu = await open();
@@ -442,38 +442,15 @@ test("a variant that computes something else is wrong, and is not timed", async 
   }
 });
 
-let folder = "";
-test.before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "shadenet-bench-test-"));
-});
-test.after(() => rm(folder, { recursive: true }));
-
-const inFolder = (name: string) => join(folder, name);
-
-/** Runs a bench, until Ctrl-C after some milliseconds. */
-async function run(kind: "kernels" | "nets", args: readonly string[], stopAfter?: number) {
-  const child = spawn(process.execPath, [packageFile(`dist/bench/${kind}.js`), ...args], { cwd: folder });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-  });
-  const timer = stopAfter === undefined ? undefined : setTimeout(() => child.kill("SIGINT"), stopAfter);
-  const [code] = (await once(child, "close")) as [number | null];
-  clearTimeout(timer);
-  // The driver has warnings of its own.
-  const errors = stderr.split("\n").filter((line) => line !== "" && !line.startsWith("Warning:"));
-  return { code, stdout, errors };
-}
-
+const KERNELS = packageFile("dist/bench/kernels.js");
 const LENET = ["--nets", "lenet5", "--runs", "2"];
 
 test("bench:kernels on a net: a table, JSON, a page, and a comparison with itself", async () => {
   const json = inFolder("kernels.json");
   const quick = ["--variants", "conv2d,tanh,linear,linear_gemv,softmax"];
-  const first = await run("kernels", [...LENET, ...quick, "--json", json, "--html", inFolder("kernels.html")]);
+  const first = await inProcess([...LENET, ...quick, "--json", json, "--html", inFolder("kernels.html")], {
+    main: KERNELS,
+  });
   assert.equal([first.code, first.errors], [0, []]);
   assert.match(
     first.stdout,
@@ -487,14 +464,16 @@ test("bench:kernels on a net: a table, JSON, a page, and a comparison with itsel
   }
   assert.match(await readFile(inFolder("kernels.html"), "utf8"), /^<!doctype html>/i);
   const some = ["--only", "linear", "--variants", "linear", "--compare", json];
-  const second = await run("kernels", [...LENET, ...some]);
+  const second = await shadenet([...LENET, ...some], { program: kernelsCommand });
   assert.equal([second.code, second.errors], [0, []]);
   assert.match(second.stdout, /Compared with .*kernels\.json of \d{4}-\d\d-\d\d: .*, 0 new, 0 gone/);
 });
 
 test("bench:nets on a net at two batch sizes, with a cold start", async () => {
   const json = inFolder("nets.json");
-  const { code, stdout, errors } = await run("nets", [...LENET, "--batch", "1,3", "--json", json]);
+  const { code, stdout, errors } = await shadenet([...LENET, "--batch", "1,3", "--json", json], {
+    program: netsCommand,
+  });
   assert.equal([code, errors], [0, []]);
   assert.match(stdout, /^lenet5 +1 .*\nlenet5 +3 /m);
   const [one, three] = readReport<NetReport>(await readFile(json, "utf8"), json, "nets").rows;
@@ -507,16 +486,34 @@ test("bench:nets on a net at two batch sizes, with a cold start", async () => {
 
 test("Ctrl-C ends a bench; what was measured is shown and written, marked incomplete", async () => {
   const json = inFolder("interrupted.json");
-  // Some of its plain kernels take seconds.
-  const { code, stdout, errors } = await run(
-    "kernels",
-    ["--nets", "lenet5,vgg19", "--runs", "1000", "--json", json],
-    2500,
-  );
+  const layers = distinctLayers(["lenet5"], 1).filter(({ kernel }) => kernel.name === "linear");
+  const measured: KernelRow[] = [];
+  const interrupted = (context: Context) =>
+    benchCommand("bench:kernels", "is interrupted when the first row is there", "", 2).action((options: BenchOptions) =>
+      runBench<KernelReport>(
+        {
+          kind: "kernels",
+          options,
+          async *measure(bench) {
+            for await (const row of measureLayers(layers, { ...QUICK, nets: ["lenet5"] }, bench)) {
+              measured.push(row);
+              yield row;
+              if (measured.length === 1) process.emit("SIGINT");
+            }
+          },
+          report: (run, rows) => ({ ...run, kind: "kernels", rows }),
+          wanted: () => true,
+        },
+        context,
+      ),
+    );
+  const { code, stdout, errors } = await shadenet(["--json", json], { program: interrupted });
   assert.equal([code, errors], [130, []]);
-  if (!existsSync(json)) return assert.is(stdout, "", "nothing was measured yet");
   assert.match(stdout, /Not complete/);
-  assert.is(readReport<KernelReport>(await readFile(json, "utf8"), json, "kernels").complete, false);
+  const report = readReport<KernelReport>(await readFile(json, "utf8"), json, "kernels");
+  assert.is(report.complete, false);
+  assert.is(report.rows.length, measured.length);
+  assert.equal(new Set(report.rows.map(({ layer }) => layer)).size, 1);
 });
 
 test("wrong usage and files that are no reports are told in one line, before anything is measured", async () => {
@@ -537,15 +534,10 @@ test("wrong usage and files that are no reports are told in one line, before any
     ["nets", ["--json", "none/x.json"], 1, /cannot write none\/x\.json: its folder does not exist/],
     ["nets", ["--html", "."], 1, /cannot write \.: it is a folder/],
   ];
-  const rest = cases.values();
-  const work = async () => {
-    for (const [kind, args, wantedCode, message] of rest) {
-      const { code, stdout, errors } = await run(kind, args);
-      assert.equal([code, stdout, errors.length], [wantedCode, "", 1], errors.join("\n"));
-      assert.match(errors[0], message);
-    }
-  };
-  await Promise.all([work(), work()]);
+  const programs = { kernels: kernelsCommand, nets: netsCommand };
+  for (const [kind, args, code, message] of cases) {
+    assertFails(await shadenet(args, { program: programs[kind] }), code, message);
+  }
 });
 
 test.run();

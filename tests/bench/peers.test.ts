@@ -27,18 +27,18 @@ import {
   TOLERANCE,
   table,
 } from "../../bench/peers/results.ts";
+import { peersCommand } from "../../bench/peers.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../index.ts";
 import * as kernels from "../../kernels/index.ts";
 import { evaluateReference } from "../../kernels/references.ts";
 import { packageFile } from "../../tools/package.ts";
-import { assertFails, inFolder, shadenet } from "../cli/harness.ts";
+import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
 import { assertOutputs, randomTensors } from "../harness.ts";
 
 // The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
 
 const BENCH = packageFile("dist/bench/peers.js");
-const bench = (args: readonly string[], env: Record<string, string> = {}) => shadenet(args, { main: BENCH, env });
 
 test("engines agree with the first other one that is close to them", () => {
   const outputs = new Map([
@@ -258,7 +258,7 @@ test("an engine that fails is told, the others are measured, and no file is left
     contenders,
     cold: 2,
     turns: 2,
-    seconds: 1,
+    seconds: 0.1,
     timeout: 120,
     maxBinding: 2 ** 27,
     software: true,
@@ -297,13 +297,28 @@ test("what is wrong is told before anything is measured", async () => {
   ];
   const missing = missingPackages(ENGINE_NAMES);
   if (missing.length > 0) cases.push([[], 1, /not installed: run npm ci --prefix bench\/peers$/]);
-  for (const [args, code, message, env] of cases) assertFails(await bench(args, env), code, message);
+  for (const [args, code, message, env] of cases) {
+    assertFails(await shadenet(args, { program: peersCommand, env }), code, message);
+  }
 });
 
 test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
-  const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet", "--turns", "2", "--seconds", "1"];
-  const { code, stdout, errors } = await bench([...args, "--json", "rows.json"], { TMPDIR });
+  const args = [
+    "--nets",
+    "lenet5",
+    "--batch",
+    "2",
+    "--engines",
+    "shadenet",
+    "--turns",
+    "2",
+    "--seconds",
+    "1",
+    "--cold",
+    "1",
+  ];
+  const { code, stdout, errors } = await inProcess([...args, "--json", "rows.json"], { main: BENCH, env: { TMPDIR } });
   assert.equal(errors, []);
   assert.is(code, 0);
   assert.match(stdout, /batch 2\nshadenet \d.*\n\nNet +Engine .*\nlenet5 +shadenet .* none compared\n$/);

@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../../index.ts";
 import { packageFile } from "../../tools/package.ts";
-import { assertFails, eachFails, folder, inFolder, MAIN, shadenet } from "./harness.ts";
+import { assertFails, eachFails, folder, inFolder, inProcess, MAIN, shadenet } from "./harness.ts";
 
 const digit = (d: number) => packageFile(`examples/digits/digit-${d}-a.png`);
 
@@ -38,15 +38,15 @@ test("wrong usage: exit code 2, and what would be right", () =>
 
 test("help with an example for every command, and the version", async () => {
   const commands = ["classify", "run", "summary", "profile", "tune", "convert", "export", "doctor", "demo"];
-  const helps = await Promise.all(commands.map((command) => shadenet([command, "--help"])));
-  helps.forEach(({ code, stdout, errors }, i) => {
+  for (const command of commands) {
+    const { code, stdout, errors } = await shadenet([command, "--help"]);
     assert.is(code, 0);
     assert.equal(errors, []);
-    assert.match(stdout, new RegExp(`^Usage: shadenet ${commands[i]} `));
-    assert.match(stdout, new RegExp(`Example:\n  \\$ npx shadenet ${commands[i]}`));
+    assert.match(stdout, new RegExp(`^Usage: shadenet ${command} `));
+    assert.match(stdout, new RegExp(`Example:\n  \\$ npx shadenet ${command}`));
     assert.match(stdout, "--json");
-  });
-  const { code, stdout, errors } = await shadenet([]);
+  }
+  const { code, stdout, errors } = await inProcess([]);
   assert.is(code, 2);
   assert.is(stdout, "");
   assert.match(errors.join("\n"), /Commands:.*classify.*demo/s);
@@ -55,13 +55,13 @@ test("help with an example for every command, and the version", async () => {
 test("started through a symlink; nothing happens on import", async () => {
   await symlink(MAIN, inFolder("shadenet"));
   const { version } = JSON.parse(await readFile(packageFile("package.json"), "utf8"));
-  assert.equal(await shadenet(["--version"], { main: inFolder("shadenet") }), {
+  assert.equal(await inProcess(["--version"], { main: inFolder("shadenet") }), {
     code: 0,
     stdout: `${version}\n`,
     errors: [],
   });
   await writeFile(inFolder("import.mjs"), `await import(${JSON.stringify(`file://${MAIN}`)});`);
-  assert.equal(await shadenet(["--version"], { main: inFolder("import.mjs") }), { code: 0, stdout: "", errors: [] });
+  assert.equal(await inProcess(["--version"], { main: inFolder("import.mjs") }), { code: 0, stdout: "", errors: [] });
 });
 
 /** PNG's CRC-32. */
@@ -99,7 +99,7 @@ test("images that are none: one line each, and the GPU stays closed", async () =
   // Opening the GPU would fail, too.
   const env = { SHADENET_ADAPTER: "none" };
   const files = reasons.map(([file]) => file);
-  const { code, stdout, errors } = await shadenet(["classify", ...files, "--json"], { env });
+  const { code, stdout, errors } = await inProcess(["classify", ...files, "--json"], { env });
   assert.is(code, 1);
   assert.is(errors.length, reasons.length);
   const results = JSON.parse(stdout);
@@ -111,7 +111,7 @@ test("images that are none: one line each, and the GPU stays closed", async () =
 
 test("classify: a bad image among good ones, patterns, JSON", async () => {
   const pattern = packageFile("examples/digits/digit-[4-5]*.{png,jpg}");
-  const { code, stdout, errors } = await shadenet([
+  const { code, stdout, errors } = await inProcess([
     "classify",
     digit(0),
     "missing.png",
@@ -445,7 +445,7 @@ test("weights come from pipes and file: URLs, by any of their names, and by a ke
 });
 
 test("demo: ten digits, drawn", async () => {
-  const { code, stdout, errors } = await shadenet(["demo"]);
+  const { code, stdout, errors } = await inProcess(["demo"]);
   assert.equal([code, errors], [0, []]);
   assert.match(stdout, /reads handwritten digits\.\nAdapter: ./);
   assert.match(stdout, /10 of 10 right\. First answer \d+(\.\d)? m?s after the start of the process;\nthen/);
@@ -458,9 +458,9 @@ test("demo: ten digits, drawn", async () => {
 });
 
 test("Ctrl-C ends with 130; a reader that leaves is no failure", async () => {
-  const interrupted = await shadenet(["doctor"], { onOutput: (child) => child.kill("SIGINT") });
+  const interrupted = await inProcess(["doctor"], { onOutput: (child) => child.kill("SIGINT") });
   assert.equal([interrupted.code, interrupted.errors], [130, []]);
-  const unread = await shadenet(["demo"], { onOutput: (child) => child.stdout?.destroy() });
+  const unread = await inProcess(["demo"], { onOutput: (child) => child.stdout?.destroy() });
   assert.equal([unread.code, unread.errors], [0, []]);
 });
 

@@ -12,7 +12,7 @@ import { parseLabels } from "../../tools/labels.ts";
 import { addNetOptions, netOptionsOf } from "../../tools/net_options.ts";
 import { packageFile } from "../../tools/package.ts";
 import { refuses } from "../harness.ts";
-import { assertFails, eachFails, inFolder, shadenet } from "./harness.ts";
+import { assertFails, eachFails, inFolder, inProcess, shadenet } from "./harness.ts";
 
 const digit = packageFile("examples/digits/digit-1-a.png");
 
@@ -63,7 +63,7 @@ test("all commands that take a net have them", async () => {
     ...commands.map((name) => ({ args: [name], main: undefined, flags })),
     ...others,
   ]) {
-    const { stdout } = await shadenet([...args, "--help"], { main });
+    const { stdout } = await inProcess([...args, "--help"], { main });
     for (const flag of wanted) assert.match(stdout, `  ${flag}`, `${args}`);
   }
   const env = { SHADENET_ADAPTER: "none" };

@@ -7,7 +7,7 @@ import { sizeOf } from "../../engine/ground/tensor.ts";
 import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { isDeep, open, pick, randomTensor, refuses, withNet } from "../harness.ts";
+import { isDeep, open, randomTensor, refuses, withNet } from "../harness.ts";
 
 const gpu = await open();
 
@@ -48,7 +48,7 @@ test("uniform, with the variance that He et al. derive, and positive variances",
 
 test("activations stay in the middle of what f16 can hold, and the logits depend on the image", async () => {
   const names = ["resnet18", "resnet50", "vgg11_bn"] as const;
-  for (const name of isDeep ? names : [pick(...names)]) {
+  for (const name of isDeep ? names : names.slice(0, 1)) {
     await withNet(gpu, name, { weights: randomWeights(nets[name]), imageSize: 32 }, async (net) => {
       const [x, y] = [randomTensor(net.inputShape, 2), randomTensor(net.inputShape, 2)];
       const { logits, features } = await net.run(x, { features: net.layers });

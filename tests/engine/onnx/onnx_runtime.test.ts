@@ -134,14 +134,14 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
   adaptive_avgpool2d: () => [{ x: image() }, { outputSize: pairOf(() => pick(1, 2, 3, 4, 7)) }],
   pad: () => [{ x: image() }, { padding: [int(0, 3), int(0, 3), int(0, 3), int(0, 3)], value: pick(0, -1.5) }],
   add() {
-    const [a, b] = drawBroadcast();
+    const [a, b] = drawBroadcast(int(0, 7));
     return [
       { a: randomTensor(a), b: randomTensor(b) },
       { alpha: pick(1, -1, 0.5), activation: pick(...ACTIVATIONS) },
     ];
   },
   mul() {
-    const [a, b] = drawBroadcast();
+    const [a, b] = drawBroadcast(int(0, 7));
     return [{ a: randomTensor(a), b: randomTensor(b) }];
   },
   matmul() {

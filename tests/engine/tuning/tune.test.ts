@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { kernelsCommand } from "../../../bench/kernels.ts";
 import type { AnyNet, NetDefinition, NetOptions } from "../../../engine/definition.ts";
 import type { Host } from "../../../engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as openWith } from "../../../engine/gpu.ts";
@@ -25,7 +26,6 @@ import { softmax } from "../../../kernels/softmax.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer, linearLayer } from "../../../nets/layers.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { packageFile } from "../../../tools/package.ts";
 import { eachFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
 import { idle, refuses, withNet } from "../../harness.ts";
 
@@ -400,13 +400,13 @@ test("commands that open the GPU tell in one line what is wrong with what was ke
   await writeFile(inFolder(`cache/${file}`), "no JSON\n");
   const message = /^shadenet: warning: what was measured on this adapter is ignored: tuned-.*\.json is damaged; run/;
   const digit = new URL("../../../../examples/digits/digit-1-a.png", import.meta.url).pathname;
-  const programs: [args: string[], main?: string][] = [
-    [["--nets", "lenet5", "--runs", "1"], packageFile("dist/bench/kernels.js")],
+  const programs: [args: string[], program?: typeof kernelsCommand][] = [
+    [["--nets", "lenet5", "--variants", "softmax", "--runs", "1"], kernelsCommand],
     [["classify", digit]],
     [["tune", "lenet5"]],
   ];
-  for (const [args, main] of programs) {
-    const { code, errors } = await shadenet(args, { main });
+  for (const [args, program] of programs) {
+    const { code, errors } = await shadenet(args, { program });
     assert.equal([code, errors.length], [0, 1], args[0]);
     assert.match(errors[0], message);
   }

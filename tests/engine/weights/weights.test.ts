@@ -11,6 +11,7 @@ import { encodeSafetensors, openSafetensors } from "../../../engine/weights/safe
 import { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } from "../../../engine/weights/sources.ts";
 import { crc32 } from "../../../engine/weights/zip.ts";
 import { nets } from "../../../nets/index.ts";
+import { isDeep, rounds, seed } from "../../harness.ts";
 
 const fixture = (name: string) =>
   new Uint8Array(readFileSync(new URL(`../../../../tests/goldens/pth/${name}`, import.meta.url)));
@@ -374,9 +375,9 @@ test("weights that are neither a name nor a file: the names that there are", asy
   await refuses(open("resnet50", "w/imagenet.pth"), /no such file$/, FileError);
 });
 
-// ---- fuzzing: 60,000 mutated bytes, or as many as the environment's FUZZ says ----
+// ---- fuzzing: 60,000 mutated bytes in a deep run, or as many as the environment's FUZZ says ----
 
-const BUDGET = Number(process.env.FUZZ ?? 60_000);
+const BUDGET = Number(process.env.FUZZ ?? rounds(60_000));
 
 /** A source of whole numbers below `limit` (mulberry32). */
 function random(seed: number): (limit: number) => number {
@@ -485,7 +486,7 @@ async function readAll(checkpoint: Checkpoint, limit: number): Promise<void> {
 
 for (const [index, target] of targets.entries()) {
   test(`damaged files are refused or read: ${target.name}`, async () => {
-    const below = random(20240 + index);
+    const below = random(isDeep ? 20240 + index : seed + index);
     const share = BUDGET / targets.length;
     const base = process.memoryUsage().rss;
     let [cases, mutated, read, slowest, memory] = [0, 0, 0, 0, 0];
