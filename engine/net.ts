@@ -1,15 +1,23 @@
-import { type AnyNet, type Given, inputShape, type NetOptions, netOptions, OUTPUTS, traceSlice } from "./definition.ts";
+import {
+  type AnyNet,
+  type Given,
+  inputShape,
+  type NetOptions,
+  netOptions,
+  OUTPUTS,
+  PICTURE_OPTIONS,
+  traceSlice,
+} from "./definition.ts";
 import type { Device } from "./device/device.ts";
 import type { Executable } from "./device/executable.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
 import { checkOptions, UsageError } from "./ground/errors.ts";
-import type { Dtype } from "./ground/options.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
 import { type Batch, takeElements } from "./image/batch.ts";
 import { isPicture, type Picture } from "./image/picture.ts";
-import type { Transforms } from "./image/transforms.ts";
+import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
 import { openWeights, publishedWeights } from "./weights/open.ts";
@@ -20,7 +28,25 @@ export interface Prediction {
   readonly probability: number;
 }
 
-type TakePictures = typeof import("./image/pictures.ts").takePictures;
+type Pictures = typeof import("./image/pictures.ts");
+
+export interface ClassifyOptions extends PictureOptions {
+  /** How many classes; 5 by default. */
+  readonly top?: number;
+}
+
+/** What a net's pictures go through: what is asked for in this run before what the net was loaded with. */
+function preparationOf(
+  { choosePreparation }: Pictures,
+  definition: AnyNet,
+  given: Given,
+  { transforms, orientation = given.orientation }: PictureOptions = {},
+) {
+  const published = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
+  const own =
+    given.transforms && transforms ? { ...given.transforms, ...transforms } : (transforms ?? given.transforms);
+  return choosePreparation(definition, published, { transforms: own, orientation }, inputShape(definition, given));
+}
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
 export class Net {
@@ -31,9 +57,8 @@ export class Net {
   /** What is odd about the weights, such as a NaN. */
   readonly warnings: readonly string[];
   readonly #model: Model;
-  readonly #takePictures: TakePictures;
-  readonly #dtype: Dtype | undefined;
-  readonly #transforms: Transforms | undefined;
+  readonly #pictures: Pictures;
+  readonly #given: Given;
   declare [Symbol.dispose]: () => void;
 
   static {
@@ -44,6 +69,8 @@ export class Net {
   static async load(device: Device, definition: AnyNet, given: Given): Promise<Net> {
     const options = netOptions(definition, given);
     const graph = traceSlice(definition, given, device);
+    // Before anything is downloaded.
+    if (given.transforms || given.orientation) preparationOf(await import("./image/pictures.ts"), definition, given);
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
@@ -58,18 +85,17 @@ export class Net {
     const compiled = { passes, variants, precision, dtype };
     const loading = Model.load(device, graph, open, { ...compiled, signal, onProgress, outputs: OUTPUTS });
     // Pictures are taken hold of at once when they come: what does that is there by then.
-    const [model, { takePictures }] = await all([loading, import("./image/pictures.ts")]);
-    return new Net(model, definition, options, given, takePictures);
+    const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
+    return new Net(model, definition, options, given, pictures);
   }
 
-  private constructor(model: Model, definition: AnyNet, options: NetOptions, given: Given, takePictures: TakePictures) {
+  private constructor(model: Model, definition: AnyNet, options: NetOptions, given: Given, pictures: Pictures) {
     this.#model = model;
     this.definition = definition;
     this.options = options;
     this.inputShape = inputShape(definition, given);
-    this.#takePictures = takePictures;
-    this.#dtype = given.dtype;
-    this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
+    this.#pictures = pictures;
+    this.#given = given;
     this.warnings = model.warnings;
   }
 
@@ -92,32 +118,33 @@ export class Net {
    * Runs one batch: elements in NCHW of shape inputShape, or up to N pictures, which are prepared as the net's weights
    * want them; what is left of the batch is zeros. Either is the caller's again at once. Returns the logits
    * [N, numClasses], their softmax, and any layer's output by its name. Concurrent calls are queued. Throws a ShapeError,
-   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer.
+   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer and for transforms that make no
+   * sense; those given here go before those of loadNet().
    */
   async run(
     input: Float32Array | Tensor | Picture | readonly Picture[],
-    options: { readonly features?: readonly string[] } = {},
+    options: { readonly features?: readonly string[] } & PictureOptions = {},
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
-    checkOptions("run()", options, ["features"]);
+    checkOptions("run()", options, ["features", ...PICTURE_OPTIONS]);
     const names = options.features ?? [];
-    const all = await this.#run(this.#take(input), names);
+    const all = await this.#run(this.#take(input, options), names);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
 
-  async #take(input: Float32Array | Tensor | Picture | readonly Picture[]): Promise<Batch> {
-    if (isPicture(input)) return this.#prepare([input]);
-    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input);
+  async #take(input: Float32Array | Tensor | Picture | readonly Picture[], options: PictureOptions): Promise<Batch> {
+    if (isPicture(input)) return this.#prepare([input], options);
+    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options);
     return takeElements(input as Float32Array | Tensor, this.inputShape);
   }
 
-  #prepare(pictures: readonly Picture[]): Promise<Batch> {
-    return this.#takePictures(pictures, {
+  async #prepare(pictures: readonly Picture[], options: PictureOptions): Promise<Batch> {
+    return this.#pictures.takePictures(pictures, {
       device: this.#model.device,
       definition: this.definition,
       shape: this.inputShape,
-      dtype: this.#dtype ?? "f32",
-      transforms: this.#transforms,
+      dtype: this.#given.dtype ?? "f32",
+      ...preparationOf(this.#pictures, this.definition, this.#given, options),
     });
   }
 
@@ -144,16 +171,18 @@ export class Net {
    * The most probable classes of a picture, best first; of several, one list each. A picture is taken hold of at once; of
    * several, those of the first batch. Throws what run() throws.
    */
-  async classify(image: Picture, options?: { readonly top?: number }): Promise<Prediction[]>;
-  async classify(images: readonly Picture[], options?: { readonly top?: number }): Promise<Prediction[][]>;
-  async classify(images: Picture | readonly Picture[], { top = 5 }: { readonly top?: number } = {}) {
+  async classify(image: Picture, options?: ClassifyOptions): Promise<Prediction[]>;
+  async classify(images: readonly Picture[], options?: ClassifyOptions): Promise<Prediction[][]>;
+  async classify(images: Picture | readonly Picture[], options: ClassifyOptions = {}) {
+    checkOptions("classify()", options, ["top", ...PICTURE_OPTIONS]);
+    const { top = 5 } = options;
     if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
     const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
     const [batch] = this.inputShape;
     const results: Prediction[][] = [];
     for (let first = 0; first < list.length; first += batch) {
       const chunk = list.slice(first, first + batch);
-      const { probabilities } = await this.#run(this.#prepare(chunk), []);
+      const { probabilities } = await this.#run(this.#prepare(chunk, options), []);
       const labels = await this.definition.labels();
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
