@@ -13,7 +13,7 @@ import { wgslHash } from "./kernels/wgsl_hash.ts";
 import { nets } from "./nets/index.ts";
 
 export * from "./core.ts";
-export { decodeImage, readImage } from "./engine/node/decode.ts";
+export { type DecodeOptions, decodeImage, readImage } from "./engine/node/decode.ts";
 export { fileSource } from "./engine/node/files.ts";
 export type { ExportOptions } from "./engine/onnx/export.ts";
 export { type Timed, type Tuned, type TuneOptions, tune } from "./engine/tuning/tune.ts";

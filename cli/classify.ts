@@ -46,7 +46,10 @@ export function classifyCommand(context: Context): Command {
     "tell what pictures show",
     'npx shadenet classify "photos/*.jpg" --net resnet50 --weights resnet50.safetensors',
   )
-    .argument("<image...>", "PNG or JPEG files, or patterns such as photos/*.jpg")
+    .argument(
+      "<image...>",
+      "PNG, JPEG or WebP files, addresses, - for standard input, or patterns such as photos/*.jpg",
+    )
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
     .addOption(weightsOption())
     .addOption(weightsKeyOption())

@@ -5,7 +5,7 @@ import type { Value } from "./graph/value.ts";
 import { checkOptions, GpuError, ShapeError, UsageError } from "./ground/errors.ts";
 import type { Watch } from "./ground/options.ts";
 import { type Shape, sameShape } from "./ground/tensor.ts";
-import type { Preparation } from "./image/pictures.ts";
+import type { PictureOptions, Preparation } from "./image/pictures.ts";
 import type { Transforms } from "./image/transforms.ts";
 import type { PublishedFile, Weights, WeightsTable } from "./weights/open.ts";
 
@@ -51,7 +51,7 @@ export function findNet<T>(nets: Readonly<Record<string, T>>, name: string): T {
   );
 }
 
-export interface LoadOptions extends CompileOptions, Watch {
+export interface LoadOptions extends CompileOptions, PictureOptions, Watch {
   readonly weights?: Weights;
   /** Which of a file's mappings of names to tensors is meant, where several fit: "model_ema", say, or "" for the outermost. */
   readonly weightsKey?: string;
@@ -66,7 +66,11 @@ export interface LoadOptions extends CompileOptions, Watch {
 /** What a net is loaded with, and the options of its own. */
 export type Given = LoadOptions | (LoadOptions & { readonly [option: string]: unknown });
 
-const LOAD_OPTIONS = [
+/** What can be said of pictures, in loadNet() and in every run. */
+export const PICTURE_OPTIONS = ["transforms", "orientation"] as const;
+
+const LOAD_OPTIONS: readonly string[] = [
+  ...PICTURE_OPTIONS,
   "weights",
   "weightsKey",
   "batch",

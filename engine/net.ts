@@ -6,6 +6,7 @@ import {
   type NetOptions,
   netOptions,
   OUTPUTS,
+  PICTURE_OPTIONS,
   traceSlice,
 } from "./definition.ts";
 import type { Device } from "./device/device.ts";
@@ -13,35 +14,47 @@ import type { Executable } from "./device/executable.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
 import { checkOptions, UsageError } from "./ground/errors.ts";
-import type { Dtype } from "./ground/options.ts";
 import { mostProbable, type Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
 import { type Batch, takeElements } from "./image/batch.ts";
 import { isPicture, type Picture } from "./image/picture.ts";
-import type { Transforms } from "./image/transforms.ts";
+import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
 import { openWeights, publishedWeights } from "./weights/open.ts";
 
 export type { Prediction };
 
-export interface RunOptions {
+export interface RunOptions extends PictureOptions {
   /** Layers whose outputs are wanted, too. */
   readonly features?: readonly string[];
   /** Ends the waiting, and the run if its turn has not come; the call then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-export interface ClassifyOptions extends Pick<RunOptions, "signal"> {
-  /** How many classes. */
+export interface ClassifyOptions extends PictureOptions, Pick<RunOptions, "signal"> {
+  /** How many classes; 5 by default. */
   readonly top?: number;
 }
 
 /** Plans for so many lists of features stay on the device. */
 const MOST_LISTS = 8;
 
-type TakePictures = typeof import("./image/pictures.ts").takePictures;
+type Pictures = typeof import("./image/pictures.ts");
+
+/** What a net's pictures go through: what is asked for in this run before what the net was loaded with. */
+function preparationOf(
+  { choosePreparation }: Pictures,
+  definition: AnyNet,
+  given: Given,
+  { transforms, orientation = given.orientation }: PictureOptions = {},
+) {
+  const published = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
+  const own =
+    given.transforms && transforms ? { ...given.transforms, ...transforms } : (transforms ?? given.transforms);
+  return choosePreparation(definition, published, { transforms: own, orientation }, inputShape(definition, given));
+}
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
 export class Net {
@@ -52,12 +65,10 @@ export class Net {
   /** What is odd about the weights: a NaN, a prefix that was taken off their names. */
   readonly warnings: readonly string[];
   readonly #model: Model;
-  readonly #takePictures: TakePictures;
+  readonly #pictures: Pictures;
+  readonly #given: Given;
   /** The lists of features that there are plans for, the one that was asked for last at the end. */
   #lists: readonly (readonly string[])[] = [];
-  readonly #dtype: Dtype | undefined;
-  readonly #transforms: Transforms | undefined;
-  readonly #labels: readonly string[] | undefined;
   declare [Symbol.dispose]: () => void;
 
   static {
@@ -68,6 +79,8 @@ export class Net {
   static async load(device: Device, definition: AnyNet, given: Given): Promise<Net> {
     const options = netOptions(definition, given);
     const graph = traceSlice(definition, given, device);
+    // Before anything is downloaded.
+    if (given.transforms || given.orientation) preparationOf(await import("./image/pictures.ts"), definition, given);
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
@@ -81,19 +94,17 @@ export class Net {
     const compiled = { passes, variants, precision, dtype };
     const loading = Model.load(device, graph, open, { ...compiled, signal, onProgress, outputs: OUTPUTS });
     // Pictures are taken hold of at once when they come: what does that is there by then.
-    const [model, { takePictures }] = await all([loading, import("./image/pictures.ts")]);
-    return new Net(model, definition, options, given, takePictures);
+    const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
+    return new Net(model, definition, options, given, pictures);
   }
 
-  private constructor(model: Model, definition: AnyNet, options: NetOptions, given: Given, takePictures: TakePictures) {
+  private constructor(model: Model, definition: AnyNet, options: NetOptions, given: Given, pictures: Pictures) {
     this.#model = model;
     this.definition = definition;
     this.options = options;
     this.inputShape = inputShape(definition, given);
-    this.#takePictures = takePictures;
-    this.#dtype = given.dtype;
-    this.#transforms = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
-    this.#labels = given.labels && [...given.labels];
+    this.#pictures = pictures;
+    this.#given = { ...given, labels: given.labels && [...given.labels] };
     this.warnings = model.warnings;
   }
 
@@ -134,32 +145,33 @@ export class Net {
    * Runs one batch: elements in NCHW of shape inputShape, or up to N pictures, which are prepared as the net's weights
    * want them; what is left of the batch is zeros. Either is the caller's again at once. Returns the logits
    * [N, numClasses], their softmax, and any layer's output by its name. Concurrent calls are queued. Throws a ShapeError,
-   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer.
+   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer and for transforms that make no
+   * sense; those given here go before those of loadNet().
    */
   async run(
     input: Float32Array | Tensor | Picture | readonly Picture[],
     options: RunOptions = {},
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
-    checkOptions("run()", options, ["features", "signal"]);
+    checkOptions("run()", options, ["features", "signal", ...PICTURE_OPTIONS]);
     const { features: names = [], signal } = options;
-    const all = await this.#run(() => this.#take(input), names, signal);
+    const all = await this.#run(() => this.#take(input, options), names, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
 
-  async #take(input: Float32Array | Tensor | Picture | readonly Picture[]): Promise<Batch> {
-    if (isPicture(input)) return this.#prepare([input]);
-    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input);
+  async #take(input: Float32Array | Tensor | Picture | readonly Picture[], options: PictureOptions): Promise<Batch> {
+    if (isPicture(input)) return this.#prepare([input], options);
+    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options);
     return takeElements(input as Float32Array | Tensor, this.inputShape);
   }
 
-  #prepare(pictures: readonly Picture[]): Promise<Batch> {
-    return this.#takePictures(pictures, {
+  async #prepare(pictures: readonly Picture[], options: PictureOptions): Promise<Batch> {
+    return this.#pictures.takePictures(pictures, {
       device: this.#model.device,
       definition: this.definition,
       shape: this.inputShape,
-      dtype: this.#dtype ?? "f32",
-      transforms: this.#transforms,
+      dtype: this.#given.dtype ?? "f32",
+      ...preparationOf(this.#pictures, this.definition, this.#given, options),
     });
   }
 
@@ -213,7 +225,7 @@ export class Net {
   async classify(image: Picture, options?: ClassifyOptions): Promise<Prediction[]>;
   async classify(images: readonly Picture[], options?: ClassifyOptions): Promise<Prediction[][]>;
   async classify(images: Picture | readonly Picture[], options: ClassifyOptions = {}) {
-    checkOptions("classify()", options, ["top", "signal"]);
+    checkOptions("classify()", options, ["top", "signal", ...PICTURE_OPTIONS]);
     const { top = 5, signal } = options;
     if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
     const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
@@ -221,8 +233,8 @@ export class Net {
     const results: Prediction[][] = [];
     for (let first = 0; first < list.length; first += batch) {
       const chunk = list.slice(first, first + batch);
-      const { probabilities } = await this.#run(() => this.#prepare(chunk), [], signal);
-      const labels = await labelsOf(this.definition, this.options.numClasses, this.#labels);
+      const { probabilities } = await this.#run(() => this.#prepare(chunk, options), [], signal);
+      const labels = await labelsOf(this.definition, this.options.numClasses, this.#given.labels);
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
         const own = probabilities.data.subarray(i * classes, (i + 1) * classes);

@@ -5,8 +5,9 @@
 //
 // p is the part of the resized picture that lies in the square, and black around it. Each of its pixels is a mean of the
 // picture's: weighed along every row, rounded to a byte, and then down the column of these means, rounded again. The
-// weights are triangles in Pillow's fixed point of 22 bits, so that p is Pillow's to the bit. (It resizes pictures over
-// 100 times as high as wide in the other order, where rounding can make a difference of one.)
+// weights are triangles or cubics, of which some are negative, in Pillow's fixed point of 22 bits, so that p is Pillow's to
+// the bit. (It resizes pictures over 100 times as high as wide in the other order, where rounding can make a difference of
+// one.)
 //
 // Layout: x a texture of the picture, alpha is dropped; weights first for the columns of p, then for its rows: the first
 // pixel of each, then taps of each. y is one image of a batch in NCHW, from element start on.
@@ -47,7 +48,7 @@ fn mean_of_row(j: u32, row: i32) -> vec3i {
   for (var k = 0u; k < taps; k++) {
     sum += weights[params.kept_width + j * taps + k] * load(first + i32(k), row);
   }
-  return sum >> WEIGHT_BITS;
+  return clamp(sum >> WEIGHT_BITS, vec3i(0), vec3i(255));
 }
 
 fn resized_pixel(i: u32, j: u32) -> vec3i {
@@ -58,7 +59,7 @@ fn resized_pixel(i: u32, j: u32) -> vec3i {
   for (var k = 0u; k < taps; k++) {
     sum += weights[rows + params.kept_height + i * taps + k] * mean_of_row(j, first + i32(k));
   }
-  return sum >> WEIGHT_BITS;
+  return clamp(sum >> WEIGHT_BITS, vec3i(0), vec3i(255));
 }
 
 @compute @workgroup_size(WORKGROUP, WORKGROUP)

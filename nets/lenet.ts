@@ -26,7 +26,11 @@ export const lenet5: NetDefinition = {
   },
 
   probabilities: (logits) => softmax(logits, { dim: 1 }),
-  preprocess: async (image) => (await import("../engine/image/image.ts")).digitInput(image),
+  // Digits of any size and polarity as in MNIST; with transforms of one's own, any grey picture.
+  async preprocess(image, [channels], transforms) {
+    const { digitInput, preprocess } = await import("../engine/image/image.ts");
+    return transforms ? preprocess(image, transforms, channels) : digitInput(image);
+  },
   labels: async () => [..."0123456789"],
   weights: {
     MNIST: {

@@ -1,5 +1,13 @@
 import { ImageError, UsageError } from "../ground/errors.ts";
-import type { Transforms } from "./transforms.ts";
+import { told } from "./picture.ts";
+import type { Interpolation, Transforms } from "./transforms.ts";
+
+/** No picture, and nothing on the way to one, is larger. */
+export const MAX_PIXELS = 200e6;
+
+/** The longest side that a picture can be resized to, and that of a square cut out of it, in pixels. */
+const MAX_SIDE = 2 ** 20;
+const MAX_CROP = Math.floor(Math.sqrt(MAX_PIXELS));
 
 /** A picture in memory: 8-bit RGBA, row-major, `width * height * 4` bytes, alpha not premultiplied. */
 export interface Image {
@@ -28,17 +36,23 @@ interface Rectangle {
 
 /**
  * Resizes to `width` x `height` pixels, antialiased when it shrinks: byte for byte what Pillow's
- * `resize((width, height), BILINEAR)` makes of an RGB image. The four channels are resized independently.
- * Throws an ImageError for a malformed image and a UsageError for a size that is not a positive integer.
+ * `resize((width, height), BILINEAR)`, or BICUBIC, makes of an RGB image. The four channels are resized independently.
+ * Throws an ImageError for a malformed image and a UsageError for a size that is no integer from 1 to 1,048,576, or over
+ * 200 megapixels in all.
  */
-export function resizeImage(image: Image, width: number, height: number): Image {
+export function resizeImage(
+  image: Image,
+  width: number,
+  height: number,
+  interpolation: Interpolation = "bilinear",
+): Image {
   checkImage(image);
-  for (const size of [width, height]) {
-    if (!(Number.isInteger(size) && size > 0)) {
-      throw new UsageError(`cannot resize an image to ${width} x ${height} pixels: both must be positive integers`);
-    }
+  checkInterpolation(interpolation);
+  if (!isSide(width) || !isSide(height) || width * height > MAX_PIXELS) {
+    const limits = `both must be integers from 1 to ${MAX_SIDE}, and ${MAX_PIXELS / 1e6} megapixels the most in all`;
+    throw new UsageError(`cannot resize an image to ${told(width)} x ${told(height)} pixels: ${limits}`);
   }
-  const { data } = resample(rgba(image), width, height, { left: 0, top: 0, width, height });
+  const { data } = resample(rgba(image), width, height, { left: 0, top: 0, width, height }, interpolation);
   return { width, height, data };
 }
 
@@ -55,7 +69,7 @@ export function preprocess(image: Image, transforms: Transforms, channels = 3): 
   const { crop } = transforms;
   const { width, height, kept, left, top } = frame(image, transforms, channels);
   const source = channels === 1 ? grey(image) : rgba(image);
-  const { data: pixels } = resample(source, width, height, kept);
+  const { data: pixels } = resample(source, width, height, kept, transforms.interpolation);
 
   const input = new Float32Array(channels * crop * crop);
   for (let c = 0; c < channels; c++) {
@@ -274,14 +288,26 @@ export interface Taps {
  * The part `kept` of the image resized to width x height. It follows Pillow to the bit: horizontally first, rounded to
  * bytes, then vertically; and the other way round for a very tall image that gets lower.
  */
-function resample(image: Raster, width: number, height: number, kept: Rectangle): Raster {
-  const columns = triangleWeights(image.width, width, kept.left, kept.width);
-  const rows = triangleWeights(image.height, height, kept.top, kept.height);
+function resample(
+  image: Raster,
+  width: number,
+  height: number,
+  kept: Rectangle,
+  interpolation?: Interpolation,
+): Raster {
+  const columns = resamplingWeights(image.width, width, kept.left, kept.width, interpolation);
+  const rows = resamplingWeights(image.height, height, kept.top, kept.height, interpolation);
   if (image.height > 100 * image.width && height < image.height) {
     return resampleColumns(resampleRows(image, rows), columns);
   }
   const first = rows.start[0];
   const needed = rows.start[kept.height - 1] + rows.taps - first;
+  if (needed * kept.width > MAX_PIXELS) {
+    const sizes = `${image.width} x ${image.height} to ${width} x ${height}`;
+    throw new UsageError(
+      `resizing ${sizes} pixels takes ${kept.width} x ${needed} on the way; do it in two steps, the height first`,
+    );
+  }
   const stride = image.width * image.channels;
   const strip = { ...image, height: needed, data: image.data.subarray(first * stride, (first + needed) * stride) };
   return resampleRows(resampleColumns(strip, columns), { ...rows, start: rows.start.map((row) => row - first) });
@@ -290,7 +316,7 @@ function resample(image: Raster, width: number, height: number, kept: Rectangle)
 /** Makes each row as wide as there are weights. */
 function resampleColumns({ width, height, channels, data }: Raster, weights: Taps): Raster {
   const outputs = weights.start.length;
-  const result = new Uint8Array(outputs * height * channels);
+  const result = new Uint8ClampedArray(outputs * height * channels);
   for (let y = 0, to = 0; y < height; y++) {
     for (let x = 0; x < outputs; x++) {
       const from = (y * width + weights.start[x]) * channels;
@@ -304,7 +330,7 @@ function resampleColumns({ width, height, channels, data }: Raster, weights: Tap
 function resampleRows({ width, channels, data }: Raster, weights: Taps): Raster {
   const outputs = weights.start.length;
   const stride = width * channels;
-  const result = new Uint8Array(outputs * stride);
+  const result = new Uint8ClampedArray(outputs * stride);
   for (let y = 0, to = 0; y < outputs; y++) {
     const from = weights.start[y] * stride;
     for (let i = 0; i < stride; i++) result[to++] = weigh(data, from + i, stride, weights, y);
@@ -312,20 +338,38 @@ function resampleRows({ width, channels, data }: Raster, weights: Taps): Raster 
   return { width, height: outputs, channels, data: result };
 }
 
-/** Output sample i from the input samples `from`, `from + step`, ... The weights are positive: nothing to clip. */
+/** Output sample i from the input samples `from`, `from + step`, ..., to be clamped: some cubic weights are negative. */
 function weigh(samples: Raster["data"], from: number, step: number, { taps, values }: Taps, i: number): number {
   let sum = 1 << (WEIGHT_BITS - 1);
   for (let k = i * taps, end = k + taps; k < end; k++, from += step) sum += samples[from] * values[k];
   return sum >> WEIGHT_BITS;
 }
 
+/** Filters by how far they reach to either side, in input samples, or output samples where the image shrinks. */
+const FILTERS: Readonly<Record<Interpolation, { readonly reach: number; weight(distance: number): number }>> = {
+  bilinear: { reach: 1, weight: (x) => Math.max(1 - x, 0) },
+  // The cubic of R. Keys (1981) with a = -1/2, in the order in which Pillow rounds.
+  bicubic: {
+    reach: 2,
+    weight: (x) => (x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0),
+  },
+};
+
 /**
- * The weights of a triangle filter for the output samples `first` to `first + count` of `outputs`, from `inputs` input
- * samples. The triangle spans one input sample on either side, or one output sample where the image shrinks.
+ * The weights of a filter for the output samples `first` to `first + count` of `outputs`, from `inputs` input samples, in
+ * Pillow's fixed point.
  */
-export function triangleWeights(inputs: number, outputs: number, first: number, count: number): Taps {
+export function resamplingWeights(
+  inputs: number,
+  outputs: number,
+  first: number,
+  count: number,
+  interpolation: Interpolation = "bilinear",
+): Taps {
+  const { reach, weight } = FILTERS[interpolation];
   const scale = inputs / outputs;
-  const support = Math.max(scale, 1);
+  const spread = Math.max(scale, 1);
+  const support = reach * spread;
   const taps = Math.min(Math.ceil(support) * 2 + 1, inputs);
   const start = new Int32Array(count);
   const values = new Int32Array(count * taps);
@@ -335,11 +379,12 @@ export function triangleWeights(inputs: number, outputs: number, first: number, 
     const to = Math.min(Math.trunc(centre + support + 0.5), inputs);
     // Every output has the same number of taps; at the right edge the spare ones, of weight 0, lie on the left.
     start[i] = Math.min(from, inputs - taps);
-    const triangle: number[] = [];
-    for (let x = from; x < to; x++) triangle.push(Math.max(1 - Math.abs((x - centre + 0.5) * (1 / support)), 0));
-    const sum = triangle.reduce((total, weight) => total + weight, 0);
-    triangle.forEach((weight, k) => {
-      values[i * taps + from - start[i] + k] = Math.trunc(0.5 + (weight / sum) * 2 ** WEIGHT_BITS);
+    const weights: number[] = [];
+    for (let x = from; x < to; x++) weights.push(weight(Math.abs((x - centre + 0.5) * (1 / spread))));
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    weights.forEach((weight, k) => {
+      const share = weight / sum;
+      values[i * taps + from - start[i] + k] = Math.trunc((share < 0 ? -0.5 : 0.5) + share * 2 ** WEIGHT_BITS);
     });
   }
   return { taps, start, values };
@@ -347,24 +392,57 @@ export function triangleWeights(inputs: number, outputs: number, first: number, 
 
 // Checks
 
-function checkImage({ width, height, data }: Image): void {
+const isSide = (size: unknown): boolean =>
+  Number.isInteger(size) && (size as number) > 0 && (size as number) <= MAX_SIDE;
+
+const isByteArray = (data: unknown): data is Image["data"] =>
+  ["Uint8Array", "Uint8ClampedArray"].includes(Object.prototype.toString.call(data).slice(8, -1));
+
+/** Throws an ImageError unless an image has sizes and as many bytes of RGBA as they say. */
+export function checkImage({ width, height, data }: Image): void {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
-  if (!whole) throw new ImageError(`an image of ${width} x ${height} pixels: both sizes must be positive integers`);
+  if (!whole)
+    throw new ImageError(`an image of ${told(width)} x ${told(height)} pixels: both sizes must be positive integers`);
+  const wanted = `${width * height * 4} bytes of RGBA`;
+  if (!isByteArray(data)) {
+    throw new ImageError(
+      `the data of an image is ${told(data)}; wanted ${wanted} in a Uint8Array or Uint8ClampedArray, 0 to 255 each`,
+    );
+  }
   if (data.length !== width * height * 4) {
-    const wanted = `${width * height * 4} bytes of RGBA`;
     throw new ImageError(`an image of ${width} x ${height} pixels has ${wanted}, not ${data.length}`);
   }
 }
 
-function checkTransforms({ resize, crop, mean, std }: Transforms, channels: number): void {
-  if (channels !== 1 && channels !== 3) throw new UsageError(`channels is ${channels}; it must be 1 (grey) or 3 (RGB)`);
-  for (const [name, size] of Object.entries({ resize, crop })) {
-    if (!(Number.isInteger(size) && size > 0))
-      throw new UsageError(`${name} is ${size}; it must be a positive integer`);
+/** Throws a UsageError for transforms that make no sense for images of that many channels. */
+export function checkTransforms({ resize, crop, mean, std, interpolation }: Transforms, channels: number): void {
+  if (channels !== 1 && channels !== 3) {
+    throw new UsageError(
+      `channels is ${told(channels)}; it must be 1 (grey) or 3 (RGB) for pictures: give run() elements for others`,
+    );
+  }
+  for (const [name, size, most] of [
+    ["resize", resize, MAX_SIDE],
+    ["crop", crop, MAX_CROP],
+  ] as const) {
+    if (!isSide(size) || size > most) {
+      throw new UsageError(`${name} is ${told(size)}; it must be a positive integer, ${most} at most`);
+    }
   }
   for (const [name, values] of Object.entries({ mean, std })) {
+    const fits = (value: unknown) => Number.isFinite(value) && (name !== "std" || (value as number) > 0);
+    if (!Array.isArray(values) || !values.every(fits)) {
+      const kind = name === "std" ? "positive numbers" : "numbers";
+      throw new UsageError(`${name} is ${told(values)}; it must be an array of ${kind}, on the scale 0 to 1`);
+    }
     if (values.length !== channels) {
       throw new UsageError(`${name} has ${values.length} values for ${channels} channels; it needs one for each`);
     }
   }
+  checkInterpolation(interpolation);
+}
+
+function checkInterpolation(interpolation: unknown = "bilinear"): void {
+  if (typeof interpolation === "string" && Object.hasOwn(FILTERS, interpolation)) return;
+  throw new UsageError(`interpolation is ${told(interpolation)}; it must be ${Object.keys(FILTERS).join(" or ")}`);
 }

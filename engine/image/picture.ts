@@ -3,9 +3,21 @@ import type { Image } from "./image.ts";
 
 /**
  * What a net looks at: pixels in memory (an ImageData is that, too); in a browser also what shows a picture (ImageBitmap,
- * canvas, img, video, VideoFrame), and a file of one, which the browser decodes.
+ * canvas, img, video, VideoFrame), and a file of one, which the browser decodes to the samples that Node and Pillow see.
+ * What shows a picture is taken as it is shown: turned by EXIF, converted to the screen's colours, and rounded under alpha.
  */
 export type Picture = Image | Shown | Blob;
+
+/**
+ * A value in the message of an error: a short text or a number as it is, of anything else what kind of thing it is.
+ * Nothing that was given makes a message long.
+ */
+export function told(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
+  if (typeof value !== "object" || value === null) return String(value).slice(0, 80);
+  const kind = Object.prototype.toString.call(value).slice(8, -1).slice(0, 80);
+  return `${/^[AEIO]/.test(kind) ? "an" : "a"} ${kind}`;
+}
 
 /** What a browser shows. */
 export type Shown =

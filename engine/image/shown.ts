@@ -2,7 +2,8 @@ import type { Device } from "../device/device.ts";
 import { GpuError, ImageError } from "../ground/errors.ts";
 import { formatBytes } from "../ground/tensor.ts";
 import type { Image } from "./image.ts";
-import { isInMemory, type Picture, type Shown, sizeOfPicture, unreadable } from "./picture.ts";
+import { findOrientation, type Orientation } from "./orientation.ts";
+import { isInMemory, type Picture, type Shown, sizeOfPicture, told, unreadable } from "./picture.ts";
 
 // The values of GPUTextureUsage: Node has no such globals.
 const COPY_DST = 2;
@@ -14,8 +15,8 @@ const RENDER_ATTACHMENT = 16;
  * when there is nothing to copy (yet), when the browser keeps it from being read and when it is too large for the
  * device, a GpuError when there is no memory for it.
  */
-export function uploadPicture(gpu: Device, picture: Picture): Promise<GPUTexture> {
-  return withPixels(picture, async (source, width, height) => {
+export function uploadPicture(gpu: Device, picture: Picture, orientation?: Orientation): Promise<GPUTexture> {
+  return withPixels(picture, orientation, async (source, width, height) => {
     gpu.check();
     const { device } = gpu;
     const most = device.limits.maxTextureDimension2D;
@@ -69,8 +70,8 @@ function drawFrame(video: HTMLVideoElement | VideoFrame, width: number, height: 
 }
 
 /** The pixels of a picture in memory, for what needs all of them; read at once unless it is a file. See uploadPicture. */
-export function readPicture(picture: Picture): Promise<Image> {
-  return withPixels(picture, async (source, width, height) => {
+export function readPicture(picture: Picture, orientation?: Orientation): Promise<Image> {
+  return withPixels(picture, orientation, async (source, width, height) => {
     if (isInMemory(source)) return source;
     try {
       const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
@@ -82,13 +83,14 @@ export function readPicture(picture: Picture): Promise<Image> {
   });
 }
 
-/** Uses a picture and its size in pixels at once, or once it is decoded if it is a file. */
+/** Uses a picture and its size in pixels at once, or once it is decoded if it is a file or an img. */
 async function withPixels<T>(
   picture: Picture,
+  orientation: Orientation | undefined,
   use: (source: Image | Shown, width: number, height: number) => Promise<T>,
 ): Promise<T> {
-  if (!(picture instanceof Blob)) return use(picture, ...sizeOfPicture(picture));
-  const bitmap = await decode(picture);
+  if (!(picture instanceof Blob || isElement(picture))) return use(picture, ...sizeOfPicture(picture));
+  const bitmap = picture instanceof Blob ? await decode(picture, orientation) : await bitmapOf(picture);
   try {
     return await use(bitmap, bitmap.width, bitmap.height);
   } finally {
@@ -96,12 +98,38 @@ async function withPixels<T>(
   }
 }
 
-async function decode(file: Blob): Promise<ImageBitmap> {
-  const name = "name" in file ? String(file.name) : "the given file";
+/** An img's sizes are CSS pixels, divided by the density that its srcset gives; its bitmap has those of the file. */
+const isElement = (picture: Picture): picture is HTMLImageElement => "naturalWidth" in picture;
+
+/** What an img shows now. */
+async function bitmapOf(picture: HTMLImageElement): Promise<ImageBitmap> {
+  sizeOfPicture(picture);
+  try {
+    return await createImageBitmap(picture);
+  } catch (cause) {
+    throw unreadable(cause);
+  }
+}
+
+/** The samples of the file as they are: Node and Pillow know nothing of premultiplied alpha and of colour profiles. */
+const AS_STORED = { premultiplyAlpha: "none", colorSpaceConversion: "none" } as const;
+
+async function decode(file: Blob, orientation: Orientation = "none"): Promise<ImageBitmap> {
+  const name = "name" in file ? told(String(file.name)) : "the given file";
   if (!globalThis.createImageBitmap) throw new ImageError(`${name} must be decoded first: see decodeImage()`);
   try {
-    return await createImageBitmap(file);
+    return await createImageBitmap(orientation === "exif" ? file : await withoutOrientation(file), AS_STORED);
   } catch (cause) {
     throw new ImageError(`${name} is no image that this browser can decode, or too large`, { cause });
   }
+}
+
+/** A JPEG's EXIF is in its first segments, which have 64 KB each at most. */
+const HEAD_BYTES = 2 ** 18;
+
+/** The same file, upright: browsers turn pictures whatever `imageOrientation` says. */
+async function withoutOrientation(file: Blob): Promise<Blob> {
+  const tag = findOrientation(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
+  if (!tag) return file;
+  return new Blob([file.slice(0, tag.at), Uint8Array.of(1), file.slice(tag.at + 1)], { type: file.type });
 }

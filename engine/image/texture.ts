@@ -2,7 +2,7 @@ import type { Device } from "../device/device.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../device/usage.ts";
 import { packParams, type Reflection, specialize, storedAs } from "../graph/wgsl.ts";
 import type { Dtype } from "../ground/options.ts";
-import { frame, triangleWeights } from "./image.ts";
+import { frame, resamplingWeights } from "./image.ts";
 import type { PictureInput } from "./picture.ts";
 import type { Transforms } from "./transforms.ts";
 
@@ -28,10 +28,10 @@ export async function prepareTexture(
   dtype: Dtype,
 ): Promise<PictureInput> {
   const { device } = gpu;
-  const { crop, mean, std } = transforms;
+  const { crop, mean, std, interpolation } = transforms;
   const { width, height, kept, left, top } = frame(texture, transforms, channels);
-  const columns = triangleWeights(texture.width, width, kept.left, kept.width);
-  const rows = triangleWeights(texture.height, height, kept.top, kept.height);
+  const columns = resamplingWeights(texture.width, width, kept.left, kept.width, interpolation);
+  const rows = resamplingWeights(texture.height, height, kept.top, kept.height, interpolation);
   const values = concat([columns.start, columns.values, rows.start, rows.values]);
   const fields = {
     kept_width: kept.width,

@@ -4,7 +4,7 @@ import type { OpenOptions } from "../gpu.ts";
 import { checkOptions, DisposedError, FileError, GpuError, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 import { isInMemory, isPicture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
-import type { Net, Prediction } from "../net.ts";
+import type { ClassifyOptions, Net, Prediction } from "../net.ts";
 import {
   type Answer,
   decodeError,
@@ -232,26 +232,20 @@ export class WorkerNet {
    */
   run(
     input: Parameters<Net["run"]>[0],
-    {
-      transfer,
-      ...options
-    }: { readonly features?: readonly string[]; readonly transfer?: readonly Transferable[] } = {},
+    { transfer, ...options }: NonNullable<Parameters<Net["run"]>[1]> & Pick<CallOptions, "transfer"> = {},
   ): ReturnType<Net["run"]> {
     return this.#callWith("run", input, options, transfer) as ReturnType<Net["run"]>;
   }
 
   /** Net.classify(), on pictures as run() takes them. */
-  classify(
-    image: Picture,
-    options?: { readonly top?: number; readonly transfer?: readonly Transferable[] },
-  ): Promise<Prediction[]>;
+  classify(image: Picture, options?: ClassifyOptions & Pick<CallOptions, "transfer">): Promise<Prediction[]>;
   classify(
     images: readonly Picture[],
-    options?: { readonly top?: number; readonly transfer?: readonly Transferable[] },
+    options?: ClassifyOptions & Pick<CallOptions, "transfer">,
   ): Promise<Prediction[][]>;
   classify(
     images: Picture | readonly Picture[],
-    { transfer, ...options }: { readonly top?: number; readonly transfer?: readonly Transferable[] } = {},
+    { transfer, ...options }: ClassifyOptions & Pick<CallOptions, "transfer"> = {},
   ): Promise<never> {
     return this.#callWith("classify", images, options, transfer) as Promise<never>;
   }
@@ -299,9 +293,17 @@ export class WorkerNet {
   }
 }
 
+/** Memory that threads share would not be copied: what is written to it next must not become the input. */
+function unshared(input: unknown): unknown {
+  const data = ArrayBuffer.isView(input) ? input : Object(input).data;
+  if (Object.prototype.toString.call(data?.buffer) !== "[object SharedArrayBuffer]") return input;
+  const copy = data.slice();
+  return data === input ? copy : { ...(input as object), data: copy };
+}
+
 /** What an input is sent as; a promise where the browser must copy first what a picture shows now. */
 function toSend(input: unknown, transfer: Transferable[]): unknown {
-  if (!isPicture(input) || input instanceof Blob || isInMemory(input)) return input;
+  if (!isPicture(input) || input instanceof Blob || isInMemory(input)) return unshared(input);
   sizeOfPicture(input);
   if ("displayWidth" in input) {
     const frame = input.clone();

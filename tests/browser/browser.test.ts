@@ -4,12 +4,14 @@ import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
+import { crc32 } from "../../engine/weights/zip.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { isDeep } from "../harness.ts";
@@ -107,6 +109,53 @@ inBrowser("whatever shows a picture, the GPU makes of it what the CPU's transfor
   assert.ok(video < 0.1, `HTMLVideoElement: ${video}`);
 });
 
+const isNear = (got: readonly number[], want: readonly number[]) =>
+  got.every((value, i) => Math.abs(value - want[i]) <= 3);
+const [RED, BLUE] = [
+  [230, 30, 20],
+  [10, 60, 200],
+];
+
+inBrowser("an img is seen whole, whatever density its srcset gives", async () => {
+  for (const [density, [first, last]] of Object.entries(await run("runDensities"))) {
+    assert.ok(isNear(first, RED) && isNear(last, BLUE), `${density}: ${first}, ${last}`);
+  }
+});
+
+/** One pixel whose colour premultiplied alpha would lose. */
+const faint = (): number[] => {
+  const chunk = (type: string, data: Uint8Array) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const framed = Buffer.alloc(body.length + 8);
+    framed.writeUInt32BE(data.length);
+    framed.set(body, 4);
+    framed.writeUInt32BE(crc32(body), body.length + 4);
+    return framed;
+  };
+  const header = chunk("IHDR", Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 1, 8, 6, 0, 0, 0));
+  // A colour space that no screen has, which a browser would convert from.
+  const gamma = chunk("gAMA", Uint8Array.of(0, 1, 0x86, 0xa0));
+  const pixels = chunk("IDAT", deflateSync(Uint8Array.of(0, ...RED, 1)));
+  const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
+  return [...Buffer.concat([signature, header, gamma, pixels, chunk("IEND", new Uint8Array())])];
+};
+
+inBrowser("a file has the samples that it has in Node", async () => {
+  const { float16, ...corners } = await run("runFiles", faint());
+  const { "as stored": stored, transparent, ...turned } = corners;
+  assert.ok(isNear(stored[0], RED) && isNear(stored[1], BLUE), `as stored: ${stored}`);
+  for (const [what, [first, last]] of Object.entries(turned)) {
+    assert.ok(isNear(first, BLUE) && isNear(last, RED), `${what}: ${first}, ${last}`);
+  }
+  assert.equal(transparent, [RED, RED]);
+  assert.is(float16.code, "IMAGE");
+  assert.match(float16.message, /the data of an image is a Float16Array; wanted 16 bytes of RGBA/);
+});
+
+inBrowser("what is sent to a worker from memory that threads share is copied", async () =>
+  assert.equal(await run("shareWithWorker"), [true, true]),
+);
+
 inBrowser("pictures make a batch, and it is filled up with zeros", async () => {
   const { tooMany, ...parts } = await run("runBatch");
   assert.equal(parts, { first: true, second: true, zeros: true });
@@ -129,9 +178,9 @@ inBrowser("pictures that cannot be used have clear errors", async () => {
     closed: /has no pixels/,
     "no frame": /has no pixels/,
     "of another site": /cannot be read .*one from another site needs its leave/,
-    "no image": /notes.txt is no image that this browser can decode/,
+    "no image": /"notes.txt" is no image that this browser can decode/,
     "too large": /this GPU takes at most/,
-    string: /got photo.jpg for a picture; wanted/,
+    string: /got "photo.jpg" for a picture; wanted/,
   };
   for (const [what, message] of Object.entries(expected)) {
     assert.is(failures[what].code, "IMAGE", what);

@@ -5,7 +5,8 @@ import type { Gpu } from "../../engine/gpu.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import type { Image } from "../../engine/image/image.ts";
 import type { Picture } from "../../engine/image/picture.ts";
-import type { Prediction } from "../../engine/net.ts";
+import { IMAGENET } from "../../engine/image/transforms.ts";
+import type { Net, Prediction } from "../../engine/net.ts";
 import { openUrl } from "../../engine/web/files.ts";
 import { openSafetensors } from "../../engine/weights/safetensors.ts";
 import { leakyRelu } from "../../kernels/elementwise/leaky_relu.ts";
@@ -162,6 +163,96 @@ export const comparePictures = (): Promise<Record<string, number>> =>
     frame.close();
     return differences;
   });
+
+const red = [230, 30, 20];
+const blue = [10, 60, 200];
+
+/** 40 x 30 pixels of red, with blue in the lower right quarter, in a file. */
+async function quarters(type?: string): Promise<Blob> {
+  const canvas = new OffscreenCanvas(40, 30);
+  const context = canvas.getContext("2d") as OffscreenCanvasRenderingContext2D;
+  context.fillStyle = `rgb(${red})`;
+  context.fillRect(0, 0, 40, 30);
+  context.fillStyle = `rgb(${blue})`;
+  context.fillRect(20, 15, 20, 15);
+  return canvas.convertToBlob({ type });
+}
+
+async function shown(attributes: Partial<HTMLImageElement>): Promise<HTMLImageElement> {
+  const image = Object.assign(new Image(), attributes);
+  await image.decode();
+  return image;
+}
+
+/** What a net sees in the corners of a picture, as bytes: upper left, lower right. */
+async function cornersOf(net: { run: Net["run"] }, picture: Picture, options: object = {}): Promise<number[][]> {
+  const { data } = (await net.run(picture, options)).logits;
+  const { mean, std } = IMAGENET;
+  const at = (i: number) => mean.map((m, c) => Math.round((data[c * SIDE ** 2 + i] * std[c] + m) * 255));
+  return [at(0), at(SIDE ** 2 - 1)];
+}
+
+/** The corners of an img that has another density than its file. */
+export const runDensities = (): Promise<Record<string, number[][]>> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const url = URL.createObjectURL(await quarters());
+    return {
+      "1x": await cornersOf(net, await shown({ src: url })),
+      "2x": await cornersOf(net, await shown({ srcset: `${url} 2x` })),
+      "40w": await cornersOf(net, await shown({ sizes: "10px", srcset: `${url} 40w` })),
+    };
+  });
+
+/** A JPEG that wants to be turned by 180 degrees, an alpha of 1 of 255, and ImageData of float16. */
+export const runFiles = (png: readonly number[]): Promise<Record<string, number[][]> & { float16: Failure }> =>
+  withGpu(async (gpu) => {
+    const net = await gpu.loadNet(identity, { weights: {} });
+    const jpeg = await quarters("image/jpeg");
+    const exif = [
+      0xff,
+      0xe1,
+      0,
+      34,
+      ...new TextEncoder().encode("Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03"),
+    ];
+    const turned = new Blob([jpeg.slice(0, 2), Uint8Array.from([...exif, ...Array(6).fill(0)]), jpeg.slice(2)]);
+    const turning = await gpu.loadNet(identity, { weights: {}, orientation: "exif" });
+    const half = new ImageData(2, 2, { pixelFormat: "rgba-float16" } as never);
+    return {
+      "as stored": await cornersOf(net, turned),
+      turned: await cornersOf(net, turned, { orientation: "exif" }),
+      "turned by the net": await cornersOf(turning, turned),
+      "shown by an img": await cornersOf(net, await shown({ src: URL.createObjectURL(turned) })),
+      transparent: await cornersOf(net, new Blob([Uint8Array.from(png)])),
+      float16: await failure(net.run(half)),
+    } as never;
+  });
+
+/** Whether elements and pixels in memory that threads share can be sent to a worker, and are copied at once. */
+export const shareWithWorker = (): Promise<boolean[]> =>
+  withWorker(async (gpu) => {
+    const net = await gpu.loadNet("lenet5");
+    const digit = pixelsOf(await digitCanvas());
+    const pixels = new Uint8Array(sharedOf(digit.data.length), 0, digit.data.length);
+    pixels.set(digit.data);
+    const elements = new Float32Array(sharedOf(4096), 0, 1024).map((_, i) => Math.sin(i));
+    const want = [await net.run(digit), await net.run(elements)];
+    const sharedElements = new Float32Array(sharedOf(4096), 0, 1024);
+    sharedElements.set(elements);
+    const runs = [net.run({ width: digit.width, height: digit.height, data: pixels }), net.run(sharedElements)];
+    pixels.fill(0);
+    sharedElements.fill(0);
+    const got = await Promise.all(runs);
+    return got.map(({ logits }, k) => logits.data.every((value, i) => value === want[k].logits.data[i]));
+  });
+
+/** Memory of at least so many bytes that threads share, which every page can have. */
+const sharedOf = (bytes: number): SharedArrayBuffer => {
+  const pages = Math.ceil(bytes / 65_536);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    .buffer as unknown as SharedArrayBuffer;
+};
 
 /** Whether a batch of pictures is what they are one by one, with zeros for the one that is missing. */
 export const runBatch = (): Promise<{ first: boolean; second: boolean; zeros: boolean; tooMany: Failure }> =>

@@ -103,6 +103,7 @@ test("a picture becomes what the CPU's transforms make of it", async () => {
     const crop = int(1, 60);
     const resize = int(1, 70);
     await check(draw(int(1, 300), int(1, 300)), { ...IMAGENET, resize, crop });
+    await check(draw(int(1, 200), int(1, 200)), { ...IMAGENET, resize, crop, interpolation: "bicubic" });
     await check(draw(int(1, 90), int(1, 90)), { ...GREY, resize, crop }, 1);
   }
 });

@@ -4,13 +4,19 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { ImageError, UsageError } from "../../../engine/ground/errors.ts";
 import { digitInput, type Image, preprocess, resizeImage } from "../../../engine/image/image.ts";
-import { IMAGENET, type Transforms } from "../../../engine/image/transforms.ts";
+import { fitTransforms, IMAGENET, type Interpolation, type Transforms } from "../../../engine/image/transforms.ts";
 
 // Everything runs from dist/tests/.
 const GOLDENS = new URL("../../../../tests/goldens/images/goldens.json", import.meta.url);
 
 interface Goldens {
-  resize: { pattern: Pattern; from: [number, number]; to: [number, number]; sha256: string }[];
+  resize: {
+    pattern: Pattern;
+    from: [number, number];
+    to: [number, number];
+    interpolation: Interpolation;
+    sha256: string;
+  }[];
   preset: {
     pattern: Pattern;
     from: [number, number];
@@ -58,10 +64,10 @@ function drawn(
 const rgbOf = ({ data }: Image): Uint8Array => Uint8Array.from(data).filter((_, i) => i % 4 < 3);
 
 test("resizeImage gives Pillow's bytes", () => {
-  for (const { pattern, from, to, sha256: expected } of goldens.resize) {
-    const resized = resizeImage(synthetic(pattern, from), ...to);
+  for (const { pattern, from, to, interpolation, sha256: expected } of goldens.resize) {
+    const resized = resizeImage(synthetic(pattern, from), ...to, interpolation);
     assert.equal([resized.width, resized.height], to);
-    assert.is(sha256(rgbOf(resized)), expected, `${pattern} ${from} -> ${to}`);
+    assert.is(sha256(rgbOf(resized)), expected, `${pattern} ${from} -> ${to}, ${interpolation}`);
     assert.ok(resized.data.every((value, i) => i % 4 < 3 || value === 255));
   }
 });
@@ -92,6 +98,29 @@ test("preprocess gives torchvision's tensors to the bit", () => {
   }
 });
 
+test("preprocess interpolates as resizeImage does", () => {
+  const image = synthetic("noise", [50, 40]);
+  const transforms: Transforms = { resize: 24, crop: 24, mean: [0, 0, 0], std: [1, 1, 1], interpolation: "bicubic" };
+  const input = preprocess(image, transforms);
+  // 30 x 24 pixels, of which the middle is cut out.
+  const { data } = resizeImage(image, 30, 24, "bicubic");
+  const wanted = input.map(
+    (_, i) => data[(Math.floor((i % 576) / 24) * 30 + 3 + (i % 24)) * 4 + Math.floor(i / 576)] / 255,
+  );
+  assert.equal(input, wanted);
+  assert.not.equal(input, preprocess(image, { ...transforms, interpolation: "bilinear" }));
+});
+
+test("one grey channel has the mean of the colours' means and deviations", () => {
+  const { resize, crop, mean, std } = fitTransforms(IMAGENET, 64, 1);
+  assert.equal([resize, crop, mean.length, std.length], [73, 64, 1, 1]);
+  assert.ok(Math.abs(mean[0] - 0.449) < 1e-9 && Math.abs(std[0] - 0.226) < 1e-9);
+  // Pillow's luma of this colour, (30 * 19595 + 200 * 38470 + 99 * 7471 + 0x8000) >> 16.
+  const data = Uint8Array.from({ length: 16 }, (_, i) => [30, 200, 99, 255][i % 4]);
+  const grey = preprocess({ width: 2, height: 2, data }, { resize: 2, crop: 2, mean: [0], std: [1] }, 1);
+  assert.equal([...grey], Array(4).fill(Math.fround(138 / 255)));
+});
+
 test("preprocess drops alpha and does not blend it", () => {
   const opaque = preprocess(synthetic("noise", [31, 41]), IMAGENET);
   assert.equal(preprocess(synthetic("noise", [31, 41], 0), IMAGENET), opaque);
@@ -111,7 +140,37 @@ test("malformed images and senseless options have clear errors", () => {
   throws(() => preprocess({ ...image, height: 4 }, IMAGENET), ImageError, /64 bytes of RGBA, not 48/);
   throws(() => resizeImage(image, 0, 5), UsageError, /0 x 5/);
   throws(() => resizeImage(image, 5, Number.NaN), UsageError, /5 x NaN/);
+  for (const size of [Number.NaN, Number.POSITIVE_INFINITY, -1, 0, 1.5, 1e9, 2 ** 20 + 1, "5", null, "9".repeat(1e5)]) {
+    throws(() => resizeImage(image, size as never, 2), UsageError, /^.{1,250}both must be integers from 1 to 1048576/);
+    throws(() => resizeImage(image, 2, size as never), UsageError, /^.{1,250}both must be integers from 1 to 1048576/);
+  }
+  throws(() => resizeImage(image, 20_000, 20_000), UsageError, /200 megapixels the most in all/);
+  throws(() => resizeImage(synthetic("noise", [20, 1000]), 2 ** 20, 2), UsageError, /1048576 x 1000 on the way/);
+  throws(() => resizeImage(image, 2, 2, "nearest" as never), UsageError, /"nearest"; it must be bilinear or bicubic/);
+  const odd: [unknown, RegExp][] = [
+    [new Float32Array(48), /the data of an image is a Float32Array; wanted 48 bytes of RGBA in a Uint8Array/],
+    [new Uint16Array(48), /a Uint16Array; wanted/],
+    [Array(48).fill(0), /an Array; wanted/],
+    [undefined, /undefined; wanted/],
+    ["x".repeat(1e6), /^.{1,250}$/],
+  ];
+  for (const [data, message] of odd) {
+    throws(() => preprocess({ ...image, data } as Image, IMAGENET), ImageError, message);
+    throws(() => digitInput({ ...image, data } as Image), ImageError, message);
+  }
+  throws(() => digitInput({ ...image, height: "3".repeat(1e6) as never }), ImageError, /^.{1,250}$/);
   throws(() => preprocess(image, IMAGENET, 2), UsageError, /channels is 2/);
+  throws(
+    () => preprocess(image, IMAGENET, 4),
+    UsageError,
+    /1 \(grey\) or 3 \(RGB\) for pictures: give run\(\) elements/,
+  );
+  throws(() => preprocess(image, { ...IMAGENET, crop: 1e6 }), UsageError, /crop is 1000000; .* 14142 at most/);
+  throws(() => preprocess(image, { ...IMAGENET, resize: Number.NaN }), UsageError, /resize is NaN/);
+  throws(() => preprocess(image, { ...IMAGENET, mean: 0.5 as never }), UsageError, /mean is 0.5; it must be an array/);
+  throws(() => preprocess(image, { ...IMAGENET, mean: [0, Number.NaN, 0] }), UsageError, /mean is an Array/);
+  throws(() => preprocess(image, { ...IMAGENET, std: [1, 0, 1] }), UsageError, /positive numbers/);
+  throws(() => preprocess(image, { ...IMAGENET, interpolation: "box" as never }), UsageError, /interpolation is "box"/);
   throws(() => preprocess(image, IMAGENET, 1), UsageError, /mean has 3 values for 1 channel/);
   throws(() => preprocess(image, { ...IMAGENET, crop: 0 }), UsageError, /crop is 0/);
 });

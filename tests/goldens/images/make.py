@@ -3,8 +3,8 @@
     python make.py [folder of a module torchvision_cpu that makes torchvision import without CUDA]
 
 goldens.json holds checksums of what Pillow and torchvision make of two synthetic images (`noise` and `checks` below,
-written down a second time in the tests) and of the PNG and JPEG files that this script writes; of PNG files with 16
-bits a sample the bytes themselves, as base64.
+written down a second time in the tests) and of the PNG, JPEG and WebP files that this script writes; and the pixels of a
+tiny picture with every EXIF orientation, as base64.
 """
 
 import base64
@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 
 if len(sys.argv) > 1:
     sys.path.insert(0, sys.argv[1])
@@ -57,10 +57,12 @@ def resizes():
         ((255, 257), (256, 256)), ((1, 300), (300, 1)), ((999, 1), (7, 3)), ((2, 344), (6, 300)),
         ((2, 201), (1, 150)), ((2, 201), (5, 202)), ((344, 2), (300, 6)),
     ]  # fmt: skip
-    for pattern, make in PATTERNS.items():
-        for source, target in sizes:
-            resized = Image.fromarray(make(*source)).resize(target, Image.Resampling.BILINEAR)
-            yield {"pattern": pattern, "from": source, "to": target, "sha256": sha256(resized.tobytes())}
+    for interpolation in (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC):
+        for pattern, make in PATTERNS.items():
+            for source, target in sizes:
+                digits = sha256(Image.fromarray(make(*source)).resize(target, interpolation).tobytes())
+                name = interpolation.name.lower()
+                yield {"pattern": pattern, "from": source, "to": target, "interpolation": name, "sha256": digits}
 
 
 def presets():
@@ -160,8 +162,7 @@ def pngs():
                 colours = noise(2**depth, 1).tobytes() if kind == 3 else b""
                 palette = [(b"PLTE", colours)] if kind == 3 else []
                 yield name, png(samples, depth, kind, interlaced, *palette)
-                # Of grey with 2, 4 or 16 bits Pillow compares the transparent value with samples that it has scaled.
-                if interlaced or (kind, depth) in ((0, 2), (0, 4), (0, 16), (2, 16)):
+                if interlaced:
                     continue
                 if kind == 3:
                     alpha = bytes([0, 128])
@@ -212,9 +213,9 @@ def jpegs():
     yield "trailer", encode(image) + b"preview follows" * 9
 
 
-def encode(image, **options):
+def encode(image, kind="JPEG", **options):
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **{"quality": 85, **options})
+    image.save(buffer, kind, **{"quality": 85, **options})
     return buffer.getvalue()
 
 
@@ -229,7 +230,36 @@ def transposed_sampling(data):
     return data[:start] + bytes(frame) + data[start + 15 :]
 
 
-def files(makers, extension, mode):
+# WebP
+
+
+def webps():
+    image = picture(53, 37)
+    yield "lossy", encode(image, "WEBP", quality=60)
+    yield "lossless", encode(image, "WEBP", lossless=True)
+    alpha = Image.fromarray(checks(53, 37)[..., 0] // 3 * 2 + 40)
+    image.putalpha(alpha)
+    yield "alpha", encode(image, "WEBP", quality=80)
+    yield "alpha-lossless", encode(image, "WEBP", lossless=True, exact=True)
+
+
+# Orientation
+
+
+def orientations():
+    """A picture of 3 x 2 pixels, which all differ, in every orientation, and what it then is."""
+    colours = np.arange(1, 7, dtype=np.uint8).reshape(2, 3, 1) * np.array([40, 20, 10], dtype=np.uint8)
+    image = Image.fromarray(colours)
+    for value in range(1, 9):
+        exif = image.getexif()
+        exif[0x0112] = value
+        data = encode(image, "WEBP", lossless=True, exif=exif)
+        turned = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        file, rgb = base64.b64encode(data).decode(), list(turned.convert("RGB").tobytes())
+        yield {"value": value, "file": file, "size": turned.size, "rgb": rgb}
+
+
+def files(makers, extension):
     for name, data in makers:
         path = HERE / f"{name}.{extension}"
         path.write_bytes(data)
@@ -237,24 +267,20 @@ def files(makers, extension, mode):
             image.load()
             if image.mode == "I;16":  # convert() would clip and not scale
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            pixels = np.asarray(image.convert(mode))
-        if "transparent" in name and "type3" not in name:  # pngjs makes the one transparent colour black
-            pixels = pixels * (pixels[..., 3:] > 0)
-        golden = {"file": path.name, "size": pixels.shape[1::-1]}
-        if "16bit" in name:  # Pillow keeps the high byte, pngjs rounds: the bytes themselves, to compare them roughly
-            yield {**golden, "rgba": base64.b64encode(pixels.tobytes()).decode()}
-        else:
-            yield {**golden, "sha256": sha256(pixels.tobytes())}
+            pixels = np.asarray(image.convert("RGB"))
+        yield {"file": path.name, "size": pixels.shape[1::-1], "sha256": sha256(pixels.tobytes())}
 
 
-for stale in [*HERE.glob("*.png"), *HERE.glob("*.jpg")]:
+for stale in [path for kind in ("png", "jpg", "webp") for path in HERE.glob(f"*.{kind}")]:
     stale.unlink()
 goldens = {
     "made_with": {"pillow": PIL.__version__, "torch": torch.__version__, "torchvision": torchvision.__version__},
     "resize": list(resizes()),
     "preset": list(presets()),
-    "png": list(files(pngs(), "png", "RGBA")),
-    "jpeg": list(files(jpegs(), "jpg", "RGB")),
+    "png": list(files(pngs(), "png")),
+    "jpeg": list(files(jpegs(), "jpg")),
+    "webp": list(files(webps(), "webp")),
+    "orientation": list(orientations()),
 }
 text = json.dumps(goldens).replace('": [{', '": [\n  {').replace("}, {", "},\n  {").replace("}], ", "}\n], ")
 (HERE / "goldens.json").write_text(text + "\n")
