@@ -515,7 +515,9 @@ for (const [index, target] of targets.entries()) {
     }
     assert.ok(slowest < 5000, `a file took ${slowest} ms`);
     assert.ok(memory < 512 * 2 ** 20, `${memory} bytes more in memory`);
-    assert.ok(read > 0 && read < cases, "some were read and some refused");
+    assert.ok(read < cases, "some were refused");
+    // Few mutants of a strict format are sound.
+    if (isDeep) assert.ok(read > 0, "some were read");
   });
 }
 
