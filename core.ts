@@ -12,7 +12,16 @@ export { defineKernel, type Kernel, type KernelSpec } from "./engine/graph/kerne
 export { makePlan, type Plan } from "./engine/graph/plan.ts";
 export type { Value } from "./engine/graph/value.ts";
 export { specialize } from "./engine/graph/wgsl.ts";
-export * from "./engine/ground/errors.ts";
+export {
+  DisposedError,
+  FileError,
+  GpuError,
+  ImageError,
+  ShadenetError,
+  ShapeError,
+  UsageError,
+  WeightsError,
+} from "./engine/ground/errors.ts";
 export type { Progress } from "./engine/ground/options.ts";
 export { type Shape, type Tensor, tensor } from "./engine/ground/tensor.ts";
 export type * from "./engine/ground/webgpu.ts";

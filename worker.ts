@@ -4,7 +4,16 @@ import { UsageError } from "./engine/ground/errors.ts";
 import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker/client.ts";
 
 export type { LoadOptions } from "./engine/definition.ts";
-export * from "./engine/ground/errors.ts";
+export {
+  DisposedError,
+  FileError,
+  GpuError,
+  ImageError,
+  ShadenetError,
+  ShapeError,
+  UsageError,
+  WeightsError,
+} from "./engine/ground/errors.ts";
 export type { Progress } from "./engine/ground/options.ts";
 export type { Tensor } from "./engine/ground/tensor.ts";
 export type * from "./engine/ground/webgpu.ts";

@@ -2,7 +2,7 @@ import type { CompileOptions } from "./graph/compile.ts";
 import { Graph } from "./graph/graph.ts";
 import { type Limits, makePlan } from "./graph/plan.ts";
 import type { Value } from "./graph/value.ts";
-import { checkOptions, GpuError, ShapeError, UsageError } from "./ground/errors.ts";
+import { checkOptions, GpuError, ShapeError, show, UsageError } from "./ground/errors.ts";
 import type { Watch } from "./ground/options.ts";
 import { type Shape, sameShape } from "./ground/tensor.ts";
 import type { PictureOptions, Preparation } from "./image/pictures.ts";
@@ -47,7 +47,7 @@ export type Nets = Readonly<Record<string, AnyNet | (() => Promise<AnyNet>)>>;
 export function findNet<T>(nets: Readonly<Record<string, T>>, name: string): T {
   if (Object.hasOwn(nets, name)) return nets[name];
   throw new UsageError(
-    `there is no net "${name}"; there are ${Object.keys(nets).join(", ") || "none: give openGpu() some"}`,
+    `there is no net ${show(name)}; there are ${Object.keys(nets).join(", ") || "none: give openGpu() some"}`,
   );
 }
 

@@ -1,7 +1,8 @@
 import type { Device } from "./device/device.ts";
 import { Graph } from "./graph/graph.ts";
 import { makePlan } from "./graph/plan.ts";
-import type { Value } from "./graph/value.ts";
+import { Value } from "./graph/value.ts";
+import { show, UsageError } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { runOnce } from "./model.ts";
 
@@ -11,6 +12,7 @@ export async function runEager(
   op: (...args: unknown[]) => Value,
   args: readonly unknown[],
 ): Promise<Tensor> {
+  if (typeof op !== "function") throw new UsageError(`got ${show(op)} for an operator; wanted a function of values`);
   const graph = new Graph();
   const tensors: Record<string, Tensor> = {};
   const values = args.map((arg, i) => {
@@ -20,7 +22,10 @@ export async function runEager(
     tensors[name] = arg;
     return i === 0 ? graph.input(name, arg.shape) : graph.param(name, arg.shape);
   });
-  graph.name("output", op(...values));
+  const output = op(...values);
+  if (!(output instanceof Value))
+    throw new UsageError(`the operator gave ${show(output)}; wanted a value of its graph`);
+  graph.name("output", output);
   const plan = makePlan(graph, ["output"], device.limits);
   return (await runOnce(device, graph, tensors, ["output"], { plan })).output;
 }

@@ -2,7 +2,7 @@ import { type AnyNet, findNet, type Given, type Nets } from "./definition.ts";
 import { Device, type DeviceOptions, type Opened, openDevice } from "./device/device.ts";
 import type { Host } from "./device/host.ts";
 import type { Value } from "./graph/value.ts";
-import { checkOptions } from "./ground/errors.ts";
+import { checkOptions, show, UsageError } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { Net } from "./net.ts";
 
@@ -36,7 +36,10 @@ export class Gpu extends Device {
 
   /** The definition of a net that is known by name; throws a UsageError that lists the names there are. */
   async definition(net: string | AnyNet): Promise<AnyNet> {
-    if (typeof net !== "string") return net;
+    if (typeof net !== "string") {
+      if (typeof (net as AnyNet | undefined)?.build === "function") return net;
+      throw new UsageError(`got ${show(net)} for a net; wanted a name, or a definition with its function build`);
+    }
     const known = findNet(this.nets, net);
     return typeof known === "function" ? known() : known;
   }

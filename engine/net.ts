@@ -13,7 +13,7 @@ import type { Device } from "./device/device.ts";
 import type { Executable } from "./device/executable.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
-import { checkOptions, UsageError } from "./ground/errors.ts";
+import { checkOptions, show, UsageError } from "./ground/errors.ts";
 import { mostProbable, type Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
@@ -154,6 +154,7 @@ export class Net {
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
     checkOptions("run()", options, ["features", "signal", ...PICTURE_OPTIONS]);
     const { features: names = [], signal } = options;
+    if (!Array.isArray(names)) throw new UsageError(`features is ${show(names)}; it must be an array of names`);
     const all = await this.#run(() => this.#take(input, options), names, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };

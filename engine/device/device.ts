@@ -1,7 +1,7 @@
 import type { Limits } from "../graph/plan.ts";
 import type { Rates, Traits, Variants } from "../graph/variant.ts";
 import type { BindingType } from "../graph/wgsl.ts";
-import { checkChoice, DisposedError, GpuError, UsageError } from "../ground/errors.ts";
+import { checkChoice, DisposedError, GpuError } from "../ground/errors.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes } from "../ground/tensor.ts";
 import type { Host } from "./host.ts";
@@ -57,10 +57,9 @@ export interface Opened {
  * for options that make no sense, what `signal` says when it is aborted.
  */
 export async function openDevice(options: DeviceOptions, host: Host): Promise<Opened> {
-  const { powerPreference = "high-performance", limits = "adapter", onLost, signal, variants: given = {} } = options;
+  const { powerPreference = "high-performance", limits = "adapter", signal, variants: given = {} } = options;
   checkChoice("powerPreference", powerPreference, ["low-power", "high-performance"]);
   checkChoice("limits", limits, ["adapter", "default"]);
-  if (onLost !== undefined && typeof onLost !== "function") throw new UsageError("onLost must be a function");
   for (const provider of host.providers()) {
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;

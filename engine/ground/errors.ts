@@ -82,12 +82,28 @@ export function checkChoice(name: string, value: unknown, legal: readonly string
   throw new UsageError(`${name} is ${show(value)}; it must be one of ${legal.join(", ")}`);
 }
 
-/** Throws a UsageError unless options are an object with legal names, which the message lists. */
+/**
+ * Throws a UsageError unless options are an object with legal names, which the message lists, and its signal and callbacks
+ * are what these are everywhere.
+ */
 export function checkOptions(what: string, given: object, legal: readonly string[]): void {
   if (typeof given !== "object" || given === null)
     throw new UsageError(`${what}: got ${show(given)} for the options, wanted an object`);
   const unknown = Object.keys(given).find((name) => !legal.includes(name));
-  if (unknown === undefined) return;
+  if (unknown === undefined) {
+    checkCallbacks(what, given);
+    return;
+  }
   const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
   throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
+}
+
+function checkCallbacks(what: string, given: { signal?: unknown; onProgress?: unknown; onLost?: unknown }): void {
+  const { signal, onProgress, onLost } = given;
+  if (signal !== undefined && typeof (signal as AbortSignal | null)?.throwIfAborted !== "function")
+    throw new UsageError(`${what}: signal is ${show(signal)}; it must be an AbortSignal`);
+  for (const [name, call] of Object.entries({ onProgress, onLost })) {
+    if (call !== undefined && typeof call !== "function")
+      throw new UsageError(`${what}: ${name} is ${show(call)}; it must be a function`);
+  }
 }

@@ -53,7 +53,7 @@ export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length 
 /** Throws a ShapeError unless every size is a positive integer and the element count is exact in a double. */
 export function checkShape(shape: Shape, what: string): Shape {
   const ok = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size > 0);
-  if (!ok) throw new ShapeError(`${what} has shape ${JSON.stringify(shape)}; every size must be a positive integer`);
+  if (!ok) throw new ShapeError(`${what} has shape ${show(shape)}; every size must be a positive integer`);
   if (!Number.isSafeInteger(sizeOf(shape)))
     throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
   return shape;
@@ -70,8 +70,9 @@ export const isTensor = (value: unknown): value is Tensor =>
 /** A tensor from its shape and values, with the count checked. */
 export function tensor(shape: Shape, data: ArrayLike<number>): Tensor {
   checkShape(shape, "the tensor");
-  if (data.length !== sizeOf(shape)) {
-    throw new ShapeError(`a tensor of shape ${formatShape(shape)} has ${sizeOf(shape)} elements, not ${data.length}`);
+  if (data?.length !== sizeOf(shape)) {
+    const got = show(data?.length);
+    throw new ShapeError(`a tensor of shape ${formatShape(shape)} has ${sizeOf(shape)} elements, not ${got}`);
   }
   const odd = ArrayBuffer.isView(data) ? -1 : Array.from(data).findIndex((value) => typeof value !== "number");
   if (odd >= 0) throw new ShapeError(`a tensor holds numbers, not ${show(data[odd])} at ${odd}`);

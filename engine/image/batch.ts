@@ -1,5 +1,5 @@
 import { checkInput, type Input } from "../device/executable.ts";
-import { ShapeError } from "../ground/errors.ts";
+import { ShapeError, show } from "../ground/errors.ts";
 import { formatShape, type Shape, sameShape, type Tensor } from "../ground/tensor.ts";
 
 /** The input of a batch. What it was made from is its owner's again at once. */
@@ -15,6 +15,7 @@ export interface Batch {
 /** A batch of elements that are ready. Throws a ShapeError unless they have the shape [N, C, H, W]. */
 export function takeElements(input: Float32Array | Tensor, shape: Shape): Batch {
   const { data = input, shape: given = shape } = Object(input) as Partial<Tensor>;
+  if (!Array.isArray(given)) throw new ShapeError(`the input has shape ${show(given)}; wanted ${formatShape(shape)}`);
   if (!sameShape(given, shape)) {
     throw new ShapeError(`the input is ${formatShape(given)}; the net was loaded for ${formatShape(shape)}`);
   }

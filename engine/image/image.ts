@@ -66,8 +66,8 @@ export function resizeImage(
  */
 export function preprocess(image: Image, transforms: Transforms, channels = 3): Float32Array {
   checkImage(image);
-  const { crop } = transforms;
   const { width, height, kept, left, top } = frame(image, transforms, channels);
+  const { crop } = transforms;
   const source = channels === 1 ? grey(image) : rgba(image);
   const { data: pixels } = resample(source, width, height, kept, transforms.interpolation);
 
@@ -399,7 +399,11 @@ const isByteArray = (data: unknown): data is Image["data"] =>
   ["Uint8Array", "Uint8ClampedArray"].includes(Object.prototype.toString.call(data).slice(8, -1));
 
 /** Throws an ImageError unless an image has sizes and as many bytes of RGBA as they say. */
-export function checkImage({ width, height, data }: Image): void {
+export function checkImage(image: Image): void {
+  if (typeof image !== "object" || image === null) {
+    throw new ImageError(`got ${told(image)} for an image; wanted { width, height, data }`);
+  }
+  const { width, height, data } = image;
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   if (!whole)
     throw new ImageError(`an image of ${told(width)} x ${told(height)} pixels: both sizes must be positive integers`);
@@ -415,7 +419,11 @@ export function checkImage({ width, height, data }: Image): void {
 }
 
 /** Throws a UsageError for transforms that make no sense for images of that many channels. */
-export function checkTransforms({ resize, crop, mean, std, interpolation }: Transforms, channels: number): void {
+export function checkTransforms(transforms: Transforms, channels: number): void {
+  if (typeof transforms !== "object" || transforms === null) {
+    throw new UsageError(`got ${told(transforms)} for transforms; wanted { resize, crop, mean, std }`);
+  }
+  const { resize, crop, mean, std, interpolation } = transforms;
   if (channels !== 1 && channels !== 3) {
     throw new UsageError(
       `channels is ${told(channels)}; it must be 1 (grey) or 3 (RGB) for pictures: give run() elements for others`,

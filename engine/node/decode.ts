@@ -40,7 +40,8 @@ export function decodeImage(bytes: Uint8Array, name: string, options: DecodeOpti
   if (orientation !== "none" && orientation !== "exif") {
     throw new UsageError(`orientation is ${told(orientation)}; it must be none or exif`);
   }
-  const image = decode(bytes, name);
+  if (!(bytes instanceof Uint8Array)) throw new ImageError(`got ${told(bytes)} for a file; wanted its bytes`);
+  const image = decode(bytes, typeof name === "string" ? name : told(name));
   const tag = orientation === "exif" ? findOrientation(bytes) : undefined;
   return tag ? upright(image, tag.value) : image;
 }

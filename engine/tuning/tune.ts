@@ -9,7 +9,7 @@ import { Graph, type OpNode } from "../graph/graph.ts";
 import { callKey, lower } from "../graph/lower.ts";
 import type { Value } from "../graph/value.ts";
 import type { Setting } from "../graph/variant.ts";
-import { checkOptions, GpuError, UsageError } from "../ground/errors.ts";
+import { checkOptions, GpuError, show, UsageError } from "../ground/errors.ts";
 import { sizeOf, type Tensor } from "../ground/tensor.ts";
 import { withModel } from "../model.ts";
 import { writeTuning } from "./kept.ts";
@@ -57,6 +57,7 @@ export async function tune(
   net: string | AnyNet,
   given: TuneOptions & { readonly [option: string]: unknown } = {},
 ): Promise<Tuned[]> {
+  if (typeof gpu?.definition !== "function") throw new UsageError(`got ${show(gpu)} for a GPU; wanted openGpu()'s`);
   const definition = await gpu.definition(net);
   checkOptions(`tuning ${definition.name}`, given, [...Object.keys(definition.options), ...TUNE_OPTIONS]);
   const { runs = 5, ...others } = given;

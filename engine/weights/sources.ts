@@ -1,4 +1,4 @@
-import { FileError, WeightsError } from "../ground/errors.ts";
+import { FileError, show, UsageError, WeightsError } from "../ground/errors.ts";
 import { formatShape, type Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { countElements, makeCheckpoint, quote } from "./checkpoint.ts";
@@ -47,9 +47,18 @@ export function arraysCheckpoint(
   tensors: Readonly<Record<string, Float32Array | Tensor>> | ReadonlyMap<string, Float32Array | Tensor>,
   name = "the given arrays",
 ): Checkpoint {
+  if (typeof name !== "string" || name.length > 1000)
+    throw new UsageError(`got ${show(name)} for a name; wanted a string of up to 1000 characters`);
+  if (typeof tensors !== "object" || tensors === null) {
+    throw new UsageError(`got ${show(tensors)} for weights; wanted an object of arrays by their names`);
+  }
   const infos = new Map<string, TensorInfo & Tensor>();
   for (const [key, value] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
-    const { shape, data }: Tensor = value instanceof Float32Array ? { shape: [value.length], data: value } : value;
+    const { shape, data }: Tensor =
+      value instanceof Float32Array ? { shape: [value.length], data: value } : Object(value);
+    if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
+      throw new WeightsError(`${quote(String(key))} of ${name} is no Float32Array and no tensor of one`);
+    }
     if (data.length !== countElements(shape)) {
       throw new WeightsError(`${quote(key)} of ${name} has shape ${formatShape(shape)} but ${data.length} elements`);
     }
@@ -64,6 +73,9 @@ export function arraysCheckpoint(
  * @throws WeightsError when it is none of these or is damaged, FileError when it cannot be read.
  */
 export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
+  if (typeof source?.read !== "function") {
+    throw new UsageError(`got ${show(source)} for a source; wanted one of fileSource(), bytesSource() or blobSource()`);
+  }
   try {
     const start = await source.read(0, Math.min(source.size, 512));
     // Its header begins with "{", behind the header's length in 8 bytes, the upper of which are zero.
