@@ -48,13 +48,20 @@ function preparationOf(
   { choosePreparation }: Pictures,
   definition: AnyNet,
   given: Given,
+  shape: Shape,
   { transforms, orientation = given.orientation }: PictureOptions = {},
 ) {
   const published = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
   const own =
     given.transforms && transforms ? { ...given.transforms, ...transforms } : (transforms ?? given.transforms);
-  return choosePreparation(definition, published, { transforms: own, orientation }, inputShape(definition, given));
+  return choosePreparation(definition, published, { transforms: own, orientation }, shape);
 }
+
+/** Features in one order, whatever that of their names, and without what every run computes. */
+const featuresOf = (names: readonly string[]): string[] =>
+  [...new Set(names)].filter((name) => !(OUTPUTS as readonly string[]).includes(name)).sort();
+
+const keyOf = (features: readonly string[]): string => features.join("\n");
 
 /** A net on the GPU. Ends with dispose(); its GPU stays open. */
 export class Net {
@@ -67,8 +74,8 @@ export class Net {
   readonly #model: Model;
   readonly #pictures: Pictures;
   readonly #given: Given;
-  /** The lists of features that there are plans for, the one that was asked for last at the end. */
-  #lists: readonly (readonly string[])[] = [];
+  /** The lists of features that there are plans for, by keyOf(), the one that was asked for last at the end. */
+  readonly #lists = new Map<string, readonly string[]>();
   declare [Symbol.dispose]: () => void;
 
   static {
@@ -80,7 +87,9 @@ export class Net {
     const options = netOptions(definition, given);
     const graph = traceSlice(definition, given, device);
     // Before anything is downloaded.
-    if (given.transforms || given.orientation) preparationOf(await import("./image/pictures.ts"), definition, given);
+    if (given.transforms || given.orientation) {
+      preparationOf(await import("./image/pictures.ts"), definition, given, inputShape(definition, given));
+    }
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
@@ -123,21 +132,20 @@ export class Net {
    * are kept, and the one that was not asked for the longest is freed for another.
    */
   executable(features: readonly string[] = []): Promise<Executable> {
-    const own: readonly string[] = OUTPUTS;
-    const wanted = [...new Set(features)].filter((name) => !own.includes(name)).sort();
+    const wanted = featuresOf(features);
     if (wanted.length > 0) {
-      const same = (list: readonly string[]) => list.join("\n") === wanted.join("\n");
-      this.#lists = [...this.#lists.filter((list) => !same(list)), wanted];
-      if (this.#lists.length > MOST_LISTS) this.release(this.#lists[0]).catch(() => {});
+      this.#lists.delete(keyOf(wanted));
+      this.#lists.set(keyOf(wanted), wanted);
+      const [oldest] = this.#lists.values();
+      if (this.#lists.size > MOST_LISTS) this.release(oldest).catch(() => {});
     }
-    return this.#model.executable([...own, ...wanted]);
+    return this.#model.executable([...OUTPUTS, ...wanted]);
   }
 
   /** Frees what the plan for these features holds besides the weights, or the plans for all, after their runs. */
   async release(features?: readonly string[]): Promise<void> {
-    const wanted = features && [...new Set(features)].sort().join("\n");
-    const freed = this.#lists.filter((list) => wanted === undefined || list.join("\n") === wanted);
-    this.#lists = this.#lists.filter((list) => !freed.includes(list));
+    const wanted = features ? [featuresOf(features)] : [...this.#lists.values()];
+    const freed = wanted.filter((list) => this.#lists.delete(keyOf(list)));
     await Promise.all(freed.map((list) => this.#model.release([...OUTPUTS, ...list])));
   }
 
@@ -172,7 +180,7 @@ export class Net {
       definition: this.definition,
       shape: this.inputShape,
       dtype: this.#given.dtype ?? "f32",
-      ...preparationOf(this.#pictures, this.definition, this.#given, options),
+      ...preparationOf(this.#pictures, this.definition, this.#given, this.inputShape, options),
     });
   }
 

@@ -1,10 +1,18 @@
+import { UsageError } from "../ground/errors.ts";
 import type { Image } from "./image.ts";
+import { told } from "./picture.ts";
 
 /**
  * What becomes of a photo that says, by EXIF, how it wants to be turned: "none" leaves its pixels where they are in the
  * file, as Pillow's `Image.open()` does and so torchvision's users; "exif" turns it, as `ImageOps.exif_transpose()` does.
  */
 export type Orientation = "exif" | "none";
+
+/** Throws a UsageError for anything else. */
+export function checkOrientation(orientation: unknown): void {
+  if (orientation === "none" || orientation === "exif") return;
+  throw new UsageError(`orientation is ${told(orientation)}; it must be none or exif`);
+}
 
 /** Where a file says how it wants to be turned. */
 export interface OrientationTag {

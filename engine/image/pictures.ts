@@ -4,7 +4,7 @@ import type { Dtype } from "../ground/options.ts";
 import { formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Batch, batchOf } from "./batch.ts";
 import { checkImage, checkTransforms, type Image } from "./image.ts";
-import type { Orientation } from "./orientation.ts";
+import { checkOrientation, type Orientation } from "./orientation.ts";
 import { isInMemory, isPicture, type Picture, type PictureInput, told } from "./picture.ts";
 import { readPicture, uploadPicture } from "./shown.ts";
 import { fitTransforms, IMAGENET, type Transforms } from "./transforms.ts";
@@ -47,9 +47,7 @@ export function choosePreparation(
   { transforms: own, orientation = "none" }: PictureOptions,
   [, channels, height, width]: Shape,
 ): { readonly transforms: Transforms | undefined; readonly orientation: Orientation } {
-  if (orientation !== "none" && orientation !== "exif") {
-    throw new UsageError(`orientation is ${told(orientation)}; it must be none or exif`);
-  }
+  checkOrientation(orientation);
   if (own === undefined) return { transforms: published, orientation };
   const { name } = definition;
   if (typeof own !== "object" || own === null) throw new UsageError(`transforms is ${told(own)}; wanted an object`);

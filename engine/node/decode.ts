@@ -1,8 +1,8 @@
 import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { checkOptions, FileError, ImageError, UsageError } from "../ground/errors.ts";
+import { checkOptions, FileError, ImageError } from "../ground/errors.ts";
 import { type Image, MAX_PIXELS } from "../image/image.ts";
-import { findOrientation, type Orientation, upright } from "../image/orientation.ts";
+import { checkOrientation, findOrientation, type Orientation, upright } from "../image/orientation.ts";
 import { told } from "../image/picture.ts";
 import { fileError } from "./files.ts";
 import { decodeJpeg } from "./jpeg.ts";
@@ -37,9 +37,7 @@ export interface DecodeOptions {
 export function decodeImage(bytes: Uint8Array, name: string, options: DecodeOptions = {}): Image {
   checkOptions("decodeImage()", options, ["orientation"]);
   const { orientation = "none" } = options;
-  if (orientation !== "none" && orientation !== "exif") {
-    throw new UsageError(`orientation is ${told(orientation)}; it must be none or exif`);
-  }
+  checkOrientation(orientation);
   if (!(bytes instanceof Uint8Array)) throw new ImageError(`got ${told(bytes)} for a file; wanted its bytes`);
   const image = decode(bytes, typeof name === "string" ? name : told(name));
   const tag = orientation === "exif" ? findOrientation(bytes) : undefined;
