@@ -6,6 +6,7 @@ import { browserHost } from "./engine/web/host.ts";
 
 export type { LoadOptions, NetDefinition, NetOptions } from "./engine/definition.ts";
 export type { AdapterSummary } from "./engine/device/device.ts";
+export type { DeviceTensor } from "./engine/device/resident.ts";
 export type { Gpu, OpenOptions } from "./engine/gpu.ts";
 export { type Derivation, Graph, type Node } from "./engine/graph/graph.ts";
 export { defineKernel, type Kernel, type KernelSpec } from "./engine/graph/kernel.ts";
@@ -30,7 +31,7 @@ export type { Orientation } from "./engine/image/orientation.ts";
 export type { Picture } from "./engine/image/picture.ts";
 export type { PictureOptions } from "./engine/image/pictures.ts";
 export type { Interpolation, Transforms } from "./engine/image/transforms.ts";
-export type { ClassifyOptions, Net, Prediction } from "./engine/net.ts";
+export type { ClassifyOptions, Net, Prediction, RunInput, RunOptions, RunResult } from "./engine/net.ts";
 export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/summary.ts";
 export type { ByteSource, Checkpoint, TensorInfo } from "./engine/weights/checkpoint.ts";
 export type { Weights } from "./engine/weights/open.ts";

@@ -11,7 +11,17 @@ export interface OpenOptions extends DeviceOptions {
   readonly nets?: Nets;
 }
 
-const OPEN_OPTIONS = ["powerPreference", "limits", "onLost", "signal", "nets", "variants", "rates", "kernelHash"];
+const OPEN_OPTIONS = [
+  "powerPreference",
+  "limits",
+  "device",
+  "onLost",
+  "signal",
+  "nets",
+  "variants",
+  "rates",
+  "kernelHash",
+];
 
 /**
  * Opens the best adapter there is. Throws a GpuError (NO_ADAPTER) that says what to install when there is none.

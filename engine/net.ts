@@ -10,11 +10,12 @@ import {
   traceSlice,
 } from "./definition.ts";
 import type { Device } from "./device/device.ts";
-import type { Executable } from "./device/executable.ts";
+import type { Executable, Inputs } from "./device/executable.ts";
+import type { DeviceTensor } from "./device/resident.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
-import { checkOptions, show, UsageError } from "./ground/errors.ts";
-import { mostProbable, type Prediction } from "./ground/predictions.ts";
+import { checkChoice, checkOptions, show, UsageError } from "./ground/errors.ts";
+import type { Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
 import { type Batch, takeElements } from "./image/batch.ts";
@@ -31,7 +32,22 @@ export interface RunOptions extends PictureOptions {
   readonly features?: readonly string[];
   /** Ends the waiting, and the run if its turn has not come; the call then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Where the outputs are wanted: in "memory", which is the default, or left on the "gpu". */
+  readonly location?: "memory" | "gpu";
 }
+
+/** What a run gives, by default in memory. */
+export interface RunResult<T = Tensor> {
+  /** [N, numClasses]. */
+  readonly logits: T;
+  /** Their softmax. */
+  readonly probabilities: T;
+  /** By the names that were asked for. */
+  readonly features: Readonly<Record<string, T>>;
+}
+
+/** The input of a run; see run(). */
+export type RunInput = Float32Array | Tensor | GPUBuffer | Picture | readonly Picture[];
 
 export interface ClassifyOptions extends PictureOptions, Pick<RunOptions, "signal"> {
   /** How many classes; 5 by default. */
@@ -151,32 +167,41 @@ export class Net {
 
   /**
    * Runs one batch: elements in NCHW of shape inputShape, or up to N pictures, which are prepared as the net's weights
-   * want them; what is left of the batch is zeros. Either is the caller's again at once. Returns the logits
-   * [N, numClasses], their softmax, and any layer's output by its name. Concurrent calls are queued. Throws a ShapeError,
-   * an ImageError for a picture that cannot be read, a UsageError for an unknown layer and for transforms that make no
-   * sense; those given here go before those of loadNet().
+   * want them; what is left of the batch is zeros. Either is the caller's again at once, but for what is on the device, a
+   * GPUBuffer of elements as the net's dtype or a GPUTexture: that is read when the run's turn comes. Returns the logits
+   * [N, numClasses], their softmax, and any layer's output by its name; with `location: "gpu"` as a DeviceTensor each, as
+   * soon as all work is submitted. Concurrent calls are queued. Throws a ShapeError, an ImageError for a picture that cannot
+   * be read, a UsageError for an unknown layer and for transforms that make no sense; those given here go before those of
+   * loadNet().
    */
-  async run(
-    input: Float32Array | Tensor | Picture | readonly Picture[],
-    options: RunOptions = {},
-  ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
-    checkOptions("run()", options, ["features", "signal", ...PICTURE_OPTIONS]);
-    const { features: names = [], signal } = options;
+  async run(input: RunInput, options: RunOptions & { readonly location: "gpu" }): Promise<RunResult<DeviceTensor>>;
+  async run(input: RunInput, options?: RunOptions & { readonly location?: "memory" }): Promise<RunResult>;
+  async run(input: RunInput, options: RunOptions = {}): Promise<RunResult<Tensor | DeviceTensor>> {
+    checkOptions("run()", options, ["features", "signal", "location", ...PICTURE_OPTIONS]);
+    const { features: names = [], signal, location = "memory" } = options;
     if (!Array.isArray(names)) throw new UsageError(`features is ${show(names)}; it must be an array of names`);
-    const all = await this.#run(() => this.#take(input, options), names, signal);
+    checkChoice("location", location, ["memory", "gpu"]);
+    const finish: Finish<Tensor | DeviceTensor> =
+      location === "gpu" ? async (...given) => (await import("./device/resident.ts")).keepSlices(...given) : readSlices;
+    const all = await this.#run((generation) => this.#take(input, options, generation), names, finish, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
 
-  async #take(input: Float32Array | Tensor | Picture | readonly Picture[], options: PictureOptions): Promise<Batch> {
-    if (isPicture(input)) return this.#prepare([input], options);
-    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options);
-    return takeElements(input as Float32Array | Tensor, this.inputShape);
+  async #take(input: RunInput, options: PictureOptions, generation: number): Promise<Batch> {
+    if (isPicture(input)) return this.#prepare([input], options, generation);
+    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options, generation);
+    if (typeof (Object(input) as GPUBuffer).mapAsync !== "function")
+      return takeElements(input as Float32Array | Tensor, this.inputShape);
+    const { takeBuffer } = await import("./device/resident.ts");
+    this.#model.device.check(generation);
+    return takeBuffer(input as GPUBuffer, this.inputShape, this.#given.dtype ?? "f32");
   }
 
-  async #prepare(pictures: readonly Picture[], options: PictureOptions): Promise<Batch> {
+  async #prepare(pictures: readonly Picture[], options: PictureOptions, generation: number): Promise<Batch> {
     return this.#pictures.takePictures(pictures, {
       device: this.#model.device,
+      generation,
       definition: this.definition,
       shape: this.inputShape,
       dtype: this.#given.dtype ?? "f32",
@@ -184,47 +209,39 @@ export class Net {
     });
   }
 
-  /** Takes a batch at once and runs it; takes it again, where it was on a device that was lost, and runs it on another one. */
-  #run(
-    take: () => Promise<Batch>,
+  /**
+   * Takes a batch at once and runs it; takes it again, where it was on a device that was lost, and runs it on another one.
+   * `take` is told the device's generation when it was asked for, since what was given on an earlier one is gone.
+   */
+  #run<T>(
+    take: (generation: number) => Promise<Batch>,
     features: readonly string[],
+    finish: Finish<T>,
     signal: AbortSignal | undefined,
-  ): Promise<Record<string, Tensor>> {
+  ): Promise<Record<string, T>> {
     signal?.throwIfAborted();
-    let batch: Promise<Batch> | undefined = take();
-    batch.catch(() => {});
+    const { generation } = this.#model.device;
+    const begin = () => {
+      const taken = take(generation);
+      // Whoever waits for it hears of it, later.
+      taken.catch(() => {});
+      return taken;
+    };
+    let batch: Promise<Batch> | undefined = begin();
     return this.#model.device.survive(async () => {
-      const taken = batch ?? take();
+      batch ??= begin();
+      const taken = batch;
       try {
-        return await this.#runSlices(taken, features, signal);
+        const executable = await this.executable(features);
+        const [count] = executable.plan.inputs[0].shape;
+        const inputs = async (i: number) => ({ x: (await taken).slice(i * count, count) });
+        const slices = Array.from({ length: this.inputShape[0] / count }, (_, i) => () => inputs(i));
+        return await finish(executable, slices, signal);
       } finally {
         taken.then((each) => each.dispose()).catch(() => {});
         if (!(await taken.catch(() => undefined))?.inMemory) batch = undefined;
       }
     });
-  }
-
-  async #runSlices(
-    batch: Promise<Batch>,
-    features: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<Record<string, Tensor>> {
-    const executable = await this.executable(features);
-    const [count] = executable.plan.inputs[0].shape;
-    const starts = Array.from({ length: this.inputShape[0] / count }, (_, i) => i * count);
-    const parts = await Promise.all(
-      starts.map((first) =>
-        executable.run(
-          batch.then(({ slice }) => ({ x: slice(first, count) })),
-          undefined,
-          signal,
-        ),
-      ),
-    );
-    if (parts.length === 1) return parts[0];
-    return Object.fromEntries(
-      Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
-    );
   }
 
   /**
@@ -242,12 +259,17 @@ export class Net {
     const results: Prediction[][] = [];
     for (let first = 0; first < list.length; first += batch) {
       const chunk = list.slice(first, first + batch);
-      const { probabilities } = await this.#run(() => this.#prepare(chunk, options), [], signal);
+      const { probabilities } = await this.#run(
+        (generation) => this.#prepare(chunk, options, generation),
+        [],
+        readSlices,
+        signal,
+      );
       const labels = await labelsOf(this.definition, this.options.numClasses, this.#given.labels);
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
         const own = probabilities.data.subarray(i * classes, (i + 1) * classes);
-        results.push(mostProbable(this.definition.name, own, labels, top));
+        results.push(this.#pictures.mostProbable(this.definition.name, own, labels, top));
       });
     }
     return Array.isArray(images) ? results : results[0];
@@ -258,6 +280,19 @@ export class Net {
     this.#model.dispose();
   }
 }
+
+/** Runs the slices of a batch, and makes outputs of theirs. */
+type Finish<T> = (
+  executable: Executable,
+  slices: readonly (() => Promise<Inputs>)[],
+  signal: AbortSignal | undefined,
+) => Promise<Record<string, T>>;
+
+const readSlices: Finish<Tensor> = async (executable, slices, signal) => {
+  const parts = await Promise.all(slices.map((slice) => executable.run(slice(), undefined, signal)));
+  if (parts.length === 1) return parts[0];
+  return Object.fromEntries(Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]));
+};
 
 function joinBatches(parts: readonly Tensor[]): Tensor {
   const [{ shape, data }] = parts;

@@ -11,6 +11,11 @@ export interface DeviceOptions {
   readonly powerPreference?: "low-power" | "high-performance";
   /** "default" keeps to WebGPU's default limits, for testing; by default the adapter's own are asked for. */
   readonly limits?: "adapter" | "default";
+  /**
+   * A device of one's own, which is used as it is in place of one that is opened. It stays open after close(), and nothing
+   * is opened in its place when it is lost.
+   */
+  readonly device?: GPUDevice;
   /** Called whenever the device is lost (not when it is closed), before another one is opened in its place. */
   readonly onLost?: (error: GpuError) => void;
   /** Ends the opening; what it does later is nothing. */
@@ -57,10 +62,16 @@ export interface Opened {
  * for options that make no sense, what `signal` says when it is aborted.
  */
 export async function openDevice(options: DeviceOptions, host: Host): Promise<Opened> {
-  const { powerPreference = "high-performance", limits = "adapter", signal, variants: given = {} } = options;
+  const {
+    powerPreference = "high-performance",
+    limits = "adapter",
+    device: own,
+    signal,
+    variants: given = {},
+  } = options;
   checkChoice("powerPreference", powerPreference, ["low-power", "high-performance"]);
   checkChoice("limits", limits, ["adapter", "default"]);
-  for (const provider of host.providers()) {
+  for (const provider of own ? (await import("./given.ts")).providersOf(options) : host.providers()) {
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
@@ -68,7 +79,7 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const loading =
       typeof given === "function" ? given({ software: summary.software, matrices: offersMatrices(adapter) }) : given;
     const [device, variants] = await all([requestDevice(adapter, options), loading]);
-    if (signal?.aborted) device.destroy();
+    if (signal?.aborted && !own) device.destroy();
     signal?.throwIfAborted();
     return { device, adapter, host, summary, variants };
   }
@@ -194,7 +205,7 @@ export class Device {
 
   /** Goes on with a device that was opened. */
   #take({ device, adapter, summary, variants }: Opened): void {
-    const { rates, onLost } = this.#options;
+    const { rates, onLost, device: own } = this.#options;
     this.device = device;
     this.limits = device.limits;
     this.adapter = summary;
@@ -209,11 +220,15 @@ export class Device {
     };
     this.generation++;
     this.#lost = undefined;
-    device.onuncapturederror = ({ error }) => {
-      if (this.warnings.length < MOST_WARNINGS) this.warnings.push(`the GPU reported: ${error.message}`);
+    // The owner of a device hears of its errors.
+    const listen = (listener: GPUDevice["onuncapturederror"]) => {
+      if (!own) device.onuncapturederror = listener;
     };
+    listen(({ error }) => {
+      if (this.warnings.length < MOST_WARNINGS) this.warnings.push(`the GPU reported: ${error.message}`);
+    });
     device.lost.then(({ reason, message }) => {
-      device.onuncapturederror = null;
+      listen(null);
       if (reason === "destroyed" && this.#gone) return;
       this.#lost = new GpuError("DEVICE_LOST", `the GPU device was lost (${message || reason})`);
       this.#forget();
@@ -419,11 +434,14 @@ export class Device {
     for (const buffer of buffers) buffer.destroy();
   }
 
-  /** Ends the device and everything made with it. Safe to call twice. */
+  /** Ends everything made with the device, and the device unless it was given. Safe to call twice. */
   close(): void {
     this.#gone ??= new DisposedError("the GPU");
+    if (this.#options.device) for (const buffer of this.#buffers) buffer.destroy();
+    else {
+      this.device.onuncapturederror = null;
+      this.device.destroy();
+    }
     this.#forget();
-    this.device.onuncapturederror = null;
-    this.device.destroy();
   }
 }

@@ -193,17 +193,24 @@ export class Executable {
     }
   }
 
-  async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
+  /** Submits one run, and what `more` encodes behind it; resolves to what the device has against it. Only inside exclusive(). */
+  submit(inputs: Inputs, more: (encoder: GPUCommandEncoder) => void): Promise<GpuError | undefined> {
     const { device } = this.device;
-    const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
-    const submitted = this.device.guarded(() => {
+    return this.device.guarded(() => {
       this.write(inputs);
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       for (const dispatch of this.dispatches) encode(pass, dispatch);
       pass.end();
-      for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
+      more(encoder);
       device.queue.submit([encoder.finish()]);
+    });
+  }
+
+  async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
+    const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
+    const submitted = this.submit(inputs, (encoder) => {
+      for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
     });
     try {
       const mapped = Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ)));

@@ -5,13 +5,20 @@ declare global {
   interface GPU {}
   interface GPUAdapter {}
   interface GPUBindGroup {}
-  interface GPUBuffer {}
+  interface GPUBuffer {
+    readonly size: number;
+    readonly usage: number;
+  }
   interface GPUCommandEncoder {}
   interface GPUComputePassEncoder {}
   interface GPUComputePipeline {}
   interface GPUDevice {}
   interface GPURequestAdapterOptions {}
-  interface GPUTexture {}
+  interface GPUTexture {
+    // So that not everything is one.
+    readonly mipLevelCount: number;
+    readonly sampleCount: number;
+  }
 }
 
 export {};

@@ -5,8 +5,9 @@ import type { Image } from "./image.ts";
  * What a net looks at: pixels in memory (an ImageData is that, too); in a browser also what shows a picture (ImageBitmap,
  * canvas, img, video, VideoFrame), and a file of one, which the browser decodes to the samples that Node and Pillow see.
  * What shows a picture is taken as it is shown: turned by EXIF, converted to the screen's colours, and rounded under alpha.
+ * A texture of the GPU's own device (rgba8unorm or bgra8unorm) is read when the run's turn comes: leave it as it is until then.
  */
-export type Picture = Image | Shown | Blob;
+export type Picture = Image | Shown | Blob | GPUTexture;
 
 /**
  * A value in the message of an error: a short text or a number as it is, of anything else what kind of thing it is.
@@ -38,11 +39,13 @@ export interface PictureInput {
 
 export const isInMemory = (picture: Picture): picture is Image => "data" in picture;
 
+export const isTexture = (picture: Picture): picture is GPUTexture => "createView" in picture;
+
 export const isPicture = (value: unknown): value is Picture =>
   value instanceof Blob ||
   (typeof value === "object" && value !== null && ("width" in value || "displayWidth" in value));
 
-export function sizeOfPicture(picture: Image | Shown): [number, number] {
+export function sizeOfPicture(picture: Image | Shown | GPUTexture): [number, number] {
   const [width, height] =
     "displayWidth" in picture
       ? [picture.displayWidth, picture.displayHeight]

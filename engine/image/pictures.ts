@@ -5,9 +5,12 @@ import { formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Batch, batchOf } from "./batch.ts";
 import { checkImage, checkTransforms, type Image } from "./image.ts";
 import { checkOrientation, type Orientation } from "./orientation.ts";
-import { isInMemory, isPicture, type Picture, type PictureInput, told } from "./picture.ts";
+import { isInMemory, isPicture, isTexture, type Picture, type PictureInput, told } from "./picture.ts";
 import { readPicture, uploadPicture } from "./shown.ts";
 import { fitTransforms, IMAGENET, type Transforms } from "./transforms.ts";
+
+// What a net says of them in the end is loaded with them.
+export { mostProbable } from "../ground/predictions.ts";
 
 /** How pictures become a net's input. */
 export interface Preparation {
@@ -70,6 +73,8 @@ export function choosePreparation(
 /** What pictures are prepared for. */
 interface Preparing {
   readonly device: Device;
+  /** That of the device when the pictures were given: textures of an earlier one are gone. */
+  readonly generation?: number;
   readonly definition: Preparation;
   /** [N, C, H, W] of the batch. */
   readonly shape: Shape;
@@ -99,18 +104,23 @@ export async function takePictures(pictures: readonly Picture[], target: Prepari
 }
 
 async function prepareInMemory(pictures: readonly Picture[], target: Preparing): Promise<Batch> {
-  const { definition, shape, transforms, orientation } = target;
+  const { definition, shape, transforms } = target;
   const [, ...image] = shape;
   const data = new Float32Array(sizeOf(shape));
   await Promise.all(
     pictures.map(async (picture, i) => {
-      const pixels = isInMemory(picture) ? copyOf(picture) : await readPicture(picture, orientation);
+      const pixels = isInMemory(picture) ? copyOf(picture) : await readAny(picture, target);
       const elements = await definition.preprocess(pixels, image, transforms);
       if (elements.length !== sizeOf(image)) throw unprepared(target);
       data.set(elements, i * elements.length);
     }),
   );
   return batchOf(data, shape);
+}
+
+async function readAny(picture: Exclude<Picture, Image>, target: Preparing): Promise<Image> {
+  if (!isTexture(picture)) return readPicture(picture, target.orientation);
+  return (await import("./given_texture.ts")).readTexture(target, picture);
 }
 
 /**
@@ -144,7 +154,13 @@ async function prepareOnGpu(pictures: readonly Picture[], target: Preparing): Pr
 
 async function pictureInput(picture: Picture, target: Preparing): Promise<PictureInput> {
   const { device, definition, shape, dtype, transforms, orientation } = target;
-  const texture = await uploadPicture(device, picture, orientation);
+  const isGiven = isTexture(picture);
+  const texture = isGiven
+    ? (await import("./given_texture.ts")).checkTexture(target, picture)
+    : await uploadPicture(device, picture, orientation);
+  const end = () => {
+    if (!isGiven) texture.destroy();
+  };
   try {
     const input = await definition.preprocessTexture?.(device, texture, shape.slice(1), dtype, transforms);
     if (!input) throw unprepared(target);
@@ -152,11 +168,11 @@ async function pictureInput(picture: Picture, target: Preparing): Promise<Pictur
       write: input.write,
       dispose() {
         input.dispose();
-        texture.destroy();
+        end();
       },
     };
   } catch (error) {
-    texture.destroy();
+    end();
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { GpuError, ImageError } from "../ground/errors.ts";
 import { formatBytes } from "../ground/tensor.ts";
 import type { Image } from "./image.ts";
 import { findOrientation, type Orientation } from "./orientation.ts";
-import { isInMemory, type Picture, type Shown, sizeOfPicture, told, unreadable } from "./picture.ts";
+import { isInMemory, type Shown, sizeOfPicture, told, unreadable } from "./picture.ts";
 
 // The values of GPUTextureUsage: Node has no such globals.
 const COPY_DST = 2;
@@ -15,7 +15,11 @@ const RENDER_ATTACHMENT = 16;
  * when there is nothing to copy (yet), when the browser keeps it from being read and when it is too large for the
  * device, a GpuError when there is no memory for it.
  */
-export function uploadPicture(gpu: Device, picture: Picture, orientation?: Orientation): Promise<GPUTexture> {
+export function uploadPicture(
+  gpu: Device,
+  picture: Image | Shown | Blob,
+  orientation?: Orientation,
+): Promise<GPUTexture> {
   return withPixels(picture, orientation, async (source, width, height) => {
     gpu.check();
     const { device } = gpu;
@@ -70,7 +74,7 @@ function drawFrame(video: HTMLVideoElement | VideoFrame, width: number, height: 
 }
 
 /** The pixels of a picture in memory, for what needs all of them; read at once unless it is a file. See uploadPicture. */
-export function readPicture(picture: Picture, orientation?: Orientation): Promise<Image> {
+export function readPicture(picture: Image | Shown | Blob, orientation?: Orientation): Promise<Image> {
   return withPixels(picture, orientation, async (source, width, height) => {
     if (isInMemory(source)) return source;
     try {
@@ -85,7 +89,7 @@ export function readPicture(picture: Picture, orientation?: Orientation): Promis
 
 /** Uses a picture and its size in pixels at once, or once it is decoded if it is a file or an img. */
 async function withPixels<T>(
-  picture: Picture,
+  picture: Image | Shown | Blob,
   orientation: Orientation | undefined,
   use: (source: Image | Shown, width: number, height: number) => Promise<T>,
 ): Promise<T> {
@@ -99,7 +103,7 @@ async function withPixels<T>(
 }
 
 /** An img's sizes are CSS pixels, divided by the density that its srcset gives; its bitmap has those of the file. */
-const isElement = (picture: Picture): picture is HTMLImageElement => "naturalWidth" in picture;
+const isElement = (picture: Image | Shown | Blob): picture is HTMLImageElement => "naturalWidth" in picture;
 
 /** What an img shows now. */
 async function bitmapOf(picture: HTMLImageElement): Promise<ImageBitmap> {

@@ -3,7 +3,7 @@ import type { AdapterSummary } from "../device/device.ts";
 import type { OpenOptions } from "../gpu.ts";
 import { checkOptions, DisposedError, FileError, GpuError, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
-import { isInMemory, isPicture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
+import { isInMemory, isPicture, isTexture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
 import type { ClassifyOptions, Net, Prediction } from "../net.ts";
 import {
   type Answer,
@@ -303,7 +303,7 @@ function unshared(input: unknown): unknown {
 
 /** What an input is sent as; a promise where the browser must copy first what a picture shows now. */
 function toSend(input: unknown, transfer: Transferable[]): unknown {
-  if (!isPicture(input) || input instanceof Blob || isInMemory(input)) return unshared(input);
+  if (!isPicture(input) || input instanceof Blob || isInMemory(input) || isTexture(input)) return unshared(input);
   sizeOfPicture(input);
   if ("displayWidth" in input) {
     const frame = input.clone();

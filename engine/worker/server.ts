@@ -5,7 +5,7 @@ import type { Gpu, OpenOptions } from "../gpu.ts";
 import { DisposedError, UsageError } from "../ground/errors.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { isPicture, type Picture } from "../image/picture.ts";
-import { Net } from "../net.ts";
+import { Net, type RunInput, type RunOptions, type RunResult } from "../net.ts";
 import { browserHost } from "../web/host.ts";
 import {
   type Answer,
@@ -105,13 +105,14 @@ export function serveGpu(
   };
 }
 
-type RunInput = Parameters<Net["run"]>[0];
-type RunResult = Awaited<ReturnType<Net["run"]>>;
-
 const METHODS: Readonly<Record<string, Method>> = {
   loadNet: ({ gpu, signal, onProgress }, name: string, options: LoadOptions) =>
     gpu.loadNet(name, { ...options, signal, onProgress }),
-  run: (context, input: RunInput, options: object) => closing(input, netOf(context).run(input, options)),
+  run: (context, input: RunInput, options: RunOptions & { readonly location?: "memory" }) => {
+    if ((options.location as string | undefined) === "gpu")
+      throw new UsageError("a worker's outputs cannot stay on its device: read them");
+    return closing(input, netOf(context).run(input, options));
+  },
   classify: (context, pictures: Picture, options: object) =>
     closing(pictures, netOf(context).classify(pictures, options)),
   profile: async (context, runs?: number): Promise<NetProfile> => {
