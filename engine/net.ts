@@ -109,7 +109,7 @@ export class Net {
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
-        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey);
+        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey, definition.rename);
       } catch (error) {
         await checkpoint.close();
         throw error;

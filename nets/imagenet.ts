@@ -24,9 +24,13 @@ export const imagenet = {
 
 export const IMAGENET_OPTIONS = { inChannels: 3, numClasses: 1000 };
 
-/** A checkpoint that torchvision publishes; its file is named after its hash. */
-export const torchvision = (file: string, transforms?: Transforms): PublishedWeights => ({
+/**
+ * A checkpoint that torchvision publishes; its file is named after its hash. Its server does not let pages read it: they take
+ * the same weights from the Hugging Face hub, where timm has them under the name `hub` as safetensors.
+ */
+export const torchvision = (file: string, hub?: string, transforms?: Transforms): PublishedWeights => ({
   url: `https://download.pytorch.org/models/${file}.pth`,
   sha256: file.slice(-8),
+  mirror: hub && `https://huggingface.co/timm/${hub}/resolve/main/model.safetensors`,
   transforms,
 });

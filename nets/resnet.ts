@@ -77,17 +77,21 @@ function resnet(
 /** torchvision's second recipe was trained for images resized to 232 pixels. */
 const V2 = { ...IMAGENET, resize: 232 };
 
-export const resnet18 = resnet("resnet18", basic, [2, 2, 2, 2], { IMAGENET1K_V1: torchvision("resnet18-f37072fd") });
-export const resnet34 = resnet("resnet34", basic, [3, 4, 6, 3], { IMAGENET1K_V1: torchvision("resnet34-b627a593") });
+export const resnet18 = resnet("resnet18", basic, [2, 2, 2, 2], {
+  IMAGENET1K_V1: torchvision("resnet18-f37072fd", "resnet18.tv_in1k"),
+});
+export const resnet34 = resnet("resnet34", basic, [3, 4, 6, 3], {
+  IMAGENET1K_V1: torchvision("resnet34-b627a593", "resnet34.tv_in1k"),
+});
 export const resnet50 = resnet("resnet50", bottleneck, [3, 4, 6, 3], {
-  IMAGENET1K_V1: torchvision("resnet50-0676ba61"),
-  IMAGENET1K_V2: torchvision("resnet50-11ad3fa6", V2),
+  IMAGENET1K_V1: torchvision("resnet50-0676ba61", "resnet50.tv_in1k"),
+  IMAGENET1K_V2: torchvision("resnet50-11ad3fa6", "resnet50.tv2_in1k", V2),
 });
 export const resnet101 = resnet("resnet101", bottleneck, [3, 4, 23, 3], {
-  IMAGENET1K_V1: torchvision("resnet101-63fe2227"),
-  IMAGENET1K_V2: torchvision("resnet101-cd907fc2", V2),
+  IMAGENET1K_V1: torchvision("resnet101-63fe2227", "resnet101.tv_in1k"),
+  IMAGENET1K_V2: torchvision("resnet101-cd907fc2", "resnet101.tv2_in1k", V2),
 });
 export const resnet152 = resnet("resnet152", bottleneck, [3, 8, 36, 3], {
-  IMAGENET1K_V1: torchvision("resnet152-394f9c45"),
-  IMAGENET1K_V2: torchvision("resnet152-f82ba261", V2),
+  IMAGENET1K_V1: torchvision("resnet152-394f9c45", "resnet152.tv_in1k"),
+  IMAGENET1K_V2: torchvision("resnet152-f82ba261", "resnet152.tv2_in1k", V2),
 });

@@ -20,6 +20,13 @@ const CONFIGURATIONS = {
   E: [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
 } as const;
 
+/** timm's names of the last layers, the first two of which are convolutions there. */
+const TIMM: Readonly<Record<string, string>> = {
+  "pre_logits.fc1": "classifier.0",
+  "pre_logits.fc2": "classifier.3",
+  "head.fc": "classifier.6",
+};
+
 export interface VggOptions extends NetOptions {
   /** Options of the local response normalization, over PyTorch's defaults; only vgg11_lrn has one. */
   readonly lrn: Partial<typeof lrn.options>;
@@ -58,26 +65,35 @@ function vgg(
     },
 
     weights,
+    rename: (name) => name.replace(/^(.+)(?=\.)/, (layer) => TIMM[layer] ?? layer),
   };
 }
 
-const IMAGENET1K_FEATURES = torchvision("vgg16_features-amdegroot-88682ab5", {
+const IMAGENET1K_FEATURES = torchvision("vgg16_features-amdegroot-88682ab5", undefined, {
   resize: 256,
   crop: 224,
   mean: [0.48235, 0.45882, 0.40784],
   std: [1 / 255, 1 / 255, 1 / 255],
 });
 
-export const vgg11 = vgg("vgg11", "A", false, { IMAGENET1K_V1: torchvision("vgg11-8a719046") });
-export const vgg11_bn = vgg("vgg11_bn", "A", true, { IMAGENET1K_V1: torchvision("vgg11_bn-6002323d") });
+export const vgg11 = vgg("vgg11", "A", false, { IMAGENET1K_V1: torchvision("vgg11-8a719046", "vgg11.tv_in1k") });
+export const vgg11_bn = vgg("vgg11_bn", "A", true, {
+  IMAGENET1K_V1: torchvision("vgg11_bn-6002323d", "vgg11_bn.tv_in1k"),
+});
 export const vgg11_lrn = vgg("vgg11_lrn", "A-LRN", false);
-export const vgg13 = vgg("vgg13", "B", false, { IMAGENET1K_V1: torchvision("vgg13-19584684") });
-export const vgg13_bn = vgg("vgg13_bn", "B", true, { IMAGENET1K_V1: torchvision("vgg13_bn-abd245e5") });
+export const vgg13 = vgg("vgg13", "B", false, { IMAGENET1K_V1: torchvision("vgg13-19584684", "vgg13.tv_in1k") });
+export const vgg13_bn = vgg("vgg13_bn", "B", true, {
+  IMAGENET1K_V1: torchvision("vgg13_bn-abd245e5", "vgg13_bn.tv_in1k"),
+});
 export const vgg16_c = vgg("vgg16_c", "C", false);
 export const vgg16 = vgg("vgg16", "D", false, {
   IMAGENET1K_FEATURES,
-  IMAGENET1K_V1: torchvision("vgg16-397923af"),
+  IMAGENET1K_V1: torchvision("vgg16-397923af", "vgg16.tv_in1k"),
 });
-export const vgg16_bn = vgg("vgg16_bn", "D", true, { IMAGENET1K_V1: torchvision("vgg16_bn-6c64b313") });
-export const vgg19 = vgg("vgg19", "E", false, { IMAGENET1K_V1: torchvision("vgg19-dcbb9e9d") });
-export const vgg19_bn = vgg("vgg19_bn", "E", true, { IMAGENET1K_V1: torchvision("vgg19_bn-c79401a0") });
+export const vgg16_bn = vgg("vgg16_bn", "D", true, {
+  IMAGENET1K_V1: torchvision("vgg16_bn-6c64b313", "vgg16_bn.tv_in1k"),
+});
+export const vgg19 = vgg("vgg19", "E", false, { IMAGENET1K_V1: torchvision("vgg19-dcbb9e9d", "vgg19.tv_in1k") });
+export const vgg19_bn = vgg("vgg19_bn", "E", true, {
+  IMAGENET1K_V1: torchvision("vgg19_bn-c79401a0", "vgg19_bn.tv_in1k"),
+});

@@ -1,4 +1,5 @@
 import { untilAborted } from "../ground/promises.ts";
+import { BlobSink } from "../weights/blob_sink.ts";
 import { clip } from "../weights/checkpoint.ts";
 import {
   addressOf,
@@ -8,8 +9,6 @@ import {
   download,
   inTurn,
   matchesHash,
-  type Sink,
-  type Version,
 } from "../weights/download.ts";
 import type { OpenSource } from "../weights/open.ts";
 import { blobSource } from "../weights/sources.ts";
@@ -18,15 +17,15 @@ import { blobSource } from "../weights/sources.ts";
 const SIZE = "content-length";
 const SHA256 = "x-sha256";
 
-/** Downloaded bytes that are given to the browser at a time, which may keep a Blob on disk. */
-const FOLD_BYTES = 16 * 2 ** 20;
-
 /**
  * Opens a web address, kept in the Cache Storage "shadenet-weights" where the page has one. A cached file is used
- * without any request: delete that cache, or change the address (as in "?v=2"), to have it downloaded again.
+ * without any request: delete that cache, or change the address (as in "?v=2"), to have it downloaded again. Of published
+ * weights the mirror is taken, where there is one: their own server does not let pages read them.
  */
-export const openUrl: OpenSource = async (location, options) => {
-  const url = addressOf(location);
+export const openUrl: OpenSource = async (location, { mirror, ...given }) => {
+  const url = addressOf(mirror ?? location);
+  // That of the file itself; the mirror has the same tensors in another format.
+  const options = mirror ? { ...given, sha256: undefined } : given;
   const blob = await inTurn(url, options.signal, () => cachedBlob(url, options));
   options.signal?.throwIfAborted();
   // The address of a blob or of data has nothing beside it.
@@ -86,29 +85,4 @@ async function digestOf(blob: Blob, signal: AbortSignal | undefined): Promise<st
     signal,
   );
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-class BlobSink implements Sink {
-  size = 0;
-  version: Version = {};
-  #parts: BlobPart[] = [];
-  #loose = 0;
-
-  async append(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    this.#parts.push(bytes);
-    this.size += bytes.length;
-    this.#loose += bytes.length;
-    if (this.#loose >= FOLD_BYTES) this.#parts = [this.blob()];
-  }
-
-  async restart(version: Version): Promise<void> {
-    this.size = this.#loose = 0;
-    this.#parts = [];
-    this.version = version;
-  }
-
-  blob(): Blob {
-    this.#loose = 0;
-    return new Blob(this.#parts);
-  }
 }

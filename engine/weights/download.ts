@@ -56,7 +56,7 @@ export async function download(url: string, sink: Sink, options: DownloadOptions
       const request = fetch(url, { headers, signal: connection.signal, cache: "no-store" });
       const response = await connection.wait(request, "there was no answer");
       answered = true;
-      await receive(url, response, sink, connection, report);
+      await receive(url, response, sink, (work, failure) => connection.wait(work, failure), report);
       return report(sink, true);
     } catch (error) {
       signal?.throwIfAborted();
@@ -68,13 +68,21 @@ export async function download(url: string, sink: Sink, options: DownloadOptions
       const enough = answered ? retries : Math.min(retries, 1);
       if (failures <= enough && error.waitMs <= MAX_WAIT) continue;
       const tried = attempts > 1 ? ` (${attempts} attempts)` : "";
-      const advice = answered ? "try again later" : "check the address and the network";
+      const unread = conditional(url) ? "" : `, and whether ${hostOf(url)} lets pages of other sites read it: ${CORS}`;
+      const advice = answered ? "try again later" : `check the address and the network${unread}`;
       throw new FileError(`cannot download ${url}: ${error.message}${tried}; ${advice}`, { cause: error });
     } finally {
       connection.close();
     }
   }
 }
+
+/** What browsers keep a page from reading looks to it like no answer at all. */
+const CORS =
+  "without the header Access-Control-Allow-Origin it does not; download the file then, and give it as a File, or serve it " +
+  "with the page";
+
+const hostOf = (url: string): string => new URL(url).host;
 
 /** An attempt that failed in a way that another one may mend. */
 class Interruption extends Error {
@@ -138,8 +146,14 @@ function requestHeaders(url: string, { size, version }: Sink): Record<string, st
 /** To another origin, a browser sends If-Range only after asking, which few servers answer; Range is always allowed. */
 const conditional = (url: string): boolean => !globalThis.location || location.origin === new URL(url).origin;
 
-/** Moves the body of a response into the sink, after everything that speaks against it. */
-async function receive(url: string, response: Response, sink: Sink, connection: Connection, report: Report) {
+/** Moves the body of a response into the sink, after everything that speaks against it. `wait` waits for its bytes. */
+export async function receive(
+  url: string,
+  response: Response,
+  sink: Sink,
+  wait: <T>(work: Promise<T>, failure: string) => Promise<T>,
+  report: Report,
+): Promise<void> {
   const { status, headers, body } = response;
   if (status === 416 || (status === 206 && !continues(url, response, sink))) {
     await sink.restart({});
@@ -153,14 +167,19 @@ async function receive(url: string, response: Response, sink: Sink, connection: 
 
   const reader = body?.getReader();
   let start = "";
-  while (reader) {
-    const of = total === undefined ? "" : ` of ${total}`;
-    const { done, value } = await connection.wait(reader.read(), `the connection broke after ${sink.size}${of} bytes`);
-    if (done) break;
-    if (start.length < HEAD) start += String.fromCharCode(...value.subarray(0, 2 * HEAD));
-    if (start.length >= HEAD && status === 200) await refuseText(url, start, sink);
-    await sink.append(value);
-    report(sink);
+  try {
+    while (reader) {
+      const of = total === undefined ? "" : ` of ${total}`;
+      const { done, value } = await wait(reader.read(), `the connection broke after ${sink.size}${of} bytes`);
+      if (done) break;
+      if (start.length < HEAD) start += String.fromCharCode(...value.subarray(0, 2 * HEAD));
+      if (start.length >= HEAD && status === 200) await refuseText(url, start, sink);
+      await sink.append(value);
+      report(sink);
+    }
+  } catch (error) {
+    reader?.cancel(error).catch(() => {});
+    throw error;
   }
   if (status === 200) await refuseText(url, start, sink);
 
@@ -212,7 +231,7 @@ const HEAD = 16;
 async function refuseText(url: string, start: string, sink: Sink): Promise<void> {
   if (!/^[\t\n\r -~]+$/.test(start.slice(0, HEAD))) return;
   // An index of shards is text, and called so.
-  if (/^\s*\{/.test(start) && /\.index\.json$/.test(new URL(url).pathname)) return;
+  if (/^\s*\{/.test(start) && /\.index\.json$/.test(url.split(/[?#]/, 1)[0])) return;
   await sink.restart({});
   throw textError(url, start);
 }
@@ -226,7 +245,7 @@ function textError(url: string, start: string): WeightsError {
 type Report = (sink: Sink, end?: boolean) => void;
 
 /** Reports progress not too often, never backwards, and once at the end. While the total is unknown it is 0. */
-function reporter(file: string, onProgress: Watch["onProgress"]): Report {
+export function reporter(file: string, onProgress: Watch["onProgress"]): Report {
   let reported = -1;
   let due = 0;
   return ({ size: loaded, version: { total = 0 } }, end = false) => {

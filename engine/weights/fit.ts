@@ -1,20 +1,20 @@
 /** Which of a checkpoint's mappings is a net's, under which names, and what is wrong where none is. */
 
 import { UsageError, WeightsError } from "../ground/errors.ts";
-import { formatShape, type Shape, sameShape } from "../ground/tensor.ts";
+import { formatShape, type Shape, sameShape, sizeOf } from "../ground/tensor.ts";
 import { type Checkpoint, listNames, quote, type TensorInfo } from "./checkpoint.ts";
 import { isCounted } from "./match.ts";
 
 /** Names that wrappers put between those of the modules they wrap: DataParallel, compile, FSDP, activation checkpoints. */
 const WRAPPERS = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/** A part of a checkpoint under names that may be shorter than its own. */
+/** A part of a checkpoint under names that may be others than its own. */
 interface Reading {
   readonly key: string;
   readonly part: Checkpoint;
   /** What was taken off the names. */
   readonly off: readonly string[];
-  /** The part's names by the shorter ones. */
+  /** The part's names by the others. */
   readonly names: ReadonlyMap<string, string>;
   readonly faults: Faults;
 }
@@ -31,6 +31,7 @@ export function fitCheckpoint(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
   key: string | undefined,
+  rename?: (name: string) => string,
 ): Checkpoint {
   const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
   const asked = [...parts].filter(([name]) => key === undefined || name === key);
@@ -42,7 +43,7 @@ export function fitCheckpoint(
   // An optimizer's state is a mapping for each of its parameters: too small to fit, and too many to look at.
   const large = asked.filter(([, { tensors }]) => tensors.size >= names.length);
   const largest = asked.reduce((a, b) => (b[1].tensors.size > a[1].tensors.size ? b : a));
-  const readings = (large.length > 0 ? large : [largest]).map(([name, part]) => readPart(name, part, wanted));
+  const readings = (large.length > 0 ? large : [largest]).map(([name, part]) => readPart(name, part, wanted, rename));
 
   const fitting: Reading[] = [];
   for (const [best] of readings)
@@ -52,21 +53,28 @@ export function fitCheckpoint(
     const told = `has ${fitting.length} mappings of names to tensors that fit: ${keys}; choose one with weightsKey`;
     throw new WeightsError(`${checkpoint.name} ${told}`);
   }
-  if (fitting.length === 1) return shortened(fitting[0]);
+  if (fitting.length === 1) return renamed(fitting[0], wanted);
   const closest = readings.flat().reduce((best, next) => (next.faults.count < best.faults.count ? next : best));
   const of = asked.length > 1 ? `; that is ${quote(closest.key)} of its ${asked.length} mappings` : "";
   throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest, names)}${of}`);
 }
 
 /** The ways to read the names of a part, those with the fewest faults first; of equals, those that change least. */
-function readPart(key: string, part: Checkpoint, wanted: ReadonlyMap<string, Shape>): Reading[] {
+function readPart(
+  key: string,
+  part: Checkpoint,
+  wanted: ReadonlyMap<string, Shape>,
+  rename: (name: string) => string = (name) => name,
+): Reading[] {
   // torch's AveragedModel counts in this one.
   const own = [...part.tensors.keys()].filter((name) => name !== "n_averaged" || wanted.has(name));
   const readings: Reading[] = [];
-  const add = (shorter: readonly string[], off: readonly string[]) => {
-    const names = new Map(shorter.map((name, i) => [name, own[i]]));
-    if (names.size < own.length) return;
-    readings.push({ key, part, off, names, faults: findFaults(names, part, wanted) });
+  const add = (others: readonly string[], off: readonly string[], fit = sameShape) => {
+    const names = new Map(others.map((name, i) => [name, own[i]]));
+    if (names.size === own.length)
+      readings.push({ key, part, off, names, faults: findFaults(names, part, wanted, fit) });
+    const known = fit === sameShape ? others.map(rename) : others;
+    if (known.some((name, i) => name !== others[i])) add(known, off, sameElements);
   };
   const wrappers = WRAPPERS.filter((wrapper) => own.some((name) => name.split(".").slice(0, -1).includes(wrapper)));
   for (const off of wrappers.length > 0 ? [[], wrappers] : [[]]) {
@@ -105,6 +113,7 @@ function findFaults(
   names: ReadonlyMap<string, string>,
   { tensors }: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
+  fit: typeof sameShape,
 ): Faults {
   const missing: string[] = [];
   const misshapen: { name: string; is: Shape; want: Shape }[] = [];
@@ -112,11 +121,14 @@ function findFaults(
     if (!isCounted(name)) continue;
     const is = tensors.get(names.get(name) ?? "")?.shape;
     if (!names.has(name) || !is) missing.push(name);
-    else if (!sameShape(is, want)) misshapen.push({ name, is, want });
+    else if (!fit(is, want)) misshapen.push({ name, is, want });
   }
   const extra = [...names.keys()].filter((name) => isCounted(name) && !wanted.has(name));
   return { missing, extra, misshapen, count: missing.length + extra.length + misshapen.length };
 }
+
+/** Whether a linear layer's weights have the elements of a convolution over all that it saw, for one. */
+const sameElements = (is: Shape, want: Shape): boolean => is[0] === want[0] && sizeOf(is) === sizeOf(want);
 
 /** Whether two readings are of the very same tensors, as two mappings of one net's are. */
 const isSame = (a: Reading, b: Reading, names: readonly string[]): boolean =>
@@ -124,20 +136,23 @@ const isSame = (a: Reading, b: Reading, names: readonly string[]): boolean =>
 
 const infoOf = ({ part, names }: Reading, name: string) => part.tensors.get(names.get(name) ?? "");
 
-/** A part under the shorter names. */
-function shortened({ part, off, names }: Reading): Checkpoint {
-  if (off.length === 0) return part;
-  const tensors = new Map([...names].map(([name, own]) => [name, part.tensors.get(own) as TensorInfo]));
+/** A part under the names of a reading, in the wanted shapes. */
+function renamed({ part, off, names }: Reading, wanted: ReadonlyMap<string, Shape>): Checkpoint {
+  if ([...names].every(([name, own]) => name === own)) return part;
+  const tensors = new Map(
+    [...names].map(([name, own]) => {
+      const info = part.tensors.get(own) as TensorInfo;
+      return [name, { ...info, shape: wanted.get(name) ?? info.shape }];
+    }),
+  );
   const ownName = (name: string) => names.get(name) ?? name;
   const { readBytes } = part;
+  const taken = `${listNames(off)} was taken off the names of the tensors of ${part.name}: without, they fit`;
   return {
     name: part.name,
     metadata: part.metadata,
     tensors,
-    warnings: [
-      ...(part.warnings ?? []),
-      `${listNames(off)} was taken off the names of the tensors of ${part.name}: without, they fit`,
-    ],
+    warnings: [...(part.warnings ?? []), ...(off.length > 0 ? [taken] : [])],
     read: (name, ...range) => part.read(ownName(name), ...range),
     readBytes: readBytes && ((name, ...range) => readBytes(ownName(name), ...range)),
     close: () => part.close(),

@@ -4,13 +4,18 @@ import type { Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 
 /** Opens a location; with the first digits of its SHA-256, only if the content has it. */
-export type OpenSource = (location: string | URL, options: Watch & { readonly sha256?: string }) => Promise<ByteSource>;
+export type OpenSource = (
+  location: string | URL,
+  options: Watch & Pick<PublishedFile, "sha256" | "mirror">,
+) => Promise<ByteSource>;
 
 /** A file of weights that is published, or comes with the package. */
 export interface PublishedFile {
   readonly url: string | URL;
   /** The first digits of the file's SHA-256, where they are known. */
   readonly sha256?: string;
+  /** The same tensors on a server that lets every page read them, where that of `url` does not. */
+  readonly mirror?: string;
 }
 
 /** The checkpoints that a net can be loaded with by name. */
@@ -21,6 +26,8 @@ export interface WeightsTable<F extends PublishedFile = PublishedFile> {
   readonly weights: Readonly<Record<string, F>>;
   /** The one that is loaded when none is given. */
   readonly defaultWeights?: string;
+  /** The name of a parameter here, for one in other people's checkpoints; the others as they are. */
+  rename?(name: string): string;
 }
 
 /** What weights can be given as. A string is a file's path (in Node), a URL, or a name of the net's own. */
@@ -30,6 +37,9 @@ export type Weights =
   | Uint8Array
   | ArrayBuffer
   | Blob
+  | Response
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
   | Checkpoint
   | Readonly<Record<string, Float32Array | Tensor>>;
 
@@ -78,16 +88,11 @@ export async function openWeights(
     const published = publishedWeights(definition, weights);
     const location = published ? urlOf(published, definition) : weights;
     import("./safetensors.ts").catch(() => {});
-    const opened = open(location, { ...options, sha256: published?.sha256 });
+    const opened = open(location, { ...options, sha256: published?.sha256, mirror: published?.mirror });
     const source = await opened.catch((error) => Promise.reject(orNames(error, definition, weights)));
     return (await sources).openCheckpoint(source);
   }
-  const { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } = await sources;
-  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
-  if (weights instanceof Blob)
-    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
-  if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
-  return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
+  return (await sources).openGiven(weights, options);
 }
 
 /** The error of weights that are not there; with the names there are, if these look like one. */

@@ -11,6 +11,7 @@ import { GpuError, ShapeError, WeightsError } from "../../engine/ground/errors.t
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
+import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
 import { flatten } from "../../kernels/flatten.ts";
 import { rates } from "../../kernels/rates.ts";
@@ -37,6 +38,41 @@ test("what is loaded by name is what there is at once", async () => {
   };
   assert.equal(Object.keys(families).sort(), Object.keys(nets).sort());
   for (const name of Object.keys(nets)) assert.is(await load(name), nets[name], name);
+});
+
+/** A shape of ours as timm has the layer: VGG's first linear layers are convolutions there. */
+const TIMM: Readonly<Record<string, (shape: Shape) => [string, Shape]>> = {
+  "classifier.0": ([out, ...rest]) => ["pre_logits.fc1", rest.length > 0 ? [out, 512, 7, 7] : [out]],
+  "classifier.3": (shape) => ["pre_logits.fc2", shape.length > 1 ? [...shape, 1, 1] : shape],
+  "classifier.6": (shape) => ["head.fc", shape],
+};
+
+test("what torchvision publishes is taken from the hub in a page, under timm's names", async () => {
+  const mirrored = Object.values(nets).filter(({ weights }) => Object.values(weights as object).some((w) => w.mirror));
+  assert.is(mirrored.length, 13);
+  for (const net of mirrored) {
+    for (const [name, { mirror }] of Object.entries<{ mirror?: string }>(net.weights)) {
+      if (!mirror) continue;
+      const version = name === "IMAGENET1K_V2" ? "tv2" : "tv";
+      const hub = `https://huggingface.co/timm/${net.name}.${version}_in1k`;
+      assert.is(mirror, `${hub}/resolve/main/model.safetensors`);
+    }
+    const wanted = paramShapes(trace(net));
+    const tensors = [...wanted].map(([name, shape]) => {
+      const [, layer, last] = /^(.+)\.(\w+)$/.exec(name) as RegExpExecArray;
+      const [other, as] = net.name.startsWith("vgg") && layer in TIMM ? TIMM[layer](shape) : [layer, shape];
+      return [`${other}.${last}`, { shape: as, dtype: "F32" }] as const;
+    });
+    const checkpoint: Checkpoint = {
+      name: "model.safetensors",
+      tensors: new Map(tensors),
+      read: async () => new Float32Array(),
+      close: async () => {},
+    };
+    const matched = await matchCheckpoint(checkpoint, wanted, undefined, net.rename);
+    for (const [name, shape] of wanted) assert.equal(matched.tensors.get(name)?.shape, shape);
+    assert.is(matched.warnings?.length ?? 0, 0);
+  }
 });
 
 const countParameters = (shapes: ReadonlyMap<string, Shape>): number =>

@@ -40,7 +40,7 @@ export async function loadModel(
   let checkpoint: Checkpoint;
   try {
     loading.signal.throwIfAborted();
-    checkpoint = await matchCheckpoint(opened, paramShapes(graph));
+    checkpoint = await matchCheckpoint(opened, paramShapes(graph), undefined, definition.rename);
   } catch (error) {
     await opened.close();
     throw error;

@@ -731,6 +731,34 @@ async function getInBrowser(served: Served, options: CacheOptions = {}): Promise
   assert.ok(BODY.equals(await source.read(0, source.size)));
 }
 
+test("a page takes the mirror of what is published, and Node the file that has a hash", async () => {
+  const served = good();
+  const mirror = good({ body: randomBytes(1000) });
+  const options = { sha256: SHA256, mirror: mirror.url };
+  await inBrowser({ caches: fakeCaches(), location: { origin } }, async () => {
+    const source = await openUrl(served.url, options);
+    assert.equal([source.name, source.size, served.requests.length], [mirror.url, 1000, 0]);
+  });
+  const file = await openFile(served.url, options);
+  assert.is(file.size, BODY.length);
+  await file.close?.();
+  assert.is(mirror.requests.length, 1);
+});
+
+test("where another site gives a page no answer, its leave is named as what may be missing", async () => {
+  const served = serve((_, response) => response.destroy());
+  const page = (address: string) => ({ caches: fakeCaches(), location: { origin: address } });
+  const why =
+    /check the address and the network, and whether 127.0.0.1:\d+ lets pages of other sites read it: .*Allow-Origin/;
+  await inBrowser(page("http://example.com"), () =>
+    refuses(() => openUrl(served.url, { ...QUICK } as object), FileError, "FILE", why),
+  );
+  await inBrowser(page(origin), async () => {
+    const error = await openUrl(served.url, { ...QUICK } as object).catch((reason) => reason);
+    assert.match(error.message, /check the address and the network$/);
+  });
+});
+
 test("a browser keeps files in Cache Storage", async () => {
   const caches = fakeCaches();
   await inBrowser({ caches, location: { origin } }, async () => {

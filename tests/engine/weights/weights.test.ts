@@ -195,6 +195,29 @@ test("a checkpoint that fits a net is told from one that does not", async () => 
   }
 });
 
+test("names that the net knows from others are its own, in any shape of the same elements", async () => {
+  const rename = (name: string) => name.replace(/^head\./, "fc.").replace(/^stem\./, "conv.");
+  const wanted = new Map(Object.entries(net));
+  const others = { "stem.weight": [4, 3, 3, 3], "bn.weight": [4], "head.weight": [10, 5, 1, 1], "head.bias": [10] };
+  for (const prefix of ["", "module."]) {
+    const named = Object.fromEntries(Object.entries(others).map(([name, shape]) => [prefix + name, shape]));
+    const checkpoint = await matchCheckpoint(of(named), wanted, undefined, rename);
+    assert.equal(new Map([...checkpoint.tensors].map(([name, { shape }]) => [name, shape])), wanted);
+    assert.is((await checkpoint.read("fc.weight", 10, 15)).length, 15);
+    assert.is(checkpoint.warnings?.length, prefix ? 1 : 0);
+  }
+  const refuse = (shapes: Record<string, Shape>, message: RegExp) =>
+    refuses(matchCheckpoint(of(shapes), wanted, undefined, rename), message);
+  await refuse(
+    { ...others, "head.weight": [5, 10] },
+    /1 tensor misshapen \(fc.weight is \[5, 10\], wanted \[10, 5\]\)/,
+  );
+  await refuse({ ...others, "head.weight": [7, 5, 1, 1], "head.bias": [7] }, /wanted \[10, 5\]/);
+  // Two of one name, and a tensor of its own in another shape.
+  await refuse({ ...others, "fc.bias": [10] }, /missing/);
+  await refuse({ ...net, "fc.weight": [10, 5, 1, 1] } as Record<string, Shape>, /1 tensor misshapen/);
+});
+
 test("what wrappers put before or into names is taken off, if all names fit without", async () => {
   const named = (rename: (name: string) => string, more: Record<string, Shape> = {}) =>
     of({ ...Object.fromEntries(Object.entries(net).map(([name, shape]) => [rename(name), shape])), ...more });
