@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { type FileHandle, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
 import { FileError, UsageError } from "../index.ts";
 
 /** Files by name or by pattern: `*`, `?`, `[abc]`, `{a,b}`, and `**` for any folders, where the shell left them. */
@@ -88,14 +89,34 @@ export async function refuseOverwriting(output: string, inputs: readonly (string
 export async function writeWhole(path: string, write: (file: FileHandle) => Promise<unknown>): Promise<void> {
   // Where a link leads to, rather than the link, is replaced.
   const target = await realpath(path).catch(() => path);
-  const partial = `${target}.${process.pid}.part`;
+  const prefix = `${target}.${hostname()}-`;
+  const partial = `${prefix}${process.pid}.part`;
   try {
     if (existsSync(target) && !statSync(target).isFile()) return await fill(target, write);
+    await removeLeft(prefix);
     await fill(partial, write);
     await rename(partial, target);
   } catch (cause) {
     await rm(partial, { force: true }).catch(() => {});
     throw isSystemError(cause) ? new FileError(`cannot write ${path}: ${reason(cause)}`, { cause }) : cause;
+  }
+}
+
+/** Removes what processes of this machine that were killed have left of a file. */
+async function removeLeft(prefix: string): Promise<void> {
+  const folder = dirname(prefix);
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.startsWith(basename(prefix))) continue;
+    const [, pid] = /^(\d+)\.part$/.exec(name.slice(basename(prefix).length)) ?? [];
+    if (pid && !isRunning(Number(pid))) await rm(join(folder, name), { force: true }).catch(() => {});
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

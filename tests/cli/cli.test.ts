@@ -1,5 +1,7 @@
-import { exec } from "node:child_process";
+import { exec, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -274,6 +276,18 @@ test("run: logits and features come out by name", async () => {
     (await readdir(folder)).filter((name) => /\.part$|^z$/.test(name)),
     [],
   );
+});
+
+test("what a killed process left of an output is removed by the next one, and what others write is not", async () => {
+  const output = inFolder("left.safetensors");
+  const { pid } = spawnSync(process.execPath, ["--version"]);
+  const parts = [pid, process.ppid].map((writer) => `${output}.${hostname()}-${writer}.part`);
+  parts.push(`${output}.elsewhere-${pid}.part`);
+  for (const part of parts) await writeFile(part, "half");
+  const { code } = await shadenet(["convert", packageFile("tests/goldens/pth/mixed.pth"), output]);
+  assert.is(code, 0);
+  assert.equal(parts.map(existsSync), [false, true, true]);
+  for (const part of parts) await rm(part, { force: true });
 });
 
 test("convert: values survive, counters stay whole, nothing half-written", async () => {
