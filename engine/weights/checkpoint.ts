@@ -14,6 +14,14 @@ export interface ByteSource {
   beside?(name: string): Promise<ByteSource>;
 }
 
+/** Bytes that come once: what fetch() answered, or a stream of the web or of Node. */
+export type Stream = Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+
+export const isStream = (given: unknown): given is Stream =>
+  typeof given === "object" &&
+  given !== null &&
+  (given instanceof Response || "getReader" in given || Symbol.asyncIterator in given);
+
 export interface TensorInfo {
   readonly shape: Shape;
   /** As stored: "F32", "F16", "BF16", "I64", ... (the names of safetensors). */

@@ -2,9 +2,8 @@ import { FileError, show, UsageError, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
 import { formatShape, type Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
-import { countElements, makeCheckpoint, quote } from "./checkpoint.ts";
+import { countElements, isStream, makeCheckpoint, quote } from "./checkpoint.ts";
 import type { Weights } from "./open.ts";
-import type { Stream } from "./streams.ts";
 
 /** A source over bytes in memory; what it reads are views of them, not copies. */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name = "the given bytes"): ByteSource {
@@ -99,10 +98,7 @@ export async function openGiven(weights: Exclude<Weights, string | URL>, watch: 
   if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
   if (weights instanceof Blob)
     return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
-  if (isStream(weights)) return openCheckpoint(await (await import("./streams.ts")).streamSource(weights, watch));
+  if (isStream(weights)) return openGiven(await (await import("./streams.ts")).readStream(weights, watch), watch);
   if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
   return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
 }
-
-const isStream = (weights: object): weights is Stream =>
-  (globalThis.Response && weights instanceof Response) || "getReader" in weights || Symbol.asyncIterator in weights;

@@ -2,19 +2,15 @@ import { FileError, ShadenetError, show, UsageError, WeightsError } from "../gro
 import type { Watch } from "../ground/options.ts";
 import { untilAborted } from "../ground/promises.ts";
 import { BlobSink } from "./blob_sink.ts";
-import { type ByteSource, clip } from "./checkpoint.ts";
+import { clip, type Stream } from "./checkpoint.ts";
 import { receive, reporter } from "./download.ts";
-import { blobSource } from "./sources.ts";
-
-/** Bytes that come once: what fetch() answered, or a stream of the web or of Node. */
-export type Stream = Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /**
  * Reads a response or a stream to its end, with progress: weights are read in any order, and again on another device. Throws
  * a UsageError for one that was read before or hides its bytes, a FileError when the server refused or the stream broke, a
  * WeightsError for a web page or other text, the signal's reason.
  */
-export async function streamSource(given: Stream, { signal, onProgress }: Watch): Promise<ByteSource> {
+export async function readStream(given: Stream, { signal, onProgress }: Watch): Promise<File> {
   const response = given instanceof Response ? given : new Response(webStream(given));
   const name = clip(response.url) || `the given ${given instanceof Response ? "response" : "stream"}`;
   if (response.bodyUsed || response.body?.locked) throw new UsageError(`${name} was read before; give a fresh one`);
@@ -33,7 +29,7 @@ export async function streamSource(given: Stream, { signal, onProgress }: Watch)
     throw new FileError(`${name} cannot be read: ${clip((error as Error).message)}`, { cause: error });
   }
   report(sink, true);
-  return blobSource(sink.blob(), name);
+  return new File([sink.blob()], name);
 }
 
 /** A stream of the web or of Node as one of bytes that nobody else writes to. */

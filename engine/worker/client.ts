@@ -5,6 +5,7 @@ import { checkOptions, DisposedError, FileError, GpuError, UsageError } from "..
 import type { Shape } from "../ground/tensor.ts";
 import { isInMemory, isPicture, isTexture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
 import type { ClassifyOptions, Net, Prediction } from "../net.ts";
+import { isStream } from "../weights/checkpoint.ts";
 import {
   type Answer,
   decodeError,
@@ -179,14 +180,18 @@ export class WorkerGpu {
 
   /**
    * Loads a net by its name: Gpu.loadNet() with all its options, progress and errors. Weights may be what can be sent:
-   * an address (relative to the page's), a name, a File or Blob, bytes or arrays.
+   * an address (relative to the page's), a name, a File or Blob, bytes or arrays; responses and streams are read here first.
    */
-  loadNet(
+  async loadNet(
     name: string,
     options: LoadOptions & { readonly transfer?: readonly Transferable[]; readonly [option: string]: unknown } = {},
   ): Promise<WorkerNet> {
     const { signal, onProgress, transfer, weights, ...rest } = options;
-    const sent = weights instanceof URL ? weights.href : weights;
+    const sent = isStream(weights)
+      ? await (await import("../weights/streams.ts")).readStream(weights, { signal, onProgress })
+      : weights instanceof URL
+        ? weights.href
+        : weights;
     return this.call("loadNet", [name, { ...rest, weights: sent }], { signal, onProgress, transfer });
   }
 

@@ -92,6 +92,20 @@ inBrowser("a page imports the library without a bundler, and its operators are P
   );
 });
 
+inBrowser("a device, a texture, outputs on the device and responses of the page's own", async () => {
+  const got = await run("classifyOwn", "/nets/weights/lenet5.safetensors");
+  assert.equal(got, { texture: 3, classes: 10, gone: 1, worker: 3, refused: 1 });
+});
+
+inBrowser("weights on a site that gives pages no leave are refused, and the leave is named", async () => {
+  const { code, message } = await run("refuseForeign", `${foreign.origin}/nets/weights/lenet5.safetensors`);
+  assert.is(code, "FILE");
+  assert.match(
+    message,
+    /lets pages of other sites read it: without the header Access-Control-Allow-Origin it does not/,
+  );
+});
+
 // The page's test runs a ResNet-18, too.
 for (const key of isDeep ? ["lenet5", "resnet18"] : ["lenet5"]) {
   inBrowser(`${key}'s logits are PyTorch's`, async () => {

@@ -49,6 +49,48 @@ async function withWorker<T>(use: (gpu: WorkerGpu) => Promise<T>, worker?: Worke
   }
 }
 
+/**
+ * What the digit is on a GPU of the page's own, by a texture that the page has drawn, read and left there, and by weights
+ * that the page has fetched, with a worker and without.
+ */
+export async function classifyOwn(weights: string): Promise<Record<string, number>> {
+  const adapter = await navigator.gpu.requestAdapter();
+  const device = (await adapter?.requestDevice()) as GPUDevice;
+  const gpu = await openGpu({ device });
+  const bitmap = await createImageBitmap(await (await fetch("/examples/digits/digit-3-a.png")).blob());
+  const net = await gpu.loadNet("lenet5", { weights: await fetch(weights) });
+  const { COPY_DST, COPY_SRC, TEXTURE_BINDING, RENDER_ATTACHMENT } = GPUTextureUsage;
+  const usage = COPY_DST | COPY_SRC | TEXTURE_BINDING | RENDER_ATTACHMENT;
+  const texture = device.createTexture({ size: [bitmap.width, bitmap.height], format: "bgra8unorm", usage });
+  device.queue.copyExternalImageToTexture({ source: bitmap }, { texture }, [bitmap.width, bitmap.height]);
+  const [byTexture] = await net.classify(texture);
+
+  const { probabilities } = await net.run(bitmap, { location: "gpu" });
+  const staging = device.createBuffer({ size: 40, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  gpu.close();
+  const isGone = await failure(net.run(bitmap));
+  // The page's device has outlived its Gpu, whose buffers have not.
+  device.queue.writeBuffer(staging, 0, new Float32Array(10));
+  await staging.mapAsync(GPUMapMode.READ);
+  device.destroy();
+  const inWorker = await withWorker(async (worker) => {
+    const remote = await worker.loadNet("lenet5", { weights: (await fetch(weights)).body ?? undefined });
+    const onDevice = await failure(remote.run(bitmap, { location: "gpu" } as object));
+    const [best] = await remote.classify(bitmap);
+    return { worker: best.index, refused: Number(onDevice.code === "USAGE") };
+  });
+  return {
+    texture: byTexture.index,
+    classes: probabilities.shape[1],
+    gone: Number(isGone.code === "DISPOSED"),
+    ...inWorker,
+  };
+}
+
+/** What the library says of weights on another site. */
+export const refuseForeign = (url: string): Promise<Failure> =>
+  withGpu((gpu) => failure(gpu.loadNet("lenet5", { weights: url })));
+
 /** What the digit is by the library of another site, such as a CDN, in a worker. */
 export async function classifyByCdn(origin: string): Promise<Prediction[]> {
   const cdn: typeof import("../../worker.ts") = await import(`${origin}/dist/worker.js`);
