@@ -7,11 +7,11 @@ import { browserHost } from "./engine/web/host.ts";
 export type { LoadOptions, NetDefinition, NetOptions } from "./engine/definition.ts";
 export type { AdapterSummary } from "./engine/device/device.ts";
 export type { Gpu, OpenOptions } from "./engine/gpu.ts";
+export { defineKernel, makePlan, specialize } from "./engine/graph/checked.ts";
 export { type Derivation, Graph, type Node } from "./engine/graph/graph.ts";
-export { defineKernel, type Kernel, type KernelSpec } from "./engine/graph/kernel.ts";
-export { makePlan, type Plan } from "./engine/graph/plan.ts";
+export type { Kernel, KernelSpec } from "./engine/graph/kernel.ts";
+export type { Plan } from "./engine/graph/plan.ts";
 export type { Value } from "./engine/graph/value.ts";
-export { specialize } from "./engine/graph/wgsl.ts";
 export {
   DisposedError,
   FileError,

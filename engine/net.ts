@@ -13,12 +13,12 @@ import type { Device } from "./device/device.ts";
 import type { Executable } from "./device/executable.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
-import { checkOptions, show, UsageError } from "./ground/errors.ts";
-import { mostProbable, type Prediction } from "./ground/predictions.ts";
+import { check, checkCount, checkOptions, isTexts } from "./ground/errors.ts";
+import type { Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
-import { type Batch, takeElements } from "./image/batch.ts";
-import { isPicture, type Picture } from "./image/picture.ts";
+import type { Batch } from "./image/batch.ts";
+import type { Picture } from "./image/picture.ts";
 import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
@@ -58,8 +58,10 @@ function preparationOf(
 }
 
 /** Features in one order, whatever that of their names, and without what every run computes. */
-const featuresOf = (names: readonly string[]): string[] =>
-  [...new Set(names)].filter((name) => !(OUTPUTS as readonly string[]).includes(name)).sort();
+function featuresOf(names: readonly string[]): string[] {
+  check(isTexts(names), "features", names, "an array of names");
+  return [...new Set(names)].filter((name) => !(OUTPUTS as readonly string[]).includes(name)).sort();
+}
 
 const keyOf = (features: readonly string[]): string => features.join("\n");
 
@@ -131,7 +133,12 @@ export class Net {
    * The plan for these features, in any order, on the device. With large batches it is that of a slice. Plans for eight lists
    * are kept, and the one that was not asked for the longest is freed for another.
    */
-  executable(features: readonly string[] = []): Promise<Executable> {
+  async executable(features: readonly string[] = []): Promise<Executable> {
+    return this.#executable(features);
+  }
+
+  /** At once, so that what is asked for first comes first. */
+  #executable(features: readonly string[]): Promise<Executable> {
     const wanted = featuresOf(features);
     if (wanted.length > 0) {
       this.#lists.delete(keyOf(wanted));
@@ -162,16 +169,16 @@ export class Net {
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
     checkOptions("run()", options, ["features", "signal", ...PICTURE_OPTIONS]);
     const { features: names = [], signal } = options;
-    if (!Array.isArray(names)) throw new UsageError(`features is ${show(names)}; it must be an array of names`);
+    featuresOf(names);
     const all = await this.#run(() => this.#take(input, options), names, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
   }
 
   async #take(input: Float32Array | Tensor | Picture | readonly Picture[], options: PictureOptions): Promise<Batch> {
-    if (isPicture(input)) return this.#prepare([input], options);
-    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options);
-    return takeElements(input as Float32Array | Tensor, this.inputShape);
+    const { takeElements, takenAsPictures } = this.#pictures;
+    const pictures = takenAsPictures(input);
+    return pictures ? this.#prepare(pictures, options) : takeElements(input as Float32Array | Tensor, this.inputShape);
   }
 
   async #prepare(pictures: readonly Picture[], options: PictureOptions): Promise<Batch> {
@@ -209,7 +216,7 @@ export class Net {
     features: readonly string[],
     signal: AbortSignal | undefined,
   ): Promise<Record<string, Tensor>> {
-    const executable = await this.executable(features);
+    const executable = await this.#executable(features);
     const [count] = executable.plan.inputs[0].shape;
     const starts = Array.from({ length: this.inputShape[0] / count }, (_, i) => i * count);
     const parts = await Promise.all(
@@ -236,7 +243,7 @@ export class Net {
   async classify(images: Picture | readonly Picture[], options: ClassifyOptions = {}) {
     checkOptions("classify()", options, ["top", "signal", ...PICTURE_OPTIONS]);
     const { top = 5, signal } = options;
-    if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
+    checkCount("top", top);
     const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
     const [batch] = this.inputShape;
     const results: Prediction[][] = [];
@@ -247,7 +254,7 @@ export class Net {
       const classes = probabilities.shape[1];
       chunk.forEach((_, i) => {
         const own = probabilities.data.subarray(i * classes, (i + 1) * classes);
-        results.push(mostProbable(this.definition.name, own, labels, top));
+        results.push(this.#pictures.mostProbable(this.definition.name, own, labels, top));
       });
     }
     return Array.isArray(images) ? results : results[0];

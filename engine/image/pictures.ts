@@ -35,6 +35,16 @@ export interface PictureOptions {
   readonly orientation?: Orientation;
 }
 
+// What a run or a classification needs besides: it comes with this module, when a net is loaded.
+export { mostProbable } from "../ground/predictions.ts";
+export { takeElements } from "./batch.ts";
+
+/** The pictures that an input is; undefined if it is none. */
+export function takenAsPictures(input: unknown): readonly Picture[] | undefined {
+  const pictures: unknown = isPicture(input) ? [input] : input;
+  return Array.isArray(pictures) && pictures.every(isPicture) ? pictures : undefined;
+}
+
 const NEEDED = Object.keys(IMAGENET);
 
 /**

@@ -82,12 +82,7 @@ export async function openWeights(
     const source = await opened.catch((error) => Promise.reject(orNames(error, definition, weights)));
     return (await sources).openCheckpoint(source);
   }
-  const { arraysCheckpoint, blobSource, bytesSource, openCheckpoint } = await sources;
-  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
-  if (weights instanceof Blob)
-    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
-  if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
-  return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
+  return (await sources).openGiven(weights);
 }
 
 /** The error of weights that are not there; with the names there are, if these look like one. */
