@@ -8,11 +8,11 @@ export type { LoadOptions, NetDefinition, NetOptions } from "./engine/definition
 export type { AdapterSummary } from "./engine/device/device.ts";
 export type { DeviceTensor } from "./engine/device/resident.ts";
 export type { Gpu, OpenOptions } from "./engine/gpu.ts";
+export { defineKernel, makePlan, specialize } from "./engine/graph/checked.ts";
 export { type Derivation, Graph, type Node } from "./engine/graph/graph.ts";
-export { defineKernel, type Kernel, type KernelSpec } from "./engine/graph/kernel.ts";
-export { makePlan, type Plan } from "./engine/graph/plan.ts";
+export type { Kernel, KernelSpec } from "./engine/graph/kernel.ts";
+export type { Plan } from "./engine/graph/plan.ts";
 export type { Value } from "./engine/graph/value.ts";
-export { specialize } from "./engine/graph/wgsl.ts";
 export {
   DisposedError,
   FileError,

@@ -2,7 +2,18 @@ import type { CompileOptions } from "./graph/compile.ts";
 import { Graph } from "./graph/graph.ts";
 import { type Limits, makePlan } from "./graph/plan.ts";
 import type { Value } from "./graph/value.ts";
-import { checkOptions, GpuError, ShapeError, show, UsageError } from "./ground/errors.ts";
+import {
+  check,
+  checkCount,
+  checkFields,
+  checkOptions,
+  GpuError,
+  isCount,
+  isTexts,
+  ShapeError,
+  show,
+  UsageError,
+} from "./ground/errors.ts";
 import type { Watch } from "./ground/options.ts";
 import { type Shape, sameShape } from "./ground/tensor.ts";
 import type { PictureOptions, Preparation } from "./image/pictures.ts";
@@ -39,6 +50,22 @@ export interface NetDefinition<O extends NetOptions = NetOptions> extends Prepar
 
 // biome-ignore lint/suspicious/noExplicitAny: a registry holds nets of any options
 export type AnyNet = NetDefinition<any>;
+
+const DEFINITION = {
+  name: "string",
+  options: "object",
+  imageSize: "object",
+  weights: "object",
+  build: "function",
+  probabilities: "function",
+  labels: "function",
+  preprocess: "function",
+};
+
+/** Throws a UsageError unless it is a net's definition. */
+export function checkDefinition(definition: unknown): asserts definition is AnyNet {
+  checkFields("the net", definition, DEFINITION);
+}
 
 /** Nets by their names, each as it is or as a function that loads it. */
 export type Nets = Readonly<Record<string, AnyNet | (() => Promise<AnyNet>)>>;
@@ -119,12 +146,9 @@ export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, g
   const own = Object.entries(given).filter(([name, value]) => !LOAD_OPTIONS.includes(name) && value !== undefined);
   for (const [name, value] of own) {
     const wanted = definition.options[name as keyof O];
-    if (typeof value !== typeof wanted || (typeof wanted === "number" && !(Number.isInteger(value) && value > 0))) {
-      const kind = typeof wanted === "number" ? "a positive integer" : `a ${typeof wanted}`;
-      throw new UsageError(
-        `${definition.name}: ${name} is ${`${JSON.stringify(value)}`.slice(0, 40)}; it must be ${kind}`,
-      );
-    }
+    const what = `${definition.name}: ${name}`;
+    if (typeof wanted === "number") checkCount(what, value);
+    else check(typeof value === typeof wanted, what, value, `a ${typeof wanted}`);
   }
   const options = { ...definition.options, ...Object.fromEntries(own) };
   checkLabels(definition.name, (given as LoadOptions).labels, options.numClasses);
@@ -133,7 +157,7 @@ export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, g
 
 function checkLabels(net: string, labels: unknown, numClasses: number): void {
   if (labels === undefined) return;
-  const isList = Array.isArray(labels) && labels.every((label) => typeof label === "string");
+  const isList = isTexts(labels);
   if (isList && labels.length === numClasses) return;
   const got = isList ? `${labels.length} labels` : "labels that are no array of strings";
   const other = isList && labels.length > 0 ? `, or the option numClasses: ${labels.length}` : "";
@@ -147,12 +171,16 @@ export const labelsOf = async (
   given?: readonly string[],
 ): Promise<readonly string[]> => given ?? (numClasses === options.numClasses ? labels() : []);
 
+/** More images than anybody runs at once: the ways to divide them are tried one by one. */
+const MOST_IMAGES = 2 ** 24;
+
 /** Shape [N, C, H, W] of a net's input, from all that it can be loaded with. */
 export function inputShape(definition: AnyNet, given: Given = {}): Shape {
   const { inChannels } = netOptions<NetOptions>(definition, given);
   const { batch = 1, imageSize = definition.imageSize } = given;
-  if (!(Number.isInteger(batch) && batch > 0)) throw new ShapeError(`batch is ${batch}; it must be a positive integer`);
-  const [height, width] = typeof imageSize === "number" ? [imageSize, imageSize] : imageSize;
+  if (!isCount(batch) || batch > MOST_IMAGES)
+    throw new ShapeError(`batch is ${show(batch)}; it must be a positive integer up to ${MOST_IMAGES}`);
+  const [height, width] = Array.isArray(imageSize) ? imageSize : [imageSize, imageSize];
   return [batch, inChannels, height, width];
 }
 

@@ -1,8 +1,8 @@
-import { type AnyNet, findNet, type Given, type Nets } from "./definition.ts";
+import { type AnyNet, checkDefinition, findNet, type Given, type Nets } from "./definition.ts";
 import { Device, type DeviceOptions, type Opened, openDevice } from "./device/device.ts";
 import type { Host } from "./device/host.ts";
 import type { Value } from "./graph/value.ts";
-import { checkOptions, show, UsageError } from "./ground/errors.ts";
+import { checkFields, checkOptions } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { Net } from "./net.ts";
 
@@ -29,6 +29,7 @@ const OPEN_OPTIONS = [
  */
 export async function openGpu(options: OpenOptions, host: Host): Promise<Gpu> {
   checkOptions("openGpu()", options, OPEN_OPTIONS);
+  checkFields("the host", host, { providers: "function", open: "function" });
   const gpu = new Gpu(await openDevice(options, host), options);
   if (host.storage && gpu.kernelHash) await (await import("./tuning/kept.ts")).readTuning(gpu);
   return gpu;
@@ -46,12 +47,10 @@ export class Gpu extends Device {
 
   /** The definition of a net that is known by name; throws a UsageError that lists the names there are. */
   async definition(net: string | AnyNet): Promise<AnyNet> {
-    if (typeof net !== "string") {
-      if (typeof (net as AnyNet | undefined)?.build === "function") return net;
-      throw new UsageError(`got ${show(net)} for a net; wanted a name, or a definition with its function build`);
-    }
-    const known = findNet(this.nets, net);
-    return typeof known === "function" ? known() : known;
+    const known = typeof net === "string" ? findNet(this.nets, net) : net;
+    const definition = typeof known === "function" ? await known() : known;
+    checkDefinition(definition);
+    return definition;
   }
 
   /**

@@ -14,12 +14,12 @@ import type { Executable, Inputs } from "./device/executable.ts";
 import type { DeviceTensor } from "./device/resident.ts";
 import { paramShapes } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
-import { checkChoice, checkOptions, show, UsageError } from "./ground/errors.ts";
+import { check, checkChoice, checkCount, checkOptions, isTexts } from "./ground/errors.ts";
 import type { Prediction } from "./ground/predictions.ts";
 import { all } from "./ground/promises.ts";
 import type { Shape, Tensor } from "./ground/tensor.ts";
-import { type Batch, takeElements } from "./image/batch.ts";
-import { isPicture, type Picture } from "./image/picture.ts";
+import type { Batch } from "./image/batch.ts";
+import type { Picture } from "./image/picture.ts";
 import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
@@ -74,8 +74,10 @@ function preparationOf(
 }
 
 /** Features in one order, whatever that of their names, and without what every run computes. */
-const featuresOf = (names: readonly string[]): string[] =>
-  [...new Set(names)].filter((name) => !(OUTPUTS as readonly string[]).includes(name)).sort();
+function featuresOf(names: readonly string[]): string[] {
+  check(isTexts(names), "features", names, "an array of names");
+  return [...new Set(names)].filter((name) => !(OUTPUTS as readonly string[]).includes(name)).sort();
+}
 
 const keyOf = (features: readonly string[]): string => features.join("\n");
 
@@ -147,7 +149,12 @@ export class Net {
    * The plan for these features, in any order, on the device. With large batches it is that of a slice. Plans for eight lists
    * are kept, and the one that was not asked for the longest is freed for another.
    */
-  executable(features: readonly string[] = []): Promise<Executable> {
+  async executable(features: readonly string[] = []): Promise<Executable> {
+    return this.#executable(features);
+  }
+
+  /** At once, so that what is asked for first comes first. */
+  #executable(features: readonly string[]): Promise<Executable> {
     const wanted = featuresOf(features);
     if (wanted.length > 0) {
       this.#lists.delete(keyOf(wanted));
@@ -179,7 +186,7 @@ export class Net {
   async run(input: RunInput, options: RunOptions = {}): Promise<RunResult<Tensor | DeviceTensor>> {
     checkOptions("run()", options, ["features", "signal", "location", ...PICTURE_OPTIONS]);
     const { features: names = [], signal, location = "memory" } = options;
-    if (!Array.isArray(names)) throw new UsageError(`features is ${show(names)}; it must be an array of names`);
+    featuresOf(names);
     checkChoice("location", location, ["memory", "gpu"]);
     const finish: Finish<Tensor | DeviceTensor> =
       location === "gpu" ? async (...given) => (await import("./device/resident.ts")).keepSlices(...given) : readSlices;
@@ -189,9 +196,10 @@ export class Net {
   }
 
   async #take(input: RunInput, options: PictureOptions, generation: number): Promise<Batch> {
-    if (isPicture(input)) return this.#prepare([input], options, generation);
-    if (Array.isArray(input) && input.every(isPicture)) return this.#prepare(input, options, generation);
-    if (typeof (Object(input) as GPUBuffer).mapAsync !== "function")
+    const { takeElements, takenAsPictures } = this.#pictures;
+    const pictures = takenAsPictures(input);
+    if (pictures) return this.#prepare(pictures, options, generation);
+    if (typeof Object(input).mapAsync !== "function")
       return takeElements(input as Float32Array | Tensor, this.inputShape);
     const { takeBuffer } = await import("./device/resident.ts");
     this.#model.device.check(generation);
@@ -253,7 +261,7 @@ export class Net {
   async classify(images: Picture | readonly Picture[], options: ClassifyOptions = {}) {
     checkOptions("classify()", options, ["top", "signal", ...PICTURE_OPTIONS]);
     const { top = 5, signal } = options;
-    if (!(Number.isInteger(top) && top > 0)) throw new UsageError(`top is ${top}; it must be a positive integer`);
+    checkCount("top", top);
     const list = Array.isArray(images) ? (images as readonly Picture[]) : [images as Picture];
     const [batch] = this.inputShape;
     const results: Prediction[][] = [];

@@ -1,5 +1,6 @@
 import { OUTPUTS } from "./definition.ts";
-import { type Graph, type Node, readsOf } from "./graph/graph.ts";
+import { checkLimits } from "./graph/checked.ts";
+import { checkGraph, type Graph, type Node, readsOf } from "./graph/graph.ts";
 import { passes } from "./graph/passes.ts";
 import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./graph/plan.ts";
 import { GpuError } from "./ground/errors.ts";
@@ -49,6 +50,8 @@ const NO_LIMITS: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize
  * that trace() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
  */
 export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summary {
+  checkGraph(graph);
+  checkLimits(limits);
   const names = new Map<number, string>();
   for (const [name, id] of graph.names) if (!names.has(id)) names.set(id, name);
   const counted = new Set<number>();

@@ -1,5 +1,5 @@
-import { Value } from "../engine/graph/value.ts";
-import { checkOptions, show, UsageError } from "../engine/ground/errors.ts";
+import { checkValue, type Value } from "../engine/graph/value.ts";
+import { checkOptions } from "../engine/ground/errors.ts";
 import { sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 
@@ -8,7 +8,7 @@ import { axis } from "./options.ts";
  * https://pytorch.org/docs/stable/generated/torch.nn.Flatten.html
  */
 export function flatten(x: Value, options: { startDim?: number } = {}): Value {
-  if (!(x instanceof Value)) throw new UsageError(`flatten: got ${show(x)}; wanted a value of a graph`);
+  checkValue("flatten: x", x);
   checkOptions("flatten", options, ["startDim"]);
   const { startDim = 1 } = options;
   const start = axis("flatten", "startDim", startDim, x.shape.length);

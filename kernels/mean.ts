@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { check, ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
 import { wgsl } from "./mean.wgsl.ts";
 import { axis } from "./options.ts";
@@ -66,7 +66,7 @@ export const reference: ReferenceOf<typeof mean> = {
 };
 
 function reducedDims(x: Shape, dims: readonly number[]): Set<number> {
-  if (!Array.isArray(dims) || dims.length === 0) throw new UsageError("mean: dims must list at least one dimension");
+  check(Array.isArray(dims) && dims.length > 0, "mean: dims", dims, "a list of at least one dimension");
   return new Set(dims.map((dim) => axis("mean", "dims", dim, x.length)));
 }
 

@@ -1,4 +1,4 @@
-import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { check, ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape } from "../engine/ground/tensor.ts";
 
 /** One number for both dimensions, or [height, width]. */
@@ -13,10 +13,9 @@ const isWhole = (value: unknown, least: number): value is number =>
 /** [height, width] of an option; throws a UsageError unless both are integers of at least `least`. */
 export function pair(name: string, value: Pair, least = 1): [number, number] {
   const [height, width, ...rest] = Array.isArray(value) ? value : [value, value];
-  if (isWhole(height, least) && isWhole(width, least) && rest.length === 0) return [height, width];
-  throw new UsageError(
-    `${name} is ${JSON.stringify(value)}; it must be an integer of at least ${least}, or [height, width]`,
-  );
+  const isPair = isWhole(height, least) && isWhole(width, least) && rest.length === 0;
+  check(isPair, name, value, `an integer of at least ${least}, or [height, width]`);
+  return [height, width];
 }
 
 /** [top, left, bottom, right] of a padding. */
@@ -24,10 +23,9 @@ export function sides(name: string, value: Padding): [number, number, number, nu
   const [top, left, bottom = top, right = left, ...rest] = Array.isArray(value) ? value : [value, value];
   const all: [number, number, number, number] = [top, left, bottom, right];
   const count = Array.isArray(value) ? value.length : 2;
-  if (all.every((side) => isWhole(side, 0)) && rest.length === 0 && count !== 3) return all;
-  throw new UsageError(
-    `${name} is ${JSON.stringify(value)}; it must be an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]`,
-  );
+  const isPadding = all.every((side) => isWhole(side, 0)) && rest.length === 0 && count !== 3;
+  check(isPadding, name, value, "an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]");
+  return all;
 }
 
 /** Sizes of an image batch, with a ShapeError unless the shape has four dimensions. */
@@ -38,6 +36,7 @@ export function nchw(kernel: string, shape: Shape): [number, number, number, num
 
 /** A dimension counted from the front, or from the back if negative. */
 export function axis(kernel: string, name: string, value: number, rank: number): number {
-  if (Number.isInteger(value) && value >= -rank && value < rank) return value < 0 ? value + rank : value;
-  throw new UsageError(`${kernel}: ${name} is ${value}; a tensor of ${rank} dimensions takes ${-rank} to ${rank - 1}`);
+  const isAxis = Number.isInteger(value) && value >= -rank && value < rank;
+  check(isAxis, `${kernel}: ${name}`, value, `from ${-rank} to ${rank - 1}, since there are ${rank} dimensions`);
+  return value < 0 ? value + rank : value;
 }

@@ -1,4 +1,6 @@
-import type { Value } from "../engine/graph/value.ts";
+import type { Graph } from "../engine/graph/graph.ts";
+import { checkValue, type Value } from "../engine/graph/value.ts";
+import { checkCount, checkObject, checkText } from "../engine/ground/errors.ts";
 import { type Conv2dOptions, conv2d } from "../kernels/conv2d/conv2d.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { batchNorm } from "../kernels/norm/batchnorm.ts";
@@ -6,8 +8,15 @@ import { batchNorm } from "../kernels/norm/batchnorm.ts";
 // Layers with parameters of their own, under torchvision's names: a layer "fc" has fc.weight and fc.bias, and its
 // output can be asked for as the feature "fc".
 
+/** The graph that a layer is added to; throws a UsageError unless it has a name and a value. */
+function graphOf(name: string, x: Value): Graph {
+  checkText("a name", name);
+  checkValue(name, x);
+  return x.graph;
+}
+
 /** Names a layer's output. */
-export const named = (name: string, x: Value): Value => x.graph.name(name, x);
+export const named = (name: string, x: Value): Value => graphOf(name, x).name(name, x);
 
 /** A convolution with `outChannels` filters of `kernel` x `kernel` pixels. */
 export function convLayer(
@@ -15,17 +24,22 @@ export function convLayer(
   x: Value,
   outChannels: number,
   kernel: number,
-  { bias = true, ...options }: Partial<Conv2dOptions> & { bias?: boolean } = {},
+  given: Partial<Conv2dOptions> & { bias?: boolean } = {},
 ): Value {
-  const w = x.graph.param(`${name}.weight`, [outChannels, x.shape[1] / (options.groups ?? 1), kernel, kernel]);
-  const b = bias ? x.graph.param(`${name}.bias`, [outChannels]) : undefined;
+  const graph = graphOf(name, x);
+  checkObject(`${name}: options`, given);
+  const { bias = true, ...options } = given;
+  const { groups = 1 } = options;
+  checkCount("groups", groups);
+  const w = graph.param(`${name}.weight`, [outChannels, x.shape[1] / groups, kernel, kernel]);
+  const b = bias ? graph.param(`${name}.bias`, [outChannels]) : undefined;
   return named(name, conv2d(x, w, b, options));
 }
 
 /** Batch normalization with running statistics. */
 export function batchNormLayer(name: string, x: Value): Value {
-  const { graph, shape } = x;
-  const perChannel = [shape[1]];
+  const graph = graphOf(name, x);
+  const perChannel = [x.shape[1]];
   const mean = graph.statistic(`${name}.running_mean`, perChannel);
   const variance = graph.statistic(`${name}.running_var`, perChannel);
   const weight = graph.param(`${name}.weight`, perChannel);
@@ -34,7 +48,8 @@ export function batchNormLayer(name: string, x: Value): Value {
 }
 
 /** A fully connected layer on x [N, K]; a net for one image size only says what K must be. */
-export function linearLayer(name: string, x: Value, outFeatures: number, inFeatures = x.shape[1]): Value {
-  const w = x.graph.param(`${name}.weight`, [outFeatures, inFeatures]);
-  return named(name, linear(x, w, x.graph.param(`${name}.bias`, [outFeatures])));
+export function linearLayer(name: string, x: Value, outFeatures: number, inFeatures?: number): Value {
+  const graph = graphOf(name, x);
+  const w = graph.param(`${name}.weight`, [outFeatures, inFeatures ?? x.shape[1]]);
+  return named(name, linear(x, w, graph.param(`${name}.bias`, [outFeatures])));
 }

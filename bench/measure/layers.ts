@@ -1,7 +1,7 @@
 import { findNet, OUTPUTS, trace } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
 import { compile, optimize } from "../../engine/graph/compile.ts";
-import { deriveParam, Graph } from "../../engine/graph/graph.ts";
+import { callOf, deriveParam, Graph, layerOf } from "../../engine/graph/graph.ts";
 import { type AnyKernel, bytesOnce, type Call } from "../../engine/graph/kernel.ts";
 import { callKey } from "../../engine/graph/lower.ts";
 import type { Limits, Plan } from "../../engine/graph/plan.ts";
@@ -38,12 +38,12 @@ export function layersOf(net: string, batch: number): Layer[] {
   const graph = optimize(traceNamed(net, batch), OUTPUTS);
   return graph.nodes.flatMap((node, id) => {
     if (node.kind !== "op") return [];
-    const call = graph.callOf(node);
+    const call = callOf(graph, node);
     const { flops, bytes = bytesOnce(call) } = node.kernel.cost(call);
     const computed = Object.keys(node.inputs).filter(
       (name) => graph.nodes[graph.root(node.inputs[name])].kind === "op",
     );
-    return [{ name: graph.layerOf(id), kernel: node.kernel, call, computed, flops, bytes }];
+    return [{ name: layerOf(graph, id), kernel: node.kernel, call, computed, flops, bytes }];
   });
 }
 

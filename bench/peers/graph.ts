@@ -1,5 +1,5 @@
 import { findNet, trace } from "../../engine/definition.ts";
-import { type Derivation, deriveParam, type Graph } from "../../engine/graph/graph.ts";
+import { callOf, type Derivation, deriveParam, type Graph } from "../../engine/graph/graph.ts";
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
@@ -83,7 +83,7 @@ export function evaluate<T>(graph: Graph, x: T, params: ReadonlyMap<number, T>, 
     } else if (node.kind === "op") {
       const operator = operatorOf(dialect, node.kernel.name);
       const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, read]) => [name, value(read)]));
-      values.set(id, operator(inputs, graph.callOf(node)));
+      values.set(id, operator(inputs, callOf(graph, node)));
     }
   });
   return value(graph.find("logits"));

@@ -1,5 +1,5 @@
 import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
-import { DisposedError, GpuError, ShapeError, UsageError } from "../ground/errors.ts";
+import { DisposedError, GpuError, ShapeError, show, UsageError } from "../ground/errors.ts";
 import { bytesPerElement } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
@@ -157,7 +157,7 @@ export class Executable {
     const output = this.#outputs.find((each) => each.name === name);
     if (output) return output.source;
     throw new UsageError(
-      `the plan has no output "${name}"; it has ${this.#outputs.map((each) => each.name).join(", ")}`,
+      `the plan has no output ${show(name)}; it has ${this.#outputs.map((each) => each.name).join(", ")}`,
     );
   }
 
@@ -180,7 +180,7 @@ export class Executable {
     this.device.check(this.#generation);
     const { device } = this.device;
     for (const { name, shape, buffer } of this.plan.inputs) {
-      const input = inputs[name];
+      const input: Input | undefined = Object(inputs)[name];
       const target = this.#activations[buffer];
       if (typeof input === "function") {
         const encoder = device.createCommandEncoder();

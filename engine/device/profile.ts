@@ -1,4 +1,4 @@
-import { UsageError } from "../ground/errors.ts";
+import { checkCount } from "../ground/errors.ts";
 import { type Dispatch, type Executable, encode } from "./executable.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "./usage.ts";
 
@@ -27,7 +27,7 @@ export async function timeSteps(
   runs = 5,
   onRun?: (ended: number) => void,
 ): Promise<Timings> {
-  if (!(Number.isInteger(runs) && runs > 0)) throw new UsageError(`runs is ${runs}; it must be a positive integer`);
+  checkCount("runs", runs);
   return executable.exclusive(async () => {
     const { device: gpu } = executable;
     gpu.check();

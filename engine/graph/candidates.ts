@@ -1,4 +1,4 @@
-import { type Graph, isParam, type OpNode, readsOf } from "./graph.ts";
+import { callOf, type Graph, isParam, type OpNode, readsOf } from "./graph.ts";
 import type { Named } from "./kernel.ts";
 import type { Value } from "./value.ts";
 import type { Setting, Variants } from "./variant.ts";
@@ -26,7 +26,7 @@ export function candidatesOf(
   setting: Setting,
 ): readonly [Candidate, ...Candidate[]] {
   const { kernel, options } = node;
-  const call = graph.callOf(node);
+  const call = callOf(graph, node);
   const named = inputs as Named<string, Value>;
   const first = Object.values(inputs)[0];
   const plain: Candidate = {
@@ -64,7 +64,7 @@ function takesNhwc(graph: Graph, node: OpNode, variants: Variants, setting: Sett
   const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, graph.value(id)]));
   const images = Object.values(inputs).filter((value) => !isParam(value));
   if (images.length === 0) return false;
-  const call = graph.callOf(node);
+  const call = callOf(graph, node);
   return (variants[node.kernel.name] ?? []).some(
     (variant) => variant.nhwc && variant.refuses(call, setting, inputs) === undefined,
   );

@@ -1,5 +1,5 @@
-import { checkOptions, UsageError } from "../ground/errors.ts";
-import type { Dtype } from "../ground/options.ts";
+import { check, checkChoice, checkOptions, UsageError } from "../ground/errors.ts";
+import { checkDtype, type Dtype } from "../ground/options.ts";
 import type { Graph } from "./graph.ts";
 import { type Forced, lower, type Target, TOLERANCE } from "./lower.ts";
 import { type PassName, passes } from "./passes.ts";
@@ -25,8 +25,8 @@ export interface CompileOptions {
 
 /** Runs the passes on a graph: all of them by default. */
 export function optimize(graph: Graph, outputs: readonly string[], enabled: readonly PassName[] = PASSES): Graph {
-  const unknown = enabled.find((name) => !PASSES.includes(name));
-  if (unknown) throw new UsageError(`there is no pass "${unknown}"; there are ${PASSES.join(", ")}`);
+  check(Array.isArray(enabled), "passes", enabled, `an array of ${PASSES.join(", ")}`);
+  for (const name of enabled) checkChoice("a pass", name, PASSES);
   const names = PASSES.filter((name) => enabled.includes(name));
   return names.reduce((rewritten, name) => passes[name](rewritten, outputs), graph);
 }
@@ -41,12 +41,10 @@ export function compile(
   const operators = graph.nodes.flatMap((node) => (node.kind === "op" ? node.kernel.name : []));
   // Those of other nets are legal, so that one choice can be given for all.
   checkOptions("variants", forced, [...new Set([...operators, ...Object.keys(target.variants)])]);
-  if (!DTYPES.includes(dtype)) throw new UsageError(`dtype is "${dtype}"; it must be one of ${DTYPES.join(", ")}`);
+  checkDtype(dtype);
+  checkChoice("precision", precision, ["default", "strict"]);
   if (dtype === "f16" && !target.traits.f16) {
     throw new UsageError('this adapter computes no f16 (it lacks "shader-f16"): pass the option dtype: "f32"');
-  }
-  if (!PRECISIONS.includes(precision)) {
-    throw new UsageError(`precision is "${precision}"; it must be one of ${PRECISIONS.join(", ")}`);
   }
   // What Winograd has in between would lose too much as f16.
   const tolerance = precision === "strict" || dtype === "f16" ? 0 : TOLERANCE;
@@ -55,6 +53,3 @@ export function compile(
 }
 
 const PASSES = Object.keys(passes) as PassName[];
-
-const PRECISIONS = ["default", "strict"];
-const DTYPES = ["f32", "f16"];

@@ -1,4 +1,4 @@
-import { type Graph, type OpNode, readsOf } from "./graph.ts";
+import { callOf, type Graph, type OpNode, readsOf } from "./graph.ts";
 import { bytesOnce } from "./kernel.ts";
 import type { Value } from "./value.ts";
 import type { Rates, Setting } from "./variant.ts";
@@ -12,7 +12,7 @@ const PLAIN = 0.1;
  */
 function secondsOf(graph: Graph, node: OpNode, { flops: peak, bytes: bandwidth, ...rates }: Rates): number {
   const { kernel } = node;
-  const call = graph.callOf(node);
+  const call = callOf(graph, node);
   const { flops, work = flops, bytes = bytesOnce(call) } = kernel.cost(call);
   const efficiency = rates.efficiency[kernel.name] ?? PLAIN;
   const count = kernel.split ? graph.nodes[node.inputs[kernel.split]].shape[0] : 1;

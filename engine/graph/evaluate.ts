@@ -1,6 +1,15 @@
-import { UsageError } from "../ground/errors.ts";
-import type { Shape } from "../ground/tensor.ts";
-import { type AnyKernel, type Call, completeOptions, type Example, type Kernel, type Named } from "./kernel.ts";
+import { checkObject, ShapeError, UsageError } from "../ground/errors.ts";
+import { formatShape, type Shape, sizeOf, tensor } from "../ground/tensor.ts";
+import {
+  type AnyKernel,
+  type Call,
+  checkInputs,
+  checkKernel,
+  completeOptions,
+  type Example,
+  type Kernel,
+  type Named,
+} from "./kernel.ts";
 
 /** What a kernel computes, in naive float64 loops: its documentation and what it is tested against. */
 export interface Reference<K extends string, O extends object> {
@@ -24,17 +33,28 @@ export function referenceOf(kernel: AnyKernel, references: References): AnyRefer
   throw new UsageError(`${kernel.name} has no reference: give defineKernel() one`);
 }
 
-/** Evaluates a kernel's float64 reference on plain arrays. */
+/** Loops in float64 take their time: so many elements are what they are for. */
+const MOST_ELEMENTS = 2 ** 26;
+
+/**
+ * Evaluates a kernel's float64 reference on plain arrays. Throws what the kernel does for its inputs and options, and a
+ * ShapeError for an output of more than 2^26 elements.
+ */
 export function evaluate(
   references: References,
   kernel: AnyKernel,
   inputs: Readonly<Record<string, { shape: Shape; data: Float32Array } | undefined>>,
   options: object = {},
 ): { shape: Shape; data: Float64Array } {
+  checkKernel(kernel);
+  checkObject("the inputs", inputs);
   const all = completeOptions(kernel, options);
-  const present = Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, t] as const] : []));
+  const present = Object.entries(inputs).flatMap(([name, t]) => (t ? [[name, tensor(t.shape, t.data)] as const] : []));
+  checkInputs(kernel, Object.fromEntries(present));
   const shapes = Object.fromEntries(present.map(([name, { shape }]) => [name, shape]));
   const data = Object.fromEntries(present.map(([name, t]) => [name, t.data]));
   const y = kernel.shape(shapes, all);
+  if (sizeOf(y) > MOST_ELEMENTS)
+    throw new ShapeError(`${kernel.name} would make ${formatShape(y)}: too much for loops`);
   return { shape: y, data: referenceOf(kernel, references).compute(data, { shapes, options: all, y }) };
 }

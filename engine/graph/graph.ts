@@ -1,7 +1,7 @@
-import { ShapeError, UsageError } from "../ground/errors.ts";
+import { check, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
-import { type AnyKernel, type Call, completeOptions } from "./kernel.ts";
-import { Value } from "./value.ts";
+import { type AnyKernel, type Call, checkInputs, checkKernel, completeOptions } from "./kernel.ts";
+import { checkValue, Value } from "./value.ts";
 
 /** How a parameter is made from the tensors of a checkpoint, when it is not one of them as it stands. */
 export interface Derivation {
@@ -48,20 +48,21 @@ export class Graph {
   readonly names = new Map<string, number>();
 
   input(name: string, shape: Shape): Value {
-    if (this.indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${name}`);
-    return this.push({ kind: "input", name, shape: checkShape(shape, `input "${name}"`) });
+    if (this.indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${show(name)}`);
+    return this.push({ kind: "input", name, shape: checkShape(shape, `input ${show(name)}`) });
   }
 
   /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
   param(name: string, shape: Shape, from?: Derivation, role: Role = "trained"): Value {
     const known = this.indexOf("param", name);
+    const what = `parameter ${show(name)}`;
     if (known >= 0) {
       const had = formatShape(this.nodes[known].shape);
-      const wanted = formatShape(shape);
-      if (had !== wanted) throw new ShapeError(`the parameter ${name} is ${had} and cannot also be ${wanted}`);
+      const wanted = formatShape(checkShape(shape, what));
+      if (had !== wanted) throw new ShapeError(`${what} is ${had} and cannot also be ${wanted}`);
       return this.value(known);
     }
-    return this.push({ kind: "param", name, shape: checkShape(shape, `parameter "${name}"`), role, from });
+    return this.push({ kind: "param", name, shape: checkShape(shape, what), role, from });
   }
 
   /** A parameter that is no trained value: a running mean, say. */
@@ -81,7 +82,9 @@ export class Graph {
   }
 
   add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object, choice?: Choice): Value {
+    checkKernel(kernel);
     const options = completeOptions(kernel, given);
+    checkInputs(kernel, inputs);
     const entries = Object.entries(inputs);
     for (const [, value] of entries) this.own(value);
     const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
@@ -93,7 +96,8 @@ export class Graph {
   /** Names a value, so that it can be asked for as an output. Returns the value. */
   name(name: string, value: Value): Value {
     this.own(value);
-    if (this.names.has(name)) throw new UsageError(`two values of one graph are called ${name}`);
+    checkText("a name", name);
+    if (this.names.has(name)) throw new UsageError(`two values of one graph are called ${show(name)}`);
     this.names.set(name, value.id);
     return value;
   }
@@ -102,46 +106,27 @@ export class Graph {
   find(name: string): number {
     const id = this.names.get(name);
     if (id !== undefined) return id;
-    throw new UsageError(`there is no layer called "${name}"; there are ${[...this.names.keys()].join(", ")}`);
+    throw new UsageError(`there is no layer called ${show(name)}; there are ${[...this.names.keys()].join(", ")}`);
   }
 
   value(id: number): Value {
-    return new Value(this, id, this.nodes[id].shape);
+    return new Value(this, id, this.at(id).shape);
   }
 
   /** What holds a value's elements: itself, or what it is a view of. */
   root(id: number): number {
-    const node = this.nodes[id];
+    const node = this.at(id);
     return node.kind === "view" ? this.root(node.x) : id;
   }
 
-  /** Notes on the operators from a node on, that have no note yet, what they were chosen for. */
-  explain(from: number, choice: Choice): void {
-    for (let id = from; id < this.nodes.length; id++) {
-      const node = this.nodes[id];
-      if (node.kind === "op" && !node.choice) this.nodes[id] = { ...node, choice };
-    }
-  }
-
-  /** The name of an operator's layer: that of its weight, which survives fusion, or of its output. */
-  layerOf(id: number): string {
-    const node = this.nodes[id] as OpNode;
-    if (node.choice) return node.choice.layer;
-    for (const input of Object.values(node.inputs)) {
-      const param = this.nodes[input];
-      if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
-    }
-    for (const [name, named] of this.names) if (named === id) return name;
-    return node.kernel.name;
-  }
-
-  /** What a kernel's functions are told of a node that it computes. */
-  callOf({ inputs, options, shape: y }: OpNode): Call<string, object> {
-    const shapes = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, this.nodes[id].shape]));
-    return { shapes, options, y };
+  private at(id: number): Node {
+    const node = this.nodes[id];
+    check(node !== undefined, "the id of a node", id, `an integer below ${this.nodes.length}`);
+    return node;
   }
 
   private indexOf(kind: "input" | "param", name: string): number {
+    checkText("a name", name);
     return this.nodes.findIndex((node) => node.kind === kind && node.name === name);
   }
 
@@ -151,8 +136,40 @@ export class Graph {
   }
 
   private own(value: Value): void {
+    checkValue("an operand", value);
     if (value.graph !== this) throw new UsageError("a value belongs to another graph");
   }
+}
+
+/** Throws a UsageError unless it is a graph. */
+export function checkGraph(graph: unknown): asserts graph is Graph {
+  check(graph instanceof Graph, "the graph", graph, "a Graph");
+}
+
+/** Notes on the operators from a node on, that have no note yet, what they were chosen for. */
+export function explain({ nodes }: Graph, from: number, choice: Choice): void {
+  for (let id = from; id < nodes.length; id++) {
+    const node = nodes[id];
+    if (node.kind === "op" && !node.choice) nodes[id] = { ...node, choice };
+  }
+}
+
+/** The name of an operator's layer: that of its weight, which survives fusion, or of its output. */
+export function layerOf({ nodes, names }: Graph, id: number): string {
+  const node = nodes[id] as OpNode;
+  if (node.choice) return node.choice.layer;
+  for (const input of Object.values(node.inputs)) {
+    const param = nodes[input];
+    if (param.kind === "param") return (param.from?.sources[0] ?? param.name).replace(/\.[^.]*$/, "");
+  }
+  for (const [name, named] of names) if (named === id) return name;
+  return node.kernel.name;
+}
+
+/** What a kernel's functions are told of a node that it computes. */
+export function callOf({ nodes }: Graph, { inputs, options, shape: y }: OpNode): Call<string, object> {
+  const shapes = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, nodes[id].shape]));
+  return { shapes, options, y };
 }
 
 /** Ids that a node reads. */

@@ -1,6 +1,6 @@
-import { checkOptions, show, UsageError } from "../ground/errors.ts";
+import { check, checkFields, checkObject, checkOptions, UsageError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
-import { Value } from "./value.ts";
+import { checkValue, Value } from "./value.ts";
 import { type Reflection, reflect } from "./wgsl.ts";
 
 /** Workgroups per dimension. */
@@ -114,6 +114,17 @@ export interface Kernel<K extends string, O extends object> extends KernelSpec<K
 // biome-ignore lint/suspicious/noExplicitAny: a list of kernels holds kernels of any inputs and options
 export type AnyKernel = Kernel<any, any>;
 
+/** Throws a UsageError unless it is a kernel. */
+export const checkKernel = (kernel: unknown): void =>
+  checkFields("the kernel", kernel, { shape: "function", reflection: "object" });
+
+/** Throws a UsageError unless a kernel is given what it needs; only what is `"b?"` may be left out. */
+export function checkInputs({ name, inputs }: AnyKernel, given: object): void {
+  const needed = inputs.filter((input) => !input.endsWith("?")).map((input) => input.replace("...", "0"));
+  const missing = needed.find((input) => !Object(given)[input]);
+  if (missing) throw new UsageError(`${name} needs its input ${missing}`);
+}
+
 export function defineKernel<const K extends string, O extends object>(spec: KernelSpec<K, O>): Kernel<K, O> {
   const call = (...args: (Value | undefined | Partial<O>)[]): Value => {
     const { values, options } = splitArguments(args);
@@ -133,10 +144,7 @@ function splitArguments(args: readonly unknown[]): { values: (Value | undefined)
   const last = args.at(-1);
   const hasOptions = last !== undefined && !(last instanceof Value);
   const values = (hasOptions ? args.slice(0, -1) : args) as (Value | undefined)[];
-  for (const v of values) {
-    if (v !== undefined && !(v instanceof Value)) throw new UsageError("expected values of a graph, then the options");
-  }
-  if (hasOptions && (typeof last !== "object" || !last)) throw new UsageError("options must be an object");
+  for (const value of values) if (value !== undefined) checkValue("an argument before the options", value);
   return { values, options: hasOptions ? (last as object) : {} };
 }
 
@@ -151,13 +159,13 @@ function nameInputs(kernel: AnyKernel, values: readonly (Value | undefined)[]): 
   names.forEach((name, i) => {
     const value = values[i];
     if (value) named[name.replace("?", "")] = value;
-    else if (!name.endsWith("?")) throw new UsageError(`${kernel.name} needs its input ${name}`);
   });
   return named;
 }
 
 /** Options filled with the defaults; an unknown one throws a UsageError that lists the legal ones. */
 export function completeOptions<O extends object>(kernel: Kernel<string, O>, given: object): O {
+  checkObject(`${kernel.name}: options`, given);
   const legal = Object.keys(kernel.options);
   const long = Object.fromEntries(
     Object.entries(given).flatMap(([name, value]) => {
@@ -170,9 +178,8 @@ export function completeOptions<O extends object>(kernel: Kernel<string, O>, giv
   for (const key of legal) {
     const value: unknown = options[key as keyof O];
     if (value === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);
-    if (typeof kernel.options[key as keyof O] === "boolean" && typeof value !== "boolean") {
-      throw new UsageError(`${kernel.name}: ${key} is ${show(value)}; it must be true or false`);
-    }
+    const isSound = typeof kernel.options[key as keyof O] !== "boolean" || typeof value === "boolean";
+    check(isSound, `${kernel.name}: ${key}`, value, "true or false");
   }
   return options;
 }

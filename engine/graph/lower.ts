@@ -1,9 +1,9 @@
-import { UsageError } from "../ground/errors.ts";
+import { show, UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
 import { formatShape } from "../ground/tensor.ts";
 import { type Candidate, candidatesOf, readInNhwc } from "./candidates.ts";
 import { fastest, tryOut } from "./estimate.ts";
-import type { Graph } from "./graph.ts";
+import { callOf, explain, type Graph, layerOf } from "./graph.ts";
 import type { AnyCall } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
 import type { Setting, Traits, Variants } from "./variant.ts";
@@ -52,7 +52,7 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
 
     const first = next.graph.nodes.length;
     const pick = ({ name, error, make }: Pick<Candidate, "name" | "error" | "make">, why: string, value = make()) => {
-      next.graph.explain(first, { layer: graph.layerOf(id), operator: kernel.name, variant: name, why });
+      explain(next.graph, first, { layer: layerOf(graph, id), operator: kernel.name, variant: name, why });
       squaredError += error ** 2;
       return value;
     };
@@ -60,14 +60,14 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
     const wanted = forced[kernel.name];
     if (wanted !== undefined) {
       const asked = candidates.find(({ name }) => name === wanted);
-      if (!asked) throw new UsageError(`${kernel.name} has no variant "${wanted}"; it has ${listOf(candidates)}`);
+      if (!asked) throw new UsageError(`${kernel.name} has no variant ${show(wanted)}; it has ${listOf(candidates)}`);
       if (asked.reason === undefined) return pick({ ...asked, error: 0 }, "asked for");
       throw new UsageError(
         `${kernel.name} cannot be run as asked for: ${wanted}: ${asked.reason}; here it can be run as ${listOf(applicable)}`,
       );
     }
     const precise = applicable.filter(({ error }) => error <= tolerance);
-    const measured = tuned?.get(callKey(kernel.name, graph.callOf(node), dtype));
+    const measured = tuned?.get(callKey(kernel.name, callOf(graph, node), dtype));
     const best = precise.find(({ name }) => name === measured);
     if (best) return pick(best, "measured on this adapter");
     const [plain] = candidates;

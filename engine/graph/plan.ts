@@ -1,9 +1,9 @@
-import { GpuError } from "../ground/errors.ts";
+import { check, GpuError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { formatBytes, type Shape, sizeOf } from "../ground/tensor.ts";
-import { type Choice, type Derivation, type Graph, type OpNode, readsOf } from "./graph.ts";
-import { type AnyKernel, bytesOnce, type Grid, type Part } from "./kernel.ts";
-import { type BindingType, packParams, specialize, storedAs } from "./wgsl.ts";
+import { type Choice, callOf, type Derivation, type Graph, layerOf, type OpNode, readsOf } from "./graph.ts";
+import { type AnyKernel, bytesOnce, type Grid, MAX_WORKGROUPS, type Part } from "./kernel.ts";
+import { type BindingType, fits, packParams, specialize, storedAs } from "./wgsl.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
 export interface Limits {
@@ -97,12 +97,18 @@ export function makePlan(
 
   function stepsOf(graph: Graph, node: OpNode, id: number): Step[] {
     const { kernel } = node;
-    const call = graph.callOf(node);
+    const call = callOf(graph, node);
     const code = storedAs(dtype, kernel.name, specialize(kernel.wgsl, kernel.consts(call)));
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
+    const gridOf = (part: Part): Grid => {
+      const grid = kernel.grid(call, part);
+      const isGrid = grid.length === 3 && grid.every((size) => fits(size, "u32") && size <= MAX_WORKGROUPS);
+      check(isGrid, `the grid of ${kernel.name}`, grid, `three integers up to ${MAX_WORKGROUPS}`);
+      return grid;
+    };
     const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
     return parts.map((part, piece) => ({
-      label: graph.layerOf(id),
+      label: layerOf(graph, id),
       kernel: kernel.name,
       converts: kernel.converts ?? false,
       choice: node.choice,
@@ -115,7 +121,7 @@ export function makePlan(
         return { index, type, place: placeOf(read, name === kernel.split ? piece : 0) };
       }),
       params: packParams(kernel.name, kernel.reflection.params, kernel.params(call, part)),
-      grid: kernel.grid(call, part),
+      grid: gridOf(part),
       flops: flops / parts.length,
       bytes: ((bytes / parts.length) * elementBytes) / 4,
     }));
@@ -233,14 +239,20 @@ function lowerBound(lifetimes: readonly Lifetime[]): number {
   return Math.max(0, ...[...steps].map(aliveAt));
 }
 
+/** No device holds a parameter of more. */
+const MOST_PIECES = 4096;
+
 /** Elements per piece, cut along the first dimension so that each piece fits a binding. */
 function splitParam(name: string, shape: Shape, elementBytes: number, limits: Limits): number[] {
   const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const rowBytes = (elementBytes * sizeOf(shape)) / (shape[0] ?? 1);
   if (elementBytes * sizeOf(shape) <= limit) return [sizeOf(shape)];
   const rows = Math.floor(limit / rowBytes);
-  if (rows === 0)
-    throw new GpuError("LIMIT", `one row of ${name} has ${rowBytes} bytes; a binding holds at most ${limit}`);
+  if (!(rows > 0 && shape[0] / rows < MOST_PIECES))
+    throw new GpuError(
+      "LIMIT",
+      `${name} has ${shape[0] ?? 1} rows of ${rowBytes} bytes; the device binds at most ${limit} at once, in up to ${MOST_PIECES} pieces`,
+    );
   const pieces: number[] = [];
   for (let row = 0; row < shape[0]; row += rows)
     pieces.push((Math.min(rows, shape[0] - row) * rowBytes) / elementBytes);
@@ -259,5 +271,5 @@ function checkActivation(bytes: number, what: string, limits: Limits): void {
 function describe(graph: Graph, id: number): string {
   const node = graph.nodes[id];
   if (node.kind === "param" || node.kind === "input") return `${node.kind} "${node.name}"`;
-  return node.kind === "op" ? `the output of ${graph.layerOf(id)}` : "a view";
+  return node.kind === "op" ? `the output of ${layerOf(graph, id)}` : "a view";
 }

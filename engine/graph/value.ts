@@ -1,3 +1,4 @@
+import { check } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 import type { Graph } from "./graph.ts";
 
@@ -11,4 +12,9 @@ export class Value {
     this.id = id;
     this.shape = shape;
   }
+}
+
+/** Throws a UsageError unless `x` is a value of a graph. */
+export function checkValue(what: string, x: unknown): asserts x is Value {
+  check(x instanceof Value, what, x, "a value of a graph");
 }

@@ -1,4 +1,4 @@
-import { UsageError } from "../ground/errors.ts";
+import { show, UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
 
 /** What a kernel reads or writes. Textures are read, texel by texel. */
@@ -61,7 +61,9 @@ export function specialize(wgsl: string, consts: Readonly<Record<string, number 
   );
   const unknown = Object.keys(consts).find((name) => !seen.has(name));
   if (unknown) {
-    throw new UsageError(`the WGSL has no constant ${unknown} to specialize; it has ${[...seen].join(", ") || "none"}`);
+    throw new UsageError(
+      `the WGSL has no constant ${show(unknown)} to specialize; it has ${[...seen].join(", ") || "none"}`,
+    );
   }
   return code;
 }
@@ -85,11 +87,14 @@ function literal(name: string, type: string, value: number | boolean): string {
     return /[.e]/.test(String(value)) ? String(value) : `${value}.0`;
   }
   if ((type === "u32" || type === "i32") && fits(value, type)) return String(value);
-  throw new UsageError(`the WGSL constant ${name} is a ${type} and cannot be ${value}`);
+  throw new UsageError(`the WGSL constant ${name} is a ${type} and cannot be ${show(value)}`);
 }
 
-const fits = (value: unknown, type: "u32" | "i32"): boolean =>
-  Number.isInteger(value) && value === (type === "u32" ? (value as number) >>> 0 : (value as number) | 0);
+/** Whether a value can be a field of this type. */
+export const fits = (value: unknown, type: "u32" | "i32" | "f32"): boolean =>
+  type === "f32"
+    ? typeof value === "number"
+    : Number.isInteger(value) && value === (type === "u32" ? (value as number) >>> 0 : (value as number) | 0);
 
 /** Bytes of `struct Params`, padded to 16; throws a UsageError unless exactly the struct's fields are given. */
 export function packParams(
@@ -102,8 +107,8 @@ export function packParams(
   fields.forEach(({ name, type }, i) => {
     const value = values[name];
     if (value === undefined) throw new UsageError(`${kernel}: Params.${name} was given no value`);
+    if (!fits(value, type)) throw new UsageError(`${kernel}: Params.${name} = ${show(value)} is no ${type}`);
     if (type === "f32") view.setFloat32(i * 4, value, true);
-    else if (!fits(value, type)) throw new UsageError(`${kernel}: Params.${name} = ${value} is no ${type}`);
     // A negative i32 as well: the bits are the same.
     else view.setUint32(i * 4, value, true);
   });

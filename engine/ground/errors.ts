@@ -5,11 +5,13 @@
 export class ShadenetError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(textOf(message), options);
     this.name = new.target.name;
     this.code = code;
   }
 }
+
+const textOf = (message: unknown): string => (typeof message === "string" ? message : show(message));
 
 /** The caller asked for something that does not exist or does not fit: an unknown option, net, layer or operator. */
 export class UsageError extends ShadenetError {
@@ -60,26 +62,60 @@ export class GpuError extends ShadenetError {
 /** Something was used after dispose() or close(). */
 export class DisposedError extends ShadenetError {
   constructor(what: string) {
-    super("DISPOSED", `${what} was used after it was disposed of; make a new one`);
+    super("DISPOSED", `${textOf(what)} was used after it was disposed of; make a new one`);
   }
 }
 
-/** A value as it may stand in a message: short, whatever it is. */
+/** A value as it may stand in a message: short, whatever it is, and made in no time. */
 export function show(value: unknown): string {
-  let text: string;
+  const isObject = typeof value === "object" || typeof value === "function";
+  let text = isObject
+    ? Object.prototype.toString.call(value)
+    : `${String(value)}${typeof value === "bigint" ? "n" : ""}`;
+  let parts = 0;
   try {
-    text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
-  } catch {
-    // Circular, or with a BigInt in it.
-    text = typeof value === "bigint" ? `${value}n` : Object.prototype.toString.call(value);
-  }
+    // What is circular, has a BigInt in it, or too much: then what kind of thing it is has to do.
+    const bounded = (_: string, part: unknown) => {
+      if (parts++ > 99) throw parts;
+      return part;
+    };
+    if (typeof value === "string" || (isObject && !ArrayBuffer.isView(value)))
+      text = JSON.stringify(value, bounded) ?? text;
+  } catch {}
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
+/** Throws a UsageError that says what was got and what is wanted, unless `ok`. */
+export function check(ok: boolean, what: string, got: unknown, wanted: string): asserts ok {
+  if (!ok) throw new UsageError(`${what} is ${show(got)}; it must be ${wanted}`);
+}
+
 /** Throws a UsageError unless the value is one of the legal ones. */
-export function checkChoice(name: string, value: unknown, legal: readonly string[]): void {
-  if (legal.includes(value as string)) return;
-  throw new UsageError(`${name} is ${show(value)}; it must be one of ${legal.join(", ")}`);
+export const checkChoice = (name: string, value: unknown, legal: readonly string[]): void =>
+  check(legal.includes(value as string), name, value, `one of ${legal.join(", ")}`);
+
+export const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;
+
+/** Throws a UsageError unless the value is a positive integer. */
+export const checkCount = (name: string, value: unknown): void =>
+  check(isCount(value), name, value, "a positive integer");
+
+/** Throws a UsageError unless it is a string. */
+export const checkText = (what: string, text: unknown): void => check(typeof text === "string", what, text, "a string");
+
+export const isTexts = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((text) => typeof text === "string");
+
+export function checkObject(what: string, given: unknown): asserts given is object {
+  check(typeof given === "object" && given !== null, what, given, "an object");
+}
+
+/** Throws a UsageError unless something has fields of these types, by the names that `typeof` has for them. */
+export function checkFields(what: string, given: unknown, types: Readonly<Record<string, string>>): void {
+  for (const [name, type] of Object.entries(types)) {
+    const value: unknown = Object(given)[name];
+    check(typeof value === type && value !== null, what, given, `something with ${name}, a ${type}`);
+  }
 }
 
 /**
@@ -87,8 +123,7 @@ export function checkChoice(name: string, value: unknown, legal: readonly string
  * are what these are everywhere.
  */
 export function checkOptions(what: string, given: object, legal: readonly string[]): void {
-  if (typeof given !== "object" || given === null)
-    throw new UsageError(`${what}: got ${show(given)} for the options, wanted an object`);
+  checkObject(`${what}: options`, given);
   const unknown = Object.keys(given).find((name) => !legal.includes(name));
   if (unknown === undefined) {
     checkCallbacks(what, given);
@@ -100,10 +135,8 @@ export function checkOptions(what: string, given: object, legal: readonly string
 
 function checkCallbacks(what: string, given: { signal?: unknown; onProgress?: unknown; onLost?: unknown }): void {
   const { signal, onProgress, onLost } = given;
-  if (signal !== undefined && typeof (signal as AbortSignal | null)?.throwIfAborted !== "function")
-    throw new UsageError(`${what}: signal is ${show(signal)}; it must be an AbortSignal`);
-  for (const [name, call] of Object.entries({ onProgress, onLost })) {
-    if (call !== undefined && typeof call !== "function")
-      throw new UsageError(`${what}: ${name} is ${show(call)}; it must be a function`);
-  }
+  const isSignal = signal === undefined || typeof (signal as AbortSignal | null)?.throwIfAborted === "function";
+  check(isSignal, `${what}: signal`, signal, "an AbortSignal");
+  for (const [name, call] of Object.entries({ onProgress, onLost }))
+    check(call === undefined || typeof call === "function", `${what}: ${name}`, call, "a function");
 }

@@ -1,5 +1,10 @@
+import { checkChoice } from "./errors.ts";
+
 /** How tensors are stored on the device. */
 export type Dtype = "f32" | "f16";
+
+/** Throws a UsageError unless it is one. */
+export const checkDtype = (dtype: unknown): void => checkChoice("dtype", dtype, ["f32", "f16"]);
 
 export const bytesPerElement = (dtype: Dtype): number => (dtype === "f16" ? 2 : 4);
 

@@ -74,7 +74,8 @@ export function tensor(shape: Shape, data: ArrayLike<number>): Tensor {
     const got = show(data?.length);
     throw new ShapeError(`a tensor of shape ${formatShape(shape)} has ${sizeOf(shape)} elements, not ${got}`);
   }
-  const odd = ArrayBuffer.isView(data) ? -1 : Array.from(data).findIndex((value) => typeof value !== "number");
+  const odd =
+    data instanceof Float32Array ? -1 : Array.prototype.findIndex.call(data, (value) => typeof value !== "number");
   if (odd >= 0) throw new ShapeError(`a tensor holds numbers, not ${show(data[odd])} at ${odd}`);
   return { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
 }

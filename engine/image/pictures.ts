@@ -9,9 +9,6 @@ import { isInMemory, isPicture, isTexture, type Picture, type PictureInput, told
 import { readPicture, uploadPicture } from "./shown.ts";
 import { fitTransforms, IMAGENET, type Transforms } from "./transforms.ts";
 
-// What a net says of them in the end is loaded with them.
-export { mostProbable } from "../ground/predictions.ts";
-
 /** How pictures become a net's input. */
 export interface Preparation {
   /** What is told of in messages: the net's name. */
@@ -36,6 +33,16 @@ export interface PictureOptions {
   readonly transforms?: Partial<Transforms>;
   /** Whether a File or Blob is turned as its EXIF says; "none" by default, as Pillow and torchvision have it. */
   readonly orientation?: Orientation;
+}
+
+// What a run or a classification needs besides: it comes with this module, when a net is loaded.
+export { mostProbable } from "../ground/predictions.ts";
+export { takeElements } from "./batch.ts";
+
+/** The pictures that an input is; undefined if it is none. */
+export function takenAsPictures(input: unknown): readonly Picture[] | undefined {
+  const pictures: unknown = isPicture(input) ? [input] : input;
+  return Array.isArray(pictures) && pictures.every(isPicture) ? pictures : undefined;
 }
 
 const NEEDED = Object.keys(IMAGENET);

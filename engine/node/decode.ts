@@ -4,7 +4,7 @@ import { checkOptions, FileError, ImageError } from "../ground/errors.ts";
 import { type Image, MAX_PIXELS } from "../image/image.ts";
 import { checkOrientation, findOrientation, type Orientation, upright } from "../image/orientation.ts";
 import { told } from "../image/picture.ts";
-import { fileError } from "./files.ts";
+import { fileError, textOf } from "./files.ts";
 import { decodeJpeg } from "./jpeg.ts";
 import { decodePng } from "./png.ts";
 import { decodeWebp } from "./webp.ts";
@@ -71,10 +71,12 @@ function decode(bytes: Uint8Array, name: string): Image {
  */
 export async function readImage(
   location: string | URL,
-  { signal, ...options }: DecodeOptions & { readonly signal?: AbortSignal } = {},
+  given: DecodeOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<Image> {
+  checkOptions("readImage()", given, ["orientation", "signal"]);
+  const { signal, ...options } = given;
   signal?.throwIfAborted();
-  const whole = String(location);
+  const whole = textOf(location);
   const name = shorten(whole);
   const chunks: Uint8Array[] = [];
   let size = 0;

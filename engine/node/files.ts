@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FileError } from "../ground/errors.ts";
-import { type ByteSource, clip } from "../weights/checkpoint.ts";
+import { check, FileError } from "../ground/errors.ts";
+import { type ByteSource, checkSpan, clip } from "../weights/checkpoint.ts";
 import { besideAddress } from "../weights/download.ts";
 import type { OpenSource } from "../weights/open.ts";
 import { bytesSource } from "../weights/sources.ts";
@@ -46,6 +46,7 @@ export async function fileSource(location: string | URL): Promise<ByteSource> {
       size: stat.size,
       beside: (name) => fileSource(join(dirname(path), name)),
       async read(offset, length) {
+        checkSpan({ name: path, size: Infinity }, offset, length);
         const bytes = new Uint8Array(length);
         let done = 0;
         while (done < length) {
@@ -63,8 +64,14 @@ export async function fileSource(location: string | URL): Promise<ByteSource> {
   }
 }
 
+/** A path or an address as a text. Throws a UsageError for anything else. */
+export function textOf(location: string | URL): string {
+  check(typeof location === "string" || location instanceof URL, "what to read", location, "a path or a URL");
+  return String(location);
+}
+
 function pathOf(location: string | URL): string {
-  const text = String(location);
+  const text = textOf(location);
   if (!/^file:/i.test(text)) return text;
   try {
     return fileURLToPath(text);
@@ -86,7 +93,7 @@ async function readStream(stream: AsyncIterable<Uint8Array>, path: string): Prom
 
 /** A path, a file: URL, or a web address, which is downloaded into the cache. Only a download's hash is checked. */
 export const openFile: OpenSource = async (location, options) => {
-  const text = String(location);
+  const text = textOf(location);
   if (!/^https?:/i.test(text)) return fileSource(location);
   const beside = (name: string) => openFile(besideAddress(text, name), { ...options, sha256: undefined });
   return { ...(await fileSource(await cachedFile(text, options))), name: clip(text), beside };

@@ -1,9 +1,8 @@
-import { type AnyNet, type LoadOptions, OUTPUTS, trace } from "../definition.ts";
-import type { Graph, Node } from "../graph/graph.ts";
-import { paramShapes } from "../graph/graph.ts";
+import { type AnyNet, checkDefinition, type LoadOptions, OUTPUTS, trace } from "../definition.ts";
+import { callOf, type Graph, type Node, paramShapes } from "../graph/graph.ts";
 import { integers, type OnnxConstant, type OnnxOperation, type OnnxOperators, operation } from "../graph/onnx.ts";
 import { prune } from "../graph/passes.ts";
-import { checkOptions, UsageError } from "../ground/errors.ts";
+import { check, checkOptions, isTexts, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 
 // A net as the graph of an ONNX model (https://onnx.ai/onnx/repo-docs/IR.html): plain data, which node/onnx_file.ts
@@ -61,6 +60,7 @@ const EXPORT_OPTIONS = ["weights", "weightsKey", "batch", "imageSize", "outputs"
  * Throws a UsageError for a layer that does not exist and for a kernel that ONNX has no operator for.
  */
 export function traceOnnx(definition: AnyNet, given: ExportOptions & object, operators: OnnxOperators): OnnxGraph {
+  checkDefinition(definition);
   checkOptions(`exporting ${definition.name}`, given, [...Object.keys(definition.options), ...EXPORT_OPTIONS]);
   const { outputs = OUTPUTS.slice(0, 1), batch, imageSize, ...others } = given;
   // What differs between two traces depends on the batch.
@@ -76,7 +76,7 @@ export function onnxGraph(
   outputs: readonly string[],
   operators: OnnxOperators,
 ): OnnxGraph {
-  if (outputs.length === 0) throw new UsageError("a model must have an output, such as logits");
+  check(isTexts(outputs) && outputs.length > 0, "outputs", outputs, "an array of names, such as logits");
   const [graph, other] = traces.map((each) => prune(each, outputs));
   checkAlike(graph, other);
   const checkpoint = paramShapes(traces[0]);
@@ -124,7 +124,7 @@ export function onnxGraph(
         );
       }
       const read = Object.fromEntries(Object.entries(node.inputs).map(([input, from]) => [input, names[from]]));
-      add(names[id], operators[node.kernel.name](read, graph.callOf(node)));
+      add(names[id], operators[node.kernel.name](read, callOf(graph, node)));
     }
   });
   const entries = [...new Set(outputs)].map((output) => {

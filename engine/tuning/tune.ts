@@ -5,11 +5,11 @@ import type { Gpu } from "../gpu.ts";
 import { type Candidate, candidatesOf } from "../graph/candidates.ts";
 import { optimize } from "../graph/compile.ts";
 import { fastest, tryOut } from "../graph/estimate.ts";
-import { Graph, type OpNode } from "../graph/graph.ts";
+import { callOf, Graph, layerOf, type OpNode } from "../graph/graph.ts";
 import { callKey, lower } from "../graph/lower.ts";
 import type { Value } from "../graph/value.ts";
 import type { Setting } from "../graph/variant.ts";
-import { checkOptions, GpuError, show, UsageError } from "../ground/errors.ts";
+import { checkCount, checkFields, checkOptions, GpuError } from "../ground/errors.ts";
 import { sizeOf, type Tensor } from "../ground/tensor.ts";
 import { withModel } from "../model.ts";
 import { writeTuning } from "./kept.ts";
@@ -57,11 +57,11 @@ export async function tune(
   net: string | AnyNet,
   given: TuneOptions & { readonly [option: string]: unknown } = {},
 ): Promise<Tuned[]> {
-  if (typeof gpu?.definition !== "function") throw new UsageError(`got ${show(gpu)} for a GPU; wanted openGpu()'s`);
+  checkFields("the GPU", gpu, { definition: "function", traits: "object", variants: "object", limits: "object" });
   const definition = await gpu.definition(net);
   checkOptions(`tuning ${definition.name}`, given, [...Object.keys(definition.options), ...TUNE_OPTIONS]);
   const { runs = 5, ...others } = given;
-  if (!(Number.isInteger(runs) && runs > 0)) throw new UsageError(`runs is ${runs}; it must be a positive integer`);
+  checkCount("runs", runs);
   const { signal, onProgress } = given;
   const layers = tunableLayers(gpu, definition, others);
   const results: Tuned[] = [];
@@ -87,9 +87,9 @@ function tunableLayers(gpu: Gpu, definition: AnyNet, given: Given) {
   const layers = new Map<string, { key: string; names: string[]; graph: Graph }>();
   net.nodes.forEach((node, id) => {
     if (node.kind !== "op" || !Object.hasOwn(gpu.variants, node.kernel.name)) return;
-    const key = callKey(node.kernel.name, net.callOf(node));
+    const key = callKey(node.kernel.name, callOf(net, node));
     const layer = layers.get(key) ?? { key, names: [], graph: isolate(net, node) };
-    layer.names.push(net.layerOf(id));
+    layer.names.push(layerOf(net, id));
     layers.set(key, layer);
   });
   return [...layers.values()];

@@ -1,4 +1,4 @@
-import { WeightsError } from "../ground/errors.ts";
+import { checkFields, FileError, show, WeightsError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 
 /** Random access to bytes: a file, a Buffer, a Blob or a cached download. */
@@ -21,6 +21,31 @@ export const isStream = (given: unknown): given is Stream =>
   typeof given === "object" &&
   given !== null &&
   (given instanceof Response || "getReader" in given || Symbol.asyncIterator in given);
+
+/** Throws a FileError unless a source has these bytes. */
+export function checkSpan({ name, size }: Pick<ByteSource, "name" | "size">, offset: number, length: number): void {
+  const isSpan = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!isSpan || offset + length > size)
+    throw new FileError(`${name} has ${size} bytes; wanted ${show(length)} from byte ${show(offset)}`);
+}
+
+/** A source that gives what it is asked for or throws a FileError. Throws a UsageError for what is no source. */
+export function checkedSource(source: ByteSource): ByteSource {
+  checkFields("the source", source, { name: "string", size: "number", read: "function" });
+  const name = clip(source.name);
+  return {
+    name,
+    size: source.size,
+    async read(offset, length) {
+      const bytes: unknown = await source.read(offset, length);
+      if (bytes instanceof Uint8Array && bytes.length === length) return bytes;
+      const got = bytes instanceof Uint8Array ? `${bytes.length} bytes` : show(bytes);
+      throw new FileError(`${name} gave ${got}; wanted ${length} bytes from byte ${offset}`);
+    },
+    close: async () => source.close?.(),
+    beside: source.beside?.bind(source),
+  };
+}
 
 export interface TensorInfo {
   readonly shape: Shape;
@@ -50,7 +75,8 @@ export interface Checkpoint {
 }
 
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */
-export const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+export const quote = (name: unknown): string =>
+  typeof name === "string" ? JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name) : show(name);
 
 /** A text from outside, fit for a message: of bounded length. */
 export const clip = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text);
@@ -63,7 +89,8 @@ export function listNames(names: Iterable<string>, most = 5): string {
 }
 
 /** The element count of a shape from a file; NaN unless every size and product is a safe, non-negative integer. */
-export function countElements(shape: readonly unknown[]): number {
+export function countElements(shape: unknown): number {
+  if (!Array.isArray(shape)) return NaN;
   let count = 1;
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || (size as number) < 0) return NaN;
@@ -98,16 +125,11 @@ export function makeCheckpoint<Info extends TensorInfo>(
       if (!info)
         throw new WeightsError(`${name} has no tensor ${quote(tensorName)}; it has ${listNames(tensors.keys())}`);
       const size = sizeOf(info.shape);
-      const length = count ?? size - start;
-      if (
-        !(
-          Number.isSafeInteger(start) &&
-          Number.isSafeInteger(length) &&
-          Math.min(start, length, size - start - length) >= 0
-        )
-      ) {
+      const length = count ?? (Number.isSafeInteger(start) ? size - start : 0);
+      const isRange = Number.isSafeInteger(start) && Number.isSafeInteger(length);
+      if (!isRange || Math.min(start, length, size - start - length) < 0) {
         throw new WeightsError(
-          `${quote(tensorName)} of ${name} has ${size} elements; got the range of ${length} from element ${start}`,
+          `${quote(tensorName)} of ${name} has ${size} elements; got the range of ${show(length)} from element ${show(start)}`,
         );
       }
       return read(info, start, length, tensorName);

@@ -1,9 +1,11 @@
-import { WeightsError } from "../ground/errors.ts";
+import { check, checkText, show, WeightsError } from "../ground/errors.ts";
 import { fromBits, fromHalf, toHalf } from "../ground/half.ts";
-import { formatShape, type Shape, type Tensor } from "../ground/tensor.ts";
+import { checkDtype } from "../ground/options.ts";
+import { isTensor, type Shape, type Tensor } from "../ground/tensor.ts";
 import {
   type ByteSource,
   type Checkpoint,
+  checkedSource,
   clip,
   countElements,
   makeCheckpoint,
@@ -131,10 +133,22 @@ export function encodeSafetensors(
   metadata?: Record<string, string>,
   dtype: "f32" | "f16" = "f32",
 ): Uint8Array<ArrayBuffer> {
+  check(tensors instanceof Map, "what to encode", tensors, "a Map of tensors by their names");
+  checkDtype(dtype);
+  const texts = Object.values(Object(metadata));
+  check(
+    texts.every((text) => typeof text === "string"),
+    "metadata",
+    metadata,
+    "an object of strings",
+  );
   const infos = new Map<string, TensorInfo>();
-  for (const [name, { shape, data }] of tensors) {
+  for (const [name, tensor] of tensors) {
+    checkText("the name of a tensor", name);
+    if (!isTensor(tensor)) throw new WeightsError(`${quote(name)} is no tensor: got ${show(tensor)}`);
+    const { shape, data } = tensor;
     if (data.length !== countElements(shape)) {
-      throw new WeightsError(`${quote(name)} has shape ${formatShape(shape)} but ${data.length} elements`);
+      throw new WeightsError(`${quote(name)} has shape ${show(shape)} but ${data.length} elements`);
     }
     infos.set(name, { shape, dtype: dtype.toUpperCase() });
   }
@@ -161,7 +175,8 @@ const MAX_HEADER_BYTES = 100_000_000;
  * checkpoint closes the source.
  * @throws WeightsError when the header is anything but a complete, gapless and unambiguous account of the file.
  */
-export async function openSafetensors(source: ByteSource): Promise<Checkpoint> {
+export async function openSafetensors(given: ByteSource): Promise<Checkpoint> {
+  const source = checkedSource(given);
   const broken = (problem: string) => new WeightsError(`${source.name} cannot be read as safetensors: ${problem}`);
 
   if (source.size < 8) throw broken(`it has ${source.size} bytes; even its first field takes 8`);

@@ -1,16 +1,26 @@
-import { FileError, show, UsageError, WeightsError } from "../ground/errors.ts";
+import { check, checkFields, checkText, FileError, show, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
-import { formatShape, type Tensor } from "../ground/tensor.ts";
+import type { Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
-import { countElements, isStream, makeCheckpoint, quote } from "./checkpoint.ts";
+import { checkedSource, checkSpan, clip, countElements, isStream, makeCheckpoint, quote } from "./checkpoint.ts";
 import type { Weights } from "./open.ts";
 
-/** A source over bytes in memory; what it reads are views of them, not copies. */
+/** True for a buffer and for what is a view of one, of this page or another. */
+const isBytes = (value: unknown): value is ArrayBuffer | ArrayBufferView =>
+  ArrayBuffer.isView(value) || /^\[object (Shared)?ArrayBuffer]$/.test(Object.prototype.toString.call(value));
+
+/** A source over bytes in memory; what it reads are views of them, not copies. Throws a UsageError for anything else. */
 export function bytesSource(bytes: Uint8Array | ArrayBuffer, name = "the given bytes"): ByteSource {
-  const all = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  check(isBytes(bytes), "what to read", bytes, "a Uint8Array or an ArrayBuffer");
+  checkText("the name of a source", name);
+  const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(bytes)
+    ? bytes
+    : { buffer: bytes, byteOffset: 0, byteLength: bytes.byteLength };
+  // One that was transferred has no bytes, and no view of it can be made.
+  const all = byteLength > 0 ? new Uint8Array(buffer, byteOffset, byteLength) : new Uint8Array();
   return {
-    name,
-    size: all.length,
+    name: clip(name),
+    size: byteLength,
     async read(offset, length) {
       checkSpan(this, offset, length);
       return all.subarray(offset, offset + length);
@@ -18,26 +28,22 @@ export function bytesSource(bytes: Uint8Array | ArrayBuffer, name = "the given b
   };
 }
 
-/** A source over a Blob or a browser's File. */
+/** A source over a Blob or a browser's File. Throws a UsageError for anything else. */
 export function blobSource(blob: Blob, name: string): ByteSource {
+  checkFields("the blob", blob, { size: "number", slice: "function" });
+  checkText("the name of a source", name);
   return {
-    name,
+    name: clip(name),
     size: blob.size,
     async read(offset, length) {
       checkSpan(this, offset, length);
       try {
         return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
       } catch (cause) {
-        throw new FileError(`${name} can no longer be read; choose it again`, { cause });
+        throw new FileError(`${this.name} can no longer be read; choose it again`, { cause });
       }
     },
   };
-}
-
-function checkSpan({ name, size }: ByteSource, offset: number, length: number): void {
-  if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
-    throw new FileError(`${name} has ${size} bytes; wanted ${length} from byte ${offset}`);
-  }
 }
 
 /**
@@ -49,24 +55,50 @@ export function arraysCheckpoint(
   tensors: Readonly<Record<string, Float32Array | Tensor>> | ReadonlyMap<string, Float32Array | Tensor>,
   name = "the given arrays",
 ): Checkpoint {
-  if (typeof name !== "string" || name.length > 1000)
-    throw new UsageError(`got ${show(name)} for a name; wanted a string of up to 1000 characters`);
-  if (typeof tensors !== "object" || tensors === null) {
-    throw new UsageError(`got ${show(tensors)} for weights; wanted an object of arrays by their names`);
-  }
+  checkText("the name of a checkpoint", name);
+  check(typeof tensors === "object" && tensors !== null, "the weights", tensors, "an object of arrays by their names");
   const infos = new Map<string, TensorInfo & Tensor>();
   for (const [key, value] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
     const { shape, data }: Tensor =
       value instanceof Float32Array ? { shape: [value.length], data: value } : Object(value);
     if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
-      throw new WeightsError(`${quote(String(key))} of ${name} is no Float32Array and no tensor of one`);
+      throw new WeightsError(`${quote(key)} of ${name} is no Float32Array and no tensor of one`);
     }
     if (data.length !== countElements(shape)) {
-      throw new WeightsError(`${quote(key)} of ${name} has shape ${formatShape(shape)} but ${data.length} elements`);
+      throw new WeightsError(`${quote(key)} of ${name} has shape ${show(shape)} but ${data.length} elements`);
     }
     infos.set(key, { shape, data, dtype: "F32" });
   }
-  return makeCheckpoint(name, infos, { read: async ({ data }, start, count) => data.subarray(start, start + count) });
+  return makeCheckpoint(clip(name), infos, {
+    read: async ({ data }, start, count) => data.subarray(start, start + count),
+  });
+}
+
+/** Opens weights that are no location. Throws a UsageError for what is none of what they can be given as. */
+export async function openGiven(weights: Exclude<Weights, string | URL>, watch: Watch): Promise<Checkpoint> {
+  if (weights instanceof Blob)
+    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
+  if (isBytes(weights)) return openCheckpoint(bytesSource(weights));
+  if (isStream(weights)) return openGiven(await (await import("./streams.ts")).readStream(weights, watch), watch);
+  return isCheckpoint(weights) ? checkCheckpoint(weights) : arraysCheckpoint(weights);
+}
+
+const isCheckpoint = (weights: object): weights is Checkpoint =>
+  "tensors" in Object(weights) && (weights as Checkpoint).tensors instanceof Map;
+
+/** Throws a UsageError unless a checkpoint is as it says. */
+function checkCheckpoint(checkpoint: Checkpoint): Checkpoint {
+  checkFields("the checkpoint", checkpoint, { name: "string", read: "function", close: "function" });
+  for (const [name, info] of checkpoint.tensors) {
+    checkText("the name of a tensor", name);
+    check(
+      !Number.isNaN(countElements(Object(info).shape)),
+      `the shape of ${quote(name)}`,
+      info?.shape,
+      "an array of sizes",
+    );
+  }
+  return checkpoint;
 }
 
 /**
@@ -74,10 +106,8 @@ export function arraysCheckpoint(
  * zipped or of before 1.6. The checkpoint owns the source from here on: `close()` closes it, and so does a failure to open.
  * @throws WeightsError when it is none of these or is damaged, FileError when it cannot be read.
  */
-export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
-  if (typeof source?.read !== "function") {
-    throw new UsageError(`got ${show(source)} for a source; wanted one of fileSource(), bytesSource() or blobSource()`);
-  }
+export async function openCheckpoint(given: ByteSource): Promise<Checkpoint> {
+  const source = checkedSource(given);
   try {
     const start = await source.read(0, Math.min(source.size, 512));
     // Its header begins with "{", behind the header's length in 8 bytes, the upper of which are zero.
@@ -91,14 +121,4 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
     await source.close?.();
     throw error;
   }
-}
-
-/** Opens weights that are no location; see openWeights. */
-export async function openGiven(weights: Exclude<Weights, string | URL>, watch: Watch): Promise<Checkpoint> {
-  if (weights instanceof Uint8Array || weights instanceof ArrayBuffer) return openCheckpoint(bytesSource(weights));
-  if (weights instanceof Blob)
-    return openCheckpoint(blobSource(weights, "name" in weights ? String(weights.name) : "the given blob"));
-  if (isStream(weights)) return openGiven(await (await import("./streams.ts")).readStream(weights, watch), watch);
-  if ("tensors" in weights && weights.tensors instanceof Map) return weights as Checkpoint;
-  return arraysCheckpoint(weights as Record<string, Float32Array | Tensor>);
 }

@@ -1,6 +1,6 @@
 import type { Reference } from "../../engine/graph/evaluate.ts";
 import { defineKernel, type Kernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { UsageError } from "../../engine/ground/errors.ts";
+import { check } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import type { Activation } from "../activation.ts";
 
@@ -25,9 +25,7 @@ export function elementwise<O extends Record<string, number> = Record<never, num
     wgsl,
     shape({ x }, given) {
       for (const [option, value] of Object.entries(given)) {
-        if (typeof value !== "number" || Number.isNaN(value)) {
-          throw new UsageError(`${name}: ${option} is ${value}; it must be a number`);
-        }
+        check(typeof value === "number" && !Number.isNaN(value), `${name}: ${option}`, value, "a number");
       }
       return x;
     },

@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { check, checkCount, ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./lrn.wgsl.ts";
 
@@ -26,13 +26,9 @@ export const lrn = defineKernel({
 
   shape({ x }, options) {
     if (x.length < 3) throw new ShapeError(`lrn takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);
-    if (!(Number.isInteger(options.size) && options.size > 0)) {
-      throw new UsageError(`lrn: size is ${options.size}; it must be a positive integer`);
-    }
-    for (const name of ["alpha", "beta", "k"] as const) {
-      if (!Number.isFinite(options[name]))
-        throw new UsageError(`lrn: ${name} is ${options[name]}; it must be a number`);
-    }
+    checkCount("lrn: size", options.size);
+    for (const name of ["alpha", "beta", "k"] as const)
+      check(Number.isFinite(options[name]), `lrn: ${name}`, options[name], "a number");
     return x;
   },
 
@@ -58,9 +54,8 @@ export const reference: ReferenceOf<typeof lrn> = {
     return Float64Array.from(x, (v, index) => {
       const c = Math.floor(index / inner) % y[1];
       let sum = 0;
-      for (let q = c - Math.floor(size / 2); q <= c + Math.floor((size - 1) / 2); q++) {
-        if (q >= 0 && q < y[1]) sum += x[index + (q - c) * inner] ** 2;
-      }
+      const last = Math.min(c + Math.floor((size - 1) / 2), y[1] - 1);
+      for (let q = Math.max(c - Math.floor(size / 2), 0); q <= last; q++) sum += x[index + (q - c) * inner] ** 2;
       return v / (k + (alpha / size) * sum) ** beta;
     });
   },

@@ -16,7 +16,7 @@ import { describeComparison, describeRun, kernelTable, milliseconds, netTable } 
 import type { Host } from "../../engine/device/host.ts";
 import type { Sample } from "../../engine/device/stopwatch.ts";
 import { type Gpu, openGpu as openWith } from "../../engine/gpu.ts";
-import { Graph } from "../../engine/graph/graph.ts";
+import { callOf, Graph } from "../../engine/graph/graph.ts";
 import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { FileError } from "../../engine/ground/errors.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
@@ -274,7 +274,7 @@ test("options are told where they are not the default", () => {
   const y = conv2d(x, graph.param("w", [8, 1, 3, 3]), undefined, x, { groups: 8, padding: [1, 1], relu: false });
   const node = graph.nodes[y.id];
   assert.ok(node.kind === "op");
-  const text = describeLayer({ kernel: node.kernel, call: graph.callOf(node) });
+  const text = describeLayer({ kernel: node.kernel, call: callOf(graph, node) });
   assert.is(text, "conv2d 1x8x9x9, w 8x1x3x3, r, padding 1x1, groups 8");
 });
 
@@ -309,7 +309,7 @@ test("elements of a reference are those of the whole", () => {
     const values = Object.entries(inputs).map(([name, { shape }]) => [name, graph.param(name, shape)] as const);
     const node = graph.nodes[graph.add(kernel, Object.fromEntries(values), options).id];
     assert.ok(node.kind === "op");
-    const call = graph.callOf(node);
+    const call = callOf(graph, node);
     const whole = expected(kernel, inputs, call);
     const some = expected(kernel, inputs, call, 0);
     assert.is(whole.indices.length, whole.values.length);
@@ -327,7 +327,7 @@ test("an output is judged by its worst element; NaN is wrong", () => {
   const graph = new Graph();
   const node = graph.nodes[tanh(graph.input("x", [100])).id];
   assert.ok(node.kind === "op");
-  const wanted = expected(tanh, inputs, graph.callOf(node));
+  const wanted = expected(tanh, inputs, callOf(graph, node));
   const output = inputs.x.data.map(Math.tanh);
   assert.ok(judge(output, wanted, false).error <= 1);
   assert.is(judge(output, wanted, false).problem, undefined);

@@ -51,7 +51,7 @@ test("what does not fit is refused", async () => {
     refuses(() => apply(concat, [[2, 3]], options), UsageError, "USAGE", message);
   await refusesShape([2, 3, 4], [2, 3, 5], /concat: \[2, 3, 4\] and \[2, 3, 5\] differ in more than dimension 1/);
   await refusesShape([2, 3, 4], [2, 3], /concat: \[2, 3, 4\] and \[2, 3\] differ in more than dimension 1/);
-  await refusesUse({ dim: 2 }, /concat: dim is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dim: 2 }, /concat: dim is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ axis: 1 }, /concat has no option "axis"; its options are dim/);
   await refuses(() => apply(concat, []), UsageError, "USAGE", /concat needs a value of a graph/);
 });

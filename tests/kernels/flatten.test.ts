@@ -35,7 +35,7 @@ test("dropout is nothing", () => {
 test("what does not fit is refused", async () => {
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => apply(flatten, [[2, 3]], options), UsageError, "USAGE", message);
-  await refusesUse({ startDim: 2 }, /flatten: startDim is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ startDim: 2 }, /flatten: startDim is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ startDim: 0.5 }, /flatten: startDim is 0.5/);
   await refusesUse({ start_dim: 1 }, /flatten has no option "start_dim"; its options are startDim/);
 });

@@ -74,7 +74,7 @@ for (const log of [false, true]) {
 test("what does not fit is refused", async () => {
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => apply(softmax, [[2, 3]], options), UsageError, "USAGE", message);
-  await refusesUse({ dim: 2 }, /softmax: dim is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dim: 2 }, /softmax: dim is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ dim: -3 }, /softmax: dim is -3/);
   await refusesUse({ dim: 0.5 }, /softmax: dim is 0.5/);
   await refusesUse({ axis: 1 }, /softmax has no option "axis"; its options are dim, log/);

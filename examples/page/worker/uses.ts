@@ -1,7 +1,7 @@
 import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { optimize } from "../../../engine/graph/compile.ts";
-import { Graph, type OpNode } from "../../../engine/graph/graph.ts";
+import { callOf, Graph, type OpNode } from "../../../engine/graph/graph.ts";
 import type { AnyCall, AnyKernel } from "../../../engine/graph/kernel.ts";
 import { callKey, lower } from "../../../engine/graph/lower.ts";
 import type { PassName } from "../../../engine/graph/passes.ts";
@@ -46,7 +46,7 @@ export function findSources(gpu: Gpu): Source[] {
     for (const node of graph.nodes) {
       if (node.kind !== "op") continue;
       const known = kernels.get(node.kernel);
-      const call = graph.callOf(node);
+      const call = callOf(graph, node);
       // The first way that runs it is the one; within it, the largest call.
       if (!known || (isSameWay(known, way) && work(node, call) > work(node, known.call))) {
         kernels.set(node.kernel, { ...way, call });
@@ -97,7 +97,7 @@ export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
       ? gpu.tuned
       : new Map(
           graph.nodes.flatMap((node) =>
-            node.kind === "op" ? [[callKey(node.kernel.name, graph.callOf(node)), variant] as const] : [],
+            node.kind === "op" ? [[callKey(node.kernel.name, callOf(graph, node)), variant] as const] : [],
           ),
         );
   return lower(graph, outputs, { traits: gpu.traits, variants: gpu.variants, tuned });

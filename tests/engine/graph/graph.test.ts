@@ -51,8 +51,8 @@ test("a name is given once", async () => {
   const graph = new Graph();
   const x = graph.input("x", [2]);
   graph.name("y", relu(x));
-  await refuses(() => graph.name("y", tanh(x)), UsageError, "USAGE", /two values of one graph are called y/);
-  await refuses(() => graph.input("x", [3]), UsageError, "USAGE", /two inputs of one graph are called x/);
+  await refuses(() => graph.name("y", tanh(x)), UsageError, "USAGE", /two values of one graph are called "y"/);
+  await refuses(() => graph.input("x", [3]), UsageError, "USAGE", /two inputs of one graph are called "x"/);
 });
 
 test("a parameter's name gives the same value again, in the same shape only", async () => {
@@ -60,7 +60,7 @@ test("a parameter's name gives the same value again, in the same shape only", as
   const w = graph.param("w", [2, 3]);
   assert.is(graph.param("w", [2, 3]).id, w.id);
   const other = () => graph.param("w", [3, 2]);
-  await refuses(other, ShapeError, "SHAPE", /the parameter w is \[2, 3\] and cannot also be \[3, 2\]/);
+  await refuses(other, ShapeError, "SHAPE", /parameter "w" is \[2, 3\] and cannot also be \[3, 2\]/);
 });
 
 test("a reshape keeps the count of elements", async () => {

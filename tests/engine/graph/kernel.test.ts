@@ -110,9 +110,12 @@ test("specialize refuses unknown and missing constants, and values of another ty
     refuses(() => specialize(WGSL, values), UsageError, "USAGE", message);
   const { ON, ...missing } = consts;
   await refusesConsts(missing, /the WGSL constant ON was given no value/);
-  await refusesConsts({ ...consts, TILE: 1 }, /has no constant TILE to specialize; it has WORKGROUP, SHIFT, LAST, ON/);
-  await refusesConsts({ ...consts, HALF: 1 }, /has no constant HALF/);
-  await refusesConsts({ ...consts, INNER: 1 }, /has no constant INNER/);
+  await refusesConsts(
+    { ...consts, TILE: 1 },
+    /has no constant "TILE" to specialize; it has WORKGROUP, SHIFT, LAST, ON/,
+  );
+  await refusesConsts({ ...consts, HALF: 1 }, /has no constant "HALF"/);
+  await refusesConsts({ ...consts, INNER: 1 }, /has no constant "INNER"/);
   await refusesConsts({ ...consts, ON: 1 }, /the WGSL constant ON is a bool and cannot be 1/);
   await refusesConsts({ ...consts, LAST: true }, /LAST is a i32 and cannot be true/);
   await refusesConsts({ ...consts, LAST: 0.5 }, /LAST is a i32 and cannot be 0.5/);
@@ -191,9 +194,9 @@ test("arguments are checked", async () => {
   await refusesCall(() => call({ factor: 1 }), /scale needs a value of a graph/);
   await refusesCall(() => call(undefined, x, { factor: 1 }), /scale needs its input x/);
   await refusesCall(() => call(x, x, x, { factor: 1 }), /scale takes at most 2 inputs \(x, unused\?\), got 3/);
-  await refusesCall(() => call(x, 2), /options must be an object/);
-  await refusesCall(() => call(x, null), /options must be an object/);
-  await refusesCall(() => call(x, { factor: 1 }, x), /expected values of a graph, then the options/);
+  await refusesCall(() => call(x, 2), /scale: options is 2; it must be an object/);
+  await refusesCall(() => call(x, null), /options is null; it must be an object/);
+  await refusesCall(() => call(x, { factor: 1 }, x), /before the options is .*; it must be a value of a graph/);
   await refusesCall(() => call(x), /scale needs the option "factor"/);
   await refusesCall(() => call(x, { factor: 1, bias: 1 }), /scale has no option "bias"; its options are factor, shift/);
   assert.equal(call(x, undefined, { factor: 1 }).shape, [2]);

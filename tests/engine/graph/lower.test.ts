@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { trace } from "../../../engine/definition.ts";
 import { compile } from "../../../engine/graph/compile.ts";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { callOf, Graph } from "../../../engine/graph/graph.ts";
 import { callKey, type LowerOptions, lower, type Target } from "../../../engine/graph/lower.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import type { Rates, Traits } from "../../../engine/graph/variant.ts";
@@ -192,7 +192,7 @@ function choicesOf(graph: Graph, target: Partial<Target>, options: LowerOptions 
 /** As tune() keeps that a variant is the fastest for every layer of a chain. */
 function tunedTo(variant: string): ReadonlyMap<string, string> {
   const graph = chain(1);
-  const keys = graph.nodes.flatMap((node) => (node.kind === "op" ? [callKey("conv2d", graph.callOf(node))] : []));
+  const keys = graph.nodes.flatMap((node) => (node.kind === "op" ? [callKey("conv2d", callOf(graph, node))] : []));
   return new Map(keys.map((key) => [key, variant]));
 }
 

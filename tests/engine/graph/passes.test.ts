@@ -161,7 +161,7 @@ test("each pass can be left out", async () => {
     unknown,
     UsageError,
     "USAGE",
-    /no pass "foldRelu"; there are foldBatchNorm, fuseBias, fuseAdd, fuseActivation/,
+    /a pass is "foldRelu"; it must be one of foldBatchNorm, fuseBias, fuseAdd, fuseActivation/,
   );
 });
 

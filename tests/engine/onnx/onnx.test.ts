@@ -261,7 +261,7 @@ test("what ONNX cannot hold is refused in one clear line", async () => {
   await refusesUse("lenet6", {}, /no net "lenet6"/);
   await refusesUse("alexnet", {}, /alexnet comes without weights/);
   await refusesUse("lenet5", { outputs: ["conv9"] }, /no layer called "conv9"; there are conv1, /);
-  await refusesUse("lenet5", { outputs: [] }, /must have an output/);
+  await refusesUse("lenet5", { outputs: [] }, /outputs is \[\]; it must be an array of names/);
   await refusesUse(
     "lenet5",
     { passes: [] },

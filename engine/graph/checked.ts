@@ -1,0 +1,57 @@
+import { check, checkFields, checkObject, checkText, isTexts } from "../ground/errors.ts";
+import type { Dtype } from "../ground/options.ts";
+import { checkDtype } from "../ground/options.ts";
+import { checkGraph, type Graph } from "./graph.ts";
+import { defineKernel as define, type Kernel, type KernelSpec } from "./kernel.ts";
+import { DEFAULT_LIMITS, type Limits, type Plan, makePlan as plan } from "./plan.ts";
+import { specialize as specialized } from "./wgsl.ts";
+
+// What programs may call of this room, with its arguments checked: kernels, compiler and nets give sound ones, and a page
+// that defines no kernel of its own loads none of it.
+
+const SPEC = {
+  name: "string",
+  inputs: "object",
+  options: "object",
+  wgsl: "string",
+  shape: "function",
+  cost: "function",
+  consts: "function",
+  params: "function",
+  grid: "function",
+};
+
+/** Makes a kernel of its spec. Throws a UsageError for what a spec must have, and what its WGSL cannot be. */
+export function defineKernel<const K extends string, O extends object>(spec: KernelSpec<K, O>): Kernel<K, O> {
+  checkFields("the spec of a kernel", spec, SPEC);
+  const { name, inputs } = spec;
+  check(isTexts(inputs) && inputs.length > 0, `inputs of ${name}`, inputs, "an array of names");
+  return define(spec);
+}
+
+/**
+ * Lays a graph out as steps over reused buffers: what a device of these limits would run for these outputs. Throws a
+ * GpuError (LIMIT) where a tensor cannot fit it, a UsageError for an output that the graph does not have.
+ */
+export function makePlan(
+  graph: Graph,
+  outputs: readonly string[],
+  limits: Limits = DEFAULT_LIMITS,
+  dtype: Dtype = "f32",
+): Plan {
+  checkGraph(graph);
+  check(isTexts(outputs), "outputs", outputs, "an array of names");
+  checkLimits(limits);
+  checkDtype(dtype);
+  return plan(graph, outputs, limits, dtype);
+}
+
+export const checkLimits = (limits: Limits): void =>
+  checkFields("limits", limits, { maxStorageBufferBindingSize: "number", maxBufferSize: "number" });
+
+/** Sets the specialization constants of a WGSL source: see wgsl.ts. */
+export function specialize(wgsl: string, consts: Readonly<Record<string, number | boolean>>): string {
+  checkText("the WGSL", wgsl);
+  checkObject("what its constants are set to", consts);
+  return specialized(wgsl, consts);
+}
