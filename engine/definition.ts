@@ -18,7 +18,7 @@ import type { Watch } from "./ground/options.ts";
 import { type Shape, sameShape } from "./ground/tensor.ts";
 import type { PictureOptions, Preparation } from "./image/pictures.ts";
 import type { Transforms } from "./image/transforms.ts";
-import type { PublishedFile, Weights, WeightsTable } from "./weights/open.ts";
+import { type PublishedFile, publishedWeights, type Weights, type WeightsTable } from "./weights/open.ts";
 
 // What a net is and what it is loaded with: data, and pure functions that make a graph of it.
 
@@ -30,8 +30,10 @@ export interface NetOptions {
 
 /** A checkpoint that is published, or comes with the package. */
 export interface PublishedWeights extends PublishedFile {
-  /** How its images were prepared, where that differs from the net's other checkpoints. */
+  /** How its images were prepared, where that differs from the net's other checkpoints; crop is their size. */
   readonly transforms?: Transforms;
+  /** Options of the net that it wants, in place of their defaults. */
+  readonly options?: object;
 }
 
 /** A net as its file in nets/ defines it. */
@@ -150,10 +152,14 @@ export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, g
     if (typeof wanted === "number") checkCount(what, value);
     else check(typeof value === typeof wanted, what, value, `a ${typeof wanted}`);
   }
-  const options = { ...definition.options, ...Object.fromEntries(own) };
+  const options = { ...definition.options, ...publishedOf(definition, given)?.options, ...Object.fromEntries(own) };
   checkLabels(definition.name, (given as LoadOptions).labels, options.numClasses);
   return options;
 }
+
+/** The entry of the net's own table that it is loaded with, if it is one. */
+export const publishedOf = (definition: AnyNet, { weights }: Given): PublishedWeights | undefined =>
+  publishedWeights(definition, weights ?? definition.defaultWeights);
 
 function checkLabels(net: string, labels: unknown, numClasses: number): void {
   if (labels === undefined) return;
@@ -177,7 +183,7 @@ const MOST_IMAGES = 2 ** 24;
 /** Shape [N, C, H, W] of a net's input, from all that it can be loaded with. */
 export function inputShape(definition: AnyNet, given: Given = {}): Shape {
   const { inChannels } = netOptions<NetOptions>(definition, given);
-  const { batch = 1, imageSize = definition.imageSize } = given;
+  const { batch = 1, imageSize = publishedOf(definition, given)?.transforms?.crop ?? definition.imageSize } = given;
   if (!isCount(batch) || batch > MOST_IMAGES)
     throw new ShapeError(`batch is ${show(batch)}; it must be a positive integer up to ${MOST_IMAGES}`);
   const [height, width] = Array.isArray(imageSize) ? imageSize : [imageSize, imageSize];

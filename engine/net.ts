@@ -7,6 +7,7 @@ import {
   netOptions,
   OUTPUTS,
   PICTURE_OPTIONS,
+  publishedOf,
   traceSlice,
 } from "./definition.ts";
 import type { Device } from "./device/device.ts";
@@ -23,7 +24,7 @@ import type { Picture } from "./image/picture.ts";
 import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
 import { matchCheckpoint } from "./weights/match.ts";
-import { openWeights, publishedWeights } from "./weights/open.ts";
+import { openWeights } from "./weights/open.ts";
 
 export type { Prediction };
 
@@ -67,7 +68,7 @@ function preparationOf(
   shape: Shape,
   { transforms, orientation = given.orientation }: PictureOptions = {},
 ) {
-  const published = publishedWeights(definition, given.weights ?? definition.defaultWeights)?.transforms;
+  const published = publishedOf(definition, given)?.transforms;
   const own =
     given.transforms && transforms ? { ...given.transforms, ...transforms } : (transforms ?? given.transforms);
   return choosePreparation(definition, published, { transforms: own, orientation }, shape);

@@ -2,6 +2,11 @@ import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
 import { fitTransforms, IMAGENET, type Transforms } from "../engine/image/transforms.ts";
 import { softmax } from "../kernels/softmax.ts";
 
+export { IMAGENET };
+
+/** torchvision's second recipe was trained for images resized to 232 pixels. */
+export const V2: Transforms = { ...IMAGENET, resize: 232 };
+
 /** What the nets for ImageNet-1K have in common: 1,000 classes of colour images, prepared as torchvision does. */
 export const imagenet = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
@@ -20,7 +25,8 @@ export const imagenet = {
     return prepareTexture(device, preprocess, texture, fitTransforms(transforms, height, channels), channels, dtype);
   },
   labels: async () => (await import("./imagenet_classes.ts")).IMAGENET_CLASSES,
-} satisfies Partial<NetDefinition>;
+  // biome-ignore lint/suspicious/noExplicitAny: of nets of any options
+} satisfies Partial<NetDefinition<any>>;
 
 export const IMAGENET_OPTIONS = { inChannels: 3, numClasses: 1000 };
 
@@ -30,7 +36,7 @@ export const IMAGENET_OPTIONS = { inChannels: 3, numClasses: 1000 };
  */
 export const torchvision = (file: string, hub?: string, transforms?: Transforms): PublishedWeights => ({
   url: `https://download.pytorch.org/models/${file}.pth`,
-  sha256: file.slice(-8),
+  sha256: /\w+$/.exec(file)?.[0],
   mirror: hub && `https://huggingface.co/timm/${hub}/resolve/main/model.safetensors`,
   transforms,
 });

@@ -4,6 +4,7 @@ import { checkCount, checkObject, checkText } from "../engine/ground/errors.ts";
 import { type Conv2dOptions, conv2d } from "../kernels/conv2d/conv2d.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { batchNorm } from "../kernels/norm/batchnorm.ts";
+import { type Pair, pair } from "../kernels/options.ts";
 
 // Layers with parameters of their own, under torchvision's names: a layer "fc" has fc.weight and fc.bias, and its
 // output can be asked for as the feature "fc".
@@ -18,12 +19,12 @@ function graphOf(name: string, x: Value): Graph {
 /** Names a layer's output. */
 export const named = (name: string, x: Value): Value => graphOf(name, x).name(name, x);
 
-/** A convolution with `outChannels` filters of `kernel` x `kernel` pixels. */
+/** A convolution with `outChannels` filters of `kernel` x `kernel` pixels, or of [height, width]. */
 export function convLayer(
   name: string,
   x: Value,
   outChannels: number,
-  kernel: number,
+  kernel: Pair,
   given: Partial<Conv2dOptions> & { bias?: boolean } = {},
 ): Value {
   const graph = graphOf(name, x);
@@ -31,20 +32,20 @@ export function convLayer(
   const { bias = true, ...options } = given;
   const { groups = 1 } = options;
   checkCount("groups", groups);
-  const w = graph.param(`${name}.weight`, [outChannels, x.shape[1] / groups, kernel, kernel]);
+  const w = graph.param(`${name}.weight`, [outChannels, x.shape[1] / groups, ...pair("kernel", kernel)]);
   const b = bias ? graph.param(`${name}.bias`, [outChannels]) : undefined;
   return named(name, conv2d(x, w, b, options));
 }
 
 /** Batch normalization with running statistics. */
-export function batchNormLayer(name: string, x: Value): Value {
+export function batchNormLayer(name: string, x: Value, options: { readonly eps?: number } = {}): Value {
   const graph = graphOf(name, x);
   const perChannel = [x.shape[1]];
   const mean = graph.statistic(`${name}.running_mean`, perChannel);
   const variance = graph.statistic(`${name}.running_var`, perChannel);
   const weight = graph.param(`${name}.weight`, perChannel);
   const bias = graph.param(`${name}.bias`, perChannel);
-  return named(name, batchNorm(x, mean, variance, weight, bias));
+  return named(name, batchNorm(x, mean, variance, weight, bias, options));
 }
 
 /** A fully connected layer on x [N, K]; a net for one image size only says what K must be. */

@@ -31,7 +31,7 @@ export function fitCheckpoint(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
   key: string | undefined,
-  rename?: (name: string) => string,
+  rename?: (name: string) => string | undefined,
 ): Checkpoint {
   const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
   const asked = [...parts].filter(([name]) => key === undefined || name === key);
@@ -64,16 +64,17 @@ function readPart(
   key: string,
   part: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
-  rename: (name: string) => string = (name) => name,
+  rename: (name: string) => string | undefined = (name) => name,
 ): Reading[] {
   // torch's AveragedModel counts in this one.
   const own = [...part.tensors.keys()].filter((name) => name !== "n_averaged" || wanted.has(name));
   const readings: Reading[] = [];
-  const add = (others: readonly string[], off: readonly string[], fit = sameShape) => {
-    const names = new Map(others.map((name, i) => [name, own[i]]));
-    if (names.size === own.length)
+  const add = (others: readonly (string | undefined)[], off: readonly string[], fit = sameShape) => {
+    const pairs = others.flatMap((name, i) => (name === undefined ? [] : [[name, own[i]] as const]));
+    const names = new Map(pairs);
+    if (names.size === pairs.length)
       readings.push({ key, part, off, names, faults: findFaults(names, part, wanted, fit) });
-    const known = fit === sameShape ? others.map(rename) : others;
+    const known = fit === sameShape ? others.map((name) => name && rename(name)) : others;
     if (known.some((name, i) => name !== others[i])) add(known, off, sameElements);
   };
   const wrappers = WRAPPERS.filter((wrapper) => own.some((name) => name.split(".").slice(0, -1).includes(wrapper)));
@@ -138,7 +139,7 @@ const infoOf = ({ part, names }: Reading, name: string) => part.tensors.get(name
 
 /** A part under the names of a reading, in the wanted shapes. */
 function renamed({ part, off, names }: Reading, wanted: ReadonlyMap<string, Shape>): Checkpoint {
-  if ([...names].every(([name, own]) => name === own)) return part;
+  if (names.size === part.tensors.size && [...names].every(([name, own]) => name === own)) return part;
   const tensors = new Map(
     [...names].map(([name, own]) => {
       const info = part.tensors.get(own) as TensorInfo;

@@ -16,7 +16,7 @@ function fits(tensors: ReadonlyMap<string, TensorInfo>, wanted: ReadonlyMap<stri
  * A checkpoint with exactly the wanted tensors, in name and shape; `*.num_batches_tracked` may be there or not. It is the
  * given one, one of its parts, or either under other names, where one prefix or wrapper's name stands in all that differ.
  * `key` says which of its parts is meant; `rename` knows what others call the tensors, which may then have the same elements
- * in another shape. The warnings tell what was taken off.
+ * in another shape, and which of theirs are left out. The warnings tell what was taken off.
  * @throws WeightsError that says what is missing, left over or misshapen, or that several parts fit; UsageError for a key
  * that it does not have.
  */
@@ -24,7 +24,7 @@ export async function matchCheckpoint(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
   key?: string,
-  rename?: (name: string) => string,
+  rename?: (name: string) => string | undefined,
 ): Promise<Checkpoint> {
   const isAlone = key === undefined && (checkpoint.parts?.size ?? 1) === 1;
   if (isAlone && fits(checkpoint.tensors, wanted)) return checkpoint;

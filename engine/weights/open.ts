@@ -26,8 +26,8 @@ export interface WeightsTable<F extends PublishedFile = PublishedFile> {
   readonly weights: Readonly<Record<string, F>>;
   /** The one that is loaded when none is given. */
   readonly defaultWeights?: string;
-  /** The name of a parameter here, for one in other people's checkpoints; the others as they are. */
-  rename?(name: string): string;
+  /** What a tensor of a checkpoint is called here, whatever others call it; undefined for one that is no part of the net. */
+  rename?(name: string): string | undefined;
 }
 
 /** What weights can be given as. A string is a file's path (in Node), a URL, or a name of the net's own. */

@@ -223,10 +223,12 @@ export async function runStages(
   key: string,
 ): Promise<{ stage: string; errOverRms: number; limit: number }[]> {
   const { stages } = file.nets[key];
-  const names = stages.map(({ stage }) => stage);
+  // A stage without a name is the whole net.
+  const names = stages.map(({ stage }) => stage || "logits");
   const input = generatedInput(file, key);
   const { features } = await withRecord(gpu, file, key, {}, (net) => net.run(input, { features: names }));
-  return stages.map(({ stage, shape, samples, rms, torch_f32_err_over_rms: torch }) => {
+  return stages.map(({ stage: given, shape, samples, rms, torch_f32_err_over_rms: torch }) => {
+    const stage = given || "logits";
     const { shape: got, data } = features[stage];
     if (String(got) !== String(shape)) throw new Error(`${stage} is [${got}], wanted [${shape}]`);
     const values = samples.map(([index]) => data[index]);

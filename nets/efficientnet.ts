@@ -1,0 +1,208 @@
+import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
+import type { Value } from "../engine/graph/value.ts";
+import type { Transforms } from "../engine/image/transforms.ts";
+import { dropout } from "../kernels/dropout.ts";
+import { add } from "../kernels/elementwise/add.ts";
+import { silu } from "../kernels/elementwise/silu.ts";
+import { flatten } from "../kernels/flatten.ts";
+import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
+import { convNormLayer, divisible, squeezeExcitation } from "./blocks.ts";
+import { IMAGENET, IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
+import { linearLayer, named } from "./layers.ts";
+
+// M. Tan, Q. Le: "EfficientNet: rethinking model scaling for convolutional neural networks", 2019, table 1, and
+// "EfficientNetV2: smaller models and faster training", 2021, table 4.
+
+/** A stage: whether expansion and filters are fused, the factor, the side of filters, first stride, channels, and blocks. */
+type Row = readonly [fused: boolean, factor: number, kernel: number, stride: number, channels: number, blocks: number];
+
+interface Architecture {
+  readonly stem: number;
+  readonly stages: readonly Row[];
+  /** Channels of the last convolution; four times those before it if left out. */
+  readonly last?: number;
+  readonly eps?: number;
+}
+
+const MB = false;
+const FUSED = true;
+
+const B0: readonly Row[] = [
+  [MB, 1, 3, 1, 16, 1],
+  [MB, 6, 3, 2, 24, 2],
+  [MB, 6, 5, 2, 40, 2],
+  [MB, 6, 3, 2, 80, 3],
+  [MB, 6, 5, 1, 112, 3],
+  [MB, 6, 5, 2, 192, 4],
+  [MB, 6, 3, 1, 320, 1],
+];
+
+/** B0 with more channels and more blocks. */
+const scaled = (width: number, depth: number, eps?: number): Architecture => ({
+  stem: divisible(32 * width),
+  stages: B0.map(([fused, factor, kernel, stride, channels, blocks]) => [
+    fused,
+    factor,
+    kernel,
+    stride,
+    divisible(channels * width),
+    Math.ceil(blocks * depth),
+  ]),
+  eps,
+});
+
+const V2_S: readonly Row[] = [
+  [FUSED, 1, 3, 1, 24, 2],
+  [FUSED, 4, 3, 2, 48, 4],
+  [FUSED, 4, 3, 2, 64, 4],
+  [MB, 4, 3, 2, 128, 6],
+  [MB, 6, 3, 1, 160, 9],
+  [MB, 6, 3, 2, 256, 15],
+];
+const V2_M: readonly Row[] = [
+  [FUSED, 1, 3, 1, 24, 3],
+  [FUSED, 4, 3, 2, 48, 5],
+  [FUSED, 4, 3, 2, 80, 5],
+  [MB, 4, 3, 2, 160, 7],
+  [MB, 6, 3, 1, 176, 14],
+  [MB, 6, 3, 2, 304, 18],
+  [MB, 6, 3, 1, 512, 5],
+];
+const V2_L: readonly Row[] = [
+  [FUSED, 1, 3, 1, 32, 4],
+  [FUSED, 4, 3, 2, 64, 7],
+  [FUSED, 4, 3, 2, 96, 7],
+  [MB, 4, 3, 2, 192, 10],
+  [MB, 6, 3, 1, 224, 19],
+  [MB, 6, 3, 2, 384, 25],
+  [MB, 6, 3, 1, 640, 7],
+];
+
+const EPS = 0.001;
+
+const v2 = (stages: readonly Row[]): Architecture => ({ stem: stages[0][4], stages, last: 1280, eps: EPS });
+
+const activation = silu;
+
+/** An inverted residual, with squeeze-and-excitation, or with its first two convolutions as one. */
+function block(name: string, x: Value, [fused, factor, kernel, stride, channels]: Row, eps?: number): Value {
+  const input = x.shape[1];
+  const width = divisible(factor * input);
+  let i = 0;
+  const next = () => `${name}.block.${i++}`;
+  let y = x;
+  if (fused) {
+    if (width === input) y = convNormLayer(next(), y, channels, kernel, { stride, activation, eps });
+    else {
+      y = convNormLayer(next(), y, width, kernel, { stride, activation, eps });
+      y = convNormLayer(next(), y, channels, 1, { eps });
+    }
+  } else {
+    if (width !== input) y = convNormLayer(next(), y, width, 1, { activation, eps });
+    y = convNormLayer(next(), y, width, kernel, { stride, groups: width, activation, eps });
+    y = squeezeExcitation(next(), y, Math.max(1, Math.floor(input / 4)), activation);
+    y = convNormLayer(next(), y, channels, 1, { eps });
+  }
+  named(`${name}.block`, y);
+  return named(name, stride === 1 && input === channels ? add(y, x) : y);
+}
+
+function efficientnet(
+  name: string,
+  { stem, stages, last, eps }: Architecture,
+  side: number,
+  weights: Readonly<Record<string, PublishedWeights>>,
+): NetDefinition {
+  return {
+    ...imagenet,
+    name,
+    options: IMAGENET_OPTIONS,
+    imageSize: [side, side],
+
+    build(x, { numClasses }) {
+      x = convNormLayer("features.0", x, stem, 3, { stride: 2, activation, eps });
+      for (const [i, [fused, factor, kernel, stride, channels, blocks]] of stages.entries()) {
+        const stage = `features.${i + 1}`;
+        for (let j = 0; j < blocks; j++)
+          x = block(`${stage}.${j}`, x, [fused, factor, kernel, j === 0 ? stride : 1, channels, blocks], eps);
+        named(stage, x);
+      }
+      x = convNormLayer(`features.${stages.length + 1}`, x, last ?? 4 * x.shape[1], 1, { activation, eps });
+      x = named("avgpool", adaptiveAvgPool2d(named("features", x), { outputSize: 1 }));
+      return linearLayer("classifier.1", named("classifier.0", dropout(flatten(x))), numClasses);
+    },
+
+    weights,
+  };
+}
+
+const sized = (resize: number, crop: number, interpolation?: "bicubic"): Transforms => ({
+  ...IMAGENET,
+  resize,
+  crop,
+  interpolation,
+});
+const one = (file: string, resize: number, crop: number) => ({
+  IMAGENET1K_V1: torchvision(file, undefined, sized(resize, crop, "bicubic")),
+});
+
+export const efficientnet_b0 = efficientnet(
+  "efficientnet_b0",
+  scaled(1, 1),
+  224,
+  one("efficientnet_b0_rwightman-7f5810bc", 256, 224),
+);
+export const efficientnet_b1 = efficientnet("efficientnet_b1", scaled(1, 1.1), 240, {
+  ...one("efficientnet_b1_rwightman-bac287d4", 256, 240),
+  IMAGENET1K_V2: torchvision("efficientnet_b1-c27df63c", undefined, sized(255, 240)),
+});
+export const efficientnet_b2 = efficientnet(
+  "efficientnet_b2",
+  scaled(1.1, 1.2),
+  288,
+  one("efficientnet_b2_rwightman-c35c1473", 288, 288),
+);
+export const efficientnet_b3 = efficientnet(
+  "efficientnet_b3",
+  scaled(1.2, 1.4),
+  300,
+  one("efficientnet_b3_rwightman-b3899882", 320, 300),
+);
+export const efficientnet_b4 = efficientnet(
+  "efficientnet_b4",
+  scaled(1.4, 1.8),
+  380,
+  one("efficientnet_b4_rwightman-23ab8bcd", 384, 380),
+);
+export const efficientnet_b5 = efficientnet(
+  "efficientnet_b5",
+  scaled(1.6, 2.2, EPS),
+  456,
+  one("efficientnet_b5_lukemelas-1a07897c", 456, 456),
+);
+export const efficientnet_b6 = efficientnet(
+  "efficientnet_b6",
+  scaled(1.8, 2.6, EPS),
+  528,
+  one("efficientnet_b6_lukemelas-24a108a5", 528, 528),
+);
+export const efficientnet_b7 = efficientnet(
+  "efficientnet_b7",
+  scaled(2, 3.1, EPS),
+  600,
+  one("efficientnet_b7_lukemelas-c5b4e57e", 600, 600),
+);
+
+export const efficientnet_v2_s = efficientnet("efficientnet_v2_s", v2(V2_S), 384, {
+  IMAGENET1K_V1: torchvision("efficientnet_v2_s-dd5fe13b", undefined, sized(384, 384)),
+});
+export const efficientnet_v2_m = efficientnet("efficientnet_v2_m", v2(V2_M), 480, {
+  IMAGENET1K_V1: torchvision("efficientnet_v2_m-dc08266a", undefined, sized(480, 480)),
+});
+export const efficientnet_v2_l = efficientnet("efficientnet_v2_l", v2(V2_L), 480, {
+  IMAGENET1K_V1: torchvision("efficientnet_v2_l-59c71312", undefined, {
+    ...sized(480, 480, "bicubic"),
+    mean: [0.5, 0.5, 0.5],
+    std: [0.5, 0.5, 0.5],
+  }),
+});
