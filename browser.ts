@@ -3,6 +3,7 @@ import type { AdapterKind } from "./engine/device/device.ts";
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
 import type { Variants } from "./engine/graph/variant.ts";
+import { checkObject } from "./engine/ground/errors.ts";
 import type { tune as tuneNow } from "./engine/tuning/tune.ts";
 import { browserHost } from "./engine/web/host.ts";
 import { rates } from "./kernels/rates.ts";
@@ -27,7 +28,8 @@ async function variantsFor({ software, matrices }: AdapterKind): Promise<Variant
  * Opens the browser's GPU. loadNet() knows every net by name; a family of nets is loaded when it is asked for, and of the
  * fast kernels those that the adapter can use. `openGpu({ nets, variants })` has them all at once. See engine/gpu.ts.
  */
-export function openGpu(options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> {
+export async function openGpu(options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> {
+  checkObject("openGpu(): options", options);
   // What any family needs, meanwhile; whoever asks for one hears of a failure.
   if (!options.nets) import("./nets/common.ts").catch(() => {});
   return open({ nets: families, variants: variantsFor, rates, kernelHash: wgslHash, ...options }, host);

@@ -3,6 +3,7 @@
 import type { AnyNet } from "./engine/definition.ts";
 import { findNet } from "./engine/definition.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import { checkObject } from "./engine/ground/errors.ts";
 import { nodeHost } from "./engine/node/dawn.ts";
 import { encodeOnnx } from "./engine/node/onnx.ts";
 import type { ExportOptions } from "./engine/onnx/export.ts";
@@ -22,8 +23,10 @@ export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
 /** Opens the best adapter: the system's GPU, else a software one. loadNet() knows every net by name. See engine/gpu.ts. */
-export const openGpu = (options: OpenOptions = {}): Promise<Gpu> =>
-  open({ nets, variants, rates, kernelHash: wgslHash, ...options }, nodeHost);
+export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
+  checkObject("openGpu(): options", options);
+  return open({ nets, variants, rates, kernelHash: wgslHash, ...options }, nodeHost);
+}
 
 /**
  * A net with its weights as an ONNX model, for other runtimes: the bytes of its file, a few megabytes at a time, as

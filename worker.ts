@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The library in a worker of its own: the page stays free, and loads no more than this until the worker runs.
-import { UsageError } from "./engine/ground/errors.ts";
+import { checkObject, UsageError } from "./engine/ground/errors.ts";
 import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker/client.ts";
 
 export type { LoadOptions } from "./engine/definition.ts";
@@ -33,10 +33,9 @@ export type { NetProfile } from "./engine/worker/messages.ts";
  * `esbuild app.js worker_script=shadenet/worker-script ...`. Or give a worker that you have made of it, or of a module of
  * yours that calls serveGpu(openGpu, methods).
  */
-export async function openWorkerGpu({
-  worker,
-  ...options
-}: WorkerOptions & { readonly worker?: Worker } = {}): Promise<WorkerGpu> {
+export async function openWorkerGpu(given: WorkerOptions & { readonly worker?: Worker } = {}): Promise<WorkerGpu> {
+  checkObject("openWorkerGpu(): options", given);
+  const { worker, ...options } = given;
   if (!globalThis.Worker) throw new UsageError("there are no workers here: use openGpu() of shadenet");
   return openInWorker(worker ?? ownWorker(), options);
 }

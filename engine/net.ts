@@ -241,7 +241,7 @@ export class Net {
       batch ??= begin();
       const taken = batch;
       try {
-        const executable = await this.executable(features);
+        const executable = await this.#executable(features);
         const [count] = executable.plan.inputs[0].shape;
         const inputs = async (i: number) => ({ x: (await taken).slice(i * count, count) });
         const slices = Array.from({ length: this.inputShape[0] / count }, (_, i) => () => inputs(i));

@@ -1,6 +1,6 @@
 import type { Graph } from "../engine/graph/graph.ts";
 import { checkValue, type Value } from "../engine/graph/value.ts";
-import { checkCount, checkObject, checkText } from "../engine/ground/errors.ts";
+import { checkCount, checkObject, checkText, show } from "../engine/ground/errors.ts";
 import { type Conv2dOptions, conv2d } from "../kernels/conv2d/conv2d.ts";
 import { linear } from "../kernels/linear/linear.ts";
 import { batchNorm } from "../kernels/norm/batchnorm.ts";
@@ -12,7 +12,7 @@ import { type Pair, pair } from "../kernels/options.ts";
 /** The graph that a layer is added to; throws a UsageError unless it has a name and a value. */
 function graphOf(name: string, x: Value): Graph {
   checkText("a name", name);
-  checkValue(name, x);
+  checkValue(`the input of ${show(name)}`, x);
   return x.graph;
 }
 
@@ -28,7 +28,7 @@ export function convLayer(
   given: Partial<Conv2dOptions> & { bias?: boolean } = {},
 ): Value {
   const graph = graphOf(name, x);
-  checkObject(`${name}: options`, given);
+  checkObject(`the options of ${show(name)}`, given);
   const { bias = true, ...options } = given;
   const { groups = 1 } = options;
   checkCount("groups", groups);

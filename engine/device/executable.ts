@@ -1,5 +1,14 @@
 import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
-import { DisposedError, GpuError, ShapeError, show, UsageError } from "../ground/errors.ts";
+import {
+  check,
+  checkOptions,
+  DisposedError,
+  GpuError,
+  isTexts,
+  ShapeError,
+  show,
+  UsageError,
+} from "../ground/errors.ts";
 import { bytesPerElement } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
@@ -142,6 +151,8 @@ export class Executable {
     read?: readonly string[],
     signal?: AbortSignal,
   ): Promise<Record<string, Tensor>> {
+    checkOptions("run()", { signal }, ["signal"]);
+    check(read === undefined || isTexts(read), "read", read, "an array of names");
     const promised = Promise.resolve(inputs);
     // Whoever asked hears of it when the turn comes.
     promised.catch(() => {});

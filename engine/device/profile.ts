@@ -1,4 +1,4 @@
-import { checkCount } from "../ground/errors.ts";
+import { check, isCount } from "../ground/errors.ts";
 import { type Dispatch, type Executable, encode } from "./executable.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "./usage.ts";
 
@@ -16,6 +16,10 @@ export interface Timings {
   readonly runs: readonly (readonly Span[])[];
 }
 
+/** Throws a UsageError unless it is a number of runs, and not so many that nobody sees their end. */
+export const checkRuns = (runs: unknown): void =>
+  check(isCount(runs) && runs <= 1e6, "runs", runs, "a positive integer up to a million");
+
 /**
  * Times every step of a net's plan. Each has a compute pass of its own, so that a run takes a little longer than
  * Net.run(). Inputs by name, as Executable.run() takes them; `runs` measured runs follow one that warms up. `onRun` is
@@ -27,7 +31,7 @@ export async function timeSteps(
   runs = 5,
   onRun?: (ended: number) => void,
 ): Promise<Timings> {
-  checkCount("runs", runs);
+  checkRuns(runs);
   return executable.exclusive(async () => {
     const { device: gpu } = executable;
     gpu.check();

@@ -48,13 +48,13 @@ export class Graph {
   readonly names = new Map<string, number>();
 
   input(name: string, shape: Shape): Value {
-    if (this.indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${show(name)}`);
-    return this.push({ kind: "input", name, shape: checkShape(shape, `input ${show(name)}`) });
+    if (this.#indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${show(name)}`);
+    return this.#push({ kind: "input", name, shape: checkShape(shape, `input ${show(name)}`) });
   }
 
   /** A tensor of the checkpoint, or one derived from several. The same name gives the same value. */
   param(name: string, shape: Shape, from?: Derivation, role: Role = "trained"): Value {
-    const known = this.indexOf("param", name);
+    const known = this.#indexOf("param", name);
     const what = `parameter ${show(name)}`;
     if (known >= 0) {
       const had = formatShape(this.nodes[known].shape);
@@ -62,7 +62,7 @@ export class Graph {
       if (had !== wanted) throw new ShapeError(`${what} is ${had} and cannot also be ${wanted}`);
       return this.value(known);
     }
-    return this.push({ kind: "param", name, shape: checkShape(shape, what), role, from });
+    return this.#push({ kind: "param", name, shape: checkShape(shape, what), role, from });
   }
 
   /** A parameter that is no trained value: a running mean, say. */
@@ -71,14 +71,14 @@ export class Graph {
   }
 
   reshape(x: Value, shape: Shape): Value {
-    this.own(x);
+    this.#own(x);
     checkShape(shape, "the reshaped value");
     if (sizeOf(shape) !== sizeOf(x.shape)) {
       throw new ShapeError(
         `cannot reshape ${formatShape(x.shape)} to ${formatShape(shape)}: the element counts differ`,
       );
     }
-    return this.push({ kind: "view", x: x.id, shape });
+    return this.#push({ kind: "view", x: x.id, shape });
   }
 
   add(kernel: AnyKernel, inputs: Readonly<Record<string, Value>>, given: object, choice?: Choice): Value {
@@ -86,16 +86,16 @@ export class Graph {
     const options = completeOptions(kernel, given);
     checkInputs(kernel, inputs);
     const entries = Object.entries(inputs);
-    for (const [, value] of entries) this.own(value);
+    for (const [, value] of entries) this.#own(value);
     const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
     const shape = checkShape(kernel.shape(shapes, options), `the output of ${kernel.name}`);
     const ids = Object.fromEntries(entries.map(([name, value]) => [name, value.id]));
-    return this.push({ kind: "op", kernel, inputs: ids, options, shape, choice });
+    return this.#push({ kind: "op", kernel, inputs: ids, options, shape, choice });
   }
 
   /** Names a value, so that it can be asked for as an output. Returns the value. */
   name(name: string, value: Value): Value {
-    this.own(value);
+    this.#own(value);
     checkText("a name", name);
     if (this.names.has(name)) throw new UsageError(`two values of one graph are called ${show(name)}`);
     this.names.set(name, value.id);
@@ -110,32 +110,31 @@ export class Graph {
   }
 
   value(id: number): Value {
-    return new Value(this, id, this.at(id).shape);
+    return new Value(this, id, this.#at(id).shape);
   }
 
   /** What holds a value's elements: itself, or what it is a view of. */
   root(id: number): number {
-    const node = this.at(id);
+    const node = this.#at(id);
     return node.kind === "view" ? this.root(node.x) : id;
   }
 
-  private at(id: number): Node {
-    const node = this.nodes[id];
-    check(node !== undefined, "the id of a node", id, `an integer below ${this.nodes.length}`);
-    return node;
+  #at(id: number): Node {
+    check(Number.isInteger(id) && id >= 0 && id < this.nodes.length, "a value's id", id, `one of ${this.nodes.length}`);
+    return this.nodes[id];
   }
 
-  private indexOf(kind: "input" | "param", name: string): number {
+  #indexOf(kind: "input" | "param", name: string): number {
     checkText("a name", name);
     return this.nodes.findIndex((node) => node.kind === kind && node.name === name);
   }
 
-  private push(node: Node): Value {
+  #push(node: Node): Value {
     this.nodes.push(node);
     return this.value(this.nodes.length - 1);
   }
 
-  private own(value: Value): void {
+  #own(value: Value): void {
     checkValue("an operand", value);
     if (value.graph !== this) throw new UsageError("a value belongs to another graph");
   }

@@ -66,22 +66,22 @@ export class DisposedError extends ShadenetError {
   }
 }
 
+const kindOf = (value: unknown): string => Object.prototype.toString.call(value);
+
 /** A value as it may stand in a message: short, whatever it is, and made in no time. */
 export function show(value: unknown): string {
   const isObject = typeof value === "object" || typeof value === "function";
-  let text = isObject
-    ? Object.prototype.toString.call(value)
-    : `${String(value)}${typeof value === "bigint" ? "n" : ""}`;
+  let text = isObject ? kindOf(value) : `${String(value)}${typeof value === "bigint" ? "n" : ""}`;
   let parts = 0;
+  const bounded = (_: string, part: unknown) => {
+    if (parts++ > 99) throw parts;
+    return ArrayBuffer.isView(part) ? kindOf(part) : part;
+  };
   try {
-    // What is circular, has a BigInt in it, or too much: then what kind of thing it is has to do.
-    const bounded = (_: string, part: unknown) => {
-      if (parts++ > 99) throw parts;
-      return part;
-    };
-    if (typeof value === "string" || (isObject && !ArrayBuffer.isView(value)))
-      text = JSON.stringify(value, bounded) ?? text;
-  } catch {}
+    if (isObject || typeof value === "string") text = JSON.stringify(value, bounded) ?? text;
+  } catch {
+    // Circular, with a BigInt in it, or too much: then what kind of thing it is has to do.
+  }
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
@@ -106,8 +106,9 @@ export const checkText = (what: string, text: unknown): void => check(typeof tex
 export const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every((text) => typeof text === "string");
 
+/** Throws a UsageError unless it is an object of nothing but its fields: no array, no Map. */
 export function checkObject(what: string, given: unknown): asserts given is object {
-  check(typeof given === "object" && given !== null, what, given, "an object");
+  check(kindOf(given) === "[object Object]", what, given, "an object");
 }
 
 /** Throws a UsageError unless something has fields of these types, by the names that `typeof` has for them. */

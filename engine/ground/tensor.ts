@@ -1,4 +1,4 @@
-import { ShapeError, show } from "./errors.ts";
+import { isCount, ShapeError, show } from "./errors.ts";
 
 /** Sizes per dimension, outermost first; images are NCHW. */
 export type Shape = readonly number[];
@@ -50,10 +50,15 @@ export const formatBytes = (bytes: number): string => `${(bytes / 2 ** 20).toFix
 
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
+const MOST_DIMENSIONS = 16;
+
 /** Throws a ShapeError unless every size is a positive integer and the element count is exact in a double. */
 export function checkShape(shape: Shape, what: string): Shape {
-  const ok = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size > 0);
-  if (!ok) throw new ShapeError(`${what} has shape ${show(shape)}; every size must be a positive integer`);
+  const ok = Array.isArray(shape) && shape.length <= MOST_DIMENSIONS && shape.every(isCount);
+  if (!ok)
+    throw new ShapeError(
+      `${what} has shape ${show(shape)}; every size must be a positive integer, of up to ${MOST_DIMENSIONS}`,
+    );
   if (!Number.isSafeInteger(sizeOf(shape)))
     throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
   return shape;

@@ -17,7 +17,7 @@ export function takeElements(input: Float32Array | Tensor, shape: Shape): Batch 
   const { data = input, shape: given = shape } = Object(input) as Partial<Tensor>;
   if (!Array.isArray(given)) throw new ShapeError(`the input has shape ${show(given)}; wanted ${formatShape(shape)}`);
   if (!sameShape(given, shape)) {
-    throw new ShapeError(`the input is ${formatShape(given)}; the net was loaded for ${formatShape(shape)}`);
+    throw new ShapeError(`the input is ${show(given)}; the net was loaded for ${formatShape(shape)}`);
   }
   checkInput("x", shape, data);
   return batchOf(data.slice(), shape);

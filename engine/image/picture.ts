@@ -1,4 +1,4 @@
-import { ImageError } from "../ground/errors.ts";
+import { ImageError, isCount } from "../ground/errors.ts";
 import type { Image } from "./image.ts";
 
 /**
@@ -54,7 +54,7 @@ export function sizeOfPicture(picture: Image | Shown | GPUTexture): [number, num
         : "naturalWidth" in picture
           ? [picture.naturalWidth, picture.naturalHeight]
           : [picture.width, picture.height];
-  if (width > 0 && height > 0) return [width, height];
+  if (isCount(width) && isCount(height)) return [width, height];
   throw new ImageError("the picture has no pixels: wait until it has loaded, and use it before it is closed");
 }
 

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { check, FileError } from "../ground/errors.ts";
+import { check, checkText, FileError } from "../ground/errors.ts";
 import { type ByteSource, checkSpan, clip } from "../weights/checkpoint.ts";
 import { besideAddress } from "../weights/download.ts";
 import type { OpenSource } from "../weights/open.ts";
@@ -44,7 +44,7 @@ export async function fileSource(location: string | URL): Promise<ByteSource> {
     return {
       name: path,
       size: stat.size,
-      beside: (name) => fileSource(join(dirname(path), name)),
+      beside: async (name) => fileSource(pathBeside(path, name)),
       async read(offset, length) {
         checkSpan({ name: path, size: Infinity }, offset, length);
         const bytes = new Uint8Array(length);
@@ -62,6 +62,12 @@ export async function fileSource(location: string | URL): Promise<ByteSource> {
   } catch (cause) {
     throw cause instanceof FileError ? cause : fileError("read", path, cause);
   }
+}
+
+/** The path of the file of this name in the same folder. Throws a UsageError for what is no name. */
+function pathBeside(path: string, name: string): string {
+  checkText("the name of a file", name);
+  return join(dirname(path), name);
 }
 
 /** A path or an address as a text. Throws a UsageError for anything else. */

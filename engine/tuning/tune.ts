@@ -1,6 +1,6 @@
 import { type AnyNet, type Given, type LoadOptions, OUTPUTS, traceSlice } from "../definition.ts";
 import type { Executable } from "../device/executable.ts";
-import { timeSteps } from "../device/profile.ts";
+import { checkRuns, timeSteps } from "../device/profile.ts";
 import type { Gpu } from "../gpu.ts";
 import { type Candidate, candidatesOf } from "../graph/candidates.ts";
 import { optimize } from "../graph/compile.ts";
@@ -9,7 +9,7 @@ import { callOf, Graph, layerOf, type OpNode } from "../graph/graph.ts";
 import { callKey, lower } from "../graph/lower.ts";
 import type { Value } from "../graph/value.ts";
 import type { Setting } from "../graph/variant.ts";
-import { checkCount, checkFields, checkOptions, GpuError } from "../ground/errors.ts";
+import { checkFields, checkOptions, GpuError } from "../ground/errors.ts";
 import { sizeOf, type Tensor } from "../ground/tensor.ts";
 import { withModel } from "../model.ts";
 import { writeTuning } from "./kept.ts";
@@ -61,7 +61,7 @@ export async function tune(
   const definition = await gpu.definition(net);
   checkOptions(`tuning ${definition.name}`, given, [...Object.keys(definition.options), ...TUNE_OPTIONS]);
   const { runs = 5, ...others } = given;
-  checkCount("runs", runs);
+  checkRuns(runs);
   const { signal, onProgress } = given;
   const layers = tunableLayers(gpu, definition, others);
   const results: Tuned[] = [];

@@ -1,4 +1,4 @@
-import { check, checkFields, checkText, FileError, show, WeightsError } from "../ground/errors.ts";
+import { check, checkFields, checkObject, checkText, FileError, show, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
 import type { Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
@@ -56,7 +56,7 @@ export function arraysCheckpoint(
   name = "the given arrays",
 ): Checkpoint {
   checkText("the name of a checkpoint", name);
-  check(typeof tensors === "object" && tensors !== null, "the weights", tensors, "an object of arrays by their names");
+  if (!(tensors instanceof Map)) checkObject("the weights", tensors);
   const infos = new Map<string, TensorInfo & Tensor>();
   for (const [key, value] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
     const { shape, data }: Tensor =

@@ -1,7 +1,18 @@
 import type { LoadOptions } from "../definition.ts";
 import type { AdapterSummary } from "../device/device.ts";
 import type { OpenOptions } from "../gpu.ts";
-import { checkOptions, DisposedError, FileError, GpuError, UsageError } from "../ground/errors.ts";
+import {
+  check,
+  checkFields,
+  checkObject,
+  checkOptions,
+  checkText,
+  DisposedError,
+  FileError,
+  GpuError,
+  show,
+  UsageError,
+} from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 import { isInMemory, isPicture, isTexture, type Picture, sizeOfPicture, unreadable } from "../image/picture.ts";
 import type { ClassifyOptions, Net, Prediction } from "../net.ts";
@@ -34,6 +45,8 @@ export interface CallOptions {
 
 /** Opens the GPU in a worker that calls serveGpu(). The worker is the result's from here on, also if that fails. */
 export async function openInWorker(worker: Worker, options: WorkerOptions): Promise<WorkerGpu> {
+  checkFields("worker", worker, { postMessage: "function", terminate: "function" });
+  checkOptions("openWorkerGpu()", options, ["powerPreference", "limits", "onLost", "signal"]);
   const { signal, onLost, ...open } = options;
   const channel = new Channel(worker, onLost);
   const base = globalThis.document?.baseURI ?? location.href;
@@ -46,7 +59,6 @@ export async function openInWorker(worker: Worker, options: WorkerOptions): Prom
     );
   };
   try {
-    checkOptions("openWorkerGpu()", open, ["powerPreference", "limits"]);
     const facts = (await channel.call({ method: "open", args: [open, base, lock] }, { signal })) as GpuFacts;
     worker.onerror = null;
     if (facts.locked) channel.watch(lock);
@@ -80,8 +92,17 @@ class Channel {
   }
 
   /** Sends a call at once; resolves with what the method returns, or a WorkerNet where that is a net. */
-  call(call: Omit<WorkerCall, "id">, { signal, onProgress, transfer = [] }: CallOptions = {}): Promise<unknown> {
+  call(call: Omit<WorkerCall, "id">, options: CallOptions = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      checkText("a method", call.method);
+      check(
+        Array.isArray(call.args) && call.args.length <= 99,
+        `${show(call.method)}: args`,
+        call.args,
+        "an array, of 99 at most",
+      );
+      checkOptions(call.method, options, ["signal", "onProgress", "transfer"]);
+      const { signal, onProgress, transfer = [] } = options;
       signal?.throwIfAborted();
       if (this.#ended) throw this.#ended;
       const id = ++this.#calls;
@@ -108,9 +129,12 @@ class Channel {
     try {
       this.#worker.postMessage(call, [...transfer]);
     } catch (cause) {
-      throw new UsageError(`${call.method}: its arguments cannot be sent to a worker: ${(cause as Error).message}`, {
-        cause,
-      });
+      throw new UsageError(
+        `${show(call.method)}: its arguments cannot be sent to a worker: ${show((cause as Error).message)}`,
+        {
+          cause,
+        },
+      );
     }
   }
 
@@ -186,6 +210,7 @@ export class WorkerGpu {
     name: string,
     options: LoadOptions & { readonly transfer?: readonly Transferable[]; readonly [option: string]: unknown } = {},
   ): Promise<WorkerNet> {
+    checkObject("loadNet(): options", options);
     const { signal, onProgress, transfer, weights, ...rest } = options;
     const sent = isStream(weights)
       ? await (await import("../weights/streams.ts")).readStream(weights, { signal, onProgress })
@@ -237,9 +262,9 @@ export class WorkerNet {
    */
   run(
     input: Parameters<Net["run"]>[0],
-    { transfer, ...options }: NonNullable<Parameters<Net["run"]>[1]> & Pick<CallOptions, "transfer"> = {},
+    options: NonNullable<Parameters<Net["run"]>[1]> & Pick<CallOptions, "transfer"> = {},
   ): ReturnType<Net["run"]> {
-    return this.#callWith("run", input, options, transfer) as ReturnType<Net["run"]>;
+    return this.#callWith("run", input, options) as ReturnType<Net["run"]>;
   }
 
   /** Net.classify(), on pictures as run() takes them. */
@@ -250,13 +275,15 @@ export class WorkerNet {
   ): Promise<Prediction[][]>;
   classify(
     images: Picture | readonly Picture[],
-    { transfer, ...options }: ClassifyOptions & Pick<CallOptions, "transfer"> = {},
+    options: ClassifyOptions & Pick<CallOptions, "transfer"> = {},
   ): Promise<never> {
-    return this.#callWith("classify", images, options, transfer) as Promise<never>;
+    return this.#callWith("classify", images, options) as Promise<never>;
   }
 
   /** Times every step of the net on noise, as timeSteps() of engine/profile.ts does; `onProgress` counts the runs. */
-  profile({ runs, ...options }: { readonly runs?: number } & CallOptions = {}): Promise<NetProfile> {
+  async profile(given: { readonly runs?: number } & CallOptions = {}): Promise<NetProfile> {
+    checkObject("profile(): options", given);
+    const { runs, ...options } = given;
     return this.call("profile", [runs], options);
   }
 
@@ -270,13 +297,15 @@ export class WorkerNet {
   async #callWith(
     method: string,
     input: Parameters<Net["run"]>[0],
-    options: object,
-    transfer: readonly Transferable[] = [],
+    given: Pick<CallOptions, "signal" | "transfer">,
   ): Promise<unknown> {
     if (this.#disposed) throw new DisposedError("the net");
+    checkObject(`${method}(): options`, given);
+    const { signal, transfer = [], ...options } = given;
+    check(Array.isArray(transfer), `${method}(): transfer`, transfer, "an array");
     const handedOver = [...transfer];
     const send = (sent: unknown) =>
-      this.#channel.call({ net: this.#id, method, args: [sent, options] }, { transfer: handedOver });
+      this.#channel.call({ net: this.#id, method, args: [sent, options] }, { signal, transfer: handedOver });
     const sent = Array.isArray(input) ? input.map((picture) => toSend(picture, handedOver)) : toSend(input, handedOver);
     if (![sent].flat().some((part) => part instanceof Promise)) return send(sent);
     const posted = (Array.isArray(sent) ? Promise.all(sent) : Promise.resolve(sent)).then((copies) => ({

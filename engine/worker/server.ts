@@ -2,7 +2,7 @@ import type { LoadOptions } from "../definition.ts";
 import type { Host } from "../device/host.ts";
 import { timeSteps } from "../device/profile.ts";
 import type { Gpu, OpenOptions } from "../gpu.ts";
-import { DisposedError, UsageError } from "../ground/errors.ts";
+import { check, checkObject, DisposedError, show, UsageError } from "../ground/errors.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { isPicture, type Picture } from "../image/picture.ts";
 import { Net, type RunInput, type RunOptions, type RunResult } from "../net.ts";
@@ -47,6 +47,10 @@ export function serveGpu(
   open: (options: OpenOptions, host: Host) => Promise<Gpu>,
   methods: Readonly<Record<string, Method>> = {},
 ): void {
+  check(typeof open === "function", "what opens the GPU", open, "a function");
+  checkObject("the methods", methods);
+  for (const [name, method] of Object.entries(methods))
+    check(typeof method === "function", `the method ${show(name)}`, method, "a function");
   const port = globalThis as unknown as Port;
   const all = new Map(Object.entries({ ...METHODS, ...methods }));
   const running = new Map<number, AbortController>();
@@ -60,12 +64,12 @@ export function serveGpu(
   }
 
   async function perform({ id, method, net: on, args }: WorkerCall, signal: AbortSignal): Promise<unknown> {
-    if (method === "open") return start(...(args as Parameters<typeof start>));
+    if (method === "open" && !gpu) return start(...(args as Parameters<typeof start>));
     const net = on === undefined ? undefined : nets.get(on);
     if (!gpu) throw new DisposedError("the GPU");
     if (on !== undefined && !net) throw new DisposedError("the net");
     const known = all.get(method);
-    if (!known) throw new UsageError(`the worker has no method "${method}"; it has ${[...all.keys()].join(", ")}`);
+    if (!known) throw new UsageError(`the worker has no method ${show(method)}; it has ${[...all.keys()].join(", ")}`);
     const onProgress = (progress: unknown) => port.postMessage({ id, progress });
     return known({ gpu, net, signal, onProgress }, ...args);
   }
@@ -107,14 +111,15 @@ export function serveGpu(
 
 const METHODS: Readonly<Record<string, Method>> = {
   loadNet: ({ gpu, signal, onProgress }, name: string, options: LoadOptions) =>
-    gpu.loadNet(name, { ...options, signal, onProgress }),
+    gpu.loadNet(name, { ...optionsOf(options), signal, onProgress }),
   run: (context, input: RunInput, options: RunOptions & { readonly location?: "memory" }) => {
-    if ((options.location as string | undefined) === "gpu")
+    const given: typeof options = { ...optionsOf(options), signal: context.signal };
+    if ((given.location as string | undefined) === "gpu")
       throw new UsageError("a worker's outputs cannot stay on its device: read them");
-    return closing(input, netOf(context).run(input, options));
+    return closing(input, netOf(context).run(input, given));
   },
   classify: (context, pictures: Picture, options: object) =>
-    closing(pictures, netOf(context).classify(pictures, options)),
+    closing(pictures, netOf(context).classify(pictures, { ...optionsOf(options), signal: context.signal })),
   profile: async (context, runs?: number): Promise<NetProfile> => {
     const net = netOf(context);
     const executable = await net.executable();
@@ -130,6 +135,12 @@ const METHODS: Readonly<Record<string, Method>> = {
     return { ...timings, steps };
   },
 };
+
+/** What a page has sent for options, through call() as well. */
+function optionsOf<T extends object>(given: T): T {
+  checkObject("options", given);
+  return given;
+}
 
 function netOf({ net }: Context): Net {
   if (net) return net;
