@@ -1,5 +1,5 @@
 import { untilAborted } from "../ground/promises.ts";
-import { clip } from "../weights/checkpoint.ts";
+import { type Bytes, clip } from "../weights/checkpoint.ts";
 import {
   addressOf,
   besideAddress,
@@ -94,7 +94,7 @@ class BlobSink implements Sink {
   #parts: BlobPart[] = [];
   #loose = 0;
 
-  async append(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async append(bytes: Bytes): Promise<void> {
     this.#parts.push(bytes);
     this.size += bytes.length;
     this.#loose += bytes.length;
