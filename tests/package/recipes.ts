@@ -47,13 +47,19 @@ const bothWays = (name: string, file: string, check: Try["check"]): Try[] => [
 ];
 
 const RECIPES: Readonly<Record<string, readonly Try[]>> = {
-  vite: [...bothWays("Vite's build", "app.js", builtTo("dist")), ...bothWays("Vite's server", "app.js", served)],
-  vite7: [...bothWays("Vite 7's build", "app.js", builtTo("dist")), ...bothWays("Vite 7's server", "app.js", served)],
+  vite: [
+    ...bothWays("Vite's build", "app.js", builtTo("dist")),
+    ...bothWays("Vite's server", "app.js", served("vite")),
+  ],
+  vite7: [
+    ...bothWays("Vite 7's build", "app.js", builtTo("dist")),
+    ...bothWays("Vite 7's server", "app.js", served("vite")),
+  ],
   webpack: bothWays("webpack", "app.js", builtTo("public")),
   esbuild: bothWays("esbuild", "app.js", builtTo("public")),
   next: bothWays("Next with Turbopack", "app/digit.jsx", async (project) => {
     await npm(project.folder, "run", "build");
-    await served(project);
+    await served("next", "start")(project);
   }),
   cdn: [{ name: "a CDN on another site, in a worker", check: fromCdn }],
   script: [{ name: "a plain script", check: builtTo("public") }],
@@ -132,22 +138,22 @@ async function lookAt(browser: Browser, folder: string): Promise<void> {
   }
 }
 
-/** Looks at what the project's own server serves. */
-async function served({ folder, browser }: Project): Promise<void> {
-  const port = await freePort();
-  const args = ["run", "start", "--", "--port", String(port)];
-  // A group of its own, since what npm starts would outlive it.
-  const server = spawn("npm", args, { cwd: folder, stdio: "ignore", env: ENV, detached: true });
-  try {
-    const address = `http://localhost:${port}/`;
-    await until(server, () => fetch(address));
-    await look(browser, address);
-  } finally {
-    if (server.pid && server.exitCode === null) {
-      process.kill(-server.pid);
-      await once(server, "close");
+/** Looks at what a server of the project serves: not by npm start, whose server would outlive npm. */
+function served(program: string, ...args: readonly string[]): Try["check"] {
+  return async ({ folder, browser }) => {
+    const port = await freePort();
+    const path = join(folder, "node_modules/.bin", program);
+    const server = spawn(path, [...args, "--port", String(port)], { cwd: folder, stdio: "ignore", env: ENV });
+    const ended = once(server, "close");
+    try {
+      const address = `http://localhost:${port}/`;
+      await until(server, () => fetch(address));
+      await look(browser, address);
+    } finally {
+      server.kill();
+      await ended;
     }
-  }
+  };
 }
 
 async function freePort(): Promise<number> {
