@@ -18,6 +18,8 @@ export { type DecodeOptions, decodeImage, readImage } from "./engine/node/decode
 export { fileSource } from "./engine/node/files.ts";
 export type { ExportOptions } from "./engine/onnx/export.ts";
 export { type Timed, type Tuned, type TuneOptions, tune } from "./engine/tuning/tune.ts";
+// For programs of pages, whose types and server-side builds come from this entry.
+export { type Context, type Method, serveGpu } from "./engine/worker/server.ts";
 export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";

@@ -29,8 +29,8 @@ export type { NetProfile } from "./engine/worker/messages.ts";
  * lost device. Throws what openGpu() throws, and a FileError when the worker's script cannot be loaded.
  *
  * The script is worker_script.js beside this module, on another origin too. Vite (before 8 with
- * `worker: { format: "es" }`), webpack and plain pages find it by themselves; with esbuild make it an entry of its own,
- * `esbuild app.js worker_script=shadenet/worker-script ...`. Or give a worker that you have made of it, or of a module of
+ * `worker: { format: "es" }` and `optimizeDeps: { exclude: ["shadenet"] }`), webpack, Next and plain pages find it by
+ * themselves; with esbuild make it an entry of its own, `esbuild app.js worker_script=shadenet/worker-script ...`. Or give a worker that you have made of it, or of a module of
  * yours that calls serveGpu(openGpu, methods).
  */
 export async function openWorkerGpu(given: WorkerOptions & { readonly worker?: Worker } = {}): Promise<WorkerGpu> {

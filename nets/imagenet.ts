@@ -11,7 +11,7 @@ export const V2: Transforms = { ...IMAGENET, resize: 232 };
 export const imagenet = {
   probabilities: (logits) => softmax(logits, { dim: 1 }),
   transforms: IMAGENET,
-  async preprocess(image, [channels, height, width], transforms = IMAGENET) {
+  async preprocess(image, [channels, height, width], transforms = IMAGENET): Promise<Float32Array> {
     if (height !== width) return new Float32Array(); // The preset makes squares; see takePictures().
     const { preprocess } = await import("../engine/image/image.ts");
     return preprocess(image, fitTransforms(transforms, height, channels), channels);

@@ -20,14 +20,17 @@ export function told(value: unknown): string {
   return `${/^[AEIO]/.test(kind) ? "an" : "a"} ${kind}`;
 }
 
+/** A class of a browser; never where the program's types have none, as in Node or in a worker. */
+type Global<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer T }> ? T : never;
+
 /** What a browser shows. */
 export type Shown =
-  | ImageBitmap
-  | HTMLImageElement
-  | HTMLVideoElement
-  | VideoFrame
-  | HTMLCanvasElement
-  | OffscreenCanvas;
+  | Global<"ImageBitmap">
+  | Global<"HTMLImageElement">
+  | Global<"HTMLVideoElement">
+  | Global<"VideoFrame">
+  | Global<"HTMLCanvasElement">
+  | Global<"OffscreenCanvas">;
 
 /** A picture on the GPU, ready to become a part of a net's input. */
 export interface PictureInput {

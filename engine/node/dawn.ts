@@ -71,7 +71,8 @@ async function importDawn(): Promise<{ create: (flags: string[]) => GPU }> {
   try {
     return (await import("webgpu")) as { create: (flags: string[]) => GPU };
   } catch (cause) {
-    const isMissing = (cause as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    // Bundlers for servers have a code of their own.
+    const isMissing = /MODULE_NOT_FOUND$/.test((cause as NodeJS.ErrnoException).code ?? "");
     const what = isMissing ? 'the package "webgpu" is not installed' : `"webgpu" fails: ${(cause as Error).message}`;
     const advice = "Node has no WebGPU of its own: npm install webgpu, which is Dawn";
     throw new GpuError("NO_ADAPTER", `${what}; ${advice}`, { cause });

@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { checkOptions, FileError, ImageError } from "../ground/errors.ts";
+import { checkOptions, FileError, ImageError, ShadenetError } from "../ground/errors.ts";
 import { type Image, MAX_PIXELS } from "../image/image.ts";
 import { checkOrientation, findOrientation, type Orientation, upright } from "../image/orientation.ts";
 import { told } from "../image/picture.ts";
@@ -57,7 +57,7 @@ function decode(bytes: Uint8Array, name: string): Image {
     if (format === "a JPEG") return decodeJpeg({ bytes, refuse, checkSize });
     if (format === "a WebP") return decodeWebp({ bytes, refuse, checkSize });
   } catch (error) {
-    if (error instanceof ImageError) throw error;
+    if (error instanceof ShadenetError) throw error;
     const [reason] = String(error).split("\n", 1);
     throw refuse(`${format} that fails to decode (${reason})`, undefined, error);
   }

@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utim
 import { hostname } from "node:os";
 import { basename, dirname, join, parse } from "node:path";
 import { FileError, ShadenetError } from "../ground/errors.ts";
+import type { Bytes } from "../weights/checkpoint.ts";
 import {
   addressOf,
   checkHash,
@@ -146,7 +147,7 @@ class Part implements Sink {
     }
   }
 
-  async append(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async append(bytes: Bytes): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       done += (await this.#file.write(bytes, done, bytes.length - done, this.size + done)).bytesWritten;
     }

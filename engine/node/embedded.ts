@@ -23,7 +23,8 @@ export async function unpackEmbedded(what: string, archives: readonly string[]):
     return undefined;
   }
   const bin = join(entry.slice(0, entry.lastIndexOf("build")), "bin");
-  const { version } = require(join(dirname(bin), "package.json")) as { version: string };
+  // Not by require(): bundlers for servers give up over a path that they cannot know.
+  const { version } = JSON.parse(await readFile(join(dirname(bin), "package.json"), "utf8")) as { version: string };
   let failure: FileError | undefined;
   for (const place of [cacheFolder, temporaryFolder]) {
     const cache = place();

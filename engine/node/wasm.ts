@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { FileError } from "../ground/errors.ts";
 
 const require = createRequire(import.meta.url);
 const modules = new Map<string, WebAssembly.Module>();
@@ -14,7 +15,7 @@ export type Wasm<Call extends string> = Record<Call, (...args: number[]) => numb
  * cannot harm the next one. The decoders have neither files nor a way out: whatever needs one throws.
  */
 export function openWasm<Call extends string>(file: string): Wasm<Call> {
-  const module = modules.get(file) ?? new WebAssembly.Module(readFileSync(require.resolve(file)));
+  const module = modules.get(file) ?? compile(file);
   modules.set(file, module);
   const fail = () => {
     throw new Error("damaged data, or a rare kind of file");
@@ -23,6 +24,15 @@ export function openWasm<Call extends string>(file: string): Wasm<Call> {
   const wasi = { environ_sizes_get: () => 0, environ_get: fail, proc_exit: fail, ...files };
   const imports = { env: { setjmp: () => 0, longjmp: fail }, wasi_snapshot_preview1: wasi };
   return new WebAssembly.Instance(module, imports).exports as unknown as Wasm<Call>;
+}
+
+function compile(file: string): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(readFileSync(require.resolve(file)));
+  } catch (cause) {
+    const advice = "if shadenet is in a bundle for a server, leave it out there (serverExternalPackages in Next)";
+    throw new FileError(`the decoder ${file} cannot be read; ${advice}`, { cause });
+  }
 }
 
 /** Memory can grow with every call: what is to be read or written is looked up after it. */

@@ -1,3 +1,4 @@
+import type { Bytes } from "./checkpoint.ts";
 import type { Sink, Version } from "./download.ts";
 
 /** Bytes that are given to the browser at a time, which may keep a Blob on disk. */
@@ -10,7 +11,7 @@ export class BlobSink implements Sink {
   #parts: BlobPart[] = [];
   #loose = 0;
 
-  async append(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async append(bytes: Bytes): Promise<void> {
     this.#parts.push(bytes);
     this.size += bytes.length;
     this.#loose += bytes.length;

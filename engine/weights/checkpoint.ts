@@ -1,6 +1,9 @@
 import { checkFields, FileError, show, WeightsError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 
+/** Uint8Array<ArrayBuffer>, as TypeScript before 5.7 reads it, too. */
+export type Bytes = ReturnType<Uint8Array["slice"]>;
+
 /** Random access to bytes: a file, a Buffer, a Blob or a cached download. */
 export interface ByteSource {
   /** What to call it in messages: a path or a URL. */

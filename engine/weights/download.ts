@@ -1,6 +1,7 @@
 import { FileError, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
 import { untilAborted } from "../ground/promises.ts";
+import type { Bytes } from "./checkpoint.ts";
 
 /** Which file a sink's bytes are of, as the server described it when it sent the first of them. */
 export interface Version {
@@ -15,7 +16,7 @@ export interface Sink {
   /** Bytes that it holds. */
   readonly size: number;
   readonly version: Version;
-  append(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  append(bytes: Bytes): Promise<void>;
   /** Empties it for the bytes of another version. */
   restart(version: Version): Promise<void>;
 }

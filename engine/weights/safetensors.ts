@@ -4,6 +4,7 @@ import { checkDtype } from "../ground/options.ts";
 import { isTensor, type Shape, type Tensor } from "../ground/tensor.ts";
 import {
   type ByteSource,
+  type Bytes,
   type Checkpoint,
   checkedSource,
   clip,
@@ -88,7 +89,7 @@ export async function readValues(
 export function encodeHeader(
   tensors: ReadonlyMap<string, TensorInfo>,
   metadata?: Readonly<Record<string, string>>,
-): Uint8Array<ArrayBuffer> {
+): Bytes {
   // Not through an object, which would put names that look like numbers first.
   const members: string[] = metadata ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
   let end = 0;
@@ -112,7 +113,7 @@ export function encodeHeader(
 }
 
 /** Values as a safetensors file has them; `name` is for the error. See encodeSafetensors. */
-export function encodeValues(name: string, values: Float32Array, dtype: "f32" | "f16"): Uint8Array<ArrayBuffer> {
+export function encodeValues(name: string, values: Float32Array, dtype: "f32" | "f16"): Bytes {
   if (dtype === "f32") return new Uint8Array(Float32Array.from(values).buffer);
   const halves = Uint16Array.from(values, (value) => {
     const half = toHalf(value);
@@ -132,7 +133,7 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata?: Record<string, string>,
   dtype: "f32" | "f16" = "f32",
-): Uint8Array<ArrayBuffer> {
+): Bytes {
   check(tensors instanceof Map, "what to encode", tensors, "a Map of tensors by their names");
   checkDtype(dtype);
   const texts = Object.values(Object(metadata));

@@ -224,4 +224,4 @@ export function decodeText(bytes: Uint8Array, broken: Broken): string {
 /** Beyond 2^53 it is rounded, which is as far beyond any file as the exact number. */
 export const getUint64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
 
-export const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

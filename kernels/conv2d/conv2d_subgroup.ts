@@ -33,7 +33,7 @@ function grid(pixels: number, channels: number, products: number, options: Subgr
 }
 
 /** Weights [terms, channels], or several such, cut by TILE -> in whole rows. */
-export const uncut = (w: Float32Array, terms: number, channels: number) =>
+export const uncut = (w: Float32Array, terms: number, channels: number): Float32Array =>
   w.map((_, i) => {
     const at = i % (terms * channels);
     return w[i - at + columnAt(at % channels, terms, channels, TILE)(Math.floor(at / channels))];

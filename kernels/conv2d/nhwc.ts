@@ -54,7 +54,7 @@ export const epilogue = (b?: Shape, r?: Shape, activation: Activation = "none") 
 export function convolve(
   { x, w, b, r }: Named<Inputs, Float32Array>,
   { shapes, options, y }: Call<Inputs, NhwcOptions>,
-) {
+): Float64Array {
   const filters = [3, 2, 0, 1];
   const call = {
     shapes: { ...shapes, x: permuteShape(shapes.x, NCHW), w: permuteShape(shapes.w, filters) },
@@ -69,7 +69,7 @@ export function convolve(
 export function multiply(
   { x, w }: Named<"x" | "w", Float32Array>,
   { shapes, y: [batch, m, n] }: Call<"x" | "w", object>,
-) {
+): Float64Array {
   const k = shapes.x[2];
   return Float64Array.from({ length: batch * m * n }, (_, index) => {
     const row = Math.floor(index / n);

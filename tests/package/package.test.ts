@@ -2,6 +2,7 @@ import { execFileSync, type StdioOptions, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
+import { build } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bundle, measure, PROGRAMS, ROOT } from "./bundle.ts";
@@ -71,7 +72,7 @@ test("the types hold without those of WebGPU and of Node, whatever is skipped", 
   try {
     mkdirSync(join(folder, "node_modules"));
     symlinkSync(ROOT, join(folder, "node_modules/shadenet"));
-    const entries = Object.keys(manifest.exports).filter((entry) => !entry.endsWith(".json"));
+    const entries = Object.keys(manifest.exports).filter((entry) => !/\.(json|safetensors)$/.test(entry));
     const all = entries.map((entry, i) => `import * as all${i} from "shadenet${entry.slice(1)}"; all${i};`);
     const used = `import { openGpu } from "shadenet/core";
       const gpu = await openGpu({ powerPreference: "low-power" });
@@ -83,12 +84,54 @@ test("the types hold without those of WebGPU and of Node, whatever is skipped", 
     for (const given of [
       ["--module", "nodenext"],
       ["--module", "esnext", "--moduleResolution", "bundler", "--customConditions", "browser"],
+      // As in a worker and on a server, where there is no document.
+      ["--module", "nodenext", "--lib", "es2022,webworker"],
     ]) {
       const strict = ["--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2022", "--types", ""];
       const compiler = join(ROOT, "node_modules/typescript/lib/tsc.js");
       const run = spawnSync(process.execPath, [compiler, "program.ts", ...given, ...strict], { cwd: folder });
       assert.is(run.status, 0, `${run.stdout}`);
     }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("no type is one that TypeScript before 5.7 cannot read", () => {
+  // There typed arrays have no parameters.
+  const generic = /\b((Int|Uint|Float|Big)\w*Array|DataView|Buffer)</;
+  const bare = (path: string) => readFileSync(join(ROOT, path), "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
+  const declarations = packed().filter((path) => path.endsWith(".d.ts"));
+  assert.ok(declarations.length > 100);
+  assert.equal(
+    declarations.filter((path) => generic.test(bare(path))),
+    [],
+  );
+});
+
+test("a bundle for a server says what it cannot find", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "shadenet-server-"));
+  try {
+    const outfile = join(folder, "program.mjs");
+    const photo = join(ROOT, "tests/goldens/images/420.jpg");
+    const contents = `import { openGpu, readImage } from "./index.js";
+      const told = ({ code, message }) => code + ": " + message;
+      console.log(JSON.stringify([await readImage(${JSON.stringify(photo)}).catch(told), await openGpu().catch(told)]));`;
+    await build({
+      stdin: { contents, resolveDir: join(ROOT, "dist") },
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      outfile,
+      external: ["webgpu"],
+      // esbuild's way to let packages of CommonJS find Node's modules.
+      banner: { js: 'import * as own from "node:module"; const require = own.createRequire(import.meta.url);' },
+    });
+    // Dawn is looked for where there is a driver.
+    const env = { ...process.env, SHADENET_ADAPTER: "system", VK_DRIVER_FILES: outfile };
+    const [image, gpu] = JSON.parse(execFileSync(process.execPath, [outfile], { encoding: "utf8", env }));
+    assert.match(image, /^FILE: the decoder @cwasm\/jpeg-turbo\/jpeg-turbo.wasm cannot be read; .* leave it out there/);
+    assert.match(gpu, /^NO_ADAPTER: the package "webgpu" is not installed; .*: npm install webgpu/);
   } finally {
     rmSync(folder, { recursive: true });
   }

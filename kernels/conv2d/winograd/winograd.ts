@@ -87,7 +87,7 @@ export function transformFilters(
   weights: Float32Array,
   [outChannels, channels]: Shape,
   tile?: number,
-) {
+): Float32Array {
   const G = Float64Array.from(filter.flat());
   const size = channels * outChannels;
   const result = new Float32Array(filter.length ** 2 * size);
