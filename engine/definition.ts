@@ -4,7 +4,6 @@ import { type Limits, makePlan } from "./graph/plan.ts";
 import type { Value } from "./graph/value.ts";
 import {
   check,
-  checkCount,
   checkFields,
   checkOptions,
   GpuError,
@@ -22,7 +21,7 @@ import { type PublishedFile, publishedWeights, type Weights, type WeightsTable }
 
 // What a net is and what it is loaded with: data, and pure functions that make a graph of it.
 
-/** Options that a net may have; each net lists its own with their defaults. */
+/** Options that a net may have; each net lists its own with their defaults. Numbers are counts, but for factors: `...Mult`. */
 export interface NetOptions {
   readonly inChannels: number;
   readonly numClasses: number;
@@ -149,8 +148,10 @@ export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, g
   for (const [name, value] of own) {
     const wanted = definition.options[name as keyof O];
     const what = `${definition.name}: ${name}`;
-    if (typeof wanted === "number") checkCount(what, value);
-    else check(typeof value === typeof wanted, what, value, `a ${typeof wanted}`);
+    const isFactor = /Mult$/.test(name);
+    const isSound = typeof wanted !== "number" || (isFactor ? (value as number) > 0 : isCount(value));
+    const kind = typeof wanted === "number" ? `positive ${isFactor ? "number" : "integer"}` : typeof wanted;
+    check(typeof value === typeof wanted && isSound, what, value, `a ${kind}`);
   }
   const options = { ...definition.options, ...publishedOf(definition, given)?.options, ...Object.fromEntries(own) };
   checkLabels(definition.name, (given as LoadOptions).labels, options.numClasses);

@@ -1,3 +1,4 @@
+import { secondsOf } from "../engine/graph/seconds.ts";
 import type { Rates } from "../engine/graph/variant.ts";
 import { MATRIX_TILES, sizeOfTile, TILES, tileName } from "./conv2d/tiles.ts";
 
@@ -16,6 +17,7 @@ const smallest = TILES.reduce((least, tile) => (sizeOfTile(tile) < sizeOfTile(le
 
 /** A GPU of the middle class. */
 const gpu: Rates = {
+  secondsOf,
   flops: 10e12,
   bytes: 0.4e12,
   dispatch: 4e-6,
@@ -44,6 +46,7 @@ const gpu: Rates = {
  */
 export const rates: Readonly<Record<string, Rates>> = {
   software: {
+    secondsOf,
     flops: 50e9,
     bytes: 10e9,
     dispatch: 10e-6,

@@ -26,6 +26,11 @@ export function positiveInteger(text: string): number {
   throw new InvalidArgumentError("It must be a positive integer.");
 }
 
+export function positiveNumber(text: string): number {
+  if (Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
+  throw new InvalidArgumentError("It must be a positive number.");
+}
+
 /** Parser of names separated by commas. */
 export const nameList = (text: string): string[] => text.split(",").map((name) => name.trim());
 

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { AnyNet } from "../engine/definition.ts";
 import { nets, UsageError } from "../index.ts";
-import { positiveInteger } from "./command.ts";
+import { positiveInteger, positiveNumber } from "./command.ts";
 import { flagOf } from "./format.ts";
 
 // What nets can be built with, as options of commands: from the definitions, so that every command has them alike.
@@ -9,6 +9,8 @@ import { flagOf } from "./format.ts";
 const HELP: Readonly<Record<string, string>> = {
   numClasses: "how many classes the last layer tells apart",
   inChannels: "channels of the images: 3 for colour, 1 for grey",
+  widthMult: "multiplies the channels of all layers",
+  transformInput: "for files of torchvision's GoogLeNet and Inception v3",
   convBias: "gives every convolution a bias before its batch normalization",
   lrn: "options of the local response normalization: size=5,alpha=0.0001",
   imageSize: "height and width of the images; the net's own if left out",
@@ -29,6 +31,7 @@ export function addNetOptions(command: Command, definitions: readonly AnyNet[] =
 function optionFor(name: string, kind: string): Option {
   const flag = flagOf(name);
   if (kind === "boolean") return new Option(flag, HELP[name]);
+  if (/Mult$/.test(name)) return new Option(`${flag} <x>`, HELP[name]).argParser(positiveNumber);
   if (kind === "number") return new Option(`${flag} <n>`, HELP[name]).argParser(positiveInteger);
   return new Option(`${flag} <name=number,...>`, HELP[name]).argParser(namedNumbers);
 }

@@ -54,6 +54,8 @@ export interface Opened {
   readonly adapter: GPUAdapter;
   readonly host: Host;
   readonly summary: AdapterSummary;
+  /** Whether it has the matrix units that kernels of ours use. */
+  readonly matrices: boolean;
   readonly variants: Variants;
 }
 
@@ -75,13 +77,15 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
+    const matrices =
+      adapter.features.has(MATRICES) &&
+      (await import("./matrices.ts")).offersMatrices(adapter.info, subgroupSizeOf(adapter));
     // What has to be loaded comes while the device opens.
-    const loading =
-      typeof given === "function" ? given({ software: summary.software, matrices: offersMatrices(adapter) }) : given;
+    const loading = typeof given === "function" ? given({ software: summary.software, matrices }) : given;
     const [device, variants] = await all([requestDevice(adapter, options), loading]);
     if (signal?.aborted && !own) device.destroy();
     signal?.throwIfAborted();
-    return { device, adapter, host, summary, variants };
+    return { device, adapter, host, summary, matrices, variants };
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
 }
@@ -128,28 +132,6 @@ function describe(adapter: GPUAdapter, fallback?: string): AdapterSummary {
 /** Lanes of a subgroup where there are subgroups of one size, else 0. */
 function subgroupSizeOf({ features, info }: GPUAdapter): number {
   return features.has("subgroups") && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
-}
-
-/** What Chromium tells of the matrices that subgroups can multiply; Dawn in Node does not. */
-interface MatrixConfig {
-  readonly componentType: string;
-  readonly resultComponentType: string;
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-}
-
-type Info = GPUAdapterInfo & { readonly subgroupMatrixConfigs?: Iterable<MatrixConfig> };
-
-/** True for 16x16 in f16 with f32 sums, by subgroups that fit four to a workgroup. All tensor cores of NVIDIA have it. */
-function offersMatrices(adapter: GPUAdapter): boolean {
-  const info: Info = adapter.info;
-  if (!adapter.features.has(MATRICES) || subgroupSizeOf(adapter) === 0 || info.subgroupMaxSize > 64) return false;
-  if (!info.subgroupMatrixConfigs) return info.vendor === "nvidia";
-  return [...info.subgroupMatrixConfigs].some(
-    ({ componentType, resultComponentType, M, N, K }) =>
-      componentType === "f16" && resultComponentType === "f32" && M === 16 && N === 16 && K === 16,
-  );
 }
 
 /** So many times within a minute a lost device is opened again. */
@@ -204,7 +186,7 @@ export class Device {
   }
 
   /** Goes on with a device that was opened. */
-  #take({ device, adapter, summary, variants }: Opened): void {
+  #take({ device, adapter, summary, matrices, variants }: Opened): void {
     const { rates, onLost, device: own } = this.#options;
     this.device = device;
     this.limits = device.limits;
@@ -215,7 +197,7 @@ export class Device {
       software: summary.software,
       maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
       f16: device.features.has("shader-f16"),
-      matrices: offersMatrices(adapter),
+      matrices,
       rates: rates?.[summary.software ? "software" : summary.vendor] ?? rates?.gpu,
     };
     this.generation++;

@@ -57,9 +57,9 @@ export class Executable {
    * kernel does not compile. Nothing stays allocated after an error.
    */
   static async create(device: Device, plan: Plan, params: ParamStore): Promise<Executable> {
-    checkMemory(device, plan);
     const executable = new Executable(device, plan, await storageOf(plan.dtype));
     try {
+      if (device.adapter.software) device.host.checkMemory?.(bytesOf(plan).total);
       await executable.#prepare(params);
       device.check(executable.#generation);
       return executable;
@@ -267,13 +267,6 @@ export function checkInput(name: string, shape: Shape, data: unknown): asserts d
       `the input "${name}" has ${data.length} elements; its shape ${formatShape(shape)} has ${sizeOf(shape)}`,
     );
   }
-}
-
-/** A software adapter's memory is the machine's, which a driver would rather swap or be killed for than refuse. */
-function checkMemory({ adapter, host }: Device, plan: Plan): void {
-  const free = adapter.software ? (host.freeMemory?.() ?? Infinity) : Infinity;
-  if (bytesOf(plan).total <= free) return;
-  throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory; ${memoryNeed(plan)}`);
 }
 
 function memoryNeed(plan: Plan): string {

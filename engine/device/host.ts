@@ -9,8 +9,11 @@ export interface Host {
   }[];
   /** What to install when there is no adapter at all. */
   readonly advice: string;
-  /** Bytes of memory that are free, for software adapters. */
-  freeMemory?(): number;
+  /**
+   * Throws a GpuError (OUT_OF_MEMORY) where the machine, whose memory a software adapter's is, has fewer bytes free: a driver
+   * would rather swap or be killed than refuse.
+   */
+  checkMemory?(bytes: number): void;
   /** Opens weights by path (in Node) or URL. */
   readonly open: OpenSource;
   /** Keeps small texts by name: what was measured, for the next time. */

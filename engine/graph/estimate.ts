@@ -1,32 +1,6 @@
-import { callOf, type Graph, type OpNode, readsOf } from "./graph.ts";
-import { bytesOnce } from "./kernel.ts";
+import { type Graph, readsOf } from "./graph.ts";
 import type { Value } from "./value.ts";
-import type { Rates, Setting } from "./variant.ts";
-
-/** The share of a device's arithmetic that a kernel is taken to reach where no rate says so: a plain one. */
-const PLAIN = 0.1;
-
-/**
- * Estimated seconds of a kernel on a device: the larger of arithmetic and memory, its dispatch, and its compiling. Infinite
- * for a kernel that is not for devices of this kind.
- */
-function secondsOf(graph: Graph, node: OpNode, { flops: peak, bytes: bandwidth, ...rates }: Rates): number {
-  const { kernel } = node;
-  const call = callOf(graph, node);
-  const { flops, work = flops, bytes = bytesOnce(call) } = kernel.cost(call);
-  const efficiency = rates.efficiency[kernel.name] ?? PLAIN;
-  const count = kernel.split ? graph.nodes[node.inputs[kernel.split]].shape[0] : 1;
-  const [x, y, z] = kernel.grid(call, { start: 0, count });
-  const consts = kernel.consts(call);
-  const threads = kernel.reflection.threads.reduce(
-    (product, factor) => product * (Number(consts[factor] ?? factor) || 1),
-    1,
-  );
-  const share = Math.min(1, (x * y * z * Math.min(1, threads / rates.lanes)) / rates.cores);
-  const arithmetic = work === 0 ? 0 : work / (peak * share * efficiency);
-  const compiling = rates.compiling?.[kernel.name] ?? 0;
-  return compiling + rates.dispatch + Math.max(arithmetic, bytes / (bandwidth * share));
-}
+import type { Setting } from "./variant.ts";
 
 /** What a candidate was found to take. */
 export interface Trial {
@@ -55,7 +29,7 @@ export function tryOut(graph: Graph, build: () => Value, { rates }: Setting, inN
     if (node.kind !== "op") continue;
     // Of what was there before, the conversions of images that this candidate reads as they are not.
     const counts = id >= first ? !(id === value.id && converted && inNhwc !== false) : node.kernel.converts;
-    if (counts) seconds += secondsOf(graph, node, rates);
+    if (counts) seconds += rates.secondsOf(graph, node, rates);
   }
   // An image that is left in NCHW for what would take it in NHWC is converted there.
   const leaves = inNhwc === true && !converted && isLarge(value);

@@ -1,4 +1,5 @@
 import type { Dtype } from "../ground/options.ts";
+import type { Graph, OpNode } from "./graph.ts";
 import type { AnyKernel, Call, Named } from "./kernel.ts";
 import type { Value } from "./value.ts";
 
@@ -42,6 +43,8 @@ export interface Rates {
   readonly efficiency: Readonly<Record<string, number>>;
   /** Seconds that a call of a kernel is charged for its compiling, by its name: of those that few layers of a net share. */
   readonly compiling?: Readonly<Record<string, number>>;
+  /** Estimates a kernel by these rates: seconds.ts, which comes with them, since who has none has no use for it. */
+  secondsOf(graph: Graph, node: OpNode, rates: Rates): number;
 }
 
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */

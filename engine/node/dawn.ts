@@ -3,6 +3,7 @@ import { constants, freemem } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Host } from "../device/host.ts";
 import { GpuError, UsageError } from "../ground/errors.ts";
+import { formatBytes } from "../ground/tensor.ts";
 import { homeFolder } from "./cache.ts";
 import { unpackSwiftShader } from "./embedded.ts";
 import { openFile } from "./files.ts";
@@ -38,11 +39,16 @@ export const nodeHost: Host = {
       darwin: "WebGPU needs macOS 11 or later and a GPU with Metal",
       win32: "install the GPU's driver with Direct3D 12; Windows 10 or later also has WARP, a software adapter",
     }[process.platform as string] ?? `npm webgpu has no build for ${process.platform}`,
-  freeMemory: freemem,
+  checkMemory,
   open: openFile,
   storage: folderStorage,
   settle: settleSleeping,
 };
+
+/** Throws a GpuError (OUT_OF_MEMORY) unless so many bytes are free. */
+export function checkMemory(bytes: number, free = freemem()): void {
+  if (bytes > free) throw new GpuError("OUT_OF_MEMORY", `the machine has ${formatBytes(free)} of free memory`);
+}
 
 /**
  * Dawn's entry points by driver. Made on first use, so that importing shadenet neither opens a driver nor fails where

@@ -9,7 +9,7 @@ import { paramShapes } from "../../engine/graph/graph.ts";
 import type { Rates } from "../../engine/graph/variant.ts";
 import { GpuError, ShapeError, WeightsError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { nodeHost } from "../../engine/node/dawn.ts";
+import { checkMemory, nodeHost } from "../../engine/node/dawn.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
@@ -300,7 +300,10 @@ test("what does not fit is refused in one clear line, and leaves nothing behind"
 });
 
 test("a net over the memory there is says how much it needs", async () => {
-  const small = await openWith({ nets, variants }, { ...nodeHost, freeMemory: () => 100 * 2 ** 20 });
+  const small = await openWith(
+    { nets, variants },
+    { ...nodeHost, checkMemory: (bytes) => checkMemory(bytes, 100 * 2 ** 20) },
+  );
   try {
     if (!small.adapter.software) return;
     const weights = generatedCheckpoint(goldens, "alexnet");

@@ -20,6 +20,7 @@ import { batchNormLayer, convLayer, linearLayer } from "../../../nets/layers.ts"
 const DISPATCH = 1e-6;
 
 const device: Rates = {
+  secondsOf: rates.software.secondsOf,
   flops: 1e12,
   bytes: 1e11,
   dispatch: DISPATCH,
@@ -163,7 +164,7 @@ test("the fastest has the smallest estimate; of equals, and where nothing is kno
 
 test("the rates are of kernels that exist, and plausible", () => {
   assert.ok(rates.software && rates.gpu);
-  for (const { efficiency, compiling = {}, ...others } of Object.values(rates)) {
+  for (const { secondsOf: _, efficiency, compiling = {}, ...others } of Object.values(rates)) {
     const positive = [...Object.values(others), ...Object.values(compiling)];
     assert.ok(positive.every((value) => value > 0 && Number.isFinite(value)));
     for (const name of Object.keys(compiling)) assert.ok(name in references, `there is no kernel ${name}`);

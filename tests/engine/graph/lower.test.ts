@@ -4,6 +4,7 @@ import { trace } from "../../../engine/definition.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { callOf, Graph } from "../../../engine/graph/graph.ts";
 import { callKey, type LowerOptions, lower, type Target } from "../../../engine/graph/lower.ts";
+import { secondsOf } from "../../../engine/graph/seconds.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import type { Rates, Traits } from "../../../engine/graph/variant.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
@@ -161,6 +162,7 @@ const KERNELS = [
 
 /** A device on which only these kernels are fast. */
 const fastOnly = (...kernels: string[]): Rates => ({
+  secondsOf,
   flops: 1e9,
   bytes: 1e12,
   dispatch: 1e-9,
