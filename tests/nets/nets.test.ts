@@ -25,7 +25,7 @@ import { readNets } from "../conformance/goldens.ts";
 import { isDeep, open, randomTensor, refuses, withNet } from "../harness.ts";
 
 // WebGPU's default limits, under which VGG's first linear layer must be split.
-const gpu = await open({ limits: "default" });
+const gpu = await open("default");
 const goldens = readNets();
 
 const traceNamed = (name: string, given: object = {}) => trace(nets[name], given);
