@@ -31,6 +31,7 @@ import {
   sumBound,
   testGoldens,
   testVariants,
+  ulps,
 } from "../../harness.ts";
 
 const gpu = await open();
@@ -228,7 +229,8 @@ test("an image of millions of pixels", async () => {
     ...Object.fromEntries(TILES.map((tile) => [tileName("conv2d_tile", tile), false as const])),
     [pick("conv2d_subgroup", "conv2d_stem")]: false as const,
   };
-  await checkKernel(gpu, conv2d, { x, w }, {}, 8, isSlow ? left : {});
+  // Every sum has one term, which the result is rounded from.
+  await checkKernel(gpu, conv2d, { x, w }, {}, ulps(4), isSlow ? left : {});
 });
 
 test("what does not fit is refused", async () => {
