@@ -48,13 +48,14 @@ const everyWinograd = <T>(tolerance: T) => ({ conv2d_winograd: tolerance, conv2d
 const drawEpilogue = (...activations: readonly Activation[]) =>
   [random() < 0.5, random() < 0.5, pick(...activations)] as const;
 
+const isSlow = gpu.traits.software && !isDeep;
+
 /** One that NaN passes through, for every variant. */
 const MAIN_EPILOGUE = drawEpilogue("relu", "none");
-const OTHER_EPILOGUES = Array.from({ length: 2 }, () => drawEpilogue(...ACTIVATIONS));
+const OTHER_EPILOGUES = Array.from({ length: isSlow ? 1 : 2 }, () => drawEpilogue(...ACTIVATIONS));
 
 /** These take SwiftShader seconds to compile: there only with one epilogue in a run. */
 const SLOW = { conv2d_tile: false, conv2d_tile_128: false } as const;
-const isSlow = gpu.traits.software && !isDeep;
 
 interface Draw {
   readonly groups?: number;
