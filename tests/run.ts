@@ -14,7 +14,7 @@ const SLOWEST = ["page/page", "browser", "nets/nets", "tune", "conv2d/conv2d", "
 /** What changes its process (environment, folder, output) gets one of its own; the others share them. */
 const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/", "tuning/tune"];
 const LIMIT_MS = 10 * 60_000;
-const ENDING_MS = 10_000;
+const ENDING_MS = 60_000;
 
 interface Outcome {
   readonly passed: number;
@@ -34,6 +34,8 @@ interface Worker {
   readonly exited: Promise<Exit>;
   /** What it prints is in a file: it outlives a crash, and no process that was left behind holds it open. */
   readonly output: number;
+  /** How much of it has been shown, in bytes. */
+  shown: number;
   readonly files: string[];
 }
 
@@ -44,12 +46,12 @@ function startWorker(): Worker {
   const output = openSync(path, "w+");
   rmSync(path);
   const child = fork(new URL("worker.js", import.meta.url), { stdio: ["ignore", output, output, "ipc"] });
-  return { child, exited: once(child, "exit") as Promise<Exit>, output, files: [] };
+  return { child, exited: once(child, "exit") as Promise<Exit>, output, shown: 0, files: [] };
 }
 
-function outputOf({ output }: Worker, from = 0): string {
-  const bytes = Buffer.alloc(fstatSync(output).size - from);
-  readSync(output, bytes, 0, bytes.length, from);
+function nextOutput(worker: Worker): string {
+  const bytes = Buffer.alloc(fstatSync(worker.output).size - worker.shown);
+  worker.shown += readSync(worker.output, bytes, 0, bytes.length, worker.shown);
   return bytes.toString();
 }
 
@@ -58,19 +60,19 @@ const endingOf = ([code, signal]: Exit): string => `ended with ${signal ?? `exit
 async function runFile(worker: Worker, file: string): Promise<Outcome> {
   const { child, exited, files } = worker;
   const start = performance.now();
-  const from = fstatSync(worker.output).size;
   files.push(file);
   let hung = false;
   const limit = setTimeout(() => {
     hung = true;
     child.kill("SIGKILL");
   }, LIMIT_MS);
-  child.send(file);
+  // If it has ended since the last file, that is told by `exited`.
+  child.send(file, () => {});
   const exit = await Promise.race([once(child, "message") as Promise<Exit>, exited]);
   clearTimeout(limit);
   const seconds = (performance.now() - start) / 1000;
   const ending = hung ? `was still running after ${LIMIT_MS / 60_000} minutes` : endingOf(exit);
-  const output = outputOf(worker, from);
+  const output = nextOutput(worker);
   return { ...readTotals(output, ending, exit[0] === 0), output, seconds };
 }
 
@@ -83,7 +85,7 @@ async function endWorker(worker: Worker, failed: boolean): Promise<void> {
   clearTimeout(limit);
   if (exit[0] !== 0 && !failed) {
     sum.failed++;
-    console.log(`FAIL ${files.join(", ")}: the process that passed them ${endingOf(exit)}\n${outputOf(worker)}`);
+    console.log(`FAIL ${files.join(", ")}: the process that passed them ${endingOf(exit)}\n${nextOutput(worker)}`);
   }
   closeSync(output);
 }
