@@ -1,4 +1,4 @@
-// Shared by the tests: a GPU per file, inputs that are new in every run, and the comparison of a kernel with its reference.
+// Shared by the tests: an open GPU, inputs that are new in every run, and the comparison of a kernel with its reference.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { AnyNet } from "../engine/definition.ts";
@@ -28,19 +28,21 @@ import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
 import { runCase } from "./conformance/conformance.ts";
 import { openCases } from "./conformance/goldens.ts";
 
-/** Opens a GPU for all tests of a file, and closes it after them. Whatever they left on it makes the file fail. */
-export async function open(options: OpenOptions = {}): Promise<Gpu> {
+/** Those that are open, by their limits: the files that a process runs share them. */
+const gpus = new Map<OpenOptions["limits"], Gpu>();
+
+/** Opens a GPU for all tests of a file. Whatever they leave on it makes the file fail. */
+export async function open(limits: OpenOptions["limits"] = "adapter"): Promise<Gpu> {
   // Without a hash of the kernels, what this user has tuned stays out of the tests.
-  const gpu = await openGpu({ kernelHash: undefined, ...options });
+  const gpu = gpus.get(limits) ?? (await openGpu({ kernelHash: undefined, limits }));
+  // In a process of tests/run.ts it stays open until that ends.
+  if (!gpus.has(limits)) process.once("disconnect", () => gpu.close());
+  gpus.set(limits, gpu);
   test.after(async () => {
     await idle();
     const { buffers } = gpu.alive;
-    gpu.close();
-    if (buffers === 0) return;
-    process.on("exit", () => {
-      console.error(`the tests left ${buffers} buffers on the GPU`);
-      process.exitCode = 1;
-    });
+    if (!process.connected) gpu.close();
+    if (buffers > 0) throw new Error(`the tests left ${buffers} buffers on the GPU`);
   });
   return gpu;
 }
@@ -51,6 +53,12 @@ export const idle = (): Promise<unknown> => new Promise((resolve) => setTimeout(
 /** Of all random numbers of this run. */
 export const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
 let state: number | undefined;
+
+/** Begins a file of tests: its random numbers, and what it has run. */
+export function begin(): void {
+  state = undefined;
+  taken.clear();
+}
 
 /** Uniform in [0, 1), other numbers in every run. (SplitMix: Steele, Lea, Flood 2014, in 32 bits.) */
 export function random(): number {

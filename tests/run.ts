@@ -1,15 +1,20 @@
-// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, each in a process of its
-// own. Of a file that passes, only what it prints after "note: " is shown. The last line is "N passed, N failed"; a file
-// that crashes, hangs or tests nothing counts as a failure.
-import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, in two processes at a time.
+// Of a file that passes, only what it prints after "note: " is shown. The last line is "N passed, N failed"; a file that
+// crashes, hangs or tests nothing counts as a failure, and so do files that keep their process from ending.
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
 const PROCESSES = 2;
 /** What takes longest begins first, so that all processes end together. */
-const SLOWEST = ["page/page", "tune", "browser", "conv2d/conv2d", "cli/", "nets", "bench", "profile", "peers", "lower"];
+const SLOWEST = ["page/page", "browser", "nets/nets", "tune", "conv2d/conv2d", "cli/cli", "bench", "profile"];
+/** What changes its process (environment, folder, output) gets one of its own; the others share them. */
+const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/", "tuning/tune"];
 const LIMIT_MS = 10 * 60_000;
+const ENDING_MS = 60_000;
 
 interface Outcome {
   readonly passed: number;
@@ -21,34 +26,68 @@ interface Outcome {
   readonly seconds: number;
 }
 
-function runFile(file: string): Promise<Outcome> {
+type Exit = [code: number | null, signal?: string | null];
+
+/** A process of tests/worker.ts. */
+interface Worker {
+  readonly child: ChildProcess;
+  readonly exited: Promise<Exit>;
+  /** What it prints is in a file: it outlives a crash, and no process that was left behind holds it open. */
+  readonly output: number;
+  /** How much of it has been shown, in bytes. */
+  shown: number;
+  readonly files: string[];
+}
+
+let started = 0;
+
+function startWorker(): Worker {
+  const path = join(tmpdir(), `shadenet-tests-${process.pid}-${started++}`);
+  const output = openSync(path, "w+");
+  rmSync(path);
+  const child = fork(new URL("worker.js", import.meta.url), { stdio: ["ignore", output, output, "ipc"] });
+  return { child, exited: once(child, "exit") as Promise<Exit>, output, shown: 0, files: [] };
+}
+
+function nextOutput(worker: Worker): string {
+  const bytes = Buffer.alloc(fstatSync(worker.output).size - worker.shown);
+  worker.shown += readSync(worker.output, bytes, 0, bytes.length, worker.shown);
+  return bytes.toString();
+}
+
+const endingOf = ([code, signal]: Exit): string => `ended with ${signal ?? `exit code ${code}`}`;
+
+async function runFile(worker: Worker, file: string): Promise<Outcome> {
+  const { child, exited, files } = worker;
   const start = performance.now();
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  const child = spawn(process.execPath, [path], { stdio: ["ignore", "pipe", "pipe"] });
-  const streams = [child.stdout, child.stderr];
-  let output = "";
-  for (const stream of streams) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-    });
-  }
+  files.push(file);
   let hung = false;
   const limit = setTimeout(() => {
     hung = true;
     child.kill("SIGKILL");
-    // Processes that the file started may hold these open.
-    for (const stream of streams) stream.destroy();
   }, LIMIT_MS);
-  return new Promise((resolve) => {
-    child.on("close", (code, signal) => {
-      clearTimeout(limit);
-      const seconds = (performance.now() - start) / 1000;
-      const ending = hung
-        ? `was still running after ${LIMIT_MS / 60_000} minutes`
-        : `ended with ${signal ?? `exit code ${code}`}`;
-      resolve({ ...readTotals(output, ending, code === 0 && !hung), output, seconds });
-    });
-  });
+  // If it has ended since the last file, that is told by `exited`.
+  child.send(file, () => {});
+  const exit = await Promise.race([once(child, "message") as Promise<Exit>, exited]);
+  clearTimeout(limit);
+  const seconds = (performance.now() - start) / 1000;
+  const ending = hung ? `was still running after ${LIMIT_MS / 60_000} minutes` : endingOf(exit);
+  const output = nextOutput(worker);
+  return { ...readTotals(output, ending, exit[0] === 0), output, seconds };
+}
+
+/** Lets a process end. How it does counts, unless one of its files has failed already. */
+async function endWorker(worker: Worker, failed: boolean): Promise<void> {
+  const { child, exited, output, files } = worker;
+  if (child.connected) child.disconnect();
+  const limit = setTimeout(() => child.kill("SIGKILL"), ENDING_MS);
+  const exit = await exited;
+  clearTimeout(limit);
+  if (exit[0] !== 0 && !failed) {
+    sum.failed++;
+    console.log(`FAIL ${files.join(", ")}: the process that passed them ${endingOf(exit)}\n${nextOutput(worker)}`);
+  }
+  closeSync(output);
 }
 
 /** Reads the summary that uvu prints last. */
@@ -84,8 +123,11 @@ const sum = { passed: 0, failed: 0, skipped: 0 };
 const queue = files.filter((file) => names.length === 0 || names.some((name) => file.includes(name))).values();
 
 async function work(): Promise<void> {
+  let shared: Worker | undefined;
   for (const file of queue) {
-    const { passed, failed, skipped, problem, output, seconds } = await runFile(file);
+    const isAlone = ALONE.some((name) => file.includes(name));
+    const worker = (!isAlone && shared) || startWorker();
+    const { passed, failed, skipped, problem, output, seconds } = await runFile(worker, file);
     sum.passed += passed;
     sum.failed += failed;
     sum.skipped += skipped;
@@ -94,7 +136,12 @@ async function work(): Promise<void> {
     console.log(
       failed > 0 ? `FAIL ${line}${problem ? `; it ${problem}` : ""}\n${output}` : `ok   ${line}${notes.join("")}`,
     );
+    // A test that failed may have left anything behind.
+    const isDone = isAlone || failed > 0;
+    if (isDone) await endWorker(worker, failed > 0);
+    if (!isAlone) shared = isDone ? undefined : worker;
   }
+  if (shared) await endWorker(shared, false);
 }
 
 const told = ({ passed, failed, skipped }: typeof sum): string =>

@@ -9,24 +9,21 @@ import { bundle, measure, PROGRAMS, ROOT } from "./bundle.ts";
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 
+const stdio: StdioOptions = ["ignore", "pipe", "ignore"];
+const pack = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+const [{ files }] = JSON.parse(execFileSync("npm", pack, { cwd: ROOT, encoding: "utf8", stdio }));
 /** What `npm publish` would send. */
-function packed(): string[] {
-  const stdio: StdioOptions = ["ignore", "pipe", "ignore"];
-  const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
-  const [{ files }] = JSON.parse(execFileSync("npm", args, { cwd: ROOT, encoding: "utf8", stdio }));
-  return (files as { path: string }[]).map(({ path }) => path);
-}
+const packed = (files as { path: string }[]).map(({ path }) => path);
 
 const pathsIn = (entry: string | object): string[] =>
   typeof entry === "string" ? [entry] : Object.values(entry).flatMap(pathsIn);
 
 test("the package holds what its users need", () => {
-  const paths = packed();
-  const has = (path: string, from = "package.json") => assert.ok(paths.includes(path), `${from} wants ${path}`);
+  const has = (path: string, from = "package.json") => assert.ok(packed.includes(path), `${from} wants ${path}`);
   for (const path of ["README.md", "nets/weights/lenet5.safetensors", "examples/digits/digit-0-a.png"]) has(path);
   for (const path of pathsIn(manifest.exports)) has(normalize(path));
   for (const path of Object.values<string>(manifest.bin)) has(normalize(path));
-  for (const path of paths.filter((file) => /\.(js|d\.ts)$/.test(file))) {
+  for (const path of packed.filter((file) => /\.(js|d\.ts)$/.test(file))) {
     const imports = readFileSync(join(ROOT, path), "utf8").matchAll(/(?:from|import) ?\(?"(\.[^"]+)"/g);
     for (const [, wanted] of imports) has(join(dirname(path), wanted.replace(/\.ts$/, ".d.ts")), path);
   }
@@ -40,7 +37,7 @@ test("the package holds nothing else", () => {
     /^examples\/digits\/[\w-]+\.png$/,
   ];
   const isOdd = (path: string) => !legal.some((pattern) => pattern.test(path)) || path.startsWith("dist/nets/weights");
-  assert.equal(packed().filter(isOdd), []);
+  assert.equal(packed.filter(isOdd), []);
 });
 
 test("the browser's entry is free of Node and of native packages", async () => {

@@ -6,7 +6,7 @@ import { callOf, Graph } from "../../../engine/graph/graph.ts";
 import { callKey, type LowerOptions, lower, type Target } from "../../../engine/graph/lower.ts";
 import { secondsOf } from "../../../engine/graph/seconds.ts";
 import type { Value } from "../../../engine/graph/value.ts";
-import type { Rates, Traits } from "../../../engine/graph/variant.ts";
+import type { Rates, Traits, Variants } from "../../../engine/graph/variant.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
@@ -16,7 +16,7 @@ import { flatten } from "../../../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../../../kernels/pool2d/adaptive_avgpool2d.ts";
 import { maxPool2d } from "../../../kernels/pool2d/maxpool2d.ts";
 import { rates } from "../../../kernels/rates.ts";
-import { variants } from "../../../kernels/variants.ts";
+import { variants as allVariants } from "../../../kernels/variants.ts";
 import { nets } from "../../../nets/index.ts";
 import { batchNormLayer, convLayer, linearLayer } from "../../../nets/layers.ts";
 import {
@@ -33,13 +33,17 @@ import {
   runPlan,
 } from "../../harness.ts";
 
-const gpu = await open({ limits: "default" });
+const gpu = await open("default");
 
 const TILED = TILES.map((tile) => tileName("conv2d_tile", tile));
 
 /** Small convolutions gain nothing by their variants: here chance decides, or they are taken wherever they can be. */
 let chance = 1;
-for (const variant of variants.conv2d) Object.assign(variant, { gains: () => random() < chance });
+const variants: Variants = {
+  ...allVariants,
+  conv2d: allVariants.conv2d.map((variant) => ({ ...variant, gains: () => random() < chance })),
+};
+const device = { traits: gpu.traits, limits: gpu.limits, variants };
 
 const traitsOf = (subgroupSize: number, known?: Rates): Traits => ({
   subgroupSize,
@@ -70,7 +74,7 @@ test("they do on the GPU, too", async () => {
   for (let i = 0; i < rounds(10); i++) {
     const { graph, outputs } = randomNet(12);
     const tensors = randomTensors(graph);
-    assertOutputs(await runPlan(gpu, compile(graph, outputs, gpu), tensors), graph, outputs, tensors);
+    assertOutputs(await runPlan(gpu, compile(graph, outputs, device), tensors), graph, outputs, tensors);
   }
 });
 
@@ -93,7 +97,7 @@ test("no variant needs more than the device can bind where the plain kernel does
   const graph = new Graph();
   // 98 MiB for x and for y.
   graph.name("y", convLayer("conv", graph.input("x", [16, 128, 112, 112]), 128, 3, { padding: 1 }));
-  assert.ok(compile(graph, ["y"], gpu).steps.length > 0);
+  assert.ok(compile(graph, ["y"], device).steps.length > 0);
 });
 
 test("without subgroups there is still a fast convolution", () => {
@@ -113,8 +117,8 @@ test("a variant can be asked for", async () => {
   const names = ["conv2d", ...variants.conv2d.map(({ name }) => name)].join(", ");
   const unknown = new RegExp(`^conv2d has no variant "conv2d_fft"; it has ${names}$`);
   await refuses(() => forced("conv2d_fft"), UsageError, "USAGE", unknown);
-  const misspelt = () => compile(graph, ["y"], gpu, { variants: { conv: "conv2d" } });
-  assert.ok(compile(graph, ["y"], gpu, { variants: { linear: "linear" } }).steps.length > 0);
+  const misspelt = () => compile(graph, ["y"], device, { variants: { conv: "conv2d" } });
+  assert.ok(compile(graph, ["y"], device, { variants: { linear: "linear" } }).steps.length > 0);
   await refuses(misspelt, UsageError, "USAGE", /^variants has no option "conv"; its options are conv2d, linear, /);
 });
 
@@ -276,8 +280,8 @@ test("every step of a plan tells what it was chosen for", () => {
     return relu(linearLayer("fc", flatten(y), 10));
   });
   chance = 1;
-  const device = { traits: traitsOf(8, fastOnly(...WINOGRAD)), variants, limits: gpu.limits };
-  const { steps } = compile(graph, ["y"], device, { passes: ["fuseActivation"] });
+  const target = { ...device, traits: traitsOf(8, fastOnly(...WINOGRAD)) };
+  const { steps } = compile(graph, ["y"], target, { passes: ["fuseActivation"] });
   const told = steps.map(({ kernel, label, choice }) => [
     kernel,
     label,
@@ -301,9 +305,9 @@ test("every step of a plan tells what it was chosen for", () => {
 
 test("precision decides whether Winograd's kernels may be taken", async () => {
   chance = 1;
-  const device = { traits: traitsOf(8, fastOnly(...WINOGRAD, ...WINOGRAD_2X2)), variants, limits: gpu.limits };
+  const target = { ...device, traits: traitsOf(8, fastOnly(...WINOGRAD, ...WINOGRAD_2X2)) };
   const winograd = (graph: Graph, options: object) =>
-    compile(graph, ["y"], device, options).steps.some(({ kernel }) => kernel.startsWith("winograd"));
+    compile(graph, ["y"], target, options).steps.some(({ kernel }) => kernel.startsWith("winograd"));
   assert.is(winograd(chain(1), {}), true);
   assert.is(winograd(chain(1), { precision: "default" }), true);
   assert.is(winograd(chain(1), { precision: "strict" }), false);
@@ -320,8 +324,8 @@ test("no net has Winograd's kernels with strict precision, on any device", () =>
   for (const [name, net] of Object.entries(nets)) {
     const graph = trace(net);
     for (const known of [undefined, ...Object.values(rates)]) {
-      const device = { traits: traitsOf(pick(0, 8, 32), known), variants, limits: gpu.limits };
-      const { steps } = compile(graph, ["logits"], device, { precision: "strict" });
+      const target = { ...device, traits: traitsOf(pick(0, 8, 32), known) };
+      const { steps } = compile(graph, ["logits"], target, { precision: "strict" });
       assert.not(
         steps.some(({ kernel }) => kernel.startsWith("winograd")),
         name,

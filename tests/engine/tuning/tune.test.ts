@@ -1,6 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { kernelsCommand } from "../../../bench/kernels.ts";
@@ -332,8 +330,7 @@ test("what is wrong is refused before anything is measured", async () => {
 
 test("Node keeps it in the cache folder, from which the next openGpu() takes it", async () => {
   const before = process.env.SHADENET_CACHE;
-  const cache = await mkdtemp(join(tmpdir(), "shadenet-tune-"));
-  process.env.SHADENET_CACHE = cache;
+  process.env.SHADENET_CACHE = inFolder("cache");
   try {
     const gpu = await openGpu({ variants: few });
     const tuned = await tune(gpu, light, { runs: 1 });
@@ -348,11 +345,11 @@ test("Node keeps it in the cache folder, from which the next openGpu() takes it"
     const last = await openGpu();
     last.close();
     assert.equal([last.tuned.size, last.warnings.length], [0, 1]);
-    assert.not((await readdir(cache)).some((name) => name.endsWith(".part")));
+    await rm(file);
+    assert.not((await readdir(inFolder("cache"))).some((name) => name.endsWith(".part")));
   } finally {
     if (before === undefined) delete process.env.SHADENET_CACHE;
     else process.env.SHADENET_CACHE = before;
-    await rm(cache, { recursive: true });
   }
 });
 

@@ -34,6 +34,7 @@ import { open, refuses } from "../../harness.ts";
 const gpu = await open();
 const cache = mkdtempSync(join(tmpdir(), "shadenet-download-"));
 const folder = join(cache, "weights");
+const { SHADENET_CACHE } = process.env;
 process.env.SHADENET_CACHE = cache;
 
 const QUICK: CacheOptions = { backoffMs: 4, retries: 2 };
@@ -64,6 +65,8 @@ test.after(() => {
   server.close();
   server.closeAllConnections();
   rmSync(cache, { recursive: true });
+  if (SHADENET_CACHE === undefined) delete process.env.SHADENET_CACHE;
+  else process.env.SHADENET_CACHE = SHADENET_CACHE;
 });
 
 /** Puts a file on the server, under an address of its own. `count` is 1 for the first request. */

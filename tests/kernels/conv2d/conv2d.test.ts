@@ -31,6 +31,7 @@ import {
   sumBound,
   testGoldens,
   testVariants,
+  ulps,
 } from "../../harness.ts";
 
 const gpu = await open();
@@ -47,13 +48,14 @@ const everyWinograd = <T>(tolerance: T) => ({ conv2d_winograd: tolerance, conv2d
 const drawEpilogue = (...activations: readonly Activation[]) =>
   [random() < 0.5, random() < 0.5, pick(...activations)] as const;
 
+const isSlow = gpu.traits.software && !isDeep;
+
 /** One that NaN passes through, for every variant. */
 const MAIN_EPILOGUE = drawEpilogue("relu", "none");
-const OTHER_EPILOGUES = Array.from({ length: 2 }, () => drawEpilogue(...ACTIVATIONS));
+const OTHER_EPILOGUES = Array.from({ length: isSlow ? 1 : 2 }, () => drawEpilogue(...ACTIVATIONS));
 
 /** These take SwiftShader seconds to compile: there only with one epilogue in a run. */
 const SLOW = { conv2d_tile: false, conv2d_tile_128: false } as const;
-const isSlow = gpu.traits.software && !isDeep;
 
 interface Draw {
   readonly groups?: number;
@@ -228,7 +230,8 @@ test("an image of millions of pixels", async () => {
     ...Object.fromEntries(TILES.map((tile) => [tileName("conv2d_tile", tile), false as const])),
     [pick("conv2d_subgroup", "conv2d_stem")]: false as const,
   };
-  await checkKernel(gpu, conv2d, { x, w }, {}, 8, isSlow ? left : {});
+  // Every sum has one term, which the result is rounded from.
+  await checkKernel(gpu, conv2d, { x, w }, {}, ulps(4), isSlow ? left : {});
 });
 
 test("what does not fit is refused", async () => {
