@@ -198,5 +198,7 @@ export function deriveParam(
 
 /** Every parameter that a graph reads, by its name in the checkpoint. */
 export function paramShapes(graph: Graph): Map<string, Shape> {
-  return new Map(graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])));
+  return new Map(
+    graph.nodes.flatMap((node) => (node.kind === "param" && !node.from ? [[node.name, node.shape] as const] : [])),
+  );
 }
