@@ -30,6 +30,7 @@ export async function timeSteps(
   if (!(Number.isInteger(runs) && runs > 0)) throw new UsageError(`runs is ${runs}; it must be a positive integer`);
   return executable.exclusive(async () => {
     const { device: gpu } = executable;
+    const { generation } = gpu;
     gpu.check();
     const hasTimestamps = gpu.device.features.has("timestamp-query");
     const stopwatch = hasTimestamps ? await timestamps(executable) : wallClock(executable);
@@ -38,7 +39,7 @@ export async function timeSteps(
       for (let run = 0; run <= runs; run++) {
         executable.write(inputs);
         const spans = await stopwatch.time();
-        gpu.check();
+        gpu.check(generation);
         if (run > 0) results.push(spans);
         onRun?.(run);
       }

@@ -114,20 +114,20 @@ const METHODS: Readonly<Record<string, Method>> = {
   run: (context, input: RunInput, options: object) => closing(input, netOf(context).run(input, options)),
   classify: (context, pictures: Picture, options: object) =>
     closing(pictures, netOf(context).classify(pictures, options)),
-  profile: async (context, runs?: number): Promise<NetProfile> => {
-    const net = netOf(context);
-    const executable = await net.executable();
-    const [{ shape }] = executable.plan.inputs;
-    const x = Float32Array.from({ length: sizeOf(shape) }, () => 2 * Math.random() - 1);
-    const timings = await timeSteps(executable, { x }, runs, (ended) => {
-      context.signal.throwIfAborted();
-      context.onProgress(ended);
-    });
-    const steps = executable.plan.steps.map(({ label, kernel, choice, grid, flops, bytes }) => {
-      return { label, kernel, choice, grid, flops, bytes };
-    });
-    return { ...timings, steps };
-  },
+  profile: (context, runs?: number): Promise<NetProfile> =>
+    context.gpu.survive(async () => {
+      const executable = await netOf(context).executable();
+      const [{ shape }] = executable.plan.inputs;
+      const x = Float32Array.from({ length: sizeOf(shape) }, () => 2 * Math.random() - 1);
+      const timings = await timeSteps(executable, { x }, runs, (ended) => {
+        context.signal.throwIfAborted();
+        context.onProgress(ended);
+      });
+      const steps = executable.plan.steps.map(({ label, kernel, choice, grid, flops, bytes }) => {
+        return { label, kernel, choice, grid, flops, bytes };
+      });
+      return { ...timings, steps };
+    }),
 };
 
 function netOf({ net }: Context): Net {
