@@ -1,13 +1,12 @@
 import { nets } from "../../nets/index.ts";
 import { find, make } from "./dom.ts";
 import { count, duration, percent } from "./format.ts";
-import type { Page } from "./main.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
 import type { LayerTime, NetTiming } from "./worker/timing.ts";
 
 /** Measures nets, each time on a device that is opened for it: its first run is then a first run. */
-export function start(page: Page): void {
+export function start(): void {
   const status = new Status(find("time-status"), find("time-problem"));
   const progress = new Progress("time-progress", "time-bar", "cancel-time");
   const choice = find("time-net", HTMLSelectElement);
@@ -45,7 +44,6 @@ export function start(page: Page): void {
     } catch (error) {
       status.say("");
       status.fail(error);
-      page.noteGpu(error);
     } finally {
       session.close();
     }
