@@ -549,6 +549,23 @@ inBrowser("edit a kernel into an error and back, into a wrong one and one that n
   await waitFor("race", /fast|slow/);
 });
 
+inBrowser("constants run as they are typed", async () => {
+  const source = page.getByRole("textbox", { name: "WGSL" });
+  const shipped = await source.inputValue();
+  const type = (size: number) => source.fill(shipped.replace("WORKGROUP: u32 = 64", `WORKGROUP: u32 = ${size}`));
+  await type(4096);
+  await waitFor("compiles", /^No: 1 error/);
+  assert.match((await page.locator("#diagnostics").textContent()) ?? "", /4096/);
+  assert.is(await page.locator("#agrees").textContent(), "–");
+  // As many workgroups as before leave elements out, or have threads to spare.
+  await type(1);
+  await waitFor("agrees", /^No: /);
+  await type(128);
+  await waitFor("agrees", /^Yes: /);
+  await source.fill(shipped);
+  await waitFor("race", /fast|slow/);
+});
+
 inBrowser("run a net with the edited kernel", async () => {
   await page.locator("#run-net").click();
   await waitFor("net-run", /The logits agree.* 4 of \d+ dispatches are yours/, page, "kernels-problem");
