@@ -53,6 +53,7 @@ export function start(): void {
 function show(timing: NetTiming): void {
   const { net, adapter, clock, roofline, loading, cold, warm, wall, layers } = timing;
   const facts: [string, string][] = [
+    ["Net", net],
     ["Adapter", `${adapter.name}${adapter.software ? " (software)" : ""}`],
     ["At most", `${count(roofline.flops / 1e9)} GFLOP/s and ${count(roofline.bytes / 1e9)} GB/s, as measured`],
     ["Loaded and compiled in", duration(loading)],

@@ -514,6 +514,7 @@ inBrowser("measure a net, told when the page was hidden meanwhile; export it", a
   });
   assert.match(await waitFor("time-status", /is measured/, page, "time-problem"), /was hidden/);
   assert.is(await page.locator(".times tbody tr").count(), 8);
+  assert.match((await page.locator(".facts").textContent()) ?? "", /^Netlenet5/);
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export" }).click();
   const timing = JSON.parse(readFileSync(await (await download).path(), "utf8"));
