@@ -151,6 +151,7 @@ export class Net {
    * are kept, and the one that was not asked for the longest is freed for another.
    */
   async executable(features: readonly string[] = []): Promise<Executable> {
+    await this.#model.device.ready();
     return this.#executable(features);
   }
 

@@ -165,6 +165,7 @@ export class Executable {
 
   /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
   output(name: string): GPUBuffer {
+    this.device.check(this.#generation);
     const output = this.#outputs.find((each) => each.name === name);
     if (output) return output.source;
     throw new UsageError(

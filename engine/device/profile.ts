@@ -34,6 +34,7 @@ export async function timeSteps(
   checkRuns(runs);
   return executable.exclusive(async () => {
     const { device: gpu } = executable;
+    const { generation } = gpu;
     gpu.check();
     const hasTimestamps = gpu.device.features.has("timestamp-query");
     const stopwatch = hasTimestamps ? await timestamps(executable) : wallClock(executable);
@@ -42,7 +43,7 @@ export async function timeSteps(
       for (let run = 0; run <= runs; run++) {
         executable.write(inputs);
         const spans = await stopwatch.time();
-        gpu.check();
+        gpu.check(generation);
         if (run > 0) results.push(spans);
         onRun?.(run);
       }

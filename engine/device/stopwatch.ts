@@ -16,7 +16,7 @@ export interface Stopwatch {
 
 /** Times by the computer's clock, and by timestamps where the device has them. */
 export async function openStopwatch(gpu: Device): Promise<Stopwatch> {
-  const { device } = gpu;
+  const { device, generation } = gpu;
   const buffers: GPUBuffer[] = [];
   const createBuffer = async (label: string, usage: number) => {
     const buffer = await gpu.createBuffer(label, 16, usage);
@@ -53,7 +53,7 @@ export async function openStopwatch(gpu: Device): Promise<Stopwatch> {
       await gpu.settle(device.queue.onSubmittedWorkDone());
       const wall = performance.now() - start;
       const sample = querySet ? { wall, gpu: await readTimestamps() } : { wall };
-      gpu.check();
+      gpu.check(generation);
       return sample;
     },
     close() {

@@ -45,20 +45,22 @@ export function reflect(kernel: string, wgsl: string): Reflection {
 }
 
 /**
- * Sets the specialization constants of a WGSL source. These are its module-scope constants with a declared type and a
- * literal value (`const RELU: bool = false;`); constants computed from others are left alone. Line numbers do not change.
- * Throws a UsageError unless exactly the source's constants are given.
+ * The specialization constants of a WGSL source: its module-scope constants with a declared type and a literal value, such
+ * as `const RELU: bool = false;`. Groups: name, type, value.
+ */
+export const CONSTANTS = /^const (\w+)\s*:\s*(u32|i32|f32|bool)\s*=\s*(true|false|-?[\d.]+(?:e-?\d+)?[uif]?);/gm;
+
+/**
+ * Sets the specialization constants of a WGSL source; those computed from others are left alone. Line numbers do not
+ * change. Throws a UsageError unless exactly the source's constants are given.
  */
 export function specialize(wgsl: string, consts: Readonly<Record<string, number | boolean>>): string {
   const seen = new Set<string>();
-  const code = wgsl.replace(
-    /^const (\w+)\s*:\s*(u32|i32|f32|bool)\s*=\s*(?:true|false|-?[\d.]+(?:e-?\d+)?[uif]?);/gm,
-    (_line, name: string, type: string) => {
-      if (!(name in consts)) throw new UsageError(`the WGSL constant ${name} was given no value`);
-      seen.add(name);
-      return `const ${name}: ${type} = ${literal(name, type, consts[name])};`;
-    },
-  );
+  const code = wgsl.replace(CONSTANTS, (_line, name: string, type: string) => {
+    if (!(name in consts)) throw new UsageError(`the WGSL constant ${name} was given no value`);
+    seen.add(name);
+    return `const ${name}: ${type} = ${literal(name, type, consts[name])};`;
+  });
   const unknown = Object.keys(consts).find((name) => !seen.has(name));
   if (unknown) {
     throw new UsageError(

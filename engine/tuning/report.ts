@@ -1,5 +1,6 @@
 import type { Timings } from "../device/profile.ts";
 import type { Plan, Step } from "../graph/plan.ts";
+import { CONSTANTS } from "../graph/wgsl.ts";
 import { median } from "../ground/statistics.ts";
 import { leastSeconds, type Roofline } from "./roofline.ts";
 
@@ -89,12 +90,11 @@ export function rate(parts: readonly Work[], roofline: Pick<Roofline, "flops" | 
 
 const sum = (parts: readonly Work[], key: keyof Work): number => parts.reduce((total, part) => total + part[key], 0);
 
-/** Module-scope constants with a declared type and a literal value, as specialize() sets them. */
-function constantsOf(code: string): Record<string, number | boolean> {
-  const declarations = code.matchAll(
-    /^const (\w+)\s*:\s*(?:u32|i32|f32|bool)\s*=\s*(true|false|-?[\d.]+(?:e-?\d+)?);/gm,
+/** What specialize() has set. */
+const constantsOf = (code: string): Record<string, number | boolean> =>
+  Object.fromEntries(
+    [...code.matchAll(CONSTANTS)].map(([, name, type, value]) => [
+      name,
+      type === "bool" ? value === "true" : Number.parseFloat(value),
+    ]),
   );
-  return Object.fromEntries(
-    [...declarations].map(([, name, value]) => [name, /^[tf]/.test(value) ? value === "true" : Number(value)]),
-  );
-}

@@ -28,7 +28,10 @@ import {
 
 /** What openGpu() takes, as far as it can be sent to a worker. */
 export interface WorkerOptions extends Pick<OpenOptions, "powerPreference" | "limits"> {
-  /** Called once if the device is lost or the worker ends (not when it is closed). Open another one to go on. */
+  /**
+   * Called whenever the device is lost, which the next call opens again, and once if the worker ends (not when it is
+   * closed): all calls fail with that error then, until another worker is opened.
+   */
   readonly onLost?: (error: GpuError) => void;
   /** Gives up opening. */
   readonly signal?: AbortSignal;

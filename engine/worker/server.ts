@@ -120,20 +120,20 @@ const METHODS: Readonly<Record<string, Method>> = {
   },
   classify: (context, pictures: Picture, options: object) =>
     closing(pictures, netOf(context).classify(pictures, { ...optionsOf(options), signal: context.signal })),
-  profile: async (context, runs?: number): Promise<NetProfile> => {
-    const net = netOf(context);
-    const executable = await net.executable();
-    const [{ shape }] = executable.plan.inputs;
-    const x = Float32Array.from({ length: sizeOf(shape) }, () => 2 * Math.random() - 1);
-    const timings = await timeSteps(executable, { x }, runs, (ended) => {
-      context.signal.throwIfAborted();
-      context.onProgress(ended);
-    });
-    const steps = executable.plan.steps.map(({ label, kernel, choice, grid, flops, bytes }) => {
-      return { label, kernel, choice, grid, flops, bytes };
-    });
-    return { ...timings, steps };
-  },
+  profile: (context, runs?: number): Promise<NetProfile> =>
+    context.gpu.survive(async () => {
+      const executable = await netOf(context).executable();
+      const [{ shape }] = executable.plan.inputs;
+      const x = Float32Array.from({ length: sizeOf(shape) }, () => 2 * Math.random() - 1);
+      const timings = await timeSteps(executable, { x }, runs, (ended) => {
+        context.signal.throwIfAborted();
+        context.onProgress(ended);
+      });
+      const steps = executable.plan.steps.map(({ label, kernel, choice, grid, flops, bytes }) => {
+        return { label, kernel, choice, grid, flops, bytes };
+      });
+      return { ...timings, steps };
+    }),
 };
 
 /** What a page has sent for options, through call() as well. */

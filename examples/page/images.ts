@@ -1,5 +1,4 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
-import type { WorkerGpu } from "../../worker.ts";
 import { showBars } from "./bars.ts";
 import { acceptDrops, find } from "./dom.ts";
 import { duration } from "./format.ts";
@@ -20,15 +19,13 @@ export function start(page: Page): void {
   const layers = new LayerView(status, activationsOf);
   const form = new NetForm(page, status, changeNet);
   const heatMap = find("heat-map", HTMLInputElement);
-  /** Workers that have a canvas to draw on. */
-  const equipped = new WeakSet<WorkerGpu>();
   let listed = form.description;
   let answer: Answer | undefined;
   let turns = 0;
 
   heatMap.addEventListener("change", () => {
-    pictures.showOverlay(heatMap.checked);
     if (heatMap.checked) chooseClass(0);
+    else pictures.showHeat(undefined);
   });
   acceptDrops(find("panel-images"), (file) => {
     if (WEIGHTS_NAME.test(file.name) || !file.type.startsWith("image/")) form.load({ file });
@@ -61,7 +58,7 @@ export function start(page: Page): void {
     }
     try {
       status.clear();
-      const gpu = await openWithCanvas();
+      const gpu = await page.session.open();
       const copy = await createImageBitmap(picture);
       const next = await gpu.call<Answer>("look", [copy, { heat: heatMap.checked }], { transfer: [copy] });
       if (turn !== turns) return;
@@ -75,36 +72,28 @@ export function start(page: Page): void {
     }
   }
 
-  async function openWithCanvas(): Promise<WorkerGpu> {
-    const gpu = await page.session.open();
-    if (!equipped.has(gpu)) {
-      equipped.add(gpu);
-      const canvas = pictures.makeOverlay();
-      await gpu.call("canvas", [canvas], { transfer: [canvas] });
-    }
-    return gpu;
-  }
-
   function showAnswer(next: Answer | undefined, chosen = 0): void {
     answer = next;
-    pictures.showOverlay(next !== undefined && heatMap.checked);
+    pictures.showHeat(heatMap.checked ? next?.heat : undefined);
     const bars = next?.top.map(({ label, probability }) => ({ label, share: probability })) ?? [];
     showBars(find("image-bars"), bars, chosen, chooseClass);
     find("answer").textContent = next ? `${next.top[0].label}, in ${duration(next.milliseconds)}` : "";
   }
 
-  /** Draws the heat map of one of the classes that were named. */
+  /** Shows the heat map of one of the classes that were named. */
   async function chooseClass(place: number): Promise<void> {
-    if (!answer) return;
+    const asked = answer;
+    if (!asked) return;
     showBars(
       find("image-bars"),
-      answer.top.map(({ label, probability }) => ({ label, share: probability })),
+      asked.top.map(({ label, probability }) => ({ label, share: probability })),
       place,
       chooseClass,
     );
+    if (!heatMap.checked) return;
     try {
-      const gpu = await openWithCanvas();
-      if (heatMap.checked) await gpu.call("heat", [answer.top[place].index]);
+      const heat = await (await page.session.open()).call<ImageBitmap>("heat", [asked.top[place].index]);
+      if (answer === asked && heatMap.checked) pictures.showHeat(heat);
     } catch (error) {
       status.fail(error);
     }

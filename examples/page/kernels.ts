@@ -4,7 +4,7 @@ import { Editor } from "./editor.ts";
 import { duration, scientific } from "./format.ts";
 import type { Page } from "./main.ts";
 import { Session } from "./session.ts";
-import { Status } from "./status.ts";
+import { isLost, reasonOf, Status } from "./status.ts";
 import type { Agreement, Diagnostic, NetRun, Race, SourceInfo } from "./worker/playground.ts";
 
 /** From the last key to the compiler. */
@@ -18,14 +18,15 @@ const NAMES: Readonly<Record<string, string>> = { resnet18: "ResNet-18", alexnet
 /** Where the results stand. */
 const CHECKS = ["compiles", "agrees", "race", "net-run"];
 
-const NEXT = "the next change, or Undo, opens another";
+const NEXT = "The next change, or Undo, opens it again";
+
+/** What was lost may have been lost by the kernel: that is not run again unasked. */
+const toldOf = (lost: unknown): Error => new Error(`${reasonOf(lost)}. That was the playground's own. ${NEXT}`);
 
 /** The kernels' sources, to be changed. They run on a device of their own, which may be lost. */
 export function start(page: Page): void {
   const status = new Status(find("kernels-status"), find("kernels-problem"));
-  const session = new Session("playground", (error) => {
-    status.fail(new Error(`${error.message.replace(/;.*/, "")}. That was the playground's own: ${NEXT}`));
-  });
+  const session = new Session("playground", (error) => status.fail(toldOf(error)));
   const editor = new Editor(find("editor"), edit);
   const choice = find("kernel", HTMLSelectElement);
   const runButton = find("run-net", HTMLButtonElement);
@@ -50,7 +51,6 @@ export function start(page: Page): void {
     } catch (error) {
       status.say("");
       status.fail(error);
-      page.noteGpu(error);
       return;
     }
     const groups: [string, SourceInfo[]][] = [
@@ -72,23 +72,29 @@ export function start(page: Page): void {
   async function choose(): Promise<void> {
     const source = chosen();
     if (!source) return;
-    clearTimeout(timer);
-    for (const id of CHECKS) show(id, "–");
+    abandon();
     const net = NAMES[source.net ?? ""];
     runButton.textContent = net ? `Run ${net} with it` : "No net here runs it";
-    runButton.disabled = !net;
+    runButton.disabled = true;
     find("net-run-title").textContent = `${net ?? "A net"} with it`;
     const text = await readSource(source);
     if (chosen() !== source) return;
     editor.value = text;
+    runButton.disabled = !net;
     judge();
   }
 
   function edit(): void {
+    abandon();
+    timer = setTimeout(judge, PAUSE_MS);
+  }
+
+  /** What was said, or would be, is of another source. */
+  function abandon(): void {
     clearTimeout(timer);
     running?.abort();
-    show("net-run", "–");
-    timer = setTimeout(judge, PAUSE_MS);
+    status.clear();
+    for (const id of CHECKS) show(id, "–");
   }
 
   /** Compiles, compares and times what is in the editor. */
@@ -159,6 +165,7 @@ export function start(page: Page): void {
         return patiently(gpu, method, [name, wgsl], controller.signal);
       });
     } catch (error) {
+      if (running !== controller) return;
       for (const id of CHECKS) {
         if (find(id).textContent === "…") show(id, "–");
       }
@@ -181,8 +188,10 @@ export function start(page: Page): void {
       return await gpu.call<T>(method, args, { signal });
     } catch (error) {
       const seconds = PATIENCE_MS[method] / 1000;
-      if (isLate) throw new Error(`the kernel did not end within ${seconds} s: its device was given up, and ${NEXT}`);
-      throw error;
+      if (isLate) throw new Error(`the kernel did not end within ${seconds} s: its device was given up. ${NEXT}`);
+      if (!isLost(error)) throw error;
+      session.close();
+      throw toldOf(error);
     } finally {
       clearTimeout(limit);
     }

@@ -1,16 +1,16 @@
+import type { WorkerGpu } from "../../worker.ts";
 import * as digits from "./digits.ts";
 import { find, refuseDrops } from "./dom.ts";
 import { Session } from "./session.ts";
+import { isGivenUp, reasonOf } from "./status.ts";
 import { startTabs } from "./tabs.ts";
 
 /** What a view can use of the page. */
 export interface Page {
   /** The device of all views but for the playground and the measurements. */
   readonly session: Session;
-  /** Called after the device was lost, when there may be another one. */
+  /** Called when another worker has taken the place of one that is gone: what a view had there is loaded again. */
   onReopen(start: () => void): void;
-  /** Says on the page that there is no WebGPU, if that is what an error says. */
-  noteGpu(error: unknown): void;
 }
 
 const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>> = {
@@ -24,54 +24,49 @@ const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>
 const starts: (() => void)[] = [];
 
 const page: Page = {
-  session: new Session("nets", (error) => {
-    // What the library tells programs to do is done here.
-    const reason = error.message.replace(/;.*/, "");
-    if (page.session.isSteady) reopen(reason);
-    else noGpu(`${reason} again and again`);
+  session: new Session("nets", async (error) => {
+    if (!(await openDevice())) return;
+    find("notice-text").textContent = `${reasonOf(error)}. It was opened again, and all goes on.`;
+    find("notice").hidden = false;
   }),
   onReopen: (start) => void starts.push(start),
-  noteGpu(error) {
-    if ((error as { code?: unknown }).code === "NO_ADAPTER") noGpu((error as Error).message);
-  },
 };
 
-function noGpu(reason: string): void {
-  find("no-gpu-reason").textContent = sentence(reason);
-  find("no-gpu").hidden = false;
-  find("adapter").textContent = "no GPU";
-}
-
+/** Opens the device, or again after a loss; false where that cannot be done, which the page says then. */
 async function openDevice(): Promise<boolean> {
   try {
-    const { adapter } = await page.session.open();
+    const gpu = await page.session.open();
+    const adapter = await gpu.call<WorkerGpu["adapter"]>("ready");
     find("no-gpu").hidden = true;
     find("adapter").textContent = adapterText(adapter);
     return true;
   } catch (error) {
-    page.noteGpu(error);
+    if (!isGivenUp(error)) noGpu(reasonOf(error));
     return false;
   }
 }
 
-/** Opens the device again, and lets the views go on with it. */
-async function reopen(reason: string): Promise<void> {
-  if (!(await openDevice())) return;
-  find("notice-text").textContent = `${sentence(reason)} It was opened again, and what was on it is loaded again.`;
-  find("notice").hidden = reason === "";
-  for (const start of starts) start();
+function noGpu(reason: string): void {
+  find("no-gpu-reason").textContent = `${reason}.`;
+  find("no-gpu").hidden = false;
+  find("adapter").textContent = "no GPU";
 }
 
-const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+/** Opens another worker, and lets the views go on with it. */
+async function reopen(): Promise<void> {
+  page.session.close();
+  find("notice").hidden = true;
+  if (await openDevice()) for (const start of starts) start();
+}
 
-const adapterText = ({ name, software }: { readonly name: string; readonly software: boolean }): string =>
+const adapterText = ({ name, software }: WorkerGpu["adapter"]): string =>
   `Adapter: ${name}${software ? " (software; a GPU is far faster)" : ""}`;
 
 refuseDrops();
 find("close-notice").addEventListener("click", () => {
   find("notice").hidden = true;
 });
-find("try-again").addEventListener("click", () => reopen(""));
+find("try-again").addEventListener("click", reopen);
 
 const started = new Set<string>();
 startTabs(async (name) => {
@@ -80,4 +75,4 @@ startTabs(async (name) => {
   (await VIEWS[name]()).start(page);
 });
 if (navigator.gpu) openDevice();
-else noGpu(isSecureContext ? "this browser does not offer it" : "a page of plain http may not use it");
+else noGpu(isSecureContext ? "This browser has no WebGPU" : "A page of plain http may not use WebGPU");

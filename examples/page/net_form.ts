@@ -99,8 +99,9 @@ export class NetForm {
   }
 
   async #reload(): Promise<void> {
-    if (this.#weights) await this.load(this.#weights);
-    else if (!this.#description) await this.#choose();
+    // Another object: what has failed with the old worker is not what is loaded now.
+    if (this.#weights) await this.load({ ...this.#weights });
+    else await this.#choose();
   }
 
   async load(weights: WeightsChoice): Promise<void> {
@@ -144,13 +145,11 @@ export class NetForm {
     this.#onChange();
   }
 
-  /** A lost device is opened again, and the net loaded again. */
+  /** What was asked for is remembered where the worker is gone: another one will load it. */
   #fail(error: unknown): void {
-    if (isLost(error)) return;
-    this.#weights = undefined;
+    if (!isLost(error)) this.#weights = undefined;
     this.#status.say("Nothing is loaded.");
     this.#status.fail(error);
-    this.#page.noteGpu(error);
   }
 }
 

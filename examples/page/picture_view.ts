@@ -1,5 +1,5 @@
 import { Camera } from "./camera.ts";
-import { find, IN_MEMORY, make } from "./dom.ts";
+import { find, IN_MEMORY } from "./dom.ts";
 import { readPhoto, testPicture } from "./photo.ts";
 import type { Status } from "./status.ts";
 
@@ -12,6 +12,7 @@ export class PictureView {
   readonly #canvas = find("picture", HTMLCanvasElement);
   readonly #video = find("video", HTMLVideoElement);
   readonly #crop = find("crop");
+  readonly #heat = find("heat", HTMLCanvasElement);
   readonly #camera = new Camera(this.#video);
   readonly #status: Status;
   readonly #onPicture: (picture: ImageBitmap, isFrame?: boolean) => Promise<void>;
@@ -79,15 +80,14 @@ export class PictureView {
     this.#crop.style.inset = `${50 - (50 * side) / height}% ${50 - (50 * side) / width}%`;
   }
 
-  /** A new canvas over that square, for the worker to draw on. */
-  makeOverlay(): OffscreenCanvas {
-    const canvas = make("canvas", { class: "heat", role: "img", "aria-label": "Heat map over the picture" });
-    this.#crop.replaceChildren(canvas);
-    return canvas.transferControlToOffscreen();
-  }
-
-  showOverlay(isShown: boolean): void {
-    this.#crop.classList.toggle("plain", !isShown);
+  /** Shows a heat map over that square, or none. */
+  showHeat(heat: ImageBitmap | undefined): void {
+    this.#crop.classList.toggle("plain", heat === undefined);
+    if (!heat) return;
+    const context = this.#heat.getContext("2d", IN_MEMORY);
+    context?.clearRect(0, 0, this.#heat.width, this.#heat.height);
+    context?.drawImage(heat, 0, 0, this.#heat.width, this.#heat.height);
+    heat.close();
   }
 
   async #startCamera(): Promise<void> {

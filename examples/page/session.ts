@@ -1,22 +1,18 @@
 import type { GpuError } from "../../engine/ground/errors.ts";
 import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
 
-/** A device that is lost more often than this within a minute is not opened again unasked. */
-const MOST_LOSSES = 3;
-
-/** A GPU in a worker of its own, opened when it is first asked for, and again after it was lost. */
+/** A GPU in a worker of its own, opened when it is first asked for, and again after close(). */
 export class Session {
   #gpu: Promise<WorkerGpu> | undefined;
-  /** When it was lost, within the last minute. */
-  #losses: number[] = [];
   readonly #name: string;
-  readonly #onLost: (error: GpuError) => void;
+  readonly #onLost: ((error: GpuError) => void) | undefined;
 
   /**
-   * `name` is the worker's, for the browser's tools. `onLost` is told when the device is lost; whoever used it asks for
-   * another one by open().
+   * `name` is the worker's, for the browser's tools. `onLost` is told when the device is lost, which the library opens
+   * again there. Calls that fail with DEVICE_LOST nevertheless go on failing so until the session is closed: the library
+   * has given up, or the worker has ended.
    */
-  constructor(name: string, onLost: (error: GpuError) => void = () => {}) {
+  constructor(name: string, onLost?: (error: GpuError) => void) {
     this.#name = name;
     this.#onLost = onLost;
   }
@@ -25,26 +21,12 @@ export class Session {
   open(): Promise<WorkerGpu> {
     if (this.#gpu) return this.#gpu;
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: this.#name });
-    const gpu = openWorkerGpu({ worker, onLost: (error) => this.#lose(gpu, error) });
+    const gpu = openWorkerGpu({ worker, onLost: this.#onLost });
     this.#gpu = gpu;
     gpu.catch(() => {
       if (this.#gpu === gpu) this.#gpu = undefined;
     });
     return gpu;
-  }
-
-  /** Whether to go on by itself after a loss: not where the device is lost again and again. */
-  get isSteady(): boolean {
-    return this.#losses.length <= MOST_LOSSES;
-  }
-
-  async #lose(gpu: Promise<WorkerGpu>, error: GpuError): Promise<void> {
-    if (this.#gpu !== gpu) return;
-    this.#gpu = undefined;
-    const now = performance.now();
-    this.#losses = [...this.#losses.filter((time) => now - time < 60_000), now];
-    (await gpu).close();
-    this.#onLost(error);
   }
 
   /** Ends the worker and all that runs in it, whatever it does. */

@@ -15,13 +15,10 @@ export class Status {
     this.#line.textContent = text;
   }
 
-  /**
-   * Shows what went wrong until something goes right. What was given up on purpose is no problem; that a device was lost
-   * is told where it is opened again.
-   */
+  /** Shows what went wrong until something goes right. What was given up on purpose is no problem. */
   fail(error: unknown): void {
-    if (isAbort(error) || isLost(error)) return;
-    this.#problem.textContent = error instanceof Error ? capitalized(inFields(error.message)) : String(error);
+    if (isGivenUp(error)) return;
+    this.#problem.textContent = reasonOf(error);
     this.#problem.hidden = false;
   }
 
@@ -31,11 +28,17 @@ export class Status {
   }
 }
 
-export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
+/** What was aborted, or ended with the worker that the page has closed. */
+export const isGivenUp = (error: unknown): boolean =>
+  error instanceof DisposedError || (error instanceof DOMException && error.name === "AbortError");
 
-/** What is rejected because its device was lost, or closed for that. */
-export const isLost = (error: unknown): boolean =>
-  error instanceof DisposedError || (error instanceof GpuError && error.code === "DEVICE_LOST");
+export const isLost = (error: unknown): boolean => error instanceof GpuError && error.code === "DEVICE_LOST";
+
+/** What went wrong, for people: what the library tells programs to do after a loss, the page does. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return capitalized(inFields(isLost(error) ? error.message.replace(/; open it again.*/, "") : error.message));
+}
 
 /** The library names options as programs give them; here the field of that name is meant. */
 const inFields = (message: string): string =>

@@ -1,13 +1,12 @@
 import { nets } from "../../nets/index.ts";
 import { find, make } from "./dom.ts";
 import { count, duration, percent } from "./format.ts";
-import type { Page } from "./main.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
 import type { LayerTime, NetTiming } from "./worker/timing.ts";
 
 /** Measures nets, each time on a device that is opened for it: its first run is then a first run. */
-export function start(page: Page): void {
+export function start(): void {
   const status = new Status(find("time-status"), find("time-problem"));
   const progress = new Progress("time-progress", "time-bar", "cancel-time");
   const choice = find("time-net", HTMLSelectElement);
@@ -45,7 +44,6 @@ export function start(page: Page): void {
     } catch (error) {
       status.say("");
       status.fail(error);
-      page.noteGpu(error);
     } finally {
       session.close();
     }
@@ -55,6 +53,7 @@ export function start(page: Page): void {
 function show(timing: NetTiming): void {
   const { net, adapter, clock, roofline, loading, cold, warm, wall, layers } = timing;
   const facts: [string, string][] = [
+    ["Net", net],
     ["Adapter", `${adapter.name}${adapter.software ? " (software)" : ""}`],
     ["At most", `${count(roofline.flops / 1e9)} GFLOP/s and ${count(roofline.bytes / 1e9)} GB/s, as measured`],
     ["Loaded and compiled in", duration(loading)],

@@ -588,39 +588,42 @@ const logitsOf = async (net: { run(x: Float32Array): Promise<{ logits: Tensor }>
   ...(await net.run(new Float32Array(1024).fill(0.3))).logits.data,
 ];
 
-/** Devices that are lost while a net runs, and what it computes. */
-export async function loseDevice(): Promise<{ lost: string[]; wanted: number[]; got: number[][] }> {
+/** What came of losses: those that were told, what a net computes, and what it computed while devices were lost. */
+interface Losses {
+  readonly lost: readonly string[];
+  readonly wanted: readonly number[];
+  readonly got: readonly (readonly number[])[];
+}
+
+/** Loses the devices of GPUs, three of each, while a net runs on them; in the page, or each in a worker. */
+export async function loseDevices(inWorker: boolean, gpus: number): Promise<Losses> {
   const lost: string[] = [];
   const got: number[][] = [];
-  const gpu = await openGpu({ onLost: ({ code }) => lost.push(code) });
-  const net = await gpu.loadNet("lenet5");
-  const wanted = await logitsOf(net);
-  for (let i = 0; i < 3; i++) {
-    const running = logitsOf(net);
-    gpu.device.destroy();
-    got.push(await running, await logitsOf(net));
+  let wanted: number[] = [];
+  const onLost = ({ code }: { readonly code: string }) => lost.push(code);
+  for (let i = 0; i < gpus; i++) {
+    const gpu = inWorker ? await openWorkerGpu({ worker: ownWorker(), onLost }) : await openGpu({ onLost });
+    const net = await gpu.loadNet("lenet5");
+    if (i === 0) wanted = await logitsOf(net);
+    for (let loss = 0; loss < 3; loss++) {
+      const running = logitsOf(net);
+      if ("call" in gpu) await gpu.call("loseDevice");
+      else gpu.device.destroy();
+      got.push(await running, await logitsOf(net));
+    }
+    net.dispose();
+    gpu.close();
   }
-  net.dispose();
-  gpu.close();
   return { lost, wanted, got };
 }
 
-/** The same in a worker. */
-export async function loseDeviceOfWorker(): ReturnType<typeof loseDevice> {
-  const lost: string[] = [];
-  const got: number[][] = [];
-  const gpu = await openWorkerGpu({ worker: ownWorker(), onLost: ({ code }) => lost.push(code) });
-  const net = await gpu.loadNet("lenet5");
-  const wanted = await logitsOf(net);
-  for (let i = 0; i < 3; i++) {
-    const running = logitsOf(net);
+/** How many steps of a net are timed in a worker, as the first thing after a loss. */
+export const profileAfterLoss = (): Promise<number> =>
+  withWorker(async (gpu) => {
+    const net = await gpu.loadNet("lenet5");
     await gpu.call("loseDevice");
-    got.push(await running, await logitsOf(net));
-  }
-  net.dispose();
-  gpu.close();
-  return { lost, wanted, got };
-}
+    return (await net.profile({ runs: 1 })).steps.length;
+  }, ownWorker());
 
 /** A worker that ends while a net runs in it, and its successor. */
 export async function loseWorker() {

@@ -5,8 +5,9 @@ import type { Graph } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { type Shape, sameShape } from "../../../engine/ground/tensor.ts";
+import { perDevice } from "./per_device.ts";
 
-// Where in the image a net finds what it names: drawn on a canvas from the buffers that a run left on the GPU.
+// Where in the image a net finds what it names: drawn from the buffers that a run left on the GPU.
 
 /** Names of the values that a heat map is drawn from. */
 export const MAPS = "heat map: activations";
@@ -143,86 +144,99 @@ fn color(@builtin(position) pixel: vec4f) -> @location(0) vec4f {
 /** The side of the canvas in pixels, as the shader has it. */
 const SIDE = 224;
 
-/** Draws heat maps on a canvas that the page has sent. */
+/** What draws on one device. */
+interface Drawing {
+  readonly canvas: OffscreenCanvas;
+  readonly context: GPUCanvasContext;
+  readonly weigh: GPUComputePipeline;
+  readonly color: GPURenderPipeline;
+  readonly params: GPUBuffer;
+  readonly heat: GPUBuffer;
+}
+
+/** Draws heat maps. */
 export class HeatMap {
   readonly #gpu: Gpu;
-  readonly #context: GPUCanvasContext;
-  readonly #weigh: GPUComputePipeline;
-  readonly #color: GPURenderPipeline;
-  readonly #params: GPUBuffer;
-  readonly #heat: GPUBuffer;
+  readonly #drawing: () => Promise<Drawing>;
 
-  static async create(gpu: Gpu, canvas: OffscreenCanvas): Promise<HeatMap> {
-    const { device } = gpu;
-    canvas.width = canvas.height = SIDE;
-    const context = canvas.getContext("webgpu") as GPUCanvasContext;
-    const format = navigator.gpu.getPreferredCanvasFormat();
-    context.configure({ device, format, alphaMode: "premultiplied" });
-    const module = device.createShaderModule({ label: "heat map", code: SHADER });
-    const [weigh, color] = await Promise.all([
-      device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "weigh" } }),
-      device.createRenderPipelineAsync({
-        layout: "auto",
-        vertex: { module, entryPoint: "corner" },
-        fragment: { module, entryPoint: "color", targets: [{ format }] },
-      }),
-    ]);
-    const params = await gpu.createBuffer("heat map params", 16, UNIFORM | COPY_DST);
-    const heat = await gpu.createBuffer("heat map", 4 * 256 * 256, STORAGE);
-    return new HeatMap(gpu, context, weigh, color, params, heat);
-  }
-
-  private constructor(
-    gpu: Gpu,
-    context: GPUCanvasContext,
-    weigh: GPUComputePipeline,
-    color: GPURenderPipeline,
-    params: GPUBuffer,
-    heat: GPUBuffer,
-  ) {
+  constructor(gpu: Gpu) {
     this.#gpu = gpu;
-    this.#context = context;
-    this.#weigh = weigh;
-    this.#color = color;
-    this.#params = params;
-    this.#heat = heat;
+    this.#drawing = perDevice(gpu, () => prepare(gpu));
   }
 
   /** Draws what the last run of the executable left, for a class where the source has one for each. */
-  draw(executable: Executable, { shape, perClass }: HeatMapSource, classIndex: number): Promise<void> {
-    return executable.exclusive(async () => {
-      this.#gpu.check();
-      const { device } = this.#gpu;
-      const [, channels, height, width] = shape;
-      const maps = executable.output(MAPS);
-      const weights = perClass ? executable.output(CLASS_WEIGHTS) : maps;
-      device.queue.writeBuffer(
-        this.#params,
-        0,
-        Uint32Array.of(channels, height, width, perClass ? classIndex : 0xffffffff),
-      );
-      const encoder = device.createCommandEncoder();
-      const compute = encoder.beginComputePass();
-      compute.setPipeline(this.#weigh);
-      compute.setBindGroup(0, this.#bind(this.#weigh, [maps, weights, this.#heat, this.#params]));
-      compute.dispatchWorkgroups(1);
-      compute.end();
-      const view = this.#context.getCurrentTexture().createView();
-      const render = encoder.beginRenderPass({
-        colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] }],
-      });
-      render.setPipeline(this.#color);
-      render.setBindGroup(0, this.#bind(this.#color, [this.#heat, this.#params]));
-      render.draw(3);
-      render.end();
-      device.queue.submit([encoder.finish()]);
+  draw(executable: Executable, source: HeatMapSource, classIndex: number): Promise<ImageBitmap> {
+    const gpu = this.#gpu;
+    const drawn = executable.exclusive(async () => {
+      const { generation } = gpu;
+      const drawing = await this.#drawing();
+      gpu.check(generation);
+      const problem = await gpu.guarded(() => submit(gpu, drawing, executable, source, classIndex));
+      if (problem) throw problem;
+      gpu.check(generation);
+      return drawing.canvas.transferToImageBitmap();
     });
-  }
-
-  #bind(pipeline: GPUComputePipeline | GPURenderPipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
-    return this.#gpu.device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-    });
+    // Whatever fails because of a loss tells of it.
+    return gpu.settle(drawn);
   }
 }
+
+function submit(
+  gpu: Gpu,
+  { context, weigh, color, params, heat }: Drawing,
+  executable: Executable,
+  { shape, perClass }: HeatMapSource,
+  classIndex: number,
+): void {
+  const { device } = gpu;
+  const [, channels, height, width] = shape;
+  const maps = executable.output(MAPS);
+  const weights = perClass ? executable.output(CLASS_WEIGHTS) : maps;
+  gpu.write(params, 0, Uint32Array.of(channels, height, width, perClass ? classIndex : 0xffffffff));
+  const encoder = device.createCommandEncoder();
+  const compute = encoder.beginComputePass();
+  compute.setPipeline(weigh);
+  compute.setBindGroup(0, bind(device, weigh, [maps, weights, heat, params]));
+  compute.dispatchWorkgroups(1);
+  compute.end();
+  const view = context.getCurrentTexture().createView();
+  const render = encoder.beginRenderPass({
+    colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] }],
+  });
+  render.setPipeline(color);
+  render.setBindGroup(0, bind(device, color, [heat, params]));
+  render.draw(3);
+  render.end();
+  device.queue.submit([encoder.finish()]);
+}
+
+/** Compiles what draws, on a canvas of the device's own. */
+async function prepare(gpu: Gpu): Promise<Drawing> {
+  const { device } = gpu;
+  const canvas = new OffscreenCanvas(SIDE, SIDE);
+  const context = canvas.getContext("webgpu") as GPUCanvasContext;
+  const format = navigator.gpu.getPreferredCanvasFormat();
+  context.configure({ device, format, alphaMode: "premultiplied" });
+  const module = device.createShaderModule({ label: "heat map", code: SHADER });
+  const [weigh, color] = await Promise.all([
+    device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "weigh" } }),
+    device.createRenderPipelineAsync({
+      layout: "auto",
+      vertex: { module, entryPoint: "corner" },
+      fragment: { module, entryPoint: "color", targets: [{ format }] },
+    }),
+  ]);
+  const params = await gpu.createBuffer("heat map params", 16, UNIFORM | COPY_DST);
+  const heat = await gpu.createBuffer("heat map", 4 * 256 * 256, STORAGE);
+  return { canvas, context, weigh, color, params, heat };
+}
+
+const bind = (
+  device: GPUDevice,
+  pipeline: GPUComputePipeline | GPURenderPipeline,
+  buffers: readonly GPUBuffer[],
+): GPUBindGroup =>
+  device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });

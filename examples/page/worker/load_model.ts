@@ -3,7 +3,6 @@ import type { Gpu } from "../../../engine/gpu.ts";
 import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Progress } from "../../../engine/ground/options.ts";
 import { Model } from "../../../engine/model.ts";
-import type { Checkpoint } from "../../../engine/weights/checkpoint.ts";
 import { matchCheckpoint } from "../../../engine/weights/match.ts";
 import { openWeights } from "../../../engine/weights/open.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
@@ -20,30 +19,36 @@ export interface LoadingOptions {
   onProgress(progress: Progress): void;
 }
 
+export interface ModelChoice {
+  /** The net's own. */
+  readonly options?: Given;
+  /** The net as a graph, with more values named. */
+  readonly graph?: Graph;
+  /** What is compiled while the weights load. */
+  readonly outputs?: readonly string[];
+}
+
 /**
  * A net as a model, whose plans the page chooses itself: a visitor who looks at one layer after the other would fill a GPU
- * with those that a Net keeps. Checks the weights; `extend` names more values of the graph. Throws what Gpu.loadNet()
- * throws.
+ * with those that a Net keeps. Checks the weights. Throws what Gpu.loadNet() throws.
  */
 export async function loadModel(
   gpu: Gpu,
   definition: AnyNet,
   weights: WeightsChoice,
-  loading: LoadingOptions,
-  extend: (graph: Graph) => void = () => {},
-  options: Given = {},
+  { signal, onProgress }: LoadingOptions,
+  { options = {}, graph = trace(definition, options), outputs }: ModelChoice = {},
 ): Promise<Model> {
-  const graph = trace(definition, options);
-  extend(graph);
   const given = "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
-  const opened = await openWeights(definition, { weights: given, ...loading }, gpu.host.open);
-  let checkpoint: Checkpoint;
-  try {
-    loading.signal.throwIfAborted();
-    checkpoint = await matchCheckpoint(opened, paramShapes(graph), undefined, definition.rename);
-  } catch (error) {
-    await opened.close();
-    throw error;
-  }
-  return Model.load(gpu, graph, checkpoint, loading);
+  const open = async () => {
+    const opened = await openWeights(definition, { weights: given, signal, onProgress }, gpu.host.open);
+    try {
+      signal.throwIfAborted();
+      return await matchCheckpoint(opened, paramShapes(graph), undefined, definition.rename);
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+  };
+  return Model.load(gpu, graph, open, { signal, onProgress, outputs });
 }

@@ -1,7 +1,6 @@
 import { type AnyNet, labelsOf, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph } from "../../../engine/graph/graph.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { mostProbable, type Prediction } from "../../../engine/ground/predictions.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
@@ -37,24 +36,34 @@ export interface Answer {
   readonly top: readonly Prediction[];
   /** From the picture to the probabilities. */
   readonly milliseconds: number;
+  readonly heat?: ImageBitmap;
 }
 
-/** One net that looks at one picture after the other. */
+/** A net that was loaded. */
+interface Loaded {
+  readonly definition: AnyNet;
+  readonly model: Model;
+  readonly weights: WeightsChoice;
+  readonly source: HeatMapSource;
+  /** What a look at a picture computes. */
+  readonly outputs: readonly string[];
+}
+
+/** One net that looks at one picture after the other, and again on another device where one was lost. */
 export class Looking {
   readonly #gpu: Gpu;
-  #definition: AnyNet | undefined;
-  #model: Model | undefined;
-  #weights: WeightsChoice | undefined;
-  #executable: Executable | undefined;
-  #source: HeatMapSource | undefined;
-  #heatMap: HeatMap | undefined;
+  readonly #heatMap: HeatMap;
+  #net: Loaded | undefined;
   /** The plan for the layer whose activations are shown. */
   #layer: string | undefined;
-  /** What was looked at last, for layers that are asked for later. */
+  /** What was looked at last, for layers and heat maps that are asked for later. */
   #picture: ImageBitmap | undefined;
+  /** The plan whose outputs on the GPU are those of the picture. */
+  #seen: Executable | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
+    this.#heatMap = new HeatMap(gpu);
   }
 
   async describe(name: string, options: Building): Promise<NetDescription> {
@@ -72,11 +81,6 @@ export class Looking {
     };
   }
 
-  /** Draws on this canvas from now on. */
-  async useCanvas(canvas: OffscreenCanvas): Promise<void> {
-    this.#heatMap = await HeatMap.create(this.#gpu, canvas);
-  }
-
   /** Loads a net in place of the one before. Returns what is odd about its weights. */
   async load(
     name: string,
@@ -85,62 +89,61 @@ export class Looking {
     loading: LoadingOptions,
   ): Promise<readonly string[]> {
     await this.#unload();
-    let source: HeatMapSource | undefined;
     const definition = await this.#gpu.definition(name);
-    const extend = (graph: Graph) => {
-      source = addHeatMap(graph);
-    };
-    const model = await loadModel(this.#gpu, definition, weights, loading, extend, options);
-    try {
-      const outputs = [...OUTPUTS, MAPS, ...(source?.perClass ? [CLASS_WEIGHTS] : [])];
-      const executable = await model.executable(outputs);
-      loading.signal.throwIfAborted();
-      await this.#unload();
-      [this.#definition, this.#model, this.#executable] = [definition, model, executable];
-      [this.#source, this.#weights] = [source, weights];
-      return model.warnings;
-    } catch (error) {
+    const graph = trace(definition, options);
+    const source = addHeatMap(graph);
+    const outputs = [...OUTPUTS, MAPS, ...(source.perClass ? [CLASS_WEIGHTS] : [])];
+    const model = await loadModel(this.#gpu, definition, weights, loading, { options, graph, outputs });
+    if (loading.signal.aborted) {
       await model.dispose();
-      throw error;
+      loading.signal.throwIfAborted();
     }
+    await this.#unload();
+    this.#net = { definition, model, weights, source, outputs };
+    return model.warnings;
   }
 
   async #unload(): Promise<void> {
-    const model = this.#model;
-    this.#model = this.#executable = this.#layer = undefined;
-    await model?.dispose();
+    const net = this.#net;
+    this.#net = this.#layer = this.#seen = undefined;
+    await net?.model.dispose();
   }
 
-  #loaded(): { definition: AnyNet; model: Model; executable: Executable } {
-    const [definition, model, executable] = [this.#definition, this.#model, this.#executable];
-    if (definition && model && executable) return { definition, model, executable };
+  #loaded(): Loaded {
+    if (this.#net) return this.#net;
     throw new UsageError("no net is loaded: choose its weights first");
   }
 
   async look(picture: ImageBitmap, { heat }: LookOptions): Promise<Answer> {
     this.#picture?.close();
     this.#picture = picture;
-    const { definition, executable } = this.#loaded();
+    const net = this.#loaded();
     const start = performance.now();
-    const { probabilities } = await this.#run(definition, executable, OUTPUTS);
+    const { probabilities } = await this.#gpu.survive(() => this.#see(net, OUTPUTS));
     const milliseconds = performance.now() - start;
-    const labels = await labelsOf(definition, probabilities.data.length);
-    const top = mostProbable(definition.name, probabilities.data, labels, 5);
-    if (heat) await this.heat(top[0].index);
-    return { top, milliseconds };
+    const labels = await labelsOf(net.definition, probabilities.data.length);
+    const top = mostProbable(net.definition.name, probabilities.data, labels, 5);
+    return { top, milliseconds, heat: heat ? await this.heat(top[0].index) : undefined };
   }
 
-  async #run(definition: AnyNet, executable: Executable, read: readonly string[]): Promise<Record<string, Tensor>> {
+  /** Runs the picture for an answer and the heat maps of its classes. */
+  async #see(net: Loaded, read: readonly string[]): Promise<Record<string, Tensor>> {
+    const executable = await net.model.executable(net.outputs);
+    const results = await this.#run(net, executable, read);
+    this.#seen = executable;
+    return results;
+  }
+
+  async #run({ definition, weights }: Loaded, executable: Executable, read: readonly string[]) {
     if (!this.#picture) throw new UsageError("there is no picture to look at yet");
     const [{ shape }] = executable.plan.inputs;
-    const weights = this.#weights && "published" in this.#weights ? this.#weights.published : undefined;
-    const transforms = publishedWeights(definition, weights)?.transforms;
+    const published = publishedWeights(definition, "published" in weights ? weights.published : undefined);
     const batch = await takePictures([this.#picture], {
       device: this.#gpu,
       definition,
       shape,
       dtype: "f32",
-      transforms,
+      transforms: published?.transforms,
     });
     try {
       return await executable.run({ x: batch.slice(0, 1) }, read);
@@ -151,19 +154,24 @@ export class Looking {
 
   /** A layer's output for the picture that was looked at last; its plan is kept until another layer is asked for. */
   async activations(name: string): Promise<Tensor> {
-    const { definition, model } = this.#loaded();
+    const net = this.#loaded();
     if (this.#layer !== name) {
       const before = this.#layer;
       this.#layer = undefined;
-      if (before) await model.release([before]);
+      if (before) await net.model.release([before]);
       this.#layer = name;
     }
-    return (await this.#run(definition, await model.executable([name]), [name]))[name];
+    const run = async () => this.#run(net, await net.model.executable([name]), [name]);
+    return (await this.#gpu.survive(run))[name];
   }
 
-  /** Draws where the last picture speaks for a class. */
-  async heat(classIndex: number): Promise<void> {
-    const { executable } = this.#loaded();
-    if (this.#heatMap && this.#source) await this.#heatMap.draw(executable, this.#source, classIndex);
+  /** Where the last picture speaks for a class. */
+  heat(classIndex: number): Promise<ImageBitmap> {
+    const net = this.#loaded();
+    return this.#gpu.survive(async () => {
+      const executable = await net.model.executable(net.outputs);
+      if (executable !== this.#seen) await this.#see(net, []);
+      return this.#heatMap.draw(executable, net.source, classIndex);
+    });
   }
 }

@@ -2,26 +2,33 @@
 import { type Context, openGpu, serveGpu } from "../../../browser.ts";
 import type { WeightsChoice } from "./load_model.ts";
 import { type Building, Looking, type LookOptions } from "./looking.ts";
+import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
 import { timeNet } from "./timing.ts";
 
 let looking: Looking | undefined;
-let playground: Playground | undefined;
+let playground: (() => Playground) | undefined;
 
 const lookingOf = ({ gpu }: Context): Looking => {
   looking ??= new Looking(gpu);
   return looking;
 };
 
-const playgroundOf = ({ gpu }: Context): Playground => {
-  playground ??= new Playground(gpu);
-  return playground;
+const playgroundOf = async ({ gpu }: Context): Promise<Playground> => {
+  await gpu.ready();
+  playground ??= perDevice(gpu, () => new Playground(gpu));
+  return playground();
 };
 
 serveGpu(openGpu, {
+  /** Resolves with the adapter once there is a device, opened again if it was lost. */
+  ready: async ({ gpu }) => {
+    await gpu.ready();
+    return gpu.adapter;
+  },
+
   // Images: one net at a time.
   describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),
-  canvas: (context, canvas: OffscreenCanvas) => lookingOf(context).useCanvas(canvas),
   load: (context, net: string, weights: WeightsChoice, options: Building) =>
     lookingOf(context).load(net, weights, options, context),
   look: (context, picture: ImageBitmap, options: LookOptions) => lookingOf(context).look(picture, options),
@@ -32,9 +39,10 @@ serveGpu(openGpu, {
   time: (context, net: string) => timeNet(context.gpu, net, context),
 
   // Kernel playground
-  kernels: (context) => playgroundOf(context).list(),
-  check: (context, name: string, wgsl: string) => playgroundOf(context).check(name, wgsl),
-  compare: (context, name: string, wgsl: string) => playgroundOf(context).compare(name, wgsl, context.signal),
-  race: (context, name: string, wgsl: string) => playgroundOf(context).race(name, wgsl, context.signal),
-  runNet: (context, name: string, wgsl: string) => playgroundOf(context).runNet(name, wgsl, context),
+  kernels: async (context) => (await playgroundOf(context)).list(),
+  check: async (context, name: string, wgsl: string) => (await playgroundOf(context)).check(name, wgsl),
+  compare: async (context, name: string, wgsl: string) =>
+    (await playgroundOf(context)).compare(name, wgsl, context.signal),
+  race: async (context, name: string, wgsl: string) => (await playgroundOf(context)).race(name, wgsl, context.signal),
+  runNet: async (context, name: string, wgsl: string) => (await playgroundOf(context)).runNet(name, wgsl, context),
 });

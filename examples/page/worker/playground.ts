@@ -5,10 +5,10 @@ import type { Graph } from "../../../engine/graph/graph.ts";
 import { type AnyCall, type AnyKernel, defineKernel } from "../../../engine/graph/kernel.ts";
 import { rewrite } from "../../../engine/graph/passes.ts";
 import { makePlan, type Plan } from "../../../engine/graph/plan.ts";
-import { specialize } from "../../../engine/graph/wgsl.ts";
+import { CONSTANTS, specialize } from "../../../engine/graph/wgsl.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
-import { runOnce, withModel } from "../../../engine/model.ts";
+import { withModel } from "../../../engine/model.ts";
 import { evaluateReference, references } from "../../../kernels/references.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { type LoadingOptions, loadModel } from "./load_model.ts";
@@ -92,23 +92,26 @@ export class Playground {
     throw new UsageError(`there is no kernel ${name} on this device`);
   }
 
-  /** What the compiler says of an edited source, in every form that its kernels are compiled in. */
+  /** What the compiler says of an edited source, in every form that its kernels are compiled in; and what these forms are. */
   async check(name: string, wgsl: string): Promise<Diagnostic[]> {
+    const { kernels, consts } = this.#find(name);
     const found = new Map<string, Diagnostic>();
-    for (const kernel of this.#find(name).kernels) {
+    for (const kernel of kernels) {
       for (const diagnostic of await this.#checkKernel(kernel, wgsl)) {
         found.set(`${diagnostic.line} ${diagnostic.message}`, diagnostic);
       }
     }
-    return [...found.values()].sort((a, b) => a.line - b.line);
+    const forms = [...kernels.map((kernel) => kernel.consts(this.#exampleCall(kernel))), ...consts];
+    return [...found.values(), ...tellConstants(kernels[0], wgsl, forms)].sort((a, b) => a.line - b.line);
   }
 
   async #checkKernel(kernel: AnyKernel, wgsl: string): Promise<Diagnostic[]> {
-    const { device } = this.#gpu;
+    const gpu = this.#gpu;
+    const { device, generation } = gpu;
     let code: string;
     try {
-      code = specialize(wgsl, kernel.consts(this.#exampleCall(kernel)));
-      withSource(kernel, wgsl);
+      const edited = withSource(kernel, wgsl);
+      code = specialize(edited.wgsl, edited.consts(this.#exampleCall(kernel)));
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       return [{ line: 0, column: 0, type: "error", message: error.message }];
@@ -116,8 +119,19 @@ export class Playground {
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: kernel.name, code });
     const scope = device.popErrorScope();
-    const [{ messages }] = await Promise.all([module.getCompilationInfo(), scope]);
-    return messages.map(({ lineNum, linePos, type, message }) => ({ line: lineNum, column: linePos, type, message }));
+    const [{ messages }] = await gpu.settle(Promise.all([module.getCompilationInfo(), scope]));
+    const diagnostics: Diagnostic[] = messages.map(({ lineNum, linePos, type, message }) => {
+      return { line: lineNum, column: linePos, type, message };
+    });
+    if (!diagnostics.some(({ type }) => type === "error")) {
+      // Only a pipeline is held to the device's limits, such as that of a workgroup's threads.
+      const made = device.createComputePipelineAsync({ label: kernel.name, layout: "auto", compute: { module } });
+      await gpu.settle(made).catch(({ message }: Error) => {
+        diagnostics.push({ line: 0, column: 0, type: "error", message });
+      });
+    }
+    gpu.check(generation);
+    return diagnostics;
   }
 
   /**
@@ -157,8 +171,7 @@ export class Playground {
   }
 
   async #run(kernel: AnyKernel, call: AnyCall, tensors: Record<string, Tensor>): Promise<Float32Array> {
-    const graph = graphOfCall(kernel, call);
-    return (await runOnce(this.#gpu, graph, tensors, ["y"], { plan: this.#planOf(graph) })).y.data;
+    return (await this.#withCall(kernel, call, tensors, (executable) => executable.run({}))).y.data;
   }
 
   /** A graph as it stands, without variants. */
@@ -249,9 +262,40 @@ export class Playground {
   }
 }
 
-/** The kernel with another source. Throws a UsageError when its bindings or Params cannot be read. */
+/**
+ * The kernel with another source. Constants that stand there as shipped are set for each call, as always; what was typed in
+ * place of one is what runs. Throws a UsageError when its bindings or Params cannot be read.
+ */
 function withSource(kernel: AnyKernel, wgsl: string): AnyKernel {
-  return defineKernel({ ...kernel, wgsl });
+  const untouched = untouchedConstants(kernel, wgsl);
+  return defineKernel({
+    ...kernel,
+    // In parentheses a value is no literal, and specialize() leaves it alone.
+    wgsl: wgsl.replace(CONSTANTS, (declaration, name) =>
+      untouched.has(name) ? declaration : declaration.replace(/=(.*);/, "=($1);"),
+    ),
+    consts: (call: AnyCall) =>
+      Object.fromEntries(Object.entries(kernel.consts(call)).filter(([name]) => untouched.has(name))),
+  });
+}
+
+/** Specialization constants that are in an edited source what they are in the shipped one, by their names. */
+function untouchedConstants(kernel: AnyKernel, wgsl: string): Map<string, RegExpExecArray> {
+  const textOf = ([, ...groups]: RegExpExecArray) => groups.join(" ");
+  const shipped = new Set([...kernel.wgsl.matchAll(CONSTANTS)].map(textOf));
+  const found = [...wgsl.matchAll(CONSTANTS)].filter((match) => shipped.has(textOf(match)));
+  return new Map(found.map((match) => [match[1], match]));
+}
+
+/** Says which constants run with other values than those that are seen. */
+function tellConstants(kernel: AnyKernel, wgsl: string, forms: Source["consts"]): Diagnostic[] {
+  return [...untouchedConstants(kernel, wgsl)].flatMap(([name, { 3: seen, index }]) => {
+    const values = [...new Set(forms.map((consts) => String(consts[name])))];
+    if (values.every((value) => value === seen)) return [];
+    const line = wgsl.slice(0, index).split("\n").length;
+    const message = `${name} is set to ${values.join(" or ")} here; another value that you type is what runs`;
+    return [{ line, column: 1, type: "info", message }];
+  });
 }
 
 function isCallOf(kernel: AnyKernel, { shapes, options }: AnyCall): boolean {

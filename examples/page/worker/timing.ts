@@ -55,7 +55,7 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
   const { signal } = loading;
   const definition = await gpu.definition(name);
   const start = performance.now();
-  const model = await loadModel(gpu, definition, { random: true }, loading);
+  const model = await loadModel(gpu, definition, { random: true }, loading, { outputs: OUTPUTS });
   const clock = await openClock(gpu);
   try {
     const executable = await model.executable(OUTPUTS);

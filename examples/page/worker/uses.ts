@@ -19,8 +19,9 @@ export interface Way {
   readonly passes?: readonly PassName[];
 }
 
-/** A kernel in a net: how to make the net run it, and its largest call there. */
+/** A kernel in a net: how to make the net run it, its calls there, and the largest of them. */
 export interface Use extends Way {
+  readonly calls: readonly AnyCall[];
   readonly call: AnyCall;
 }
 
@@ -30,6 +31,8 @@ export interface Source {
   readonly wgsl: string;
   readonly kernels: readonly AnyKernel[];
   readonly use?: Use;
+  /** The specialization constants of its calls in nets. */
+  readonly consts: readonly ReturnType<AnyKernel["consts"]>[];
 }
 
 /** Kernels are looked for in the first of these that runs them; the first is the one that is meant to. */
@@ -47,10 +50,10 @@ export function findSources(gpu: Gpu): Source[] {
       if (node.kind !== "op") continue;
       const known = kernels.get(node.kernel);
       const call = callOf(graph, node);
-      // The first way that runs it is the one; within it, the largest call.
-      if (!known || (isSameWay(known, way) && work(node, call) > work(node, known.call))) {
-        kernels.set(node.kernel, { ...way, call });
-      }
+      // The first way that runs it is the one.
+      if (known && !isSameWay(known, way)) continue;
+      const largest = known && work(node, known.call) >= work(node, call) ? known.call : call;
+      kernels.set(node.kernel, { ...way, calls: [...(known?.calls ?? []), call], call: largest });
     }
   }
   for (const each of Object.values(exported)) {
@@ -64,7 +67,8 @@ export function findSources(gpu: Gpu): Source[] {
     const users = bySource.get(wgsl) ?? [];
     if (users.length === 0) return [];
     const kernels = distinct(users.map(({ kernel }) => kernel));
-    return [{ name, wgsl, kernels, use: users.find(({ use }) => use)?.use }];
+    const consts = users.flatMap(({ kernel, use }) => use?.calls.map((call) => kernel.consts(call)) ?? []);
+    return [{ name, wgsl, kernels, use: users.find(({ use }) => use)?.use, consts }];
   });
 }
 

@@ -1,0 +1,103 @@
+// What the page's playground says of an edited kernel: of what is on screen, and of no device that is gone.
+import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { GpuError } from "../../engine/ground/errors.ts";
+import { Playground } from "../../examples/page/worker/playground.ts";
+import { open, refuses } from "../harness.ts";
+
+const FOLDER = fileURLToPath(new URL("../../../kernels/", import.meta.url));
+const files = readdirSync(FOLDER, { recursive: true, encoding: "utf8" });
+
+/** What the page shows: the file with its comments. */
+const shown = (name: string): string => {
+  const file = files.find((each) => basename(each) === `${name}.wgsl`);
+  return readFileSync(`${FOLDER}${file}`, "utf8");
+};
+
+const gpu = await open();
+const playground = new Playground(gpu);
+const { signal } = new AbortController();
+
+/** The source of a kernel with something else in place of one of its lines. */
+function edited(name: string, from: string, to: string): string {
+  const wgsl = shown(name);
+  assert.ok(wgsl.includes(from), `${name} has no ${from}`);
+  return wgsl.replace(from, to);
+}
+
+async function judge(name: string, wgsl: string): Promise<string> {
+  const errors = (await playground.check(name, wgsl)).filter(({ type }) => type === "error");
+  if (errors.length > 0) return errors.map(({ line, message }) => `${line}: ${message}`).join("\n");
+  const agreements = await playground.compare(name, wgsl, signal);
+  return agreements.every(({ ok }) => ok) ? "agrees" : "differs";
+}
+
+const WORKGROUP = "const WORKGROUP: u32 = 64;";
+
+test("a constant that is typed runs as it is typed", async () => {
+  const judged = (to: string) => judge("tanh", edited("tanh", WORKGROUP, to));
+  assert.is(await judged(WORKGROUP), "agrees");
+  assert.match(await judged("const WORKGROUP: u32 = 4096;"), /^0: .*4096/s);
+  assert.match(await judged("const WORKGROUP: u32 = 64.5;"), /^8: /);
+  // As many workgroups as before leave elements out, or have threads to spare.
+  assert.is(await judged("const WORKGROUP: u32 = 1;"), "differs");
+  assert.is(await judged("const WORKGROUP: u32 = 128;"), "agrees");
+  assert.is(await judged("const WORKGROUP = 64;"), "agrees");
+  assert.is(await judged("const HALF: u32 = 32; const WORKGROUP: u32 = 2 * HALF;"), "agrees");
+  assert.match(await judged(""), /^\d+: .*WORKGROUP/s);
+  assert.is(
+    await judge("softmax", edited("softmax", "const LOG: bool = false;", "const LOG: bool = true;")),
+    "differs",
+  );
+});
+
+test("what is typed runs in a race and in a net, too", async () => {
+  const wgsl = edited("tanh", WORKGROUP, "const WORKGROUP: u32 = 1;");
+  const loading = { signal, onProgress() {} };
+  assert.not((await playground.runNet("tanh", wgsl, loading)).ok);
+  assert.ok((await playground.runNet("tanh", shown("tanh"), loading)).ok);
+  const huge = edited("tanh", WORKGROUP, "const WORKGROUP: u32 = 4096;");
+  await refuses(() => playground.race("tanh", huge, signal), GpuError, "SHADER", /does not compile/);
+  await refuses(() => playground.runNet("tanh", huge, loading), GpuError, "SHADER", /does not compile/);
+});
+
+test("constants that are set to other values than those that are seen are told of, until they are typed", async () => {
+  const told = await playground.check("conv2d_tile", shown("conv2d_tile"));
+  assert.equal(
+    told.map(({ line, type, message }) => [line, type, message.replace(/ is set to \d+( or \d+)+ here;.*/, "")]),
+    [
+      [16, "info", "SIDE"],
+      [17, "info", "EACH"],
+    ],
+  );
+  const wgsl = edited("conv2d_tile", "const SIDE: u32 = 8;", "const SIDE: u32 = 8u;");
+  assert.equal(
+    (await playground.check("conv2d_tile", wgsl)).map(({ line }) => line),
+    [17],
+  );
+});
+
+test("a lost device is an error of whatever is under way, never an answer", async () => {
+  const broken = edited("tanh", "return;", "retrun;");
+  const wgsl = shown("tanh");
+  const work: Record<string, () => Promise<unknown>> = {
+    check: () => playground.check("tanh", broken),
+    compare: () => playground.compare("tanh", wgsl, signal),
+    race: () => playground.race("tanh", wgsl, signal),
+  };
+  const wanted = await playground.check("tanh", broken);
+  assert.is(wanted.length, 1);
+  for (const [what, begin] of Object.entries(work)) {
+    const working = begin();
+    gpu.device.destroy();
+    await refuses(() => working, GpuError, "DEVICE_LOST", /lost/);
+    await gpu.ready();
+    assert.equal(await playground.check("tanh", broken), wanted, what);
+    assert.is(await judge("tanh", wgsl), "agrees", what);
+  }
+});
+
+test.run();
