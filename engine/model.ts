@@ -51,6 +51,7 @@ export class Model {
     try {
       const first = () => (plan && device.generation === generation ? plan : compile(graph, outputs, device, options));
       if (plan) await device.survive(() => model.#keep(keyOf(outputs), first));
+      signal?.throwIfAborted();
       model.#params.forgetWatch();
       return model;
     } catch (error) {

@@ -230,7 +230,7 @@ export class Net {
     );
     if (parts.length === 1) return parts[0];
     return Object.fromEntries(
-      Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]),
+      Object.keys(parts[0]).map((name) => [name, this.#pictures.joinBatches(parts.map((part) => part[name]))]),
     );
   }
 
@@ -264,13 +264,4 @@ export class Net {
   dispose(): void {
     this.#model.dispose();
   }
-}
-
-function joinBatches(parts: readonly Tensor[]): Tensor {
-  const [{ shape, data }] = parts;
-  const joined = new Float32Array(parts.length * data.length);
-  parts.forEach((part, i) => {
-    joined.set(part.data, i * data.length);
-  });
-  return { shape: shape.with(0, parts.length * shape[0]), data: joined };
 }

@@ -1,4 +1,4 @@
-import { check, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
+import { check, checkFields, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type AnyKernel, type Call, checkInputs, checkKernel, completeOptions } from "./kernel.ts";
 import { checkValue, Value } from "./value.ts";
@@ -56,6 +56,7 @@ export class Graph {
   param(name: string, shape: Shape, from?: Derivation, role: Role = "trained"): Value {
     const known = this.#indexOf("param", name);
     const what = `parameter ${show(name)}`;
+    if (from) checkFields(what, from, { sources: "object", compute: "function" });
     if (known >= 0) {
       const had = formatShape(this.nodes[known].shape);
       const wanted = formatShape(checkShape(shape, what));

@@ -115,7 +115,7 @@ export function checkObject(what: string, given: unknown): asserts given is obje
 export function checkFields(what: string, given: unknown, types: Readonly<Record<string, string>>): void {
   for (const [name, type] of Object.entries(types)) {
     const value: unknown = Object(given)[name];
-    check(typeof value === type && value !== null, what, given, `something with ${name}, a ${type}`);
+    check(typeof value === type && value !== null, what, given, `something with ${name} (${type})`);
   }
 }
 

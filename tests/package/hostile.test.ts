@@ -7,16 +7,16 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import * as browser from "../../browser.ts";
 import * as core from "../../core.ts";
-import type { Gpu } from "../../engine/gpu.ts";
 import { referenceOf } from "../../engine/graph/evaluate.ts";
 import type { AnyKernel } from "../../engine/graph/kernel.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
 import * as node from "../../index.ts";
 import { references } from "../../kernels/references.ts";
 import * as worker from "../../worker.ts";
+import { inside, startWorker } from "../engine/worker/in_process.ts";
 import { idle, int, isDeep, open, random } from "../harness.ts";
 
-const CALLS = isDeep ? 10_000 : 2_500;
+const CALLS = isDeep ? 10_000 : 1_500;
 
 type Call = (...args: unknown[]) => unknown;
 
@@ -34,48 +34,13 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^gpu\.(check|survive|settle|guarded|write|createBuffer|destroyBuffer|pipeline)$/,
-    "the engine's own, of objects of WebGPU: see the test of what reaches the device",
+    "the engine's own, of objects of WebGPU: see tests/engine/device/given.test.ts",
   ],
   [/^executable\.(exclusive|write)$/, "the engine's own: a work in turn, and what it does in it"],
 ];
 
 const gpu = await open();
 const net = await gpu.loadNet("lenet5");
-
-// The page's side and the worker's of shadenet/worker, in one process: what is sent is cloned all the same.
-type Port = {
-  onmessage?: ((event: { data: unknown }) => void) | null;
-  postMessage(message: unknown, transfer?: []): void;
-};
-const inside = globalThis as unknown as Port;
-function startWorker(): Worker {
-  let opened: Gpu | undefined;
-  const serve = () =>
-    browser.serveGpu(async ({ powerPreference, limits, onLost }) => {
-      opened = await node.openGpu({ powerPreference, limits, onLost, kernelHash: undefined });
-      return opened;
-    });
-  let isServed = false;
-  const outside: Port & { terminate(): void } = {
-    postMessage(...sent) {
-      if (!isServed) {
-        inside.postMessage = (...back) => deliver(outside, back);
-        serve();
-      }
-      isServed = true;
-      deliver(inside, sent);
-    },
-    terminate: () => opened?.close(),
-  };
-  return outside as unknown as Worker;
-}
-
-function deliver(to: Port, [message, transfer = []]: [unknown, []?]): void {
-  const data = structuredClone(message, { transfer });
-  setImmediate(() => to.onmessage?.({ data }));
-}
-Object.assign(globalThis, { Worker: class {}, location: { href: "http://localhost/" } });
-if (!globalThis.navigator) Object.assign(globalThis, { navigator: {} });
 
 const OWN = new Error("the caller's own");
 const own = () => {
