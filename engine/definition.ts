@@ -65,6 +65,8 @@ const DEFINITION = {
 /** Throws a UsageError unless it is a net's definition. */
 export function checkDefinition(definition: unknown): asserts definition is AnyNet {
   checkFields("the net", definition, DEFINITION);
+  const { name } = definition as AnyNet;
+  check(name.length < 100, "the net's name", name, "shorter");
 }
 
 /** Nets by their names, each as it is or as a function that loads it. */

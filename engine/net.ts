@@ -169,7 +169,6 @@ export class Net {
   ): Promise<{ logits: Tensor; probabilities: Tensor; features: Record<string, Tensor> }> {
     checkOptions("run()", options, ["features", "signal", ...PICTURE_OPTIONS]);
     const { features: names = [], signal } = options;
-    featuresOf(names);
     const all = await this.#run(() => this.#take(input, options), names, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };

@@ -52,13 +52,14 @@ export function blobSource(blob: Blob, name: string): ByteSource {
  */
 export function arraysCheckpoint(
   tensors: Readonly<Record<string, Float32Array | Tensor>> | ReadonlyMap<string, Float32Array | Tensor>,
-  name = "the given arrays",
+  called = "the given arrays",
 ): Checkpoint {
-  checkText("the name of a checkpoint", name);
+  checkText("the name of a checkpoint", called);
+  const name = clip(called);
   if (!(tensors instanceof Map)) checkObject("the weights", tensors);
   const checkLength = (key: string, shape: Shape, { length }: Float32Array) => {
     if (length === countElements(shape)) return;
-    throw new WeightsError(`${quote(key)} of ${clip(name)} has shape ${show(shape)} but ${length} elements`);
+    throw new WeightsError(`${quote(key)} of ${name} has shape ${show(shape)} but ${length} elements`);
   };
   const infos = new Map<string, TensorInfo & Tensor>();
   for (const [key, value] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
@@ -70,7 +71,7 @@ export function arraysCheckpoint(
     checkLength(key, shape, data);
     infos.set(key, { shape, data, dtype: "F32" });
   }
-  return makeCheckpoint(clip(name), infos, {
+  return makeCheckpoint(name, infos, {
     async read({ shape, data }, start, count, key) {
       // What a buffer that was transferred or resized since has left.
       checkLength(key, shape, data);
@@ -87,8 +88,8 @@ export async function openGiven(weights: Exclude<Weights, string | URL>): Promis
   return isCheckpoint(weights) ? checkCheckpoint(weights) : arraysCheckpoint(weights);
 }
 
-const isCheckpoint = (weights: object): weights is Checkpoint =>
-  "tensors" in Object(weights) && (weights as Checkpoint).tensors instanceof Map;
+/** True for a checkpoint, and not for an object of arrays. */
+export const isCheckpoint = (weights: object): weights is Checkpoint => Object(weights).tensors instanceof Map;
 
 /** Throws a UsageError unless a checkpoint is as it says. */
 function checkCheckpoint(checkpoint: Checkpoint): Checkpoint {
