@@ -236,7 +236,7 @@ inBrowser("a worker's script may have methods of its own", async () => {
     unknown: /^UsageError USAGE the worker has no method "nothing"; it has loadNet, run, /,
     odd: /^Error undefined \[object Object\]$/,
     unsent: /could not be cloned/,
-    "not sendable": /^UsageError USAGE loadNet: its arguments cannot be sent to a worker: /,
+    "not sendable": /^UsageError USAGE "loadNet": its arguments cannot be sent to a worker: /,
     "progress that throws": /^RangeError undefined thrown by onProgress$/,
   };
   for (const [what, message] of Object.entries(expected)) {

@@ -26,7 +26,10 @@ interface Subject {
   readonly of: (graph: Graphed) => { readonly call: Call; readonly sound?: readonly unknown[] };
 }
 
-/** Subjects that are not called, and why. */
+/**
+ * Subjects that are not called, and why. What is no function (nets, variants, rates) is data: what functions it has are
+ * called by the engine, with what it has checked.
+ */
 const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   [
     /^(gpu|net|executable|workerGpu|workerNet|checkpoint|source)\.(close|dispose)$/,
