@@ -124,11 +124,9 @@ export class ParamStore {
 
   /** A checkpoint and a derivation may be anybody's: of a wrong length, the device would hold something else in silence. */
   #checked(name: string, values: Float32Array, count: number): Float32Array {
-    if (values instanceof Float32Array && values.length === count) return values;
-    const got = values instanceof Float32Array ? `${values.length} values` : show(values);
-    throw new WeightsError(
-      `${show(name)} of ${this.#checkpoint.name} came as ${got}; wanted ${count} in a Float32Array`,
-    );
+    const { length } = values instanceof Float32Array ? values : [];
+    if (length === count) return values;
+    throw new WeightsError(`${show(name)} of ${this.#checkpoint.name} came with ${length} floats; wanted ${count}`);
   }
 
   /** Frees the buffers once nothing uses them any more: after `ended`, or at once. */

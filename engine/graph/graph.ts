@@ -107,7 +107,9 @@ export class Graph {
   find(name: string): number {
     const id = this.names.get(name);
     if (id !== undefined) return id;
-    throw new UsageError(`there is no layer called ${show(name)}; there are ${[...this.names.keys()].join(", ")}`);
+    throw new UsageError(
+      `there is no layer called ${show(name)}; there are ${[...this.names.keys()].join(", ").slice(0, 1500)}`,
+    );
   }
 
   value(id: number): Value {
@@ -121,8 +123,9 @@ export class Graph {
   }
 
   #at(id: number): Node {
-    check(Number.isInteger(id) && id >= 0 && id < this.nodes.length, "a value's id", id, `one of ${this.nodes.length}`);
-    return this.nodes[id];
+    const node = Number.isInteger(id) ? this.nodes[id] : undefined;
+    check(node !== undefined, "an id", id, "one of the graph's");
+    return node;
   }
 
   #indexOf(kind: "input" | "param", name: string): number {

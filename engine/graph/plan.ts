@@ -252,7 +252,7 @@ function splitParam(name: string, shape: Shape, elementBytes: number, limits: Li
   if (!(rows > 0 && shape[0] / rows < MOST_PIECES))
     throw new GpuError(
       "LIMIT",
-      `${show(name)} has ${shape[0] ?? 1} rows of ${rowBytes} bytes; the device binds at most ${limit} at once, in up to ${MOST_PIECES} pieces`,
+      `${show(name)} has ${shape[0] ?? 1} rows of ${rowBytes} bytes; a binding holds at most ${limit}`,
     );
   const pieces: number[] = [];
   for (let row = 0; row < shape[0]; row += rows)

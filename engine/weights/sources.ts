@@ -131,7 +131,7 @@ export async function openCheckpoint(given: ByteSource): Promise<Checkpoint> {
 /** The error of weights that are not there; with the names there are, if these look like one. */
 export function orNames(error: Error, { name, weights: table }: WeightsTable, weights: string | URL): Error {
   if (!(error instanceof FileError) || !/^[\w-]+$/.test(String(weights))) return error;
-  const names = Object.keys(table).join(", ");
+  const names = clip(Object.keys(table).join(", "));
   const told = names ? `the weights of ${name} by name are ${names}` : `${name} has no weights by name`;
   return new FileError(`${error.message}; ${told}`, { cause: error });
 }
