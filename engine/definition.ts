@@ -66,6 +66,9 @@ const DEFINITION = {
 /** Throws a UsageError unless it is a net's definition. */
 export function checkDefinition(definition: unknown): asserts definition is AnyNet {
   checkFields("the net", definition, DEFINITION);
+  const { name, imageSize } = definition as AnyNet;
+  // What messages spell out.
+  check(name.length < 100 && imageSize.length === 2, "the net", definition, "of a short name and two sizes");
 }
 
 /** Nets by their names, each as it is or as a function that loads it. */

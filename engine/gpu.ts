@@ -61,8 +61,10 @@ export class Gpu extends Device {
     op: (...args: A) => Value,
     ...args: { [I in keyof A]: TensorFor<A[I]> }
   ): Promise<Tensor> {
-    // The caller's again at once.
-    const taken = args.map((arg) => (isTensor(arg) ? { shape: arg.shape, data: arg.data.slice() } : arg));
+    // The caller's again at once. Of what was transferred no copy can be made.
+    const taken = args.map((arg) =>
+      isTensor(arg) && arg.data.length > 0 ? { shape: arg.shape, data: arg.data.slice() } : arg,
+    );
     return (await import("./eager.ts")).runEager(this, op as (...args: unknown[]) => Value, taken);
   }
 

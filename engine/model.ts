@@ -8,7 +8,7 @@ import { DisposedError } from "./ground/errors.ts";
 import type { Watch } from "./ground/options.ts";
 import type { Tensor } from "./ground/tensor.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { arraysCheckpoint } from "./weights/sources.ts";
+import { arraysCheckpoint, isCheckpoint } from "./weights/sources.ts";
 
 export interface ModelOptions extends CompileOptions, Watch {
   /** What is compiled at once, while the weights load. */
@@ -51,6 +51,7 @@ export class Model {
     try {
       const first = () => (plan && device.generation === generation ? plan : compile(graph, outputs, device, options));
       if (plan) await device.survive(() => model.#keep(keyOf(outputs), first));
+      signal?.throwIfAborted();
       model.#params.forgetWatch();
       return model;
     } catch (error) {
@@ -149,9 +150,6 @@ export async function withModel<T>(
     await model.dispose();
   }
 }
-
-const isCheckpoint = (weights: Checkpoint | Readonly<Record<string, Tensor>>): weights is Checkpoint =>
-  weights.tensors instanceof Map;
 
 /** Runs a graph once, on tensors by the names of its inputs and parameters, compiled or by a plan of its own. */
 export const runOnce = (

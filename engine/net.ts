@@ -188,10 +188,11 @@ export class Net {
   async run(input: RunInput, options: RunOptions = {}): Promise<RunResult<Tensor | DeviceTensor>> {
     checkOptions("run()", options, ["features", "signal", "location", ...PICTURE_OPTIONS]);
     const { features: names = [], signal, location = "memory" } = options;
-    featuresOf(names);
     checkChoice("location", location, ["memory", "gpu"]);
     const finish: Finish<Tensor | DeviceTensor> =
-      location === "gpu" ? async (...given) => (await import("./device/resident.ts")).keepSlices(...given) : readSlices;
+      location === "gpu"
+        ? async (...given) => (await import("./device/resident.ts")).keepSlices(...given)
+        : this.#readSlices;
     const all = await this.#run((generation) => this.#take(input, options, generation), names, finish, signal);
     const features = Object.fromEntries(names.map((name) => [name, all[name]]));
     return { logits: all.logits, probabilities: all.probabilities, features };
@@ -218,6 +219,14 @@ export class Net {
       ...preparationOf(this.#pictures, this.definition, this.#given, this.inputShape, options),
     });
   }
+
+  readonly #readSlices: Finish<Tensor> = async (executable, slices, signal) => {
+    const parts = await Promise.all(slices.map((slice) => executable.run(slice(), undefined, signal)));
+    if (parts.length === 1) return parts[0];
+    return Object.fromEntries(
+      Object.keys(parts[0]).map((name) => [name, this.#pictures.joinBatches(parts.map((part) => part[name]))]),
+    );
+  };
 
   /**
    * Takes a batch at once and runs it; takes it again, where it was on a device that was lost, and runs it on another one.
@@ -272,7 +281,7 @@ export class Net {
       const { probabilities } = await this.#run(
         (generation) => this.#prepare(chunk, options, generation),
         [],
-        readSlices,
+        this.#readSlices,
         signal,
       );
       const labels = await labelsOf(this.definition, this.options.numClasses, this.#given.labels);
@@ -297,18 +306,3 @@ type Finish<T> = (
   slices: readonly (() => Promise<Inputs>)[],
   signal: AbortSignal | undefined,
 ) => Promise<Record<string, T>>;
-
-const readSlices: Finish<Tensor> = async (executable, slices, signal) => {
-  const parts = await Promise.all(slices.map((slice) => executable.run(slice(), undefined, signal)));
-  if (parts.length === 1) return parts[0];
-  return Object.fromEntries(Object.keys(parts[0]).map((name) => [name, joinBatches(parts.map((part) => part[name]))]));
-};
-
-function joinBatches(parts: readonly Tensor[]): Tensor {
-  const [{ shape, data }] = parts;
-  const joined = new Float32Array(parts.length * data.length);
-  parts.forEach((part, i) => {
-    joined.set(part.data, i * data.length);
-  });
-  return { shape: shape.with(0, parts.length * shape[0]), data: joined };
-}

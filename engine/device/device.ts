@@ -329,7 +329,7 @@ export class Device {
     this.check();
     const { device } = this;
     device.pushErrorScope("out-of-memory");
-    const buffer = device.createBuffer({ label, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
+    const buffer = device.createBuffer({ label: `${label}`, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
     const scope = device.popErrorScope();
     this.#buffers.add(buffer);
     this.alive.buffers++;
@@ -376,9 +376,9 @@ export class Device {
     }));
     device.pushErrorScope("validation");
     const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
-    const module = device.createShaderModule({ label, code });
+    const module = device.createShaderModule({ label: `${label}`, code });
     const scope = device.popErrorScope();
-    const compiled = device.createComputePipelineAsync({ label, layout, compute: { module } });
+    const compiled = device.createComputePipelineAsync({ label: `${label}`, layout, compute: { module } });
     const [error, pipeline] = await Promise.all([
       this.settle(scope),
       this.settle(compiled).catch((cause: Error) => cause),
@@ -389,7 +389,7 @@ export class Device {
     }
     this.check();
     const message = error?.message ?? (pipeline as Error).message;
-    throw new GpuError("SHADER", `the kernel ${label} does not compile: ${message}`);
+    throw new GpuError("SHADER", `the kernel ${label} does not compile: ${message.slice(0, 1500)}`);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Derivation } from "../graph/graph.ts";
 import type { ParamPlan } from "../graph/plan.ts";
+import { show, WeightsError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
 import { all } from "../ground/promises.ts";
 import { sizeOf } from "../ground/tensor.ts";
@@ -83,7 +84,9 @@ export class ParamStore {
     };
     // At once, since the device takes its time to tell that there was memory.
     const creating = all(pieces.map(create));
-    const [buffers, derived, storage] = await all([creating, from && derive(from, this.#checkpoint), storageOf(dtype)]);
+    const size = pieces.reduce((sum, elements) => sum + elements, 0);
+    const deriving = from && this.#derive(name, from, size);
+    const [buffers, derived, storage] = await all([creating, deriving, storageOf(dtype)]);
     let isSound = true;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
@@ -91,7 +94,8 @@ export class ParamStore {
       for (let done = 0; done < elements; done += UPLOAD_ELEMENTS) {
         const count = Math.min(UPLOAD_ELEMENTS, elements - done);
         const first = start + done;
-        const chunk = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
+        const read = derived?.subarray(first, first + count) ?? (await this.#checkpoint.read(name, first, count));
+        const chunk = this.#checked(name, read, count);
         isSound &&= allFinite(chunk);
         this.#device.check(this.#generation);
         const packed = storage.pack(chunk);
@@ -112,6 +116,19 @@ export class ParamStore {
     return buffers;
   }
 
+  async #derive(name: string, { sources, compute }: Derivation, count: number): Promise<Float32Array> {
+    const tensors: Float32Array[] = [];
+    for (const source of sources) tensors.push(await this.#checkpoint.read(source));
+    return this.#checked(name, compute(...tensors), count);
+  }
+
+  /** A checkpoint and a derivation may be anybody's: of a wrong length, the device would hold something else in silence. */
+  #checked(name: string, values: Float32Array, count: number): Float32Array {
+    const { length } = values instanceof Float32Array ? values : [];
+    if (length === count) return values;
+    throw new WeightsError(`${show(name)} of ${this.#checkpoint.name} came with ${length} floats; wanted ${count}`);
+  }
+
   /** Frees the buffers once nothing uses them any more: after `ended`, or at once. */
   dispose(ended?: Promise<unknown>): void {
     const free = () => {
@@ -126,10 +143,4 @@ export class ParamStore {
 function allFinite(values: Float32Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
-}
-
-async function derive(from: Derivation, checkpoint: Checkpoint): Promise<Float32Array> {
-  const tensors: Float32Array[] = [];
-  for (const source of from.sources) tensors.push(await checkpoint.read(source));
-  return from.compute(...tensors);
 }

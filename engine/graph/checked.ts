@@ -25,6 +25,7 @@ const SPEC = {
 export function defineKernel<const K extends string, O extends object>(spec: KernelSpec<K, O>): Kernel<K, O> {
   checkFields("the spec of a kernel", spec, SPEC);
   const { name, inputs } = spec;
+  check(name.length > 0 && name.length <= 100, "the name of a kernel", name, "of 1 to 100 characters");
   check(isTexts(inputs) && inputs.length > 0, `inputs of ${name}`, inputs, "an array of names");
   return define(spec);
 }

@@ -1,4 +1,4 @@
-import { check, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
+import { check, checkFields, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type AnyKernel, type Call, checkInputs, checkKernel, completeOptions } from "./kernel.ts";
 import { checkValue, Value } from "./value.ts";
@@ -56,6 +56,7 @@ export class Graph {
   param(name: string, shape: Shape, from?: Derivation, role: Role = "trained"): Value {
     const known = this.#indexOf("param", name);
     const what = `parameter ${show(name)}`;
+    if (from) checkFields(what, from, { sources: "object", compute: "function" });
     if (known >= 0) {
       const had = formatShape(this.nodes[known].shape);
       const wanted = formatShape(checkShape(shape, what));
@@ -106,7 +107,9 @@ export class Graph {
   find(name: string): number {
     const id = this.names.get(name);
     if (id !== undefined) return id;
-    throw new UsageError(`there is no layer called ${show(name)}; there are ${[...this.names.keys()].join(", ")}`);
+    throw new UsageError(
+      `there is no layer called ${show(name)}; there are ${[...this.names.keys()].join(", ").slice(0, 1500)}`,
+    );
   }
 
   value(id: number): Value {
@@ -120,8 +123,9 @@ export class Graph {
   }
 
   #at(id: number): Node {
-    check(Number.isInteger(id) && id >= 0 && id < this.nodes.length, "a value's id", id, `one of ${this.nodes.length}`);
-    return this.nodes[id];
+    const node = Number.isInteger(id) ? this.nodes[id] : undefined;
+    check(node !== undefined, "an id", id, "one of the graph's");
+    return node;
   }
 
   #indexOf(kind: "input" | "param", name: string): number {

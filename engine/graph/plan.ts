@@ -1,4 +1,4 @@
-import { check, GpuError } from "../ground/errors.ts";
+import { check, GpuError, show } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { formatBytes, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Choice, callOf, type Derivation, type Graph, layerOf, type OpNode, readsOf } from "./graph.ts";
@@ -102,7 +102,8 @@ export function makePlan(
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
     const gridOf = (part: Part): Grid => {
       const grid = kernel.grid(call, part);
-      const isGrid = grid.length === 3 && grid.every((size) => fits(size, "u32") && size <= MAX_WORKGROUPS);
+      const isGrid =
+        Array.isArray(grid) && grid.length === 3 && grid.every((size) => fits(size, "u32") && size <= MAX_WORKGROUPS);
       check(isGrid, `the grid of ${kernel.name}`, grid, `three integers up to ${MAX_WORKGROUPS}`);
       return grid;
     };
@@ -251,7 +252,7 @@ function splitParam(name: string, shape: Shape, elementBytes: number, limits: Li
   if (!(rows > 0 && shape[0] / rows < MOST_PIECES))
     throw new GpuError(
       "LIMIT",
-      `${name} has ${shape[0] ?? 1} rows of ${rowBytes} bytes; the device binds at most ${limit} at once, in up to ${MOST_PIECES} pieces`,
+      `${show(name)} has ${shape[0] ?? 1} rows of ${rowBytes} bytes; a binding holds at most ${limit}`,
     );
   const pieces: number[] = [];
   for (let row = 0; row < shape[0]; row += rows)
@@ -270,6 +271,6 @@ function checkActivation(bytes: number, what: string, limits: Limits): void {
 
 function describe(graph: Graph, id: number): string {
   const node = graph.nodes[id];
-  if (node.kind === "param" || node.kind === "input") return `${node.kind} "${node.name}"`;
-  return node.kind === "op" ? `the output of ${layerOf(graph, id)}` : "a view";
+  if (node.kind === "param" || node.kind === "input") return `${node.kind} ${show(node.name)}`;
+  return node.kind === "op" ? `the output of ${show(layerOf(graph, id))}` : "a view";
 }

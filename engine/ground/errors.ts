@@ -115,8 +115,15 @@ export function checkObject(what: string, given: unknown): asserts given is obje
 export function checkFields(what: string, given: unknown, types: Readonly<Record<string, string>>): void {
   for (const [name, type] of Object.entries(types)) {
     const value: unknown = Object(given)[name];
-    check(typeof value === type && value !== null, what, given, `something with ${name}, a ${type}`);
+    check(typeof value === type && value !== null, what, given, `something with ${name} (${type})`);
   }
+}
+
+/** What options have in common. */
+interface Watched {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: unknown;
+  readonly onLost?: unknown;
 }
 
 /**
@@ -126,17 +133,10 @@ export function checkFields(what: string, given: unknown, types: Readonly<Record
 export function checkOptions(what: string, given: object, legal: readonly string[]): void {
   checkObject(`${what}: options`, given);
   const unknown = Object.keys(given).find((name) => !legal.includes(name));
-  if (unknown === undefined) {
-    checkCallbacks(what, given);
-    return;
-  }
   const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
-  throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
-}
-
-function checkCallbacks(what: string, given: { signal?: unknown; onProgress?: unknown; onLost?: unknown }): void {
-  const { signal, onProgress, onLost } = given;
-  const isSignal = signal === undefined || typeof (signal as AbortSignal | null)?.throwIfAborted === "function";
+  if (unknown !== undefined) throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
+  const { signal, onProgress, onLost }: Watched = given;
+  const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";
   check(isSignal, `${what}: signal`, signal, "an AbortSignal");
   for (const [name, call] of Object.entries({ onProgress, onLost }))
     check(call === undefined || typeof call === "function", `${what}: ${name}`, call, "a function");

@@ -55,10 +55,7 @@ const MOST_DIMENSIONS = 16;
 /** Throws a ShapeError unless every size is a positive integer and the element count is exact in a double. */
 export function checkShape(shape: Shape, what: string): Shape {
   const ok = Array.isArray(shape) && shape.length <= MOST_DIMENSIONS && shape.every(isCount);
-  if (!ok)
-    throw new ShapeError(
-      `${what} has shape ${show(shape)}; every size must be a positive integer, of up to ${MOST_DIMENSIONS}`,
-    );
+  if (!ok) throw new ShapeError(`${what} has shape ${show(shape)}; wanted up to ${MOST_DIMENSIONS} positive integers`);
   if (!Number.isSafeInteger(sizeOf(shape)))
     throw new ShapeError(`${what} has shape ${formatShape(shape)}: too many elements`);
   return shape;

@@ -28,3 +28,13 @@ export function batchOf(data: Float32Array, [batch]: Shape): Batch {
   const size = data.length / batch;
   return { slice: (first, count) => data.subarray(first * size, (first + count) * size), inMemory: true, dispose() {} };
 }
+
+/** One output of slices of a batch, as that of the whole. */
+export function joinBatches(parts: readonly Tensor[]): Tensor {
+  const [{ shape, data }] = parts;
+  const joined = new Float32Array(parts.length * data.length);
+  parts.forEach((part, i) => {
+    joined.set(part.data, i * data.length);
+  });
+  return { shape: shape.with(0, parts.length * shape[0]), data: joined };
+}

@@ -37,7 +37,7 @@ export interface PictureOptions {
 
 // What a run or a classification needs besides: it comes with this module, when a net is loaded.
 export { mostProbable } from "../ground/predictions.ts";
-export { takeElements } from "./batch.ts";
+export { joinBatches, takeElements } from "./batch.ts";
 
 /** The pictures that an input is; undefined if it is none. */
 export function takenAsPictures(input: unknown): readonly Picture[] | undefined {

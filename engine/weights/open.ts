@@ -1,4 +1,4 @@
-import { FileError, UsageError } from "../ground/errors.ts";
+import { UsageError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
 import type { Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
@@ -89,16 +89,10 @@ export async function openWeights(
     const location = published ? urlOf(published, definition) : weights;
     import("./safetensors.ts").catch(() => {});
     const opened = open(location, { ...options, sha256: published?.sha256, mirror: published?.mirror });
-    const source = await opened.catch((error) => Promise.reject(orNames(error, definition, weights)));
+    const source = await opened.catch(async (error) => {
+      throw (await sources).orNames(error, definition, weights);
+    });
     return (await sources).openCheckpoint(source);
   }
   return (await sources).openGiven(weights, options);
-}
-
-/** The error of weights that are not there; with the names there are, if these look like one. */
-function orNames(error: Error, { name, weights: table }: WeightsTable, weights: string | URL): Error {
-  if (!(error instanceof FileError) || !/^[\w-]+$/.test(String(weights))) return error;
-  const names = Object.keys(table).join(", ");
-  const told = names ? `the weights of ${name} by name are ${names}` : `${name} has no weights by name`;
-  return new FileError(`${error.message}; ${told}`, { cause: error });
 }

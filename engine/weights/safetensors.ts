@@ -1,4 +1,4 @@
-import { check, checkText, show, WeightsError } from "../ground/errors.ts";
+import { check, checkObject, checkText, isTexts, show, WeightsError } from "../ground/errors.ts";
 import { fromBits, fromHalf, toHalf } from "../ground/half.ts";
 import { checkDtype } from "../ground/options.ts";
 import { isTensor, type Shape, type Tensor } from "../ground/tensor.ts";
@@ -136,13 +136,8 @@ export function encodeSafetensors(
 ): Bytes {
   check(tensors instanceof Map, "what to encode", tensors, "a Map of tensors by their names");
   checkDtype(dtype);
-  const texts = Object.values(Object(metadata));
-  check(
-    texts.every((text) => typeof text === "string"),
-    "metadata",
-    metadata,
-    "an object of strings",
-  );
+  if (metadata) checkObject("metadata", metadata);
+  check(isTexts(Object.values(metadata ?? {})), "metadata", metadata, "an object of strings");
   const infos = new Map<string, TensorInfo>();
   for (const [name, tensor] of tensors) {
     checkText("the name of a tensor", name);

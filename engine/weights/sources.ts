@@ -1,9 +1,9 @@
 import { check, checkFields, checkObject, checkText, FileError, show, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
-import type { Tensor } from "../ground/tensor.ts";
+import type { Shape, Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { checkedSource, checkSpan, clip, countElements, isStream, makeCheckpoint, quote } from "./checkpoint.ts";
-import type { Weights } from "./open.ts";
+import type { Weights, WeightsTable } from "./open.ts";
 
 /** True for a buffer and for what is a view of one, of this page or another. */
 const isBytes = (value: unknown): value is ArrayBuffer | ArrayBufferView =>
@@ -53,10 +53,15 @@ export function blobSource(blob: Blob, name: string): ByteSource {
  */
 export function arraysCheckpoint(
   tensors: Readonly<Record<string, Float32Array | Tensor>> | ReadonlyMap<string, Float32Array | Tensor>,
-  name = "the given arrays",
+  called = "the given arrays",
 ): Checkpoint {
-  checkText("the name of a checkpoint", name);
+  checkText("the name of a checkpoint", called);
+  const name = clip(called);
   if (!(tensors instanceof Map)) checkObject("the weights", tensors);
+  const checkLength = (key: string, shape: Shape, { length }: Float32Array) => {
+    if (length === countElements(shape)) return;
+    throw new WeightsError(`${quote(key)} of ${name} has shape ${show(shape)} but ${length} elements`);
+  };
   const infos = new Map<string, TensorInfo & Tensor>();
   for (const [key, value] of tensors instanceof Map ? tensors : Object.entries(tensors)) {
     const { shape, data }: Tensor =
@@ -64,13 +69,15 @@ export function arraysCheckpoint(
     if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
       throw new WeightsError(`${quote(key)} of ${name} is no Float32Array and no tensor of one`);
     }
-    if (data.length !== countElements(shape)) {
-      throw new WeightsError(`${quote(key)} of ${name} has shape ${show(shape)} but ${data.length} elements`);
-    }
+    checkLength(key, shape, data);
     infos.set(key, { shape, data, dtype: "F32" });
   }
-  return makeCheckpoint(clip(name), infos, {
-    read: async ({ data }, start, count) => data.subarray(start, start + count),
+  return makeCheckpoint(name, infos, {
+    async read({ shape, data }, start, count, key) {
+      // What a buffer that was transferred or resized since has left.
+      checkLength(key, shape, data);
+      return data.subarray(start, start + count);
+    },
   });
 }
 
@@ -83,8 +90,8 @@ export async function openGiven(weights: Exclude<Weights, string | URL>, watch: 
   return isCheckpoint(weights) ? checkCheckpoint(weights) : arraysCheckpoint(weights);
 }
 
-const isCheckpoint = (weights: object): weights is Checkpoint =>
-  "tensors" in Object(weights) && (weights as Checkpoint).tensors instanceof Map;
+/** True for a checkpoint, and not for an object of arrays. */
+export const isCheckpoint = (weights: object): weights is Checkpoint => Object(weights).tensors instanceof Map;
 
 /** Throws a UsageError unless a checkpoint is as it says. */
 function checkCheckpoint(checkpoint: Checkpoint): Checkpoint {
@@ -121,4 +128,12 @@ export async function openCheckpoint(given: ByteSource): Promise<Checkpoint> {
     await source.close?.();
     throw error;
   }
+}
+
+/** The error of weights that are not there; with the names there are, if these look like one. */
+export function orNames(error: Error, { name, weights: table }: WeightsTable, weights: string | URL): Error {
+  if (!(error instanceof FileError) || !/^[\w-]+$/.test(String(weights))) return error;
+  const names = clip(Object.keys(table).join(", "));
+  const told = names ? `the weights of ${name} by name are ${names}` : `${name} has no weights by name`;
+  return new FileError(`${error.message}; ${told}`, { cause: error });
 }

@@ -89,7 +89,7 @@ test("what the engine needs", () => {
   );
   assert.is(engine.problem, undefined);
   const large = summaryOf(nets.vgg16, { batch: 32 }).engine;
-  assert.match(large.problem ?? "", /features\.0 needs 392\.0 MiB/);
+  assert.match(large.problem ?? "", /features\.0" needs 392\.0 MiB/);
   assert.ok(large.activations >= large.activationLowerBound);
 });
 

@@ -95,4 +95,12 @@ test("eager hands on what its function throws, and leaves nothing behind", async
   assert.is(gpu.alive.buffers, 0);
 });
 
+test("of many layers an error names the first", () => {
+  const graph = new Graph();
+  const x = graph.input("x", [1]);
+  for (let i = 0; i < 1000; i++) graph.name(`layer${i}`, x);
+  const message = /^there is no layer called "none"; there are layer0, layer1, .{1400,1500}$/;
+  assert.throws(() => graph.find("none"), message);
+});
+
 test.run();

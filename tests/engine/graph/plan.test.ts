@@ -215,11 +215,11 @@ test("what cannot be split is refused", async () => {
   await refusesPlan(
     (x) => convLayer("conv", x, 9, 1),
     144,
-    /the output of conv needs .* MiB; the device binds at most/,
+    /the output of "conv" needs .* MiB; the device binds at most/,
   );
-  await refusesPlan((x) => concat(x, x), 144, /the output of y needs/);
+  await refusesPlan((x) => concat(x, x), 144, /the output of "y" needs/);
   const large = (x: Value) => convLayer("conv", x, 2, 5, { padding: 1 });
-  await refusesPlan(large, 144, /conv.weight has 2 rows of 400 bytes; the device binds at most 144/);
+  await refusesPlan(large, 144, /"conv.weight" has 2 rows of 400 bytes; a binding holds at most 144/);
   const product = (x: Value) => matmul(flatten(x), x.graph.param("m", [36, 3]));
   await refusesPlan(product, 144, /matmul cannot split its input b, param "m", over the device's binding limit/);
 });
