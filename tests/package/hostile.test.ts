@@ -184,6 +184,9 @@ const graphed = () => {
   return { graph, x, y: graph.name("y", node.relu(x)) };
 };
 
+/** No plain object, so that it is only exchanged as a whole: what its functions answer is a caller's own affair. */
+const HOST: object = Object.create(nodeHost);
+
 /** By its name, or as a definition that may be spoilt. */
 const anyLenet = () => (random() < 0.5 ? "lenet5" : node.lenet5);
 
@@ -207,8 +210,8 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   named: ({ x }) => ["name", x],
   openCheckpoint: () => [node.bytesSource(encoded)],
   openGpu: () => [{ powerPreference: "low-power", limits: "default", kernelHash: undefined }],
-  "browser.openGpu": () => [{ kernelHash: undefined }, nodeHost],
-  "core.openGpu": () => [{ nets: {}, variants: {}, rates: {} }, nodeHost],
+  "browser.openGpu": () => [{ kernelHash: undefined }, HOST],
+  "core.openGpu": () => [{ nets: {}, variants: {}, rates: {} }, HOST],
   openSafetensors: () => [node.bytesSource(encoded)],
   openWorkerGpu: () => [{ worker: startWorker(), powerPreference: "low-power", limits: "adapter" }],
   preprocess: () => [picture(), TRANSFORMS, 1],
