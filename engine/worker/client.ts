@@ -104,7 +104,7 @@ class Channel {
         call.args,
         "an array, of 99 at most",
       );
-      checkOptions(call.method, options, ["signal", "onProgress", "transfer"]);
+      checkOptions(show(call.method), options, ["signal", "onProgress", "transfer"]);
       const { signal, onProgress, transfer = [] } = options;
       signal?.throwIfAborted();
       if (this.#ended) throw this.#ended;
