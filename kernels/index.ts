@@ -18,6 +18,7 @@ export { linear } from "./linear/linear.ts";
 export { matmul } from "./matmul.ts";
 export { mean } from "./mean.ts";
 export { batchNorm } from "./norm/batchnorm.ts";
+export { layerNorm } from "./norm/layernorm.ts";
 export { lrn } from "./norm/lrn.ts";
 export { pad } from "./pad.ts";
 export { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";

@@ -9,6 +9,7 @@ import {
   operation,
 } from "../engine/graph/onnx.ts";
 import { UsageError } from "../engine/ground/errors.ts";
+import { sizeOf } from "../engine/ground/tensor.ts";
 import type { Activation } from "./activation.ts";
 import { channelShuffle } from "./channel_shuffle.ts";
 import { concat } from "./concat.ts";
@@ -29,6 +30,7 @@ import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
 import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
+import { layerNorm, normalizedShape } from "./norm/layernorm.ts";
 import { lrn } from "./norm/lrn.ts";
 import { sides } from "./options.ts";
 import { pad } from "./pad.ts";
@@ -99,6 +101,13 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   entry(batchNorm, ({ x, mean, variance, weight, bias }, { y, options }) => {
     const parameters = [weight ?? perChannel(y[1], 1), bias ?? perChannel(y[1], 0), mean, variance];
     return operation("BatchNormalization", [x, ...parameters], { epsilon: { float: options.eps } });
+  }),
+
+  entry(layerNorm, ({ x, weight, bias }, { shapes, options }) => {
+    const shape = normalizedShape(shapes, options);
+    const factors = weight ?? floats(new Array(sizeOf(shape)).fill(1), shape);
+    const attributes = { axis: -shape.length, epsilon: { float: options.eps } };
+    return operation("LayerNormalization", [x, factors, bias], attributes);
   }),
 
   entry(lrn, ({ x }, { y: [, channels, ...image], options: { size, alpha, beta, k } }) => {

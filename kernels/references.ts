@@ -35,6 +35,7 @@ import { reference as linear } from "./linear/linear.ts";
 import { reference as matmul } from "./matmul.ts";
 import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
+import { reference as layerNorm } from "./norm/layernorm.ts";
 import { reference as lrn } from "./norm/lrn.ts";
 import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
 import { reference as pad } from "./pad.ts";
@@ -75,6 +76,8 @@ export const references: References = {
   gelu,
   hardsigmoid,
   hardswish,
+  layernorm: layerNorm,
+  layernorm_rows: layerNorm,
   leaky_relu: leakyRelu,
   linear,
   linear_gemv: linear,

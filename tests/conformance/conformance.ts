@@ -87,6 +87,8 @@ const OPERATORS: Readonly<Record<string, (inputs: Inputs, attributes: Attributes
   gelu: ({ x }) => kernels.gelu(x),
   hardsigmoid: ({ x }) => kernels.hardSigmoid(x),
   hardswish: ({ x }) => kernels.hardSwish(x),
+  layer_norm: ({ x, weight, bias }, a) =>
+    kernels.layerNorm(x, weight, bias, { normalizedShape: a.normalized_shape, eps: a.eps }),
   leaky_relu: ({ x }, a) => kernels.leakyRelu(x, { negativeSlope: a.negative_slope ?? 0.01 }),
   linear: ({ x, w, b }) => kernels.linear(x, w, b),
   local_response_norm: ({ x }, { size, alpha, beta, k }) => kernels.lrn(x, { size, alpha, beta, k }),

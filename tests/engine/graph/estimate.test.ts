@@ -187,6 +187,7 @@ const CALLS: readonly ((graph: Graph) => Value)[] = [
   (graph) => kernels.maxPool2d(graph.input("x", IMAGE), { kernel: 2 }),
   (graph) => kernels.avgPool2d(graph.input("x", IMAGE), { kernel: 2 }),
   (graph) => kernels.adaptiveAvgPool2d(graph.input("x", IMAGE), { outputSize: 1 }),
+  (graph) => kernels.layerNorm(graph.input("x", [8, 96])),
   (graph) => kernels.lrn(graph.input("x", IMAGE)),
   (graph) => kernels.channelShuffle(graph.input("x", IMAGE), { groups: 2 }),
   (graph) => kernels.concat(graph.input("x", IMAGE), graph.input("z", IMAGE)),

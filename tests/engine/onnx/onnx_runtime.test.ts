@@ -115,6 +115,15 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
       { eps: pick(1e-5, 0.1) },
     ];
   },
+  layernorm() {
+    const last = randomShape(1, 3);
+    const affine = { weight: maybe(randomTensor(last)), bias: maybe(randomTensor(last)) };
+    const normalizedShape = affine.weight || affine.bias ? maybe(last) : last;
+    return [
+      { x: tensorOf(...randomShape(0, 3), ...last), ...affine },
+      { normalizedShape: normalizedShape ?? null, eps: pick(1e-5, 0.1) },
+    ];
+  },
   lrn() {
     const options = { size: pick(1, 3, 5, 9), alpha: pick(1e-4, 0.1, 4), beta: pick(0.5, 0.75, 1), k: pick(1, 2) };
     return [{ x: randomTensor([int(1, 3), int(1, 8), ...randomShape(1, 3)], pick(1, 20)) }, options];
