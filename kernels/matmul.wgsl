@@ -1,6 +1,7 @@
-// matmul: y[n,i,j] = sum over k of a[n,i,k] * b[n,k,j].
+// matmul: y[n,i,j] = scale * sum over k of a[n,i,k] * b[n,k,j].
 //
-// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first; a or b may be one matrix for the whole batch.
+// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first. The batch has up to four dimensions, in which a's and
+// b's matrices are found by strides, 0 where they are broadcast.
 // Threads: one per output element, in the order of (n, i, j).
 
 const WORKGROUP: u32 = 64;
@@ -12,8 +13,10 @@ struct Params {
   m: u32,
   n: u32,
   k: u32,
-  a_stride: u32, // elements from one matrix to the next; 0 if there is one for all
-  b_stride: u32,
+  scale: f32,
+  size1: u32, size2: u32, size3: u32, // of the batch
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides, in elements
+  b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<Real>;
@@ -30,11 +33,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let j = index % params.n;
   let i = index / params.n % params.m;
   let batch = index / (params.n * params.m);
-  let a_first = batch * params.a_stride + i * params.k;
-  let b_first = batch * params.b_stride + j;
+  let p3 = batch % params.size3;
+  let p2 = batch / params.size3 % params.size2;
+  let p1 = batch / (params.size3 * params.size2) % params.size1;
+  let p0 = batch / (params.size3 * params.size2 * params.size1);
+  let a_first = p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3 + i * params.k;
+  let b_first = p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3 + j;
   var sum = 0.0;
   for (var k = 0u; k < params.k; k++) {
     sum += f32(a[a_first + k]) * f32(b[b_first + k * params.n]);
   }
-  y[index] = Real(sum);
+  y[index] = Real(params.scale * sum);
 }

@@ -82,7 +82,6 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   same(tanh, "Tanh"),
   same(sigmoid, "Sigmoid"),
   same(hardSwish, "HardSwish"),
-  same(matmul, "MatMul"),
   same(mul, "Mul"),
 
   entry(conv2d, ({ x, w, b, r }, { shapes, options }) => {
@@ -96,6 +95,11 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
     if (shapes.x.length === 2) return activated(operation("Gemm", [x, w, b], { transB: 1 }), options.activation);
     const y = operation("MatMul", [x, operation("Transpose", [w], { perm: [1, 0] })]);
     return activated(b ? operation("Add", [y, b]) : y, options.activation);
+  }),
+
+  entry(matmul, ({ a, b }, { options: { scale } }) => {
+    const y = operation("MatMul", [a, b]);
+    return scale === 1 ? y : scaled(y, scale);
   }),
 
   entry(batchNorm, ({ x, mean, variance, weight, bias }, { y, options }) => {

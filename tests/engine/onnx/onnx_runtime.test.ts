@@ -155,8 +155,18 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
   },
   matmul() {
     const [m, k, n] = [int(1, 9), int(1, 9), int(1, 9)];
-    const [a, b] = pick([[], []], [[3], [3]], [[2, 3], []], [[], [2, 3]]);
-    return [{ a: tensorOf(...a, m, k), b: tensorOf(...b, k, n) }];
+    const [a, b] = pick(
+      [[], []],
+      [[3], [3]],
+      [[2, 3], []],
+      [[], [2, 3]],
+      [
+        [2, 1],
+        [1, 3],
+      ],
+      [[3, 1, 2], [2]],
+    );
+    return [{ a: tensorOf(...a, m, k), b: tensorOf(...b, k, n) }, { scale: pick(1, 0.25) }];
   },
   concat() {
     const shape = randomShape(1);
