@@ -26,6 +26,7 @@ import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
 import { silu } from "./elementwise/silu.ts";
 import { tanh } from "./elementwise/tanh.ts";
+import { gather } from "./gather.ts";
 import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
 import { mean } from "./mean.ts";
@@ -34,10 +35,13 @@ import { layerNorm, normalizedShape } from "./norm/layernorm.ts";
 import { lrn } from "./norm/lrn.ts";
 import { sides } from "./options.ts";
 import { pad } from "./pad.ts";
+import { orderOf, permute } from "./permute.ts";
 import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { avgPool2d } from "./pool2d/avgpool2d.ts";
 import { maxPool2d } from "./pool2d/maxpool2d.ts";
 import { adaptiveAverage, average, maximum, padImages } from "./pool2d/onnx.ts";
+import { roll, shiftsOf } from "./roll.ts";
+import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
 
 /** What a kernel's calls are in ONNX, by the kernel's name; `inputs` are names of values. */
@@ -72,6 +76,15 @@ const scaled = (x: OnnxOperand, factor: number): OnnxOperation => operation("Mul
 /** Under a shape in which 0 keeps a size, here the batch's, and -1 stands for what is left. */
 const reshaped = (x: OnnxOperand, shape: readonly number[]): OnnxOperation =>
   operation("Reshape", [x, integers(shape)]);
+
+/** What ONNX takes for the end of a dimension, and any end beyond it. */
+const END = 2 ** 31 - 1;
+
+const sliced = (x: OnnxOperand, dim: number, start: number, end = END, step = 1): OnnxOperation =>
+  operation("Slice", [x, ...[start, Math.min(end, END), dim, step].map((value) => integers([value]))]);
+
+/** ONNX's number of this type. */
+const INT64 = 7;
 
 /** One per channel, for a parameter that is left out. */
 const perChannel = (channels: number, value: number) => floats(new Array(channels).fill(value), [channels]);
@@ -134,6 +147,27 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   }),
 
   entry(concat, (inputs, { options }) => operation("Concat", Object.values(inputs), { axis: options.dim })),
+
+  entry(permute, ({ x }, { shapes, options }) =>
+    operation("Transpose", [x], { perm: orderOf(shapes.x, options.dims) }),
+  ),
+
+  entry(slice, ({ x }, { options: { dim, start, end, step } }) => sliced(x, dim, start, end, step)),
+
+  entry(roll, ({ x }, { y, options }) =>
+    // What comes back at the front, and the rest behind it.
+    shiftsOf(y, options).reduce(
+      (rolled, shift, d) =>
+        shift === 0
+          ? rolled
+          : operation("Concat", [sliced(rolled, d, -shift), sliced(rolled, d, 0, -shift)], { axis: d }),
+      operation("Identity", [x]),
+    ),
+  ),
+
+  entry(gather, ({ x, indices }, { options }) =>
+    operation("Gather", [x, operation("Cast", [indices], { to: INT64 })], { axis: options.dim }),
+  ),
 
   entry(mean, ({ x }, { options: { dims, keepDim } }) =>
     operation("ReduceMean", [x], { axes: dims, keepdims: keepDim ? 1 : 0 }),

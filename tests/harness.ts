@@ -85,6 +85,12 @@ export const pairOf = (draw: () => number): Pair => pick(draw(), [draw(), draw()
 /** Of zero to four dimensions. */
 export const randomShape = (least = 0, most = 4): number[] => Array.from({ length: int(least, most) }, () => int(1, 9));
 
+/** The dimensions of a tensor in random order, some of them counted from the back. */
+export const randomOrder = (rank: number): number[] =>
+  Array.from({ length: rank }, (_, d) => ({ d, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ d }) => pick(d, d - rank));
+
 /** Uniform in [-scale, scale). */
 export const randomTensor = (shape: Shape, scale = 1): Tensor => ({
   shape,

@@ -191,6 +191,8 @@ const CALLS: readonly ((graph: Graph) => Value)[] = [
   (graph) => kernels.lrn(graph.input("x", IMAGE)),
   (graph) => kernels.channelShuffle(graph.input("x", IMAGE), { groups: 2 }),
   (graph) => kernels.concat(graph.input("x", IMAGE), graph.input("z", IMAGE)),
+  (graph) => kernels.slice(graph.input("x", IMAGE), { end: 4 }),
+  (graph) => kernels.permute(graph.input("x", IMAGE), { dims: [0, 2, 3, 1] }),
   (graph) => kernels.mean(graph.input("x", IMAGE), { dims: [2, 3] }),
   (graph) => kernels.pad(graph.input("x", IMAGE), { padding: 1 }),
   (graph) => kernels.add(graph.input("x", IMAGE), graph.input("z", IMAGE)),

@@ -14,7 +14,17 @@ import { evaluateReference } from "../../../kernels/references.ts";
 import { generatedCheckpoint, generatedInput } from "../../../tools/hashinit.ts";
 import { packageFile } from "../../../tools/package.ts";
 import { readNets } from "../../conformance/goldens.ts";
-import { assertClose, drawBroadcast, drawPool, int, pairOf, pick, randomShape, randomTensor } from "../../harness.ts";
+import {
+  assertClose,
+  drawBroadcast,
+  drawPool,
+  int,
+  pairOf,
+  pick,
+  randomOrder,
+  randomShape,
+  randomTensor,
+} from "../../harness.ts";
 
 // Exported models in ONNX Runtime, where it is installed for the comparison of peers.
 
@@ -173,6 +183,28 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
     const dim = int(0, shape.length - 1);
     const parts = Array.from({ length: int(1, 4) }, (_, i) => [`x${i}`, randomTensor(shape.with(dim, int(1, 5)))]);
     return [Object.fromEntries(parts), { dim: pick(dim, dim - shape.length) }];
+  },
+  permute() {
+    const x = randomTensor(randomShape(1, 5).map((size) => Math.min(size, 5)));
+    return [{ x }, { dims: randomOrder(x.shape.length) }];
+  },
+  slice() {
+    const x = randomTensor(randomShape(1));
+    const dim = int(-x.shape.length, x.shape.length - 1);
+    const start = int(0, (x.shape.at(dim) as number) - 1);
+    return [{ x }, { dim, start, end: pick(Infinity, start + int(1, 3)), step: int(1, 3) }];
+  },
+  roll() {
+    const x = randomTensor(randomShape(1));
+    const dims = x.shape.flatMap((_, d) => pick([], [d], [d - x.shape.length]));
+    return [{ x }, { shifts: dims.map(() => int(-9, 9)), dims }];
+  },
+  gather() {
+    const x = randomTensor(randomShape(1, 3));
+    const dim = int(-x.shape.length, x.shape.length - 1);
+    const size = x.shape.at(dim) as number;
+    const indices = tensorOf(...randomShape(0, 2));
+    return [{ x, indices: { ...indices, data: indices.data.map(() => int(-size, size - 1)) } }, { dim }];
   },
   mean() {
     const x = randomTensor(randomShape(1));
