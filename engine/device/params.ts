@@ -1,4 +1,4 @@
-import type { Derivation } from "../graph/graph.ts";
+import { derive } from "../graph/graph.ts";
 import type { ParamPlan } from "../graph/plan.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
 import { all } from "../ground/promises.ts";
@@ -83,7 +83,11 @@ export class ParamStore {
     };
     // At once, since the device takes its time to tell that there was memory.
     const creating = all(pieces.map(create));
-    const [buffers, derived, storage] = await all([creating, from && derive(from, this.#checkpoint), storageOf(dtype)]);
+    const [buffers, derived, storage] = await all([
+      creating,
+      from && derive(from, (source) => this.#checkpoint.read(source)),
+      storageOf(dtype),
+    ]);
     let isSound = true;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
@@ -126,10 +130,4 @@ export class ParamStore {
 function allFinite(values: Float32Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
-}
-
-async function derive(from: Derivation, checkpoint: Checkpoint): Promise<Float32Array> {
-  const tensors: Float32Array[] = [];
-  for (const source of from.sources) tensors.push(await checkpoint.read(source));
-  return from.compute(...tensors);
 }

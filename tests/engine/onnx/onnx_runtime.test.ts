@@ -1,12 +1,13 @@
 import { createRequire } from "node:module";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { deriveParam, Graph } from "../../../engine/graph/graph.ts";
 import type { AnyKernel } from "../../../engine/graph/kernel.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import { layOutModel } from "../../../engine/node/onnx_file.ts";
 import { onnxGraph } from "../../../engine/onnx/export.ts";
-import { exportOnnx } from "../../../index.ts";
+import { exportOnnx, nets } from "../../../index.ts";
 import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import * as kernels from "../../../kernels/index.ts";
 import { onnxOperators } from "../../../kernels/onnx.ts";
@@ -260,6 +261,23 @@ async function join(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   for await (const piece of pieces) parts.push(piece);
   return Buffer.concat(parts);
 }
+
+testRuntime("a parameter that is derived when the weights load is in the model as it was computed", async (ort) => {
+  const table = tensorOf(10, 16);
+  const reversed = (values: Float32Array) => values.slice().reverse();
+  const build = (x: Value) =>
+    kernels.linear(
+      kernels.flatten(x),
+      deriveParam(x.graph.param("table", table.shape), "reversed", table.shape, reversed),
+    );
+  const model = await join(
+    exportOnnx({ ...nets.lenet5, name: "mine", imageSize: [4, 4], build }, { weights: { table } }),
+  );
+  const x = tensorOf(2, 1, 4, 4);
+  const [{ logits }] = await runModel(ort, model, { x });
+  const inputs = { x: { ...x, shape: [2, 16] }, w: { ...table, data: reversed(table.data) } };
+  assertClose(logits, evaluateReference(kernels.linear, inputs), () => 1e-5);
+});
 
 for (const key of ["lenet5", "resnet18"]) {
   testRuntime(`${key} in ONNX Runtime: logits and layers are PyTorch's, for two images and for one`, async (ort) => {
