@@ -7,6 +7,9 @@ import { wgsl } from "./matmul.wgsl.ts";
 
 const WORKGROUP = 64;
 
+/** Rows and columns of what a thread computes. */
+const BLOCK = 4;
+
 /**
  * Matrix product: a [..., M, K], b [..., K, N] -> y [..., M, N], times `scale`. The leading dimensions are broadcast.
  * https://pytorch.org/docs/stable/generated/torch.matmul.html, but for vectors.
@@ -25,15 +28,18 @@ export const matmul = defineKernel({
     return [...broadcastShape("matmul", batchOf(a), batchOf(b)), a[a.length - 2], b[b.length - 1]];
   },
 
-  cost: ({ shapes: { a }, y }) => ({ flops: 2 * sizeOf(y) * a[a.length - 1] }),
+  cost: ({ shapes: { a }, y }) => ({
+    flops: 2 * sizeOf(y) * a[a.length - 1],
+    work: 2 * blocksOf(y) * BLOCK ** 2 * a[a.length - 1],
+  }),
   consts: () => ({ WORKGROUP }),
   params({ shapes: { a, b }, y, options }) {
     const [m, k] = a.slice(-2);
     const n = b[b.length - 1];
     const matrices = broadcastParams(batchOf(a), batchOf(b), batchOf(y), m * k, k * n);
-    return { count: sizeOf(y), m, n, k, scale: options.scale, ...matrices };
+    return { count: blocksOf(y), m, n, k, scale: options.scale, ...matrices };
   },
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  grid: ({ y }) => linearGrid(blocksOf(y), WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof matmul> = {
@@ -54,3 +60,6 @@ export const reference: ReferenceOf<typeof matmul> = {
 };
 
 const batchOf = (shape: Shape): Shape => shape.slice(0, -2);
+
+const blocksOf = (y: Shape): number =>
+  y.slice(-2).reduce((blocks, size) => blocks * Math.ceil(size / BLOCK), sizeOf(batchOf(y)));
