@@ -1,4 +1,4 @@
-import { UsageError } from "../engine/ground/errors.ts";
+import { checkChoice } from "../engine/ground/errors.ts";
 
 /** The functions y = f(x) that kernels can apply to what they write, by the number that their WGSL knows them by. */
 export const ACTIVATIONS = ["none", "relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh"] as const;
@@ -14,11 +14,8 @@ export const activationConsts = ({ activation = "none" }: Readonly<Partial<Activ
 });
 
 /** Throws a UsageError unless it is one. */
-export function checkActivation(kernel: string, activation: Activation): void {
-  if (ACTIVATIONS.includes(activation)) return;
-  const given = JSON.stringify(activation);
-  throw new UsageError(`${kernel}: activation is ${given}; it must be one of ${ACTIVATIONS.join(", ")}`);
-}
+export const checkActivation = (kernel: string, activation: Activation): void =>
+  checkChoice(`${kernel}: activation`, activation, ACTIVATIONS);
 
 /** Operations per element, as a reader of the WGSL counts them. */
 export const activationFlops = (activation: Activation): number => [0, 1, 2, 4, 5, 4, 4, 8][activationCode(activation)];

@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError } from "../engine/ground/errors.ts";
+import { ShapeError, show } from "../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
 import { wgsl } from "./channel_shuffle.wgsl.ts";
 
@@ -21,7 +21,7 @@ export const channelShuffle = defineKernel({
     if (x.length < 3)
       throw new ShapeError(`channel_shuffle takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);
     if (!(Number.isInteger(groups) && groups > 0 && x[1] % groups === 0)) {
-      throw new ShapeError(`channel_shuffle: groups is ${groups}; it must divide the ${x[1]} channels`);
+      throw new ShapeError(`channel_shuffle: groups is ${show(groups)}; it must divide the ${x[1]} channels`);
     }
     return x;
   },

@@ -1,4 +1,4 @@
-import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape } from "../engine/ground/tensor.ts";
 
 /** One number for both dimensions, or [height, width]. */
@@ -14,9 +14,7 @@ const isWhole = (value: unknown, least: number): value is number =>
 export function pair(name: string, value: Pair, least = 1): [number, number] {
   const [height, width, ...rest] = Array.isArray(value) ? value : [value, value];
   if (isWhole(height, least) && isWhole(width, least) && rest.length === 0) return [height, width];
-  throw new UsageError(
-    `${name} is ${JSON.stringify(value)}; it must be an integer of at least ${least}, or [height, width]`,
-  );
+  throw new UsageError(`${name} is ${show(value)}; it must be an integer of at least ${least}, or [height, width]`);
 }
 
 /** [top, left, bottom, right] of a padding. */
@@ -26,7 +24,7 @@ export function sides(name: string, value: Padding): [number, number, number, nu
   const count = Array.isArray(value) ? value.length : 2;
   if (all.every((side) => isWhole(side, 0)) && rest.length === 0 && count !== 3) return all;
   throw new UsageError(
-    `${name} is ${JSON.stringify(value)}; it must be an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]`,
+    `${name} is ${show(value)}; it must be an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]`,
   );
 }
 
@@ -39,5 +37,7 @@ export function nchw(kernel: string, shape: Shape): [number, number, number, num
 /** A dimension counted from the front, or from the back if negative. */
 export function axis(kernel: string, name: string, value: number, rank: number): number {
   if (Number.isInteger(value) && value >= -rank && value < rank) return value < 0 ? value + rank : value;
-  throw new UsageError(`${kernel}: ${name} is ${value}; a tensor of ${rank} dimensions takes ${-rank} to ${rank - 1}`);
+  throw new UsageError(
+    `${kernel}: ${name} is ${show(value)}; a tensor of ${rank} dimensions takes ${-rank} to ${rank - 1}`,
+  );
 }

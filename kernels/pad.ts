@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { UsageError } from "../engine/ground/errors.ts";
+import { show, UsageError } from "../engine/ground/errors.ts";
 import { sizeOf } from "../engine/ground/tensor.ts";
 import { nchw, type Padding, sides } from "./options.ts";
 import { wgsl } from "./pad.wgsl.ts";
@@ -20,7 +20,7 @@ export const pad = defineKernel({
   shape({ x }, { padding, value }) {
     const [batch, channels, height, width] = nchw("pad", x);
     const [top, left, bottom, right] = sides("pad: padding", padding);
-    if (!Number.isFinite(value)) throw new UsageError(`pad: value is ${value}; it must be a number`);
+    if (!Number.isFinite(value)) throw new UsageError(`pad: value is ${show(value)}; it must be a number`);
     return [batch, channels, top + height + bottom, left + width + right];
   },
 

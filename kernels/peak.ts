@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError, UsageError } from "../engine/ground/errors.ts";
+import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
 import { formatShape, sameShape } from "../engine/ground/tensor.ts";
 import { wgsl } from "./peak.wgsl.ts";
 
@@ -23,7 +23,7 @@ export const peak = defineKernel({
   shape({ x }, { threads }) {
     if (!sameShape(x, [2])) throw new ShapeError(`peak takes x of [2], factor and term, got ${formatShape(x)}`);
     if (Number.isInteger(threads) && threads > 0 && threads % WORKGROUP === 0) return [threads];
-    throw new UsageError(`peak: threads is ${threads}; it must be a positive multiple of ${WORKGROUP}`);
+    throw new UsageError(`peak: threads is ${show(threads)}; it must be a positive multiple of ${WORKGROUP}`);
   },
   cost: ({ y: [threads] }) => ({ flops: 2 * threads * CHAINS * ROUNDS }),
   consts: () => ({ WORKGROUP, REPEATS }),

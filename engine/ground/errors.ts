@@ -68,7 +68,7 @@ export class DisposedError extends ShadenetError {
 export function show(value: unknown): string {
   let text: string;
   try {
-    text = typeof value === "string" ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+    text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   } catch {
     // Circular, or with a BigInt in it.
     text = typeof value === "bigint" ? `${value}n` : Object.prototype.toString.call(value);

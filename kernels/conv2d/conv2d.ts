@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { ShapeError } from "../../engine/ground/errors.ts";
+import { ShapeError, show } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import {
   activate,
@@ -39,7 +39,7 @@ export const conv2d = defineKernel({
     const g = geometry(w, options);
     if (!Number.isInteger(g.groups) || g.groups < 1 || channels % g.groups || g.outChannels % g.groups) {
       throw new ShapeError(
-        `conv2d: groups is ${g.groups}; it must divide the ${channels} input and ${g.outChannels} output channels`,
+        `conv2d: groups is ${show(g.groups)}; it must divide the ${channels} input and ${g.outChannels} output channels`,
       );
     }
     if (channels !== g.groupIn * g.groups) {

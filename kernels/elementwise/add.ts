@@ -1,7 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
-import { UsageError } from "../../engine/ground/errors.ts";
+import { show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import {
   type Activated,
@@ -32,7 +32,7 @@ export const add = defineKernel({
 
   shape({ a, b }, { alpha, activation }) {
     checkActivation("add", activation);
-    if (!Number.isFinite(alpha)) throw new UsageError(`add: alpha is ${alpha}; it must be a number`);
+    if (!Number.isFinite(alpha)) throw new UsageError(`add: alpha is ${show(alpha)}; it must be a number`);
     return broadcastShape("add", a, b);
   },
 

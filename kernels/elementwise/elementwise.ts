@@ -1,6 +1,6 @@
 import type { Reference } from "../../engine/graph/evaluate.ts";
 import { defineKernel, type Kernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { UsageError } from "../../engine/ground/errors.ts";
+import { show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import type { Activation } from "../activation.ts";
 
@@ -26,7 +26,7 @@ export function elementwise<O extends Record<string, number> = Record<never, num
     shape({ x }, given) {
       for (const [option, value] of Object.entries(given)) {
         if (typeof value !== "number" || Number.isNaN(value)) {
-          throw new UsageError(`${name}: ${option} is ${value}; it must be a number`);
+          throw new UsageError(`${name}: ${option} is ${show(value)}; it must be a number`);
         }
       }
       return x;

@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { ShapeError, show, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import {
   type Activated,
@@ -35,7 +35,8 @@ export const batchNorm = defineKernel({
         throw new ShapeError(`batchnorm: ${name} is ${formatShape(shape)}; x ${formatShape(x)} wants [${x[1]}]`);
       }
     }
-    if (!(eps >= 0 && Number.isFinite(eps))) throw new UsageError(`batchnorm: eps is ${eps}; it must be 0 or more`);
+    if (!(Number.isFinite(eps) && eps >= 0))
+      throw new UsageError(`batchnorm: eps is ${show(eps)}; it must be 0 or more`);
     return x;
   },
 

@@ -36,7 +36,7 @@ export const layerNorm = defineKernel({
       }
     }
     const { eps } = options;
-    if (!(eps >= 0 && Number.isFinite(eps)))
+    if (!(Number.isFinite(eps) && eps >= 0))
       throw new UsageError(`layernorm: eps is ${show(eps)}; it must be 0 or more`);
     return x;
   },

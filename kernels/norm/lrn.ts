@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { ShapeError, show, UsageError } from "../../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./lrn.wgsl.ts";
 
@@ -27,11 +27,11 @@ export const lrn = defineKernel({
   shape({ x }, options) {
     if (x.length < 3) throw new ShapeError(`lrn takes [N, C, ...] of three dimensions or more, got ${formatShape(x)}`);
     if (!(Number.isInteger(options.size) && options.size > 0)) {
-      throw new UsageError(`lrn: size is ${options.size}; it must be a positive integer`);
+      throw new UsageError(`lrn: size is ${show(options.size)}; it must be a positive integer`);
     }
     for (const name of ["alpha", "beta", "k"] as const) {
       if (!Number.isFinite(options[name]))
-        throw new UsageError(`lrn: ${name} is ${options[name]}; it must be a number`);
+        throw new UsageError(`lrn: ${name} is ${show(options[name])}; it must be a number`);
     }
     return x;
   },

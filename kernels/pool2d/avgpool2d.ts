@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { UsageError } from "../../engine/ground/errors.ts";
+import { show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./avgpool2d.wgsl.ts";
 import { type PoolOptions, poolGeometry, poolParams, poolShape } from "./geometry.ts";
@@ -34,7 +34,7 @@ export const avgPool2d = defineKernel({
   shape({ x }, options) {
     const { divisorOverride: divisor } = options;
     if (divisor !== null && !(Number.isInteger(divisor) && divisor > 0)) {
-      throw new UsageError(`avgpool2d: divisorOverride is ${divisor}; it must be a positive integer or null`);
+      throw new UsageError(`avgpool2d: divisorOverride is ${show(divisor)}; it must be a positive integer or null`);
     }
     return poolShape("avgpool2d", x, options);
   },

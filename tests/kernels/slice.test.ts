@@ -65,7 +65,7 @@ test("what does not fit is refused", async () => {
     refuses(() => apply(slice, [[2, 3]], options), ShapeError, "SHAPE", message);
   await refusesUse({ dim: 2 }, /slice: dim is 2; a tensor of 2 dimensions takes -2 to 1/);
   await refusesUse({ start: 0.5 }, /slice: start is 0.5; it must be an integer/);
-  await refusesUse({ start: Infinity }, /slice: start is null; it must be an integer/);
+  await refusesUse({ start: Infinity }, /slice: start is Infinity; it must be an integer/);
   await refusesUse({ end: null }, /slice: end is null; it must be an integer/);
   await refusesUse({ step: -1 }, /slice: step is -1; it must be a positive integer/);
   await refusesUse({ axis: 1 }, /slice has no option "axis"; its options are dim, start, end, step/);

@@ -1,6 +1,8 @@
 // What no program means to give: whoever asks gets an error of the library's, short and with a code.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Graph } from "../../engine/graph/graph.ts";
+import type { AnyKernel } from "../../engine/graph/kernel.ts";
 import {
   arraysCheckpoint,
   decodeImage,
@@ -14,6 +16,8 @@ import {
   tensor,
   tune,
 } from "../../index.ts";
+import * as kernels from "../../kernels/index.ts";
+import { references } from "../../kernels/references.ts";
 import { int, pick } from "../harness.ts";
 
 const circular: Record<string, unknown> = {};
@@ -58,11 +62,40 @@ const CALLS: Readonly<Record<string, Hostile>> = {
   tune: tune as Hostile,
   maxPool2d: maxPool2d as unknown as Hostile,
   flatten: flatten as unknown as Hostile,
+  reshape: kernels.reshape as unknown as Hostile,
   "gpu.eager": (...args) => (gpu.eager as Hostile).apply(gpu, args),
   "gpu.loadNet": (...args) => (gpu.loadNet as Hostile).apply(gpu, args),
   "net.run": (...args) => (net.run as Hostile).apply(net, args),
   "net.classify": (...args) => (net.classify as Hostile).apply(net, args),
 };
+
+/** Asserts that it is an error of the library's, and short. */
+function assertSound(error: unknown, what: string): void {
+  const { name: kind, message, stack } = error as Error;
+  assert.ok(error instanceof ShadenetError, `${what}: ${kind}: ${message.slice(0, 200)} ${stack?.slice(0, 600)}`);
+  assert.ok(error.code);
+  assert.ok(message.length < 1000, `${what}: ${message.length} characters`);
+}
+
+const operators = Object.values<object>(kernels).filter((each): each is AnyKernel => "options" in each);
+
+test(`${operators.length} operators with hostile values of every option`, () => {
+  assert.ok(operators.length > 20);
+  for (const kernel of operators) {
+    const { shapes, options } = references[kernel.name].example;
+    for (const option of Object.keys(kernel.options)) {
+      for (const value of HOSTILE) {
+        const graph = new Graph();
+        const values = Object.entries(shapes).map(([name, shape]) => graph.input(name, shape));
+        try {
+          kernel(...values, { ...options, [option]: value });
+        } catch (error) {
+          assertSound(error, `${kernel.name} with another ${option}`);
+        }
+      }
+    }
+  }
+});
 
 for (const [name, call] of Object.entries(CALLS)) {
   test(`${name}: 60 calls with hostile arguments`, async () => {
@@ -72,10 +105,7 @@ for (const [name, call] of Object.entries(CALLS)) {
       try {
         await call(...args);
       } catch (error) {
-        const { name: kind, message, stack } = error as Error;
-        assert.ok(error instanceof ShadenetError, `${kind}: ${message.slice(0, 200)} ${stack?.slice(0, 600)}`);
-        assert.ok(error.code);
-        assert.ok(message.length < 1000, `${message.length} characters`);
+        assertSound(error, name);
       }
     }
   });
