@@ -36,7 +36,7 @@ export const matmul = defineKernel({
   params({ shapes: { a, b }, y, options }) {
     const [m, k] = a.slice(-2);
     const n = b[b.length - 1];
-    const matrices = broadcastParams(batchOf(a), batchOf(b), batchOf(y), m * k, k * n);
+    const matrices = broadcastParams(batchOf(a), batchOf(b), batchOf(y));
     return { count: blocksOf(y), m, n, k, scale: options.scale, ...matrices };
   },
   grid: ({ y }) => linearGrid(blocksOf(y), WORKGROUP),

@@ -15,7 +15,7 @@ struct Params {
   k: u32,
   scale: f32,
   size1: u32, size2: u32, size3: u32, // of the batch
-  a0: u32, a1: u32, a2: u32, a3: u32, // strides, in elements
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides, in matrices
   b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
@@ -40,10 +40,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let p2 = batch / params.size3 % params.size2;
   let p1 = batch / (params.size3 * params.size2) % params.size1;
   let p0 = batch / (params.size3 * params.size2 * params.size1);
-  let a_first = p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3;
-  let b_first = p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3;
-  var from_a = a_first + min(rows, vec4u(params.m - 1)) * params.k;
-  var from_b = b_first + min(columns, vec4u(params.n - 1));
+  let left_matrix = p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3;
+  let right_matrix = p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3;
+  var from_a = (left_matrix * params.m + min(rows, vec4u(params.m - 1))) * params.k;
+  var from_b = right_matrix * params.k * params.n + min(columns, vec4u(params.n - 1));
   var sums = mat4x4f();
   for (var k = 0u; k < params.k; k++) {
     let left = vec4f(f32(a[from_a.x]), f32(a[from_a.y]), f32(a[from_a.z]), f32(a[from_a.w]));

@@ -14,8 +14,8 @@ interface RollOptions {
 }
 
 /**
- * Moves the elements of x by `shifts` along `dims`, one for each, and what leaves at one end comes back at the other. Shifts that are
- * negative go to the front. https://pytorch.org/docs/stable/generated/torch.roll.html, but for x as one row.
+ * Moves the elements of x by `shifts` along `dims`, one for each, and what leaves at one end comes back at the other. Negative
+ * shifts go to the front. https://pytorch.org/docs/stable/generated/torch.roll.html, but for x as one row.
  */
 export const roll = defineKernel({
   name: "roll",

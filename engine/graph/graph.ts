@@ -172,7 +172,7 @@ export function readsOf(node: Node): number[] {
 export const isParam = ({ graph, id }: Value): boolean => graph.nodes[id].kind === "param";
 
 /**
- * A parameter computed from another when the weights are loaded, and not in every run: packed for a kernel, say, or what is picked
+ * A parameter computed from another when the weights are loaded, and not in every run: packed for a kernel, say, or picked
  * from a table by places that never change.
  */
 export function deriveParam(

@@ -24,20 +24,10 @@ function broadcastStrides(x: Shape, y: Shape): number[] {
   return y.map((_, d) => (d < missing || x[d - missing] === 1 ? 0 : strides[d - missing]));
 }
 
-/** The fields of `struct Params` that say where a and b are read; a's and b's elements are `aSize` and `bSize` apart. */
-export function broadcastParams(a: Shape, b: Shape, y: Shape, aSize = 1, bSize = 1): Record<string, number> {
+/** The fields of `struct Params` in the kernels that broadcast: sizes of y, and strides of a and b. */
+export function broadcastParams(a: Shape, b: Shape, y: Shape): Record<string, number> {
   const { sizes, strides } = coalesce("", y, [broadcastStrides(a, y), broadcastStrides(b, y)]);
-  return {
-    ...fields("size", sizes, 1),
-    ...fields(
-      "a",
-      strides[0].map((stride) => stride * aSize),
-    ),
-    ...fields(
-      "b",
-      strides[1].map((stride) => stride * bSize),
-    ),
-  };
+  return { ...fields("size", sizes, 1), ...fields("a", strides[0]), ...fields("b", strides[1]) };
 }
 
 /** Where a and b are read for every element of y. */
