@@ -28,7 +28,7 @@ test("what does not fit is refused", async () => {
     refuses(() => apply(leakyRelu, [[3]], options), UsageError, "USAGE", message);
   await refusesUse({ slope: 1 }, /leaky_relu has no option "slope"; its options are negativeSlope/);
   await refusesUse({ negativeSlope: NaN }, /leaky_relu: negativeSlope is NaN; it must be a number/);
-  await refusesUse({ negativeSlope: "0.1" }, /leaky_relu: negativeSlope is 0.1; it must be a number/);
+  await refusesUse({ negativeSlope: "0.1" }, /leaky_relu: negativeSlope is "0.1"; it must be a number/);
 });
 
 testVariants(gpu, leakyRelu);
