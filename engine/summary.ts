@@ -89,15 +89,15 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** The parameters that a node reads, directly or under another shape. */
+/** The parameters that a node reads, directly, under another shape, or what is derived from them. */
 function trainedParams(graph: Graph, node: Node): number[] {
   if (node.kind !== "op") return [];
-  return readsOf(node)
-    .map((id) => graph.root(id))
-    .filter((id) => {
-      const param = graph.nodes[id];
-      return param.kind === "param" && param.role === "trained";
-    });
+  const read = readsOf(node).map((id) => graph.nodes[graph.root(id)]);
+  const names = new Set(read.flatMap((each) => (each.kind === "param" ? (each.from?.sources ?? [each.name]) : [])));
+  return [...graph.nodes.keys()].filter((id) => {
+    const param = graph.nodes[id];
+    return param.kind === "param" && param.role === "trained" && names.has(param.name);
+  });
 }
 
 function engineNeeds(graph: Graph, limits: Limits): EngineNeeds {

@@ -1,19 +1,22 @@
-// matmul: y[n,i,j] = sum over k of a[n,i,k] * b[n,k,j].
+// matmul: y[n,i,j] = scale * sum over k of a[n,i,k] * b[n,k,j].
 //
-// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first; a or b may be one matrix for the whole batch.
-// Threads: one per output element, in the order of (n, i, j).
+// Layout: a [batch, M, K], b [batch, K, N], y [batch, M, N], rows first. The batch has up to four dimensions, in which a's and
+// b's matrices are found by strides, 0 where they are broadcast.
+// Threads: one per block of 4 x 4 output elements, in the order of (n, i, j): each value that it loads is used four times.
 
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32,
+  count: u32, // blocks
   m: u32,
   n: u32,
   k: u32,
-  a_stride: u32, // elements from one matrix to the next; 0 if there is one for all
-  b_stride: u32,
+  scale: f32,
+  size1: u32, size2: u32, size3: u32, // of the batch
+  a0: u32, a1: u32, a2: u32, a3: u32, // strides, in matrices
+  b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<Real>;
@@ -27,14 +30,33 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let j = index % params.n;
-  let i = index / params.n % params.m;
-  let batch = index / (params.n * params.m);
-  let a_first = batch * params.a_stride + i * params.k;
-  let b_first = batch * params.b_stride + j;
-  var sum = 0.0;
+  let across = (params.n + 3) / 4;
+  let down = (params.m + 3) / 4;
+  // What stands over an edge is computed from the last row or column, and not stored.
+  let columns = index % across * 4 + vec4u(0, 1, 2, 3);
+  let rows = index / across % down * 4 + vec4u(0, 1, 2, 3);
+  let batch = index / (across * down);
+  let p3 = batch % params.size3;
+  let p2 = batch / params.size3 % params.size2;
+  let p1 = batch / (params.size3 * params.size2) % params.size1;
+  let p0 = batch / (params.size3 * params.size2 * params.size1);
+  let left_matrix = p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3;
+  let right_matrix = p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3;
+  var from_a = (left_matrix * params.m + min(rows, vec4u(params.m - 1))) * params.k;
+  var from_b = right_matrix * params.k * params.n + min(columns, vec4u(params.n - 1));
+  var sums = mat4x4f();
   for (var k = 0u; k < params.k; k++) {
-    sum += f32(a[a_first + k]) * f32(b[b_first + k * params.n]);
+    let left = vec4f(f32(a[from_a.x]), f32(a[from_a.y]), f32(a[from_a.z]), f32(a[from_a.w]));
+    let right = vec4f(f32(b[from_b.x]), f32(b[from_b.y]), f32(b[from_b.z]), f32(b[from_b.w]));
+    sums += mat4x4f(left.x * right, left.y * right, left.z * right, left.w * right);
+    from_a += vec4u(1);
+    from_b += vec4u(params.n);
   }
-  y[index] = Real(sum);
+  for (var r = 0u; r < 4; r++) {
+    for (var c = 0u; c < 4; c++) {
+      if (rows[r] < params.m && columns[c] < params.n) {
+        y[(batch * params.m + rows[r]) * params.n + columns[c]] = Real(params.scale * sums[r][c]);
+      }
+    }
+  }
 }

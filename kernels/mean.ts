@@ -1,16 +1,16 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { check, ShapeError } from "../engine/ground/errors.ts";
-import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
+import { check } from "../engine/ground/errors.ts";
+import { type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
 import { wgsl } from "./mean.wgsl.ts";
 import { axis } from "./options.ts";
+import { coalesce, fields, RANK } from "./strides.ts";
 
 const WORKGROUP = 64;
-const RANK = 4;
 
 /**
  * The average over the dimensions `dims` (negative: from the back); they vanish, or stay as 1 with keepDim.
- * Up to four dimensions. https://pytorch.org/docs/stable/generated/torch.mean.html
+ * https://pytorch.org/docs/stable/generated/torch.mean.html
  */
 export const mean = defineKernel({
   name: "mean",
@@ -19,8 +19,8 @@ export const mean = defineKernel({
   wgsl,
 
   shape({ x }, { dims, keepDim }) {
-    if (x.length > RANK) throw new ShapeError(`mean takes up to ${RANK} dimensions, got ${formatShape(x)}`);
     const reduced = reducedDims(x, dims);
+    layout(x, dims);
     return keepDim ? x.map((size, d) => (reduced.has(d) ? 1 : size)) : x.filter((_, d) => !reduced.has(d));
   },
 
@@ -31,17 +31,9 @@ export const mean = defineKernel({
     const { kept, reduced, strides } = layout(x, options.dims);
     return {
       count: sizeOf(y),
-      kept1: kept[1],
-      kept2: kept[2],
-      kept3: kept[3],
-      reduced0: reduced[0],
-      reduced1: reduced[1],
-      reduced2: reduced[2],
-      reduced3: reduced[3],
-      stride0: strides[0],
-      stride1: strides[1],
-      stride2: strides[2],
-      stride3: strides[3],
+      ...fields("kept", kept, 1),
+      ...fields("reduced", reduced),
+      ...fields("stride", strides),
     };
   },
 
@@ -52,16 +44,14 @@ export const reference: ReferenceOf<typeof mean> = {
   example: { shapes: { x: [2, 3, 4, 5] }, options: { dims: [1, 3] } },
 
   compute({ x }, { shapes, y: shape, options }) {
-    const { kept, reduced } = layout(shapes.x, options.dims);
-    const padded = [...new Array(RANK - shapes.x.length).fill(1), ...shapes.x];
-    const xStrides = stridesOf(padded);
-    const yStrides = stridesOf(kept).map((stride, d) => (kept[d] === 1 ? 0 : stride));
+    const xStrides = stridesOf(shapes.x);
+    const yStrides = keptStrides(shapes.x, reducedDims(shapes.x, options.dims));
     const y = new Float64Array(sizeOf(shape));
     x.forEach((v, index) => {
-      const at = xStrides.map((stride, d) => Math.floor(index / stride) % padded[d]);
+      const at = xStrides.map((stride, d) => Math.floor(index / stride) % shapes.x[d]);
       y[at.reduce((sum, p, d) => sum + p * yStrides[d], 0)] += v;
     });
-    return y.map((sum) => sum / sizeOf(reduced));
+    return y.map((sum) => (sum * y.length) / x.length);
   },
 };
 
@@ -70,14 +60,26 @@ function reducedDims(x: Shape, dims: readonly number[]): Set<number> {
   return new Set(dims.map((dim) => axis("mean", "dims", dim, x.length)));
 }
 
+/** For each dimension of x the stride of y, 0 where it is averaged over. */
+function keptStrides(x: Shape, reduced: ReadonlySet<number>): number[] {
+  const strides = stridesOf(x.map((size, d) => (reduced.has(d) ? 1 : size)));
+  return strides.map((stride, d) => (reduced.has(d) ? 0 : stride));
+}
+
 /** Sizes that are kept, sizes that are summed over, and strides of x, in four dimensions. */
 function layout(x: Shape, dims: readonly number[]) {
-  const missing = RANK - x.length;
-  const shape = [...new Array(missing).fill(1), ...x];
-  const reduced = reducedDims(x, dims);
+  // Not joined without need, since the sum over each dimension is one of its own, and long sums round more.
+  const shape = [...new Array(Math.max(0, RANK - x.length)).fill(1), ...x];
+  const reduced = new Set([...reducedDims(x, dims)].map((d) => d + shape.length - x.length));
+  const yStrides = keptStrides(shape, reduced);
+  const { sizes, strides } =
+    shape.length === RANK
+      ? { sizes: shape, strides: [stridesOf(shape), yStrides] }
+      : coalesce("mean", shape, [stridesOf(shape), yStrides]);
+  const isKept = (d: number) => strides[1][d] > 0;
   return {
-    kept: shape.map((size, d) => (reduced.has(d - missing) ? 1 : size)),
-    reduced: shape.map((size, d) => (reduced.has(d - missing) ? size : 1)),
-    strides: stridesOf(shape),
+    kept: sizes.map((size, d) => (isKept(d) ? size : 1)),
+    reduced: sizes.map((size, d) => (isKept(d) ? 1 : size)),
+    strides: strides[0],
   };
 }

@@ -9,6 +9,7 @@ import {
   operation,
 } from "../engine/graph/onnx.ts";
 import { UsageError } from "../engine/ground/errors.ts";
+import { sizeOf } from "../engine/ground/tensor.ts";
 import type { Activation } from "./activation.ts";
 import { channelShuffle } from "./channel_shuffle.ts";
 import { concat } from "./concat.ts";
@@ -25,17 +26,22 @@ import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
 import { silu } from "./elementwise/silu.ts";
 import { tanh } from "./elementwise/tanh.ts";
+import { gather } from "./gather.ts";
 import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
 import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
+import { layerNorm, normalizedShape } from "./norm/layernorm.ts";
 import { lrn } from "./norm/lrn.ts";
 import { sides } from "./options.ts";
 import { pad } from "./pad.ts";
+import { orderOf, permute } from "./permute.ts";
 import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { avgPool2d } from "./pool2d/avgpool2d.ts";
 import { maxPool2d } from "./pool2d/maxpool2d.ts";
 import { adaptiveAverage, average, maximum, padImages } from "./pool2d/onnx.ts";
+import { roll, shiftsOf } from "./roll.ts";
+import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
 
 /** What a kernel's calls are in ONNX, by the kernel's name; `inputs` are names of values. */
@@ -71,6 +77,15 @@ const scaled = (x: OnnxOperand, factor: number): OnnxOperation => operation("Mul
 const reshaped = (x: OnnxOperand, shape: readonly number[]): OnnxOperation =>
   operation("Reshape", [x, integers(shape)]);
 
+/** What ONNX takes for the end of a dimension, and any end beyond it. */
+const END = 2 ** 31 - 1;
+
+const sliced = (x: OnnxOperand, dim: number, start: number, end = END, step = 1): OnnxOperation =>
+  operation("Slice", [x, ...[start, Math.min(end, END), dim, step].map((value) => integers([value]))]);
+
+/** ONNX's number of this type. */
+const INT64 = 7;
+
 /** One per channel, for a parameter that is left out. */
 const perChannel = (channels: number, value: number) => floats(new Array(channels).fill(value), [channels]);
 
@@ -80,7 +95,6 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   same(tanh, "Tanh"),
   same(sigmoid, "Sigmoid"),
   same(hardSwish, "HardSwish"),
-  same(matmul, "MatMul"),
   same(mul, "Mul"),
 
   entry(conv2d, ({ x, w, b, r }, { shapes, options }) => {
@@ -96,9 +110,21 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
     return activated(b ? operation("Add", [y, b]) : y, options.activation);
   }),
 
+  entry(matmul, ({ a, b }, { options: { scale } }) => {
+    const y = operation("MatMul", [a, b]);
+    return scale === 1 ? y : scaled(y, scale);
+  }),
+
   entry(batchNorm, ({ x, mean, variance, weight, bias }, { y, options }) => {
     const parameters = [weight ?? perChannel(y[1], 1), bias ?? perChannel(y[1], 0), mean, variance];
     return operation("BatchNormalization", [x, ...parameters], { epsilon: { float: options.eps } });
+  }),
+
+  entry(layerNorm, ({ x, weight, bias }, { shapes, options }) => {
+    const shape = normalizedShape(shapes, options);
+    const factors = weight ?? floats(new Array(sizeOf(shape)).fill(1), shape);
+    const attributes = { axis: -shape.length, epsilon: { float: options.eps } };
+    return operation("LayerNormalization", [x, factors, bias], attributes);
   }),
 
   entry(lrn, ({ x }, { y: [, channels, ...image], options: { size, alpha, beta, k } }) => {
@@ -121,6 +147,27 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
   }),
 
   entry(concat, (inputs, { options }) => operation("Concat", Object.values(inputs), { axis: options.dim })),
+
+  entry(permute, ({ x }, { shapes, options }) =>
+    operation("Transpose", [x], { perm: orderOf(shapes.x, options.dims) }),
+  ),
+
+  entry(slice, ({ x }, { options: { dim, start, end, step } }) => sliced(x, dim, start, end, step)),
+
+  entry(roll, ({ x }, { y, options }) =>
+    // What comes back at the front, and the rest behind it.
+    shiftsOf(y, options).reduce(
+      (rolled, shift, d) =>
+        shift === 0
+          ? rolled
+          : operation("Concat", [sliced(rolled, d, -shift), sliced(rolled, d, 0, -shift)], { axis: d }),
+      operation("Identity", [x]),
+    ),
+  ),
+
+  entry(gather, ({ x, indices }, { options }) =>
+    operation("Gather", [x, operation("Cast", [indices], { to: INT64 })], { axis: options.dim }),
+  ),
 
   entry(mean, ({ x }, { options: { dims, keepDim } }) =>
     operation("ReduceMean", [x], { axes: dims, keepdims: keepDim ? 1 : 0 }),

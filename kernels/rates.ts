@@ -34,6 +34,7 @@ const gpu: Rates = {
     winograd_input_2x2: 0.1,
     winograd_output_2x2: 0.1,
     linear_gemv: 0.1,
+    layernorm_rows: 0.1,
     softmax_rows: 0.1,
   },
 };
@@ -54,7 +55,7 @@ export const rates: Readonly<Record<string, Rates>> = {
     lanes: 8,
     efficiency: {
       ...bound,
-      ...none("conv2d_tile_split", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
+      ...none("conv2d_tile_split", "layernorm_rows", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
       conv2d_subgroup: 0.85,
       conv2d_stem: 0.8,
       matmul_subgroup: 0.8,

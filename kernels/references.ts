@@ -29,20 +29,25 @@ import { reference as relu } from "./elementwise/relu.ts";
 import { reference as sigmoid } from "./elementwise/sigmoid.ts";
 import { reference as silu } from "./elementwise/silu.ts";
 import { reference as tanh } from "./elementwise/tanh.ts";
+import { reference as gather } from "./gather.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
 import { reference as matmul } from "./matmul.ts";
 import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
+import { reference as layerNorm } from "./norm/layernorm.ts";
 import { reference as lrn } from "./norm/lrn.ts";
 import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
 import { reference as pad } from "./pad.ts";
 import { reference as peak } from "./peak.ts";
+import { reference as permute } from "./permute.ts";
 import { reference as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
 import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
+import { reference as roll } from "./roll.ts";
+import { reference as slice } from "./slice.ts";
 import { reference as softmax } from "./softmax.ts";
 
 /** The same for each of some kernels. */
@@ -72,9 +77,12 @@ export const references: References = {
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   conv2d_tile_split: conv2dTileSplitReference,
   copy,
+  gather,
   gelu,
   hardsigmoid,
   hardswish,
+  layernorm: layerNorm,
+  layernorm_rows: layerNorm,
   leaky_relu: leakyRelu,
   linear,
   linear_gemv: linear,
@@ -92,9 +100,12 @@ export const references: References = {
   mul,
   pad,
   peak,
+  permute,
   relu,
+  roll,
   sigmoid,
   silu,
+  slice,
   softmax,
   softmax_rows: on([3, 100], softmax),
   sum_splits: sumSplits,

@@ -6,6 +6,7 @@ import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./con
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { channelsLast } from "./layout/layout.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
+import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
@@ -25,6 +26,7 @@ export const variants: Variants = {
   ],
   linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
   softmax: [softmaxRowsVariant],
+  layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],
   ...common,
 };

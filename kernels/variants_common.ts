@@ -1,5 +1,5 @@
 import type { Variants } from "../engine/graph/variant.ts";
-import { anyLayout, averaged, channelsLast, joined, padded2d } from "./layout/layout.ts";
+import { anyLayout, averaged, channelsLast, joined, padded2d, permuted } from "./layout/layout.ts";
 import {
   adaptiveAvgPool2dColumnsVariant,
   adaptiveAvgPool2dNhwcVariant,
@@ -15,6 +15,8 @@ export const common: Variants = {
   batchnorm: [channelsLast],
   channel_shuffle: [channelsLast],
   concat: [joined],
+  slice: [joined],
+  permute: [permuted],
   mean: [averaged],
   pad: [padded2d],
   add: [anyLayout],

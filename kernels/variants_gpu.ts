@@ -6,6 +6,7 @@ import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { channelsLast } from "./layout/layout.ts";
 import { linearProduct } from "./linear/product.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
+import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
 
@@ -20,6 +21,7 @@ export const variants: Variants = {
   conv2d: [conv2dDepthwiseVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants, conv2dTileSplitVariant],
   linear: [linearGemvVariant, linearTileVariant],
   softmax: [softmaxRowsVariant],
+  layernorm: [layerNormRowsVariant],
   lrn: [channelsLast],
   ...common,
 };

@@ -93,6 +93,12 @@ export const pairOf = (draw: () => number): Pair => pick(draw(), [draw(), draw()
 /** Of zero to four dimensions. */
 export const randomShape = (least = 0, most = 4): number[] => Array.from({ length: int(least, most) }, () => int(1, 9));
 
+/** The dimensions of a tensor in random order, some of them counted from the back. */
+export const randomOrder = (rank: number): number[] =>
+  Array.from({ length: rank }, (_, d) => ({ d, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ d }) => pick(d, d - rank));
+
 /** Uniform in [-scale, scale). */
 export const randomTensor = (shape: Shape, scale = 1): Tensor => ({
   shape,
@@ -118,15 +124,18 @@ export function drawPool(dilation: Pair = 1) {
 }
 
 /**
- * Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either; or, for every fourth call, images
- * of one shape, of which every second has whole vec4s of channels, for the variant.
+ * Two shapes that broadcast to one: sizes of 1 and missing leading dimensions in either, of up to eight dimensions of which
+ * four are left when those that are stretched alike are joined; or, for every fourth call, images of one shape, of which
+ * every second has whole vec4s of channels, for the variant.
  */
 export function drawBroadcast(call: number): readonly [number[], number[]] {
   const image = randomShape(4).with(1, call % 8 ? int(1, 9) : 4 * int(1, 3));
   if (call % 4 === 0) return [image, image];
-  const y = randomShape();
-  const shrink = () => y.slice(int(0, y.length)).map((size) => pick(size, size, 1));
-  return pick([y, shrink()], [shrink(), y], [y.map((size, d) => (d % 2 ? size : 1)), shrink()]);
+  const y = Array.from({ length: int(0, 4) }, () => pick([int(1, 9)], [int(1, 9)], [int(1, 3), int(1, 3)]));
+  const ones = (sizes: readonly number[]) => sizes.map(() => 1);
+  const shrink = () => y.slice(int(0, y.length)).map((sizes) => pick(sizes, sizes, ones(sizes)));
+  const [a, b] = pick([y, shrink()], [shrink(), y], [y.map((sizes, d) => (d % 2 ? sizes : ones(sizes))), shrink()]);
+  return [a.flat(), b.flat()];
 }
 
 /** What float32 has besides plain numbers: bits of both infinities and of NaN; then of zeros, denormals and extremes. */

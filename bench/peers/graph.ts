@@ -1,5 +1,5 @@
 import { findNet, trace } from "../../engine/definition.ts";
-import { callOf, type Derivation, deriveParam, type Graph } from "../../engine/graph/graph.ts";
+import { callOf, derive, deriveParam, type Graph } from "../../engine/graph/graph.ts";
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
@@ -120,9 +120,6 @@ export async function loadParams<T>(graph: Graph, file: string, load: (param: Pa
 }
 
 type Read = (name: string) => Promise<Float32Array>;
-
-const derive = async ({ sources, compute }: Derivation, read: Read): Promise<Float32Array> =>
-  compute(...(await Promise.all(sources.map(read))));
 
 /** Reads the largest tensor so far only once: when it is split, its parts are wanted one after the other. */
 function rememberLargest(checkpoint: Checkpoint): Read {

@@ -1,4 +1,4 @@
-import type { Derivation } from "../graph/graph.ts";
+import { type Derivation, derive } from "../graph/graph.ts";
 import type { ParamPlan } from "../graph/plan.ts";
 import { show, WeightsError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
@@ -85,8 +85,7 @@ export class ParamStore {
     // At once, since the device takes its time to tell that there was memory.
     const creating = all(pieces.map(create));
     const size = pieces.reduce((sum, elements) => sum + elements, 0);
-    const deriving = from && this.#derive(name, from, size);
-    const [buffers, derived, storage] = await all([creating, deriving, storageOf(dtype)]);
+    const [buffers, derived, storage] = await all([creating, from && this.#derive(name, from, size), storageOf(dtype)]);
     let isSound = true;
     let start = 0;
     for (const [i, elements] of pieces.entries()) {
@@ -116,10 +115,8 @@ export class ParamStore {
     return buffers;
   }
 
-  async #derive(name: string, { sources, compute }: Derivation, count: number): Promise<Float32Array> {
-    const tensors: Float32Array[] = [];
-    for (const source of sources) tensors.push(await this.#checkpoint.read(source));
-    return this.#checked(name, compute(...tensors), count);
+  async #derive(name: string, from: Derivation, count: number): Promise<Float32Array> {
+    return this.#checked(name, await derive(from, (source) => this.#checkpoint.read(source)), count);
   }
 
   /** A checkpoint and a derivation may be anybody's: of a wrong length, the device would hold something else in silence. */

@@ -9,6 +9,13 @@ export interface Derivation {
   compute(...tensors: Float32Array[]): Float32Array;
 }
 
+/** A derived parameter, from a function that reads a tensor of the checkpoint. */
+export async function derive(from: Derivation, read: (name: string) => Promise<Float32Array>): Promise<Float32Array> {
+  const tensors: Float32Array[] = [];
+  for (const source of from.sources) tensors.push(await read(source));
+  return from.compute(...tensors);
+}
+
 /** Which implementation of an operator was taken, and why: see lower.ts. */
 export interface Choice {
   /** The layer, by its name in the net. */
@@ -184,7 +191,10 @@ export function readsOf(node: Node): number[] {
 /** True for a parameter, which is known before the net runs. */
 export const isParam = ({ graph, id }: Value): boolean => graph.nodes[id].kind === "param";
 
-/** A parameter computed from another when the weights are loaded: packed for a kernel, say. */
+/**
+ * A parameter computed from another when the weights are loaded, and not in every run: packed for a kernel, say, or picked
+ * from a table by places that never change.
+ */
 export function deriveParam(
   { graph, id }: Value,
   label: string,
@@ -200,7 +210,7 @@ export function deriveParam(
   });
 }
 
-/** Every parameter that a graph reads, by its name in the checkpoint. */
+/** Every parameter that a graph reads, or derives others from, by its name in the checkpoint. */
 export function paramShapes(graph: Graph): Map<string, Shape> {
   return new Map(
     graph.nodes.flatMap((node) => (node.kind === "param" && !node.from ? [[node.name, node.shape] as const] : [])),

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { AnyNet, LoadOptions } from "../definition.ts";
+import { derive } from "../graph/graph.ts";
 import type { OnnxOperators } from "../graph/onnx.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { type ExportOptions, type OnnxParam, traceOnnx } from "../onnx/export.ts";
@@ -43,13 +44,15 @@ const PIECE = 2 ** 20;
 
 async function* readPieces(
   checkpoint: Checkpoint,
-  { name, shape }: OnnxParam,
+  { name, shape, from }: OnnxParam,
   signal: LoadOptions["signal"],
 ): AsyncGenerator<Float32Array, void, undefined> {
+  const derived = from && (await derive(from, (source) => checkpoint.read(source)));
   const size = sizeOf(shape);
   for (let start = 0; start < size; start += PIECE) {
     signal?.throwIfAborted();
-    yield await checkpoint.read(name, start, Math.min(PIECE, size - start));
+    const count = Math.min(PIECE, size - start);
+    yield derived?.subarray(start, start + count) ?? (await checkpoint.read(name, start, count));
   }
 }
 

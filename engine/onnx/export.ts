@@ -1,5 +1,5 @@
 import { type AnyNet, checkDefinition, type LoadOptions, OUTPUTS, trace } from "../definition.ts";
-import { callOf, type Graph, type Node, paramShapes } from "../graph/graph.ts";
+import { callOf, type Derivation, type Graph, type Node, paramShapes } from "../graph/graph.ts";
 import { integers, type OnnxConstant, type OnnxOperation, type OnnxOperators, operation } from "../graph/onnx.ts";
 import { prune } from "../graph/passes.ts";
 import { check, checkOptions, isTexts, UsageError } from "../ground/errors.ts";
@@ -26,10 +26,11 @@ export interface OnnxNode {
   readonly attributes: OnnxOperation["attributes"];
 }
 
-/** A tensor of the checkpoint, under its name there. */
+/** A tensor of the checkpoint, under its name there, or one derived from several. */
 export interface OnnxParam {
   readonly name: string;
   readonly shape: Shape;
+  readonly from?: Derivation;
 }
 
 export interface OnnxGraph {
@@ -114,7 +115,7 @@ export function onnxGraph(
 
   graph.nodes.forEach((node, id) => {
     if (node.kind === "input") inputs[node.name] = dims(id);
-    else if (node.kind === "param") params.push({ name: node.name, shape: node.shape });
+    else if (node.kind === "param") params.push({ name: node.name, shape: node.shape, from: node.from });
     else if (node.kind === "view") add(names[id], view(names[node.x], dims(node.x), dims(id)));
     else {
       if (!Object.hasOwn(operators, node.kernel.name)) {

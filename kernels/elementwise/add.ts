@@ -18,7 +18,7 @@ import { broadcastParams, broadcastReference, broadcastShape } from "./broadcast
 const WORKGROUP = 64;
 
 /**
- * a + alpha b with broadcasting, up to four dimensions, then an activation if asked for: the residual connection.
+ * a + alpha b with broadcasting, then an activation if asked for: the residual connection.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.add.html.
  */
 export const add = defineKernel({
@@ -41,6 +41,7 @@ export const add = defineKernel({
   }),
   consts: ({ options }) => ({ WORKGROUP, ...activationConsts(options) }),
   params: ({ shapes: { a, b }, y, options }) => ({
+    count: sizeOf(y),
     ...broadcastParams(a, b, y),
     alpha: options.alpha,
     activation: activationCode(options.activation),

@@ -1,6 +1,7 @@
 // add: y = a + alpha * b with broadcasting, then an activation if asked for.
 //
-// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
+// Layout: four dimensions, since those that are stretched alike are joined; a and b are read by strides, 0 where they are
+// broadcast.
 // Threads: one per output element.
 
 const WORKGROUP: u32 = 64;

@@ -6,7 +6,7 @@ import { wgsl } from "./mul.wgsl.ts";
 
 const WORKGROUP = 64;
 
-/** a * b with broadcasting, up to four dimensions. https://pytorch.org/docs/stable/generated/torch.mul.html */
+/** a * b with broadcasting. https://pytorch.org/docs/stable/generated/torch.mul.html */
 export const mul = defineKernel({
   name: "mul",
   inputs: ["a", "b"],
@@ -15,7 +15,7 @@ export const mul = defineKernel({
   shape: ({ a, b }) => broadcastShape("mul", a, b),
   cost: ({ y }) => ({ flops: sizeOf(y) }),
   consts: () => ({ WORKGROUP }),
-  params: ({ shapes: { a, b }, y }) => broadcastParams(a, b, y),
+  params: ({ shapes: { a, b }, y }) => ({ count: sizeOf(y), ...broadcastParams(a, b, y) }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 

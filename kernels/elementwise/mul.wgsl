@@ -1,6 +1,7 @@
 // mul: y = a * b with broadcasting.
 //
-// Layout: up to four dimensions; a and b are read by strides, 0 where they are broadcast.
+// Layout: four dimensions, since those that are stretched alike are joined; a and b are read by strides, 0 where they are
+// broadcast.
 // Threads: one per output element.
 
 const WORKGROUP: u32 = 64;

@@ -1,6 +1,6 @@
 import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
-import { rowsOf, type Shape, sameShape } from "../../engine/ground/tensor.ts";
+import { NCHW, NHWC, rowsOf, type Shape, sameShape } from "../../engine/ground/tensor.ts";
 import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
 
@@ -92,13 +92,25 @@ export const channelsLast = nhwc({
 const PLACES = [0, 3, 1, 2];
 const placeOf = (dim: number): number => PLACES[dim < 0 ? dim + 4 : dim];
 
-/** Images are joined along the dimension where it is in NHWC. */
+/** Images are joined, or taken apart, along the dimension where it is in NHWC. */
 export const joined = nhwc({
   refuses: ({ y }, _setting, inputs: Values) =>
-    isImage(y) && Object.values(inputs).every(({ shape }) => wholeVectors(shape)) ? undefined : NO_IMAGES,
+    isImage(y) && wholeVectors(y) && Object.values(inputs).every(({ shape }) => wholeVectors(shape))
+      ? undefined
+      : NO_IMAGES,
   build: (inputs: Values, { options }, _setting, plain) =>
-    asNchw(plain(...Object.values(inputs).map(asNhwc), { dim: placeOf(options.dim) })),
+    asNchw(plain(...Object.values(inputs).map(asNhwc), { ...options, dim: placeOf(options.dim) })),
 });
+
+/** NHWC images are there already where they are asked for, and what has this order is one in memory. */
+export const permuted: AnyVariant = {
+  ...nhwc({
+    refuses: ({ shapes: { x }, y, options: { dims } }) =>
+      (sameShape(dims, NHWC) && wholeVectors(x)) || (sameShape(dims, NCHW) && wholeVectors(y)) ? undefined : NO_IMAGES,
+    build: ({ x }, { options: { dims } }) => (sameShape(dims, NHWC) ? asNhwc(x) : asNchw(x)),
+  }),
+  gains: () => true,
+};
 
 /** Dimensions are averaged over where they are in NHWC. */
 export const averaged = nhwc({

@@ -84,9 +84,12 @@ const OPERATORS: Readonly<Record<string, (inputs: Inputs, attributes: Attributes
   },
   depthwise_conv2d: convolution,
   flatten: ({ x }, a) => kernels.flatten(x, { startDim: a.start_dim }),
+  gather: ({ x, indices }, a) => kernels.gather(x, indices, { dim: a.dim }),
   gelu: ({ x }) => kernels.gelu(x),
   hardsigmoid: ({ x }) => kernels.hardSigmoid(x),
   hardswish: ({ x }) => kernels.hardSwish(x),
+  layer_norm: ({ x, weight, bias }, a) =>
+    kernels.layerNorm(x, weight, bias, { normalizedShape: a.normalized_shape, eps: a.eps }),
   leaky_relu: ({ x }, a) => kernels.leakyRelu(x, { negativeSlope: a.negative_slope ?? 0.01 }),
   linear: ({ x, w, b }) => kernels.linear(x, w, b),
   local_response_norm: ({ x }, { size, alpha, beta, k }) => kernels.lrn(x, { size, alpha, beta, k }),
@@ -99,10 +102,14 @@ const OPERATORS: Readonly<Record<string, (inputs: Inputs, attributes: Attributes
     const [left, right, top, bottom] = a.pads_lrtb;
     return kernels.pad(x, { padding: [top, left, bottom, right], value: a.value });
   },
+  permute: ({ x }, a) => kernels.permute(x, { dims: a.dims }),
   relu: ({ x }) => kernels.relu(x),
   relu6: ({ x }) => kernels.relu6(x),
+  reshape: ({ x }, a) => kernels.reshape(x, { shape: a.shape }),
+  roll: ({ x }, a) => kernels.roll(x, { shifts: a.shifts, dims: a.dims }),
   sigmoid: ({ x }) => kernels.sigmoid(x),
   silu: ({ x }) => kernels.silu(x),
+  slice: ({ x }, a) => kernels.slice(x, { dim: a.dim, start: a.start, end: a.end ?? Infinity, step: a.step }),
   softmax: ({ x }, a) => kernels.softmax(x, { dim: a.dim }),
   sub: ({ a, b }) => kernels.sub(a, b),
   tanh: ({ x }) => kernels.tanh(x),

@@ -4,6 +4,7 @@ import { matmul } from "../../kernels/matmul.ts";
 import {
   apply,
   checkKernel,
+  drawBroadcast,
   int,
   nonFiniteTensor,
   open,
@@ -25,6 +26,14 @@ test("40 random products, with a matrix of either side for all or one for each",
   }
 });
 
+test("20 random products whose leading dimensions are broadcast both ways, and scaled", async () => {
+  for (let i = 0; i < 20; i++) {
+    const [[left, right], m, n, k] = [drawBroadcast(1), int(1, 5), int(1, 5), int(1, 9)];
+    const inputs = { a: randomTensor([...left, m, k]), b: randomTensor([...right, k, n]) };
+    await checkKernel(gpu, matmul, inputs, { scale: pick(1, 0.125, 3) }, k + 2);
+  }
+});
+
 test("NaN and infinity stay in their row", () =>
   checkKernel(gpu, matmul, { a: nonFiniteTensor([9, 13]), b: randomTensor([13, 5]) }));
 
@@ -37,18 +46,29 @@ test("what does not fit is refused", async () => {
   await refusesShape([2, 3], [2, 3]);
   await refusesShape([3], [3, 2]);
   await refusesShape([2, 3], [3]);
-  await refusesShape([2, 4, 3], [5, 3, 4]);
-  await refusesShape([2, 2, 3], [1, 3, 4]);
-  const options = () =>
-    apply(
-      matmul,
-      [
-        [2, 2],
-        [2, 2],
-      ],
-      { transpose: true },
+  const apart = () =>
+    apply(matmul, [
+      [2, 4, 3],
+      [5, 3, 4],
+    ]);
+  await refuses(apart, ShapeError, "SHAPE", /matmul: \[2\] and \[5\] cannot be broadcast to one shape/);
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(
+      () =>
+        apply(
+          matmul,
+          [
+            [2, 2],
+            [2, 2],
+          ],
+          options,
+        ),
+      UsageError,
+      "USAGE",
+      message,
     );
-  await refuses(options, UsageError, "USAGE", /matmul has no option "transpose"; it has no options/);
+  await refusesUse({ transpose: true }, /matmul has no option "transpose"; its options are scale/);
+  await refusesUse({ scale: NaN }, /matmul: scale is NaN; it must be a number/);
 });
 
 await testGoldens(gpu, "matmul");

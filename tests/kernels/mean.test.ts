@@ -27,6 +27,14 @@ test("40 random averages over any dimensions", async () => {
   }
 });
 
+test("20 random averages of five and six dimensions, of which four are left when neighbours are joined", async () => {
+  for (let i = 0; i < 20; i++) {
+    const x = randomTensor(randomShape(5, 6).map((size) => Math.min(size, 5)));
+    const dims = pick([0, 1], [2, 3], [-1], [-3, -2, -1], [0, -1], [1, 2, -1], [2, 3, 0, 1, 4]);
+    await checkKernel(gpu, mean, { x }, { dims, keepDim: pick(false, true) });
+  }
+});
+
 test("NaN and infinity reach the averages that see them, and no others", () =>
   checkKernel(gpu, mean, { x: nonFiniteTensor([int(1, 9), 4, 4]) }, { dims: [-1] }));
 
@@ -50,8 +58,9 @@ test("what does not fit is refused", async () => {
   await refusesUse({ dims: 1 }, /mean: dims is .*; it must be a list of at least one dimension/);
   await refusesUse({ dims: [2] }, /mean: dims is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ dim: 1 }, /mean has no option "dim"; its options are dims, keepDim/);
-  const deep = () => apply(mean, [[1, 2, 3, 4, 5]], { dims: [0] });
-  await refuses(deep, ShapeError, "SHAPE", /mean takes up to 4 dimensions, got \[1, 2, 3, 4, 5\]/);
+  const deep = () => apply(mean, [[2, 3, 2, 3, 2]], { dims: [1, 3] });
+  const five = /mean takes up to 4 dimensions, and \[2, 3, 2, 3, 2\] has 5 none of which can be joined here/;
+  await refuses(deep, ShapeError, "SHAPE", five);
 });
 
 testVariants(gpu, mean);

@@ -1,8 +1,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { deriveParam, Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import { summarize } from "../../../engine/summary.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
@@ -53,6 +54,20 @@ test("a name is given once", async () => {
   graph.name("y", relu(x));
   await refuses(() => graph.name("y", tanh(x)), UsageError, "USAGE", /two values of one graph are called "y"/);
   await refuses(() => graph.input("x", [3]), UsageError, "USAGE", /two inputs of one graph are called "x"/);
+});
+
+test("what is derived from a parameter is none of the checkpoint, which has the parameter all the same", () => {
+  const graph = new Graph();
+  const table = graph.param("table", [4, 3]);
+  graph.name(
+    "y",
+    add(
+      graph.input("x", [3, 4]),
+      deriveParam(table, "turned", [3, 4], (values) => values),
+    ),
+  );
+  assert.equal(paramShapes(graph), new Map([["table", [4, 3]]]));
+  assert.is(summarize(graph).parameters, 12);
 });
 
 test("a parameter's name gives the same value again, in the same shape only", async () => {

@@ -12,13 +12,16 @@ import {
   conv2d,
   flatten,
   gelu,
+  layerNorm,
   maxPool2d,
   mean,
   mul,
   pad,
+  permute,
   relu,
   sigmoid,
   silu,
+  slice,
   softmax,
 } from "../../../kernels/index.ts";
 import { rates } from "../../../kernels/rates.ts";
@@ -171,6 +174,39 @@ test("small ones compute what their references do", async () => {
   await assertRuns(dense([1, 2], 32, 4));
 });
 
+/**
+ * Blocks that normalize and mix channels last, between depthwise convolutions: Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer,
+ * T. Darrell, S. Xie: "A ConvNet for the 2020s", 2022.
+ */
+function convNext(blocks: number, channels: number, side: number): Graph {
+  const graph = new Graph();
+  const last = (x: Value) => permute(x, { dims: [0, 2, 3, 1] });
+  const first = (x: Value) => permute(x, { dims: [0, 3, 1, 2] });
+  const norm = (name: string, x: Value) =>
+    layerNorm(x, ...["weight", "bias"].map((part) => graph.param(`${name}.${part}`, x.shape.slice(-1))), { eps: 1e-6 });
+  const dense = (name: string, x: Value, size: number) => linearLayer(name, x, size, x.shape[x.shape.length - 1]);
+  const norm2d = (name: string, x: Value) => first(norm(name, last(x)));
+  let x = norm2d("n0", convLayer("stem", graph.input("x", [1, 3, side, side]), channels, 4, { stride: 4 }));
+  for (let i = 0; i < blocks; i++) {
+    const y = last(convLayer(`${i}.depthwise`, x, channels, 7, { padding: 3, groups: channels }));
+    const z = dense(`${i}.2`, gelu(dense(`${i}.1`, norm(`${i}.norm`, y), 4 * channels)), channels);
+    x = add(mul(graph.param(`${i}.scale`, [channels, 1, 1]), first(z)), x);
+  }
+  x = convLayer("down", norm2d("n1", x), 2 * channels, 2, { stride: 2 });
+  const y = flatten(norm2d("n2", adaptiveAvgPool2d(x, { outputSize: 1 })));
+  graph.name("y", linearLayer("fc", y, 10));
+  return graph;
+}
+
+test("layer norms over channels leave images in NHWC", async () => {
+  for (const conversions of conversionsOf(convNext(3, 96, 224))) {
+    assert.ok(conversions <= 1, `there are ${conversions} conversions`);
+  }
+  const { steps } = compile(convNext(3, 96, 224), ["y"], { traits: GPU, variants, limits: gpu.limits });
+  assert.is(steps.filter(({ kernel }) => kernel === "permute").length, 0);
+  await assertRuns(convNext(2, 8, 32));
+});
+
 /** A random graph of images that branch and join, by all that has to keep a layout. */
 function branching(steps: number): Graph {
   const graph = new Graph();
@@ -188,6 +224,8 @@ function branching(steps: number): Graph {
       () => convLayer(name, x, c, 3, { padding: 1, groups: c }),
       () => pad(x, { padding: [int(0, 2), int(0, 2), int(0, 2), int(0, 2)], value: pick(0, 0.5) }),
       () => channelShuffle(x, { groups: pick(2, 4) }),
+      () => slice(x, { start: 4 * int(0, c / 4 - 1) }),
+      () => permute(relu(permute(x, { dims: [0, 2, 3, 1] })), { dims: [0, 3, 1, 2] }),
       () => mul(x, sigmoid(convLayer(name, mean(x, { dims: [2, 3], keepDim: true }), c, 1))),
       () => mul(x, graph.param(name, pick([c, 1, 1], [1, c, 1, 1], [1, 1, h, w]))),
       () => relu(batchNormLayer(name, x)),

@@ -1,12 +1,13 @@
 import { createRequire } from "node:module";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { deriveParam, Graph } from "../../../engine/graph/graph.ts";
 import type { AnyKernel } from "../../../engine/graph/kernel.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import { layOutModel } from "../../../engine/node/onnx_file.ts";
 import { onnxGraph } from "../../../engine/onnx/export.ts";
-import { exportOnnx } from "../../../index.ts";
+import { exportOnnx, nets } from "../../../index.ts";
 import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import * as kernels from "../../../kernels/index.ts";
 import { onnxOperators } from "../../../kernels/onnx.ts";
@@ -14,7 +15,17 @@ import { evaluateReference } from "../../../kernels/references.ts";
 import { generatedCheckpoint, generatedInput } from "../../../tools/hashinit.ts";
 import { packageFile } from "../../../tools/package.ts";
 import { readNets } from "../../conformance/goldens.ts";
-import { assertClose, drawBroadcast, drawPool, int, pairOf, pick, randomShape, randomTensor } from "../../harness.ts";
+import {
+  assertClose,
+  drawBroadcast,
+  drawPool,
+  int,
+  pairOf,
+  pick,
+  randomOrder,
+  randomShape,
+  randomTensor,
+} from "../../harness.ts";
 
 // Exported models in ONNX Runtime, where it is installed for the comparison of peers.
 
@@ -115,6 +126,15 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
       { eps: pick(1e-5, 0.1) },
     ];
   },
+  layernorm() {
+    const last = randomShape(1, 3);
+    const affine = { weight: maybe(randomTensor(last)), bias: maybe(randomTensor(last)) };
+    const normalizedShape = affine.weight || affine.bias ? maybe(last) : last;
+    return [
+      { x: tensorOf(...randomShape(0, 3), ...last), ...affine },
+      { normalizedShape: normalizedShape ?? null, eps: pick(1e-5, 0.1) },
+    ];
+  },
   lrn() {
     const options = { size: pick(1, 3, 5, 9), alpha: pick(1e-4, 0.1, 4), beta: pick(0.5, 0.75, 1), k: pick(1, 2) };
     return [{ x: randomTensor([int(1, 3), int(1, 8), ...randomShape(1, 3)], pick(1, 20)) }, options];
@@ -146,14 +166,46 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
   },
   matmul() {
     const [m, k, n] = [int(1, 9), int(1, 9), int(1, 9)];
-    const [a, b] = pick([[], []], [[3], [3]], [[2, 3], []], [[], [2, 3]]);
-    return [{ a: tensorOf(...a, m, k), b: tensorOf(...b, k, n) }];
+    const [a, b] = pick(
+      [[], []],
+      [[3], [3]],
+      [[2, 3], []],
+      [[], [2, 3]],
+      [
+        [2, 1],
+        [1, 3],
+      ],
+      [[3, 1, 2], [2]],
+    );
+    return [{ a: tensorOf(...a, m, k), b: tensorOf(...b, k, n) }, { scale: pick(1, 0.25) }];
   },
   concat() {
     const shape = randomShape(1);
     const dim = int(0, shape.length - 1);
     const parts = Array.from({ length: int(1, 4) }, (_, i) => [`x${i}`, randomTensor(shape.with(dim, int(1, 5)))]);
     return [Object.fromEntries(parts), { dim: pick(dim, dim - shape.length) }];
+  },
+  permute() {
+    const x = randomTensor(randomShape(1, 5).map((size) => Math.min(size, 5)));
+    return [{ x }, { dims: randomOrder(x.shape.length) }];
+  },
+  slice() {
+    const x = randomTensor(randomShape(1));
+    const dim = int(-x.shape.length, x.shape.length - 1);
+    const start = int(0, (x.shape.at(dim) as number) - 1);
+    return [{ x }, { dim, start, end: pick(Infinity, start + int(1, 3)), step: int(1, 3) }];
+  },
+  roll() {
+    const x = randomTensor(randomShape(1));
+    const dims = x.shape.flatMap((_, d) => pick([], [d], [d - x.shape.length]));
+    return [{ x }, { shifts: dims.map(() => int(-9, 9)), dims }];
+  },
+  gather() {
+    const x = randomTensor(randomShape(1, 3));
+    const dim = int(-x.shape.length, x.shape.length - 1);
+    const size = x.shape.at(dim) as number;
+    const indices = tensorOf(...randomShape(0, 2));
+    return [{ x, indices: { ...indices, data: indices.data.map(() => int(-size, size - 1)) } }, { dim }];
   },
   mean() {
     const x = randomTensor(randomShape(1));
@@ -209,6 +261,23 @@ async function join(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   for await (const piece of pieces) parts.push(piece);
   return Buffer.concat(parts);
 }
+
+testRuntime("a parameter that is derived when the weights load is in the model as it was computed", async (ort) => {
+  const table = tensorOf(10, 16);
+  const reversed = (values: Float32Array) => values.slice().reverse();
+  const build = (x: Value) =>
+    kernels.linear(
+      kernels.flatten(x),
+      deriveParam(x.graph.param("table", table.shape), "reversed", table.shape, reversed),
+    );
+  const model = await join(
+    exportOnnx({ ...nets.lenet5, name: "mine", imageSize: [4, 4], build }, { weights: { table } }),
+  );
+  const x = tensorOf(2, 1, 4, 4);
+  const [{ logits }] = await runModel(ort, model, { x });
+  const inputs = { x: { ...x, shape: [2, 16] }, w: { ...table, data: reversed(table.data) } };
+  assertClose(logits, evaluateReference(kernels.linear, inputs), () => 1e-5);
+});
 
 for (const key of ["lenet5", "resnet18"]) {
   testRuntime(`${key} in ONNX Runtime: logits and layers are PyTorch's, for two images and for one`, async (ort) => {

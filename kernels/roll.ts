@@ -1,0 +1,89 @@
+import type { ReferenceOf } from "../engine/graph/evaluate.ts";
+import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
+import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
+import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
+import { axis } from "./options.ts";
+import { wgsl } from "./roll.wgsl.ts";
+import { fields, RANK } from "./strides.ts";
+
+const WORKGROUP = 64;
+
+interface RollOptions {
+  readonly shifts: number | readonly number[];
+  readonly dims: number | readonly number[];
+}
+
+/**
+ * Moves the elements of x by `shifts` along `dims`, one for each, and what leaves at one end comes back at the other. Negative
+ * shifts go to the front. https://pytorch.org/docs/stable/generated/torch.roll.html, but for x as one row.
+ */
+export const roll = defineKernel({
+  name: "roll",
+  inputs: ["x"],
+  options: { shifts: undefined, dims: undefined } as unknown as RollOptions,
+  wgsl,
+
+  shape({ x }, options) {
+    if (joined(x, options).length <= RANK) return x;
+    throw new ShapeError(
+      `roll takes up to ${RANK} dimensions, neighbours that are not shifted counting as one, got ${formatShape(x)}`,
+    );
+  },
+
+  cost: () => ({ flops: 0 }),
+  consts: () => ({ WORKGROUP }),
+  params({ y, options }) {
+    const dims = joined(y, options);
+    const all = [...new Array(RANK - dims.length).fill({ size: 1, from: 0 }), ...dims];
+    const sizes = all.map(({ size }) => size);
+    return {
+      count: sizeOf(y),
+      ...fields("size", sizes),
+      ...fields(
+        "from",
+        all.map(({ from }) => from),
+      ),
+    };
+  },
+  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
+
+export const reference: ReferenceOf<typeof roll> = {
+  example: { shapes: { x: [2, 5, 7, 3] }, options: { shifts: [-2, 3], dims: [1, 2] } },
+
+  compute({ x }, { y: shape, options }) {
+    const shifts = shiftsOf(shape, options);
+    const strides = stridesOf(shape);
+    const y = new Float64Array(x.length);
+    x.forEach((v, index) => {
+      const at = shape.map((size, d) => (Math.floor(index / strides[d]) + shifts[d]) % size);
+      y[at.reduce((sum, p, d) => sum + p * strides[d], 0)] = v;
+    });
+    return y;
+  },
+};
+
+/** For each dimension of x its shift, from 0 to its size. */
+export function shiftsOf(x: Shape, { shifts, dims }: RollOptions): number[] {
+  const [by, along] = [shifts, dims].map((value) => (Array.isArray(value) ? value : [value]));
+  if (by.length !== along.length || !by.every(Number.isSafeInteger)) {
+    throw new UsageError(`roll: shifts is ${show(shifts)} for dims ${show(dims)}; there must be one integer for each`);
+  }
+  const result = x.map(() => 0);
+  for (const [i, dim] of along.entries()) {
+    const d = axis("roll", "dims", dim, x.length);
+    result[d] = (((result[d] + by[i]) % x[d]) + x[d]) % x[d];
+  }
+  return result;
+}
+
+/** Dimensions with where each is read first, those that are not shifted joined with their neighbours of this kind. */
+function joined(x: Shape, options: RollOptions) {
+  const dims: { size: number; from: number }[] = [];
+  for (const [d, shift] of shiftsOf(x, options).entries()) {
+    const last = dims.at(-1);
+    if (last?.from === 0 && shift === 0) last.size *= x[d];
+    else dims.push({ size: x[d], from: shift === 0 ? 0 : x[d] - shift });
+  }
+  return dims;
+}
