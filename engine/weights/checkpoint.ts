@@ -2,7 +2,7 @@ import { checkFields, FileError, show, WeightsError } from "../ground/errors.ts"
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 
 /** Uint8Array<ArrayBuffer>, as TypeScript before 5.7 reads it, too. */
-export type Bytes = ReturnType<Uint8Array["subarray"]>;
+export type Bytes = ReturnType<Uint8Array["map"]>;
 
 /** Random access to bytes: a file, a Buffer, a Blob or a cached download. */
 export interface ByteSource {
