@@ -18,6 +18,9 @@ const ADAM7 = ["0088", "4088", "0448", "2044", "0224", "1022", "0112"];
 /** More than this behind the last pixel, in bytes, is out to fill the memory. */
 const MAX_SPARE = 2 ** 24;
 
+/** pngjs holds an object for every row: so many take 250 MB. */
+const MOST_ROWS = 1e6;
+
 interface Header {
   readonly width: number;
   readonly height: number;
@@ -151,6 +154,7 @@ function parseHeader(chunk: Buffer, { refuse, checkSize }: ImageFile): Header {
   const [width, height] = [chunk.readUInt32BE(0), chunk.readUInt32BE(4)];
   const [depth, type, , filter, interlace] = chunk.subarray(8);
   checkSize("a PNG", width, height);
+  if (height > MOST_ROWS) throw refuse(`a PNG of ${width} x ${height} pixels`, `up to ${MOST_ROWS} rows`);
   if (!DEPTHS[type]?.includes(depth)) throw refuse(`a PNG of colour type ${type} with ${depth} bits a sample`);
   if (filter !== 0) throw refuse(`a PNG with filters of kind ${filter}`, "kind 0, the only one there is");
   return { width, height, depth, type, interlaced: interlace !== 0 };

@@ -34,7 +34,7 @@ test("a place that is not there is NaN", async () => {
 test("what does not fit is refused", async () => {
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => apply(gather, [[2, 3], [4]], options), UsageError, "USAGE", message);
-  await refusesUse({ dim: 2 }, /gather: dim is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dim: 2 }, /gather: dim is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ axis: 0 }, /gather has no option "axis"; its options are dim/);
   await refuses(() => apply(gather, [[2, 3]]), UsageError, "USAGE", /gather needs its input indices/);
 });

@@ -58,7 +58,7 @@ test("what does not fit is refused", async () => {
   await refusesUse({ dims: [1, 1] }, /permute: dims is \[1,1\]/);
   await refusesUse({ dims: [1, -1] }, /permute: dims is \[1,-1\]/);
   await refusesUse({ dims: 1 }, /permute: dims is 1;/);
-  await refusesUse({ dims: [0, 2] }, /permute: dims is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dims: [0, 2] }, /permute: dims is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ dims: [1, 0], order: 1 }, /permute has no option "order"; its options are dims/);
   const seven = () => apply(permute, [[2, 2, 2, 2, 2, 2, 2]], { dims: [6, 5, 4, 3, 2, 1, 0] });
   await refuses(seven, ShapeError, "SHAPE", /permute takes up to 6 dimensions, and \[.*\] has 7 none of which/);

@@ -63,7 +63,7 @@ test("what does not fit is refused", async () => {
     refuses(() => apply(slice, [[2, 3]], options), UsageError, "USAGE", message);
   const refusesShape = (options: object, message: RegExp) =>
     refuses(() => apply(slice, [[2, 3]], options), ShapeError, "SHAPE", message);
-  await refusesUse({ dim: 2 }, /slice: dim is 2; a tensor of 2 dimensions takes -2 to 1/);
+  await refusesUse({ dim: 2 }, /slice: dim is 2; it must be from -2 to 1, since there are 2 dimensions/);
   await refusesUse({ start: 0.5 }, /slice: start is 0.5; it must be an integer/);
   await refusesUse({ start: Infinity }, /slice: start is Infinity; it must be an integer/);
   await refusesUse({ end: null }, /slice: end is null; it must be an integer/);

@@ -75,7 +75,7 @@ test("unknown options and nets are refused, naming the legal ones", async () => 
     options,
     UsageError,
     "USAGE",
-    /openGpu\(\) has no option "power"; its options are powerPreference, limits, onLost, signal, nets/,
+    /openGpu\(\) has no option "power"; its options are powerPreference, limits, device, onLost, signal, nets/,
   );
   await refuses(() => gpu.loadNet("lenet"), UsageError, "USAGE", /there is no net "lenet"; there are lenet5/);
   const net = () => gpu.loadNet("lenet5", { batchSize: 2 });
@@ -103,7 +103,7 @@ test("the same source is compiled once, a broken one each time", async () => {
 });
 
 test("an error that no call had asked for is a warning, and fails nobody else", async () => {
-  const other = await openGpu();
+  const other = await openGpu({ kernelHash: undefined });
   other.device.createBuffer({ label: "odd", size: 16, usage: 0 });
   await other.settle(other.device.queue.onSubmittedWorkDone());
   other.check();

@@ -258,6 +258,7 @@ test("PNG: damage that Pillow refuses is refused", () => {
     [/0 x 2 pixels/, png(header(0, 2), pixels(raw), END)],
     [/2 x 0 pixels/, png(header(2, 0), pixels(raw), END)],
     [/60000 x 60000 pixels, wanted .* 200 megapixels/, png(header(60_000, 60_000), pixels(raw), END)],
+    [/2 x 5000000 pixels, wanted up to 1000000 rows/, png(header(2, 5_000_000), pixels(raw), END)],
     [/4294967295 x 4294967295 pixels/, png(header(2 ** 32 - 1, 2 ** 32 - 1, 1), pixels(raw), END)],
     [/truncated/, png(header(2, 2), pixels(raw.subarray(0, 5)), END)],
     [/truncated/, png(header(3, 2, 8, 0, 1), pixels(raw.subarray(0, 5)), END)],
