@@ -81,6 +81,13 @@ export const isDeep = process.env.SHADENET_DEEP === "1";
  */
 export const rounds = (all: number): number => (isDeep ? all : Math.max(3, Math.ceil(all / 5)));
 
+/** So many of a list, others in every run; all of them in a deep one. */
+export function someOf<T>(all: readonly T[], count: number): T[] {
+  const left = [...all];
+  if (isDeep) return left;
+  return Array.from({ length: Math.min(count, all.length) }, () => left.splice(int(0, left.length - 1), 1)[0]);
+}
+
 /** An integer from `least` to `most`, both included. */
 export const int = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));
 

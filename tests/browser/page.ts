@@ -668,7 +668,7 @@ export async function refuseWorkers(): Promise<Record<string, Failure>> {
 }
 
 /** Loads a large net in a worker and runs it, and measures how long the page was busy at a time. */
-export const measureResponsiveness = (weights: string) =>
+export const measureResponsiveness = (name: string, weights: string) =>
   withWorker(async (gpu) => {
     const picture = noise(640, 480);
     const tasks: number[] = [];
@@ -684,7 +684,7 @@ export const measureResponsiveness = (weights: string) =>
       ticks++;
     });
     const start = performance.now();
-    const net = await gpu.loadNet("resnet50", { weights, imageSize: 64 });
+    const net = await gpu.loadNet(name, { weights, imageSize: 64 });
     const loaded = performance.now();
     const [{ probability }] = await net.classify(picture);
     const end = performance.now();
