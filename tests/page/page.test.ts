@@ -9,8 +9,8 @@ import * as assert from "uvu/assert";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { buildPage } from "../../examples/build_page.ts";
+import { mobilenet_v2 } from "../../nets/mobilenet_v2.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { resnet18 } from "../../nets/resnet.ts";
 import { launch } from "../browser/launch.ts";
 import { type Handler, serve, text } from "../browser/server.ts";
 
@@ -47,9 +47,9 @@ const sendSlowly: Handler = (_request, response) => {
   response.write(Buffer.alloc(1_000_000));
 };
 
-/** ResNet-18's tensors, all random. */
+/** MobileNetV2's tensors, all random. */
 async function checkpoint(options: object = {}): Promise<Buffer> {
-  const weights = randomWeights(resnet18, options);
+  const weights = randomWeights(mobilenet_v2, options);
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of weights.tensors) tensors.set(name, { shape, data: await weights.read(name) });
   return Buffer.from(encodeSafetensors(tensors));
@@ -342,14 +342,14 @@ inBrowser("the camera, until it is stopped", async () => {
 
 inBrowser("drop an image, and link a checkpoint that the browser has no room to keep", async () => {
   await show("Images");
-  await waitFor("net-text", /11.7 million parameters/);
+  await waitFor("net-text", /3.5 million parameters/);
   await page.getByRole("button", { name: "Test picture" }).click();
   const url = await page.locator("#picture").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
   await drop("images", "sunset.png", "image/png", Buffer.from(url.split(",")[1], "base64"));
   await waitFor("images-status", /Choose weights/, page, "images-problem");
   const session = await context.newCDPSession(page);
   await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 5e6 });
-  await page.getByLabel("Address").fill(`${origin}/resnet18.safetensors`);
+  await page.getByLabel("Address").fill(`${origin}/mobilenet_v2.safetensors`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   assert.match(await waitFor("images-status", /is loaded/, page, "images-problem"), /could not be kept/);
 });
@@ -388,8 +388,8 @@ inBrowser("five classes, a heat map for each, the activations of a layer", async
   assert.is(await heatMap(), "");
   await box.check();
   await look("the first one again", (map) => map === first);
-  await page.getByRole("radio", { name: "maxpool" }).check();
-  await waitFor("layer-text", /64 maps of 56 × 56/, page, "images-problem");
+  await page.getByRole("radio", { name: /^features\.3\b(?!\.)/ }).check();
+  await waitFor("layer-text", /24 maps of 56 × 56/, page, "images-problem");
   assert.ok((await colours(page.locator("#maps"))) > 50);
   Object.assign(seen, { first, second, answers: await answers(), activations: await activations() });
   await inspect("images");
@@ -404,7 +404,7 @@ inBrowser("the GPU's process ends: answers, heat maps and activations are the sa
   await look("the second heat map", (map) => map === seen.second);
   await page.getByRole("button", { name: "Test picture" }).click();
   await waitFor("answer", /, in /, page, "images-problem");
-  await waitFor("layer-text", /64 maps of 56 × 56/, page, "images-problem");
+  await waitFor("layer-text", /24 maps of 56 × 56/, page, "images-problem");
   assert.is(await answers(), seen.answers);
   assert.ok((await activations()) === seen.activations, "the activations differ");
   assert.ok((await heatMap()) === seen.first, "the heat map differs");
@@ -472,7 +472,7 @@ inBrowser("another last layer: its classes by number; NaN is no answer", async (
   await waitFor("images-problem", /trained for 3 classes: put 3 into the field Classes$/);
   await page.getByLabel("Classes", { exact: true }).fill("3");
   await page.getByLabel("Classes", { exact: true }).press("Enter");
-  await waitFor("net-text", /11.2 million parameters/);
+  await waitFor("net-text", /2.23 million parameters/);
   assert.ok(await page.locator("#images-problem").isHidden());
   await load("three");
   await waitFor("answer", /^class \d, in /, page, "images-problem");
@@ -482,9 +482,9 @@ inBrowser("another last layer: its classes by number; NaN is no answer", async (
   await waitFor("images-problem", /numClasses is -1; it must be a positive integer/);
   await page.getByLabel("Classes", { exact: true }).fill("");
   await page.getByLabel("Classes", { exact: true }).press("Enter");
-  await waitFor("net-text", /11.7 million parameters/);
+  await waitFor("net-text", /3.5 million parameters/);
   await load("nan");
-  await waitFor("images-problem", /[Rr]esnet18 answers NaN: its weights or its input/);
+  await waitFor("images-problem", /[Mm]obilenet_v2 answers NaN: its weights or its input/);
   assert.is(await page.locator("#answer").textContent(), "");
 });
 
@@ -638,7 +638,7 @@ if (typeof browser === "string") {
     "/worker.js": sendWorker,
     "/slow.safetensors": sendSlowly,
     "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
-    "/resnet18.safetensors": sendBytes(weights),
+    "/mobilenet_v2.safetensors": sendBytes(weights),
     "/three.safetensors": sendBytes(await checkpoint(head)),
     "/nan.safetensors": sendBytes(damaged),
   });
