@@ -26,5 +26,6 @@ export {
   wide_resnet50_2,
   wide_resnet101_2,
 } from "./resnet.ts";
+export { shufflenet_v2_x0_5, shufflenet_v2_x1_0, shufflenet_v2_x1_5, shufflenet_v2_x2_0 } from "./shufflenet_v2.ts";
 export { squeezenet1_0, squeezenet1_1 } from "./squeezenet.ts";
 export { vgg11, vgg11_bn, vgg11_lrn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg16_c, vgg19, vgg19_bn } from "./vgg.ts";

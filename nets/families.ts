@@ -48,6 +48,13 @@ export const families: Nets = {
     "mobilenetv3_large_100",
     "mobilenetv3_small_100",
   ),
+  ...family(
+    () => import("./shufflenet_v2.ts"),
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "shufflenet_v2_x1_5",
+    "shufflenet_v2_x2_0",
+  ),
   ...family(() => import("./mnasnet.ts"), "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
   ...family(
     () => import("./regnet.ts"),

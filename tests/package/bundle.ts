@@ -59,6 +59,7 @@ export const PROGRAMS: readonly Program[] = [
     "inception_v3",
     "mobilenet_v2",
     "mobilenet_v3",
+    "shufflenet_v2",
     "mnasnet",
     "regnet",
     "efficientnet",
