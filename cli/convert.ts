@@ -3,7 +3,7 @@ import { formatShape, sizeOf } from "../engine/ground/tensor.ts";
 import { listNames, quote } from "../engine/weights/checkpoint.ts";
 import { ELEMENT_TYPES, encodeHeader, encodeValues } from "../engine/weights/safetensors.ts";
 import { type Checkpoint, fileSource, openCheckpoint, type Shape, type TensorInfo, UsageError } from "../index.ts";
-import { type CommonOptions, type Context, command } from "../tools/command.ts";
+import { type CommonOptions, type Context, command, weightsKeyOption } from "../tools/command.ts";
 import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, count, oneLine } from "../tools/format.ts";
 import { complain, openProgress, print, printJson } from "../tools/terminal.ts";
@@ -12,6 +12,7 @@ type Dtype = "f32" | "f16";
 
 interface Options extends CommonOptions {
   readonly dtype: Dtype;
+  readonly weightsKey?: string;
 }
 
 export function convertCommand(context: Context): Command {
@@ -27,6 +28,7 @@ export function convertCommand(context: Context): Command {
         .choices(["f32", "f16"])
         .default("f32"),
     )
+    .addOption(weightsKeyOption())
     .action((input: string, output: string | undefined, options: Options) => convert(input, output, options, context));
 }
 
@@ -40,9 +42,9 @@ interface Row {
 
 async function convert(input: string, output: string | undefined, options: Options, context: Context): Promise<void> {
   if (output !== undefined) await refuseOverwriting(output, [input]);
-  const checkpoint = await openCheckpoint(await fileSource(input));
+  const opened = await openCheckpoint(await fileSource(input));
   try {
-    tellOthers(checkpoint);
+    const checkpoint = choose(opened, options.weightsKey);
     let rows: Row[] = [];
     if (output === undefined) {
       rows = await readAll(checkpoint, context, (_, { dtype }) => dtype);
@@ -67,8 +69,20 @@ async function convert(input: string, output: string | undefined, options: Optio
     if (options.json) printJson({ input, output, tensors: rows });
     else for (const line of describe(output ?? input, rows)) print(line);
   } finally {
-    await checkpoint.close();
+    await opened.close();
   }
+}
+
+/** The mapping of names to tensors that is asked for, else the file's first. */
+function choose(opened: Checkpoint, key: string | undefined): Checkpoint {
+  if (key === undefined) {
+    tellOthers(opened);
+    return opened;
+  }
+  const { name, parts = new Map([["", opened]]) } = opened;
+  const part = parts.get(key);
+  if (part) return part;
+  throw new UsageError(`${name} has no mapping ${quote(key)} for --weights-key; it has ${listNames(parts.keys())}`);
 }
 
 /** Says so where the file has other weights that may have been meant. */

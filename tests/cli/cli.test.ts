@@ -384,7 +384,27 @@ test("convert: what is no float of 32 bits or fewer stays to the bit, and so do 
   assert.equal((await shadenet(["convert", "kept.safetensors"])).errors, []);
 });
 
-test("convert says which of several mappings it took", async () => {
+test("convert takes the mapping that is asked for, or says which of several it took", async () => {
+  const file = packageFile("tests/goldens/pth/several.pth");
+  const tensorsOf = async (key: string) =>
+    JSON.parse((await shadenet(["convert", file, "--weights-key", key, "--json"])).stdout).tensors;
+  const checkpoint = await openCheckpoint(await fileSource(file));
+  for (const key of ["model", "model_ema"]) {
+    const names = [...(checkpoint.parts?.get(key)?.tensors.keys() ?? [])];
+    assert.equal(
+      (await tensorsOf(key)).map(({ name }: { name: string }) => name),
+      names,
+    );
+    const output = inFolder(`${key}.safetensors`);
+    assert.is((await shadenet(["convert", file, output, "--weights-key", key])).code, 0);
+    const written = await openCheckpoint(await fileSource(output));
+    for (const name of names) assert.equal(await written.read(name), await checkpoint.parts?.get(key)?.read(name));
+    await written.close();
+  }
+  await checkpoint.close();
+  const none = ["convert", file, "--weights-key", "ema"];
+  await eachFails([[none, 2, /several\.pth has no mapping "ema" for --weights-key; it has .*"model_ema"/]]);
+
   const { code, errors } = await shadenet(["convert", packageFile("tests/goldens/pth/several.pth")]);
   assert.is(code, 0);
   assert.is(errors.length, 1);
