@@ -519,20 +519,21 @@ test("Ctrl-C ends a bench; what was measured is shown and written, marked incomp
 test("wrong usage and files that are no reports are told in one line, before anything is measured", async () => {
   await writeFile(inFolder("damaged.json"), '{"schema": 1, "kind": "kern');
   await writeFile(inFolder("nets-report.json"), JSON.stringify(netReport([])));
+  const one = ["--nets", "lenet5"];
   const cases: readonly (readonly ["kernels" | "nets", string[], number, RegExp])[] = [
     ["kernels", ["--nets", "lenet6"], 2, /no net "lenet6"; there are lenet5, /],
     ["kernels", ["--only", "("], 2, /--only: Invalid regular expression/],
     ["kernels", ["--nets", "lenet5", "--only", "relu"], 2, /no layer of lenet5 is like \/relu\//],
-    ["kernels", ["--variants", "conv3d"], 2, /no variant "conv3d"; there are .*conv2d_winograd/],
-    ["kernels", ["--budget", "-1"], 2, /positive number of seconds/],
+    ["kernels", [...one, "--variants", "conv3d"], 2, /no variant "conv3d"; there are .*conv2d_winograd/],
+    ["kernels", [...one, "--budget", "-1"], 2, /positive number of seconds/],
     ["nets", ["--batch", "1,x"], 2, /positive integer/],
     ["nets", ["--cold", "few"], 2, /whole number/],
     ["nets", ["--only", "x"], 2, /unknown option '--only'; the options of bench:nets are --nets, /],
-    ["kernels", ["--compare", "none.json"], 1, /cannot read none\.json: there is no such file/],
-    ["kernels", ["--compare", "damaged.json"], 1, /damaged\.json is damaged or no JSON/],
-    ["kernels", ["--compare", "nets-report.json"], 1, /is a report on "nets", not on "kernels"/],
-    ["nets", ["--json", "none/x.json"], 1, /cannot write none\/x\.json: its folder does not exist/],
-    ["nets", ["--html", "."], 1, /cannot write \.: it is a folder/],
+    ["kernels", [...one, "--compare", "none.json"], 1, /cannot read none\.json: there is no such file/],
+    ["kernels", [...one, "--compare", "damaged.json"], 1, /damaged\.json is damaged or no JSON/],
+    ["kernels", [...one, "--compare", "nets-report.json"], 1, /is a report on "nets", not on "kernels"/],
+    ["nets", [...one, "--json", "none/x.json"], 1, /cannot write none\/x\.json: its folder does not exist/],
+    ["nets", [...one, "--html", "."], 1, /cannot write \.: it is a folder/],
   ];
   const programs = { kernels: kernelsCommand, nets: netsCommand };
   for (const [kind, args, code, message] of cases) {
