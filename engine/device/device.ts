@@ -77,12 +77,15 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
-    const matrices =
-      adapter.features.has(MATRICES) &&
-      (await import("./matrices.ts")).offersMatrices(adapter.info, subgroupSizeOf(adapter));
     // What has to be loaded comes while the device opens.
-    const loading = typeof given === "function" ? given({ software: summary.software, matrices }) : given;
-    const [device, variants] = await all([requestDevice(adapter, options), loading]);
+    const load = async () => {
+      const matrices =
+        adapter.features.has(MATRICES) &&
+        (await import("./matrices.ts")).offersMatrices(adapter.info, subgroupSizeOf(adapter));
+      const kind = { software: summary.software, matrices };
+      return { matrices, variants: await (typeof given === "function" ? given(kind) : given) };
+    };
+    const [device, { matrices, variants }] = await all([requestDevice(adapter, options), load()]);
     if (signal?.aborted && !own) device.destroy();
     signal?.throwIfAborted();
     return { device, adapter, host, summary, matrices, variants };
