@@ -1,7 +1,7 @@
 // Shared by the tests: an open GPU, inputs that are new in every run, and the comparison of a kernel with its reference.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { AnyNet } from "../engine/definition.ts";
+import type { AnyNet, NetDefinition } from "../engine/definition.ts";
 import type { Gpu, OpenOptions } from "../engine/gpu.ts";
 import { compile } from "../engine/graph/compile.ts";
 import { Graph } from "../engine/graph/graph.ts";
@@ -17,6 +17,7 @@ import { type Activation, errorBehind } from "../kernels/activation.ts";
 import { concat } from "../kernels/concat.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
+import { flatten } from "../kernels/flatten.ts";
 import { asNchw } from "../kernels/layout/layout.ts";
 import { toNhwc } from "../kernels/layout/to_nhwc.ts";
 import { type Pair, pair } from "../kernels/options.ts";
@@ -24,7 +25,8 @@ import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { evaluateReference } from "../kernels/references.ts";
 import { variants } from "../kernels/variants.ts";
-import { batchNormLayer, convLayer, named } from "../nets/layers.ts";
+import { imagenet } from "../nets/imagenet.ts";
+import { batchNormLayer, convLayer, linearLayer, named } from "../nets/layers.ts";
 import { runCase } from "./conformance/conformance.ts";
 import { openCases } from "./conformance/goldens.ts";
 
@@ -422,6 +424,19 @@ export async function runPlan(
     return (await model.prepare(plan)).run(inputs);
   });
 }
+
+/** A net that runs in a moment. */
+export const small: NetDefinition = {
+  ...imagenet,
+  name: "small",
+  options: { inChannels: 3, numClasses: 7 },
+  imageSize: [12, 12],
+  weights: {},
+  build(x, { numClasses }) {
+    const y = named("relu", relu(convLayer("conv", x, 8, 3)));
+    return linearLayer("fc", flatten(maxPool2d(y, { kernel: 2 })), numClasses);
+  },
+};
 
 /** Loads a net for a test, and asserts afterwards that it left nothing on the GPU. */
 export async function withNet(

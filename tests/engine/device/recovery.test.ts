@@ -1,7 +1,6 @@
 // Devices that are lost, and what fails once: what comes after works.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { NetDefinition } from "../../../engine/definition.ts";
 import type { Host } from "../../../engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as openWith } from "../../../engine/gpu.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
@@ -11,31 +10,15 @@ import { Model } from "../../../engine/model.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
-import { flatten, maxPool2d } from "../../../kernels/index.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
 import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
-import { imagenet } from "../../../nets/imagenet.ts";
-import { convLayer, linearLayer, named } from "../../../nets/layers.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { idle, int, isDeep, randomTensor, refuses } from "../../harness.ts";
+import { idle, int, isDeep, randomTensor, refuses, small } from "../../harness.ts";
 
 const open = (options: OpenOptions = {}, host: Host = nodeHost): Promise<Gpu> =>
   openWith({ variants, rates, ...options }, host);
-
-/** A net that runs in a moment. */
-const small: NetDefinition = {
-  ...imagenet,
-  name: "small",
-  options: { inChannels: 3, numClasses: 7 },
-  imageSize: [12, 12],
-  weights: {},
-  build(x, { numClasses }) {
-    const y = named("relu", relu(convLayer("conv", x, 8, 3)));
-    return linearLayer("fc", flatten(maxPool2d(y, { kernel: 2 })), numClasses);
-  },
-};
 
 const weights = randomWeights(small);
 const draw = (): Tensor => randomTensor([1, 3, 12, 12]);

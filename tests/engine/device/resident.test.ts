@@ -13,24 +13,8 @@ import type { RunResult } from "../../../engine/net.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
 import { openGpu } from "../../../index.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
-import { flatten, maxPool2d } from "../../../kernels/index.ts";
-import { imagenet } from "../../../nets/imagenet.ts";
-import { convLayer, linearLayer, named } from "../../../nets/layers.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { assertClose, idle, int, open, randomTensor, refuses, withNet } from "../../harness.ts";
-
-/** A net that runs in a moment. */
-const small: NetDefinition = {
-  ...imagenet,
-  name: "small",
-  options: { inChannels: 3, numClasses: 7 },
-  imageSize: [12, 12],
-  weights: {},
-  build(x, { numClasses }) {
-    const y = named("relu", relu(convLayer("conv", x, 8, 3)));
-    return linearLayer("fc", flatten(maxPool2d(y, { kernel: 2 })), numClasses);
-  },
-};
+import { assertClose, idle, int, open, randomTensor, refuses, small, withNet } from "../../harness.ts";
 
 const weights = randomWeights(small);
 
