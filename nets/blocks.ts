@@ -37,6 +37,21 @@ export function convNormLayer(
   return named(name, activation ? named(`${name}.2`, activation(z)) : z);
 }
 
+/** Convolutions without bias and their batch norms, numbered as layers of one sequence; each has a relu unless it is not `active`. */
+export function sequence(name: string) {
+  let i = 0;
+  return {
+    /** The number of the next layer, for what is none of these. */
+    next: () => i++,
+    add(x: Value, channels: number, kernel: number, { stride = 1, groups = 1, active = true } = {}): Value {
+      const padding = (kernel - 1) / 2;
+      let y = convLayer(`${name}.${i++}`, x, channels, kernel, { stride, padding, groups, bias: false });
+      y = batchNormLayer(`${name}.${i++}`, y);
+      return active ? named(`${name}.${i++}`, relu(y)) : y;
+    },
+  };
+}
+
 /**
  * Weighs the channels of x by what two 1x1 convolutions make of their means: J. Hu, L. Shen, G. Sun: "Squeeze-and-excitation
  * networks", 2017.

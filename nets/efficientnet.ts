@@ -1,13 +1,12 @@
 import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
 import type { Value } from "../engine/graph/value.ts";
-import type { Transforms } from "../engine/image/transforms.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { silu } from "../kernels/elementwise/silu.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { convNormLayer, divisible, squeezeExcitation } from "./blocks.ts";
-import { IMAGENET, IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
+import { IMAGENET_OPTIONS, imagenet, sized, torchvision } from "./imagenet.ts";
 import { linearLayer, named } from "./layers.ts";
 
 // M. Tan, Q. Le: "EfficientNet: rethinking model scaling for convolutional neural networks", 2019, table 1, and
@@ -136,69 +135,46 @@ function efficientnet(
   };
 }
 
-const sized = (resize: number, crop: number, interpolation?: "bicubic"): Transforms => ({
-  ...IMAGENET,
-  resize,
-  crop,
-  interpolation,
-});
-const one = (file: string, resize: number, crop: number) => ({
-  IMAGENET1K_V1: torchvision(file, undefined, sized(resize, crop, "bicubic")),
+const weightsOf = (file: string, resize: number, crop: number, interpolation?: "bicubic") => ({
+  IMAGENET1K_V1: torchvision(file, undefined, sized(resize, crop, interpolation)),
 });
 
-export const efficientnet_b0 = efficientnet(
-  "efficientnet_b0",
-  scaled(1, 1),
-  224,
-  one("efficientnet_b0_rwightman-7f5810bc", 256, 224),
-);
-export const efficientnet_b1 = efficientnet("efficientnet_b1", scaled(1, 1.1), 240, {
-  ...one("efficientnet_b1_rwightman-bac287d4", 256, 240),
+/** A net of the first paper: more channels, more blocks and larger images than B0. */
+const B = (
+  index: number,
+  architecture: Architecture,
+  resize: number,
+  side: number,
+  file: string,
+  more: Readonly<Record<string, PublishedWeights>> = {},
+) => {
+  const name = `efficientnet_b${index}`;
+  return efficientnet(name, architecture, side, { ...weightsOf(`${name}_${file}`, resize, side, "bicubic"), ...more });
+};
+
+export const efficientnet_b0 = B(0, scaled(1, 1), 256, 224, "rwightman-7f5810bc");
+export const efficientnet_b1 = B(1, scaled(1, 1.1), 256, 240, "rwightman-bac287d4", {
   IMAGENET1K_V2: torchvision("efficientnet_b1-c27df63c", undefined, sized(255, 240)),
 });
-export const efficientnet_b2 = efficientnet(
-  "efficientnet_b2",
-  scaled(1.1, 1.2),
-  288,
-  one("efficientnet_b2_rwightman-c35c1473", 288, 288),
-);
-export const efficientnet_b3 = efficientnet(
-  "efficientnet_b3",
-  scaled(1.2, 1.4),
-  300,
-  one("efficientnet_b3_rwightman-b3899882", 320, 300),
-);
-export const efficientnet_b4 = efficientnet(
-  "efficientnet_b4",
-  scaled(1.4, 1.8),
-  380,
-  one("efficientnet_b4_rwightman-23ab8bcd", 384, 380),
-);
-export const efficientnet_b5 = efficientnet(
-  "efficientnet_b5",
-  scaled(1.6, 2.2, EPS),
-  456,
-  one("efficientnet_b5_lukemelas-1a07897c", 456, 456),
-);
-export const efficientnet_b6 = efficientnet(
-  "efficientnet_b6",
-  scaled(1.8, 2.6, EPS),
-  528,
-  one("efficientnet_b6_lukemelas-24a108a5", 528, 528),
-);
-export const efficientnet_b7 = efficientnet(
-  "efficientnet_b7",
-  scaled(2, 3.1, EPS),
-  600,
-  one("efficientnet_b7_lukemelas-c5b4e57e", 600, 600),
-);
+export const efficientnet_b2 = B(2, scaled(1.1, 1.2), 288, 288, "rwightman-c35c1473");
+export const efficientnet_b3 = B(3, scaled(1.2, 1.4), 320, 300, "rwightman-b3899882");
+export const efficientnet_b4 = B(4, scaled(1.4, 1.8), 384, 380, "rwightman-23ab8bcd");
+export const efficientnet_b5 = B(5, scaled(1.6, 2.2, EPS), 456, 456, "lukemelas-1a07897c");
+export const efficientnet_b6 = B(6, scaled(1.8, 2.6, EPS), 528, 528, "lukemelas-24a108a5");
+export const efficientnet_b7 = B(7, scaled(2, 3.1, EPS), 600, 600, "lukemelas-c5b4e57e");
 
-export const efficientnet_v2_s = efficientnet("efficientnet_v2_s", v2(V2_S), 384, {
-  IMAGENET1K_V1: torchvision("efficientnet_v2_s-dd5fe13b", undefined, sized(384, 384)),
-});
-export const efficientnet_v2_m = efficientnet("efficientnet_v2_m", v2(V2_M), 480, {
-  IMAGENET1K_V1: torchvision("efficientnet_v2_m-dc08266a", undefined, sized(480, 480)),
-});
+export const efficientnet_v2_s = efficientnet(
+  "efficientnet_v2_s",
+  v2(V2_S),
+  384,
+  weightsOf("efficientnet_v2_s-dd5fe13b", 384, 384),
+);
+export const efficientnet_v2_m = efficientnet(
+  "efficientnet_v2_m",
+  v2(V2_M),
+  480,
+  weightsOf("efficientnet_v2_m-dc08266a", 480, 480),
+);
 export const efficientnet_v2_l = efficientnet("efficientnet_v2_l", v2(V2_L), 480, {
   IMAGENET1K_V1: torchvision("efficientnet_v2_l-59c71312", undefined, {
     ...sized(480, 480, "bicubic"),

@@ -1,11 +1,17 @@
 import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
-import { fitTransforms, IMAGENET, type Transforms } from "../engine/image/transforms.ts";
+import { fitTransforms, IMAGENET, type Interpolation, type Transforms } from "../engine/image/transforms.ts";
 import { softmax } from "../kernels/softmax.ts";
 
-export { IMAGENET };
+/** ImageNet's transforms at other sizes. */
+export const sized = (resize: number, crop: number, interpolation?: Interpolation): Transforms => ({
+  ...IMAGENET,
+  resize,
+  crop,
+  interpolation,
+});
 
 /** torchvision's second recipe was trained for images resized to 232 pixels. */
-export const V2: Transforms = { ...IMAGENET, resize: 232 };
+export const V2 = sized(232, 224);
 
 /** What the nets for ImageNet-1K have in common: 1,000 classes of colour images, prepared as torchvision does. */
 export const imagenet = {

@@ -8,7 +8,7 @@ import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { basicConv } from "./blocks.ts";
-import { IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
+import { IMAGENET_OPTIONS, imagenet, sized, torchvision } from "./imagenet.ts";
 import { type InceptionOptions, transformed } from "./inception_input.ts";
 import { linearLayer, named } from "./layers.ts";
 
@@ -127,7 +127,7 @@ export const inception_v3: NetDefinition<InceptionOptions> = {
 
   weights: {
     IMAGENET1K_V1: {
-      ...torchvision("inception_v3_google-0cc3c7bd", undefined, { ...imagenet.transforms, resize: 342, crop: 299 }),
+      ...torchvision("inception_v3_google-0cc3c7bd", undefined, sized(342, 299)),
       options: { transformInput: true },
     },
   },

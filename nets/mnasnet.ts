@@ -3,11 +3,10 @@ import type { Value } from "../engine/graph/value.ts";
 import type { Transforms } from "../engine/image/transforms.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { add } from "../kernels/elementwise/add.ts";
-import { relu } from "../kernels/elementwise/relu.ts";
 import { mean } from "../kernels/mean.ts";
-import { divisible } from "./blocks.ts";
+import { divisible, sequence } from "./blocks.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision, V2 } from "./imagenet.ts";
-import { batchNormLayer, convLayer, linearLayer, named } from "./layers.ts";
+import { linearLayer, named } from "./layers.ts";
 
 // M. Tan et al.: "MnasNet: platform-aware neural architecture search for mobile", 2018, the variant B1: a stack's channels, the
 // side of its filters, the stride of its first block, the factor that channels grow by inside, and how many blocks there are.
@@ -19,20 +18,6 @@ const STACKS = [
   { channels: 192, kernel: 5, stride: 2, factor: 6, blocks: 4 },
   { channels: 320, kernel: 3, stride: 1, factor: 6, blocks: 1 },
 ];
-
-/** Convolutions with their batch norms, numbered as layers of one sequence, each but the last with a relu. */
-function sequence(name: string, first = 0) {
-  let i = first;
-  return {
-    next: () => i++,
-    add(x: Value, channels: number, kernel: number, { stride = 1, groups = 1, active = true } = {}): Value {
-      const padding = (kernel - 1) / 2;
-      let y = convLayer(`${name}.${i++}`, x, channels, kernel, { stride, padding, groups, bias: false });
-      y = batchNormLayer(`${name}.${i++}`, y);
-      return active ? named(`${name}.${i++}`, relu(y)) : y;
-    },
-  };
-}
 
 function invertedResidual(
   name: string,

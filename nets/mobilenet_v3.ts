@@ -9,7 +9,7 @@ import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { convNormLayer, divisible, squeezeExcitation } from "./blocks.ts";
-import { IMAGENET, IMAGENET_OPTIONS, imagenet, torchvision, V2 } from "./imagenet.ts";
+import { IMAGENET_OPTIONS, imagenet, sized, torchvision, V2 } from "./imagenet.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "./layers.ts";
 
 // A. Howard et al.: "Searching for MobileNetV3", 2019, tables 1 and 2.
@@ -164,7 +164,7 @@ function timm(name: string, rows: readonly Row[], hidden: number, recipe: string
     weights: {
       [recipe]: {
         url: `https://huggingface.co/timm/${name}.${recipe}/resolve/main/model.safetensors`,
-        transforms: { ...IMAGENET, interpolation: "bicubic" },
+        transforms: sized(256, 224, "bicubic"),
       },
     },
   };

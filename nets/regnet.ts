@@ -1,12 +1,11 @@
 import type { NetDefinition, PublishedWeights } from "../engine/definition.ts";
 import type { Value } from "../engine/graph/value.ts";
-import type { Transforms } from "../engine/image/transforms.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { convNormLayer, divisible, squeezeExcitation } from "./blocks.ts";
-import { IMAGENET, IMAGENET_OPTIONS, imagenet, torchvision, V2 } from "./imagenet.ts";
+import { IMAGENET_OPTIONS, imagenet, sized, torchvision, V2 } from "./imagenet.ts";
 import { linearLayer, named } from "./layers.ts";
 
 // I. Radosavovic, R. Kosaraju, R. Girshick, K. He, P. Dollár: "Designing network design spaces", 2020. A net is a line: block j of
@@ -89,12 +88,10 @@ const trained = (name: string, first: string, second: string) => ({
   IMAGENET1K_V2: torchvision(`${name}-${second}`, undefined, V2),
 });
 
-const sized = (crop: number): Transforms => ({ ...IMAGENET, resize: crop, crop, interpolation: "bicubic" });
-
 /** M. Singh et al.: "Revisiting weakly supervised pre-training of visual perception models", 2022: fine-tuned, or its head alone. */
 const swag = (name: string, whole: string, head: string) => ({
-  IMAGENET1K_SWAG_LINEAR_V1: torchvision(`${name}_lc_swag-${head}`, undefined, sized(224)),
-  IMAGENET1K_SWAG_E2E_V1: torchvision(`${name}_swag-${whole}`, undefined, sized(384)),
+  IMAGENET1K_SWAG_LINEAR_V1: torchvision(`${name}_lc_swag-${head}`, undefined, sized(224, 224, "bicubic")),
+  IMAGENET1K_SWAG_E2E_V1: torchvision(`${name}_swag-${whole}`, undefined, sized(384, 384, "bicubic")),
 });
 
 const X = (

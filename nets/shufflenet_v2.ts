@@ -8,9 +8,9 @@ import { flatten } from "../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { slice } from "../kernels/slice.ts";
-import { convNormLayer } from "./blocks.ts";
+import { convNormLayer, sequence } from "./blocks.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision, V2 } from "./imagenet.ts";
-import { batchNormLayer, convLayer, linearLayer, named } from "./layers.ts";
+import { linearLayer, named } from "./layers.ts";
 
 // N. Ma, X. Zhang, H. Zheng, J. Sun: "ShuffleNet V2: practical guidelines for efficient CNN architecture design", 2018, table 5.
 
@@ -19,30 +19,17 @@ const BLOCKS = [4, 8, 4];
 
 const activation = relu;
 
-/** A branch of convolutions and batch norms, numbered as layers of one sequence: 1x1 and 3x3 depthwise ones. */
-function sequence(name: string) {
-  let i = 0;
-  const norm = (x: Value) => batchNormLayer(`${name}.${i++}`, x);
-  return {
-    pointwise(x: Value, channels: number): Value {
-      const y = norm(convLayer(`${name}.${i++}`, x, channels, 1, { bias: false }));
-      return named(`${name}.${i++}`, relu(y));
-    },
-    depthwise(x: Value, stride: number): Value {
-      const groups = x.shape[1];
-      return norm(convLayer(`${name}.${i++}`, x, groups, 3, { stride, padding: 1, groups, bias: false }));
-    },
-  };
-}
-
 /** Figure 3: half the channels pass by, or all go through both branches where the image gets smaller; then they are mixed. */
 function block(name: string, x: Value, channels: number, stride: number): Value {
   const half = channels / 2;
   const one = sequence(`${name}.branch1`);
   const two = sequence(`${name}.branch2`);
-  const first = stride > 1 ? one.pointwise(one.depthwise(x, stride), half) : slice(x, { dim: 1, start: 0, end: half });
+  /** Each channel by a filter of its own. */
+  const deep = (branch: typeof one, y: Value) =>
+    branch.add(y, y.shape[1], 3, { stride, groups: y.shape[1], active: false });
+  const first = stride > 1 ? one.add(deep(one, x), half, 1) : slice(x, { dim: 1, start: 0, end: half });
   const rest = stride > 1 ? x : slice(x, { dim: 1, start: half });
-  const second = two.pointwise(two.depthwise(two.pointwise(rest, half), stride), half);
+  const second = two.add(deep(two, two.add(rest, half, 1)), half, 1);
   return named(name, channelShuffle(concat(first, second), { groups: 2 }));
 }
 
