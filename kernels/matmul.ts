@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
+import { check, ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { broadcastIndices, broadcastParams, broadcastShape } from "./elementwise/broadcast.ts";
 import { wgsl } from "./matmul.wgsl.ts";
@@ -24,7 +24,7 @@ export const matmul = defineKernel({
     if (!(a.length >= 2 && b.length >= 2 && a.at(-1) === b.at(-2))) {
       throw new ShapeError(`matmul takes [..., M, K] and [..., K, N], got ${formatShape(a)} and ${formatShape(b)}`);
     }
-    if (!Number.isFinite(scale)) throw new UsageError(`matmul: scale is ${show(scale)}; it must be a number`);
+    check(Number.isFinite(scale), "matmul: scale", scale, "a number");
     return [...broadcastShape("matmul", batchOf(a), batchOf(b)), a[a.length - 2], b[b.length - 1]];
   },
 

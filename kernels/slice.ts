@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
+import { check, checkCount, ShapeError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { wgsl } from "./slice.wgsl.ts";
@@ -27,12 +27,9 @@ export const slice = defineKernel({
   shape({ x }, options) {
     const { dim, start, end, step } = options;
     axis("slice", "dim", dim, x.length);
-    for (const [name, value] of Object.entries({ start, end })) {
-      if (Number.isInteger(value) || (name === "end" && value === Infinity)) continue;
-      throw new UsageError(`slice: ${name} is ${show(value)}; it must be an integer`);
-    }
-    if (!(Number.isInteger(step) && step > 0))
-      throw new UsageError(`slice: step is ${show(step)}; it must be a positive integer`);
+    check(Number.isInteger(start), "slice: start", start, "an integer");
+    check(Number.isInteger(end) || end === Infinity, "slice: end", end, "an integer");
+    checkCount("slice: step", step);
     const part = partOf(x, options);
     if (part.size > 0) return x.with(part.d, part.size);
     throw new ShapeError(`slice: from ${start} to ${end} nothing is left of dimension ${part.d} of ${formatShape(x)}`);

@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { type Call, defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { ShapeError, show, UsageError } from "../../engine/ground/errors.ts";
+import { check, ShapeError, show } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./layernorm.wgsl.ts";
 
@@ -36,8 +36,7 @@ export const layerNorm = defineKernel({
       }
     }
     const { eps } = options;
-    if (!(Number.isFinite(eps) && eps >= 0))
-      throw new UsageError(`layernorm: eps is ${show(eps)}; it must be 0 or more`);
+    check(Number.isFinite(eps) && eps >= 0, "layernorm: eps", eps, "0 or more");
     return x;
   },
 
