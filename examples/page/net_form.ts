@@ -26,7 +26,7 @@ export class NetForm {
     this.#status = status;
     this.#onChange = onChange;
     for (const name of Object.keys(nets)) if (name !== "lenet5") this.#choice.append(make("option", {}, name));
-    this.#choice.value = "mobilenet_v2";
+    this.#choice.value = "resnet18";
     this.#choice.addEventListener("change", () => {
       this.#classes.value = "";
       this.#choose();

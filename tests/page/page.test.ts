@@ -332,6 +332,9 @@ inBrowser("a worker that ends is told of, and another one opened when asked to",
 
 inBrowser("the camera, until it is stopped", async () => {
   await show("Images");
+  await waitFor("net-text", /11.7 million parameters/);
+  // Less work for a software adapter than the page's own choice.
+  await page.locator("#net").selectOption("mobilenet_v2");
   await page.getByRole("button", { name: "Camera" }).click();
   await page.getByRole("button", { name: "Stop the camera" }).waitFor();
   await waitFor("images-status", /Choose weights/, page, "images-problem");
