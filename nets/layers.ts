@@ -48,9 +48,9 @@ export function batchNormLayer(name: string, x: Value, options: { readonly eps?:
   return named(name, batchNorm(x, mean, variance, weight, bias, options));
 }
 
-/** A fully connected layer on x [N, K]; a net for one image size only says what K must be. */
+/** A fully connected layer on x [..., K]; a net for one image size only says what K must be. */
 export function linearLayer(name: string, x: Value, outFeatures: number, inFeatures?: number): Value {
   const graph = graphOf(name, x);
-  const w = graph.param(`${name}.weight`, [outFeatures, inFeatures ?? x.shape[1]]);
+  const w = graph.param(`${name}.weight`, [outFeatures, inFeatures ?? (x.shape.at(-1) as number)]);
   return named(name, linear(x, w, graph.param(`${name}.bias`, [outFeatures])));
 }
