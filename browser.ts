@@ -2,10 +2,12 @@
 import type { AdapterKind } from "./engine/device/device.ts";
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import type { Graph, Node } from "./engine/graph/graph.ts";
 import type { Variants } from "./engine/graph/variant.ts";
 import { checkObject } from "./engine/ground/errors.ts";
 import type { tune as tuneNow } from "./engine/tuning/tune.ts";
 import { browserHost } from "./engine/web/host.ts";
+import type { Conv2dOptions } from "./kernels/conv2d/geometry.ts";
 import { rates } from "./kernels/rates.ts";
 import { wgslHash } from "./kernels/wgsl_hash.ts";
 import { families } from "./nets/families.ts";
@@ -17,11 +19,20 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-/** The fast kernels that an adapter can use. */
-async function variantsFor({ software, matrices }: AdapterKind): Promise<Variants> {
-  if (software) return (await import("./kernels/variants_software.ts")).variants;
-  if (matrices) return (await import("./kernels/variants_matrices.ts")).variants;
-  return (await import("./kernels/variants_gpu.ts")).variants;
+/** Those of depthwise convolutions, once a graph had one. */
+let depthwise: Variants[string] = [];
+
+/** The fast kernels that an adapter can use, and those that few nets need, if a graph does. */
+async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): Promise<Variants> {
+  const isGrouped = (node: Node) => node.kind === "op" && ((node.options as Partial<Conv2dOptions>).groups ?? 1) > 1;
+  if (graph?.nodes.some(isGrouped))
+    depthwise = [(await import("./kernels/conv2d/variants_depthwise.ts")).conv2dDepthwiseVariant];
+  const { variants } = await (software
+    ? import("./kernels/variants_software.ts")
+    : matrices
+      ? import("./kernels/variants_matrices.ts")
+      : import("./kernels/variants_gpu.ts"));
+  return { ...variants, conv2d: [...depthwise, ...variants.conv2d] };
 }
 
 /**

@@ -41,7 +41,7 @@ export class Model {
     checkpoint: Checkpoint | (() => Promise<Checkpoint>),
     { outputs = [], signal, onProgress, ...options }: ModelOptions = {},
   ): Promise<Model> {
-    await device.ready();
+    await device.ready(graph);
     const { generation } = device;
     const plan = outputs.length > 0 ? compile(graph, outputs, device, options) : undefined;
     // The executable finds them in the device's cache.

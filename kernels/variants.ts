@@ -1,5 +1,5 @@
 import type { Variants } from "../engine/graph/variant.ts";
-import { conv2dDepthwiseVariant } from "./conv2d/variants.ts";
+import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
 import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";

@@ -1,3 +1,4 @@
+import type { Graph } from "../graph/graph.ts";
 import type { Limits } from "../graph/plan.ts";
 import type { Rates, Traits, Variants } from "../graph/variant.ts";
 import type { BindingType } from "../graph/wgsl.ts";
@@ -21,10 +22,10 @@ export interface DeviceOptions {
   /** Ends the opening; what it does later is nothing. */
   readonly signal?: AbortSignal;
   /**
-   * The faster kernels to choose from, or what loads those that an adapter can use; without them nets run on the plain
-   * ones.
+   * The faster kernels to choose from, or what loads those that an adapter, and a graph if one is given, can use; without
+   * them nets run on the plain ones.
    */
-  readonly variants?: Variants | ((adapter: AdapterKind) => Promise<Variants>);
+  readonly variants?: Variants | ((adapter: AdapterKind, graph?: Graph) => Promise<Variants>);
   /** How fast kinds of devices are, for the choice between variants: by vendor, "software" and "gpu". */
   readonly rates?: Readonly<Record<string, Rates>>;
   /** Changes whenever a kernel does: what was measured with others counts no more. Nothing is kept without it. */
@@ -32,7 +33,7 @@ export interface DeviceOptions {
 }
 
 /** What decides which kernels an adapter can use. */
-export type AdapterKind = Pick<Traits, "software"> & { readonly matrices: boolean };
+export type AdapterKind = Pick<Traits, "software" | "matrices">;
 
 export interface AdapterSummary {
   /** One line for people, such as "NVIDIA H100 80GB HBM3 (vulkan)". */
@@ -262,9 +263,11 @@ export class Device {
     }
   }
 
-  /** Opens the device again if it was lost. Throws what survive() throws. */
-  ready(): Promise<void> {
-    return this.survive(async () => this.check());
+  /** Opens the device again if it was lost, and loads the variants for a graph. Throws what survive() throws. */
+  async ready(graph?: Graph): Promise<void> {
+    await this.survive(async () => this.check());
+    const { variants } = this.#options;
+    if (graph && typeof variants === "function") this.variants = await variants(this.traits, graph);
   }
 
   async #reopen(lost: GpuError): Promise<void> {

@@ -1,4 +1,4 @@
-import { type AnyNet, type Given, type LoadOptions, OUTPUTS, traceSlice } from "../definition.ts";
+import { type AnyNet, type LoadOptions, OUTPUTS, traceSlice } from "../definition.ts";
 import type { Executable } from "../device/executable.ts";
 import { checkRuns, timeSteps } from "../device/profile.ts";
 import type { Gpu } from "../gpu.ts";
@@ -63,7 +63,9 @@ export async function tune(
   const { runs = 5, ...others } = given;
   checkRuns(runs);
   const { signal, onProgress } = given;
-  const layers = tunableLayers(gpu, definition, others);
+  const graph = traceSlice(definition, others, gpu);
+  await gpu.ready(graph);
+  const layers = tunableLayers(gpu, optimize(graph, OUTPUTS.slice(0, 1)));
   const results: Tuned[] = [];
   const measured = new Map<string, string>();
   for (const [index, { key, names, graph }] of layers.entries()) {
@@ -82,8 +84,7 @@ export async function tune(
 }
 
 /** Every operator of a net that has variants, once for all layers that are alike, each in a graph of its own. */
-function tunableLayers(gpu: Gpu, definition: AnyNet, given: Given) {
-  const net = optimize(traceSlice(definition, given, gpu), OUTPUTS.slice(0, 1));
+function tunableLayers(gpu: Gpu, net: Graph) {
   const layers = new Map<string, { key: string; names: string[]; graph: Graph }>();
   net.nodes.forEach((node, id) => {
     if (node.kind !== "op" || !Object.hasOwn(gpu.variants, node.kernel.name)) return;

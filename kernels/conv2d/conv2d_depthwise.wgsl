@@ -1,21 +1,31 @@
 // conv2d_depthwise: the convolution with a filter of its own for every channel (as many groups as channels).
 //
 // y[n,i,j,c] = b[c] + sum over k, l of x[n, i stride - pad + k dilation, j stride - pad + l dilation, c] w[k,l,c].
-// Every input is needed by few outputs, so that memory is what takes time: a thread computes COLUMNS neighbouring pixels of
-// four channels, and loads each weight once for all of them.
+// Every input is needed by few outputs, so that memory is what takes time: a thread goes along ROWS rows of the output with a
+// window of what they need of the image in registers, and loads every column of it, and each weight, once.
 // Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C with C in vec4. Sizes of channels in Params count vec4s.
-// Threads: one per COLUMNS pixels of a row and vec4 of channels.
+// Threads: one per strip of ROWS rows by COLUMNS pixels, and vec4 of channels.
 
 const WORKGROUP: u32 = 64;
 const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
-const COLUMNS = 4u;
+const ROWS: u32 = 2;
+const KERNEL_HEIGHT: u32 = 3;
+const KERNEL_WIDTH: u32 = 3;
+const STRIDE: u32 = 1; // from row to row
+const DILATION_HEIGHT: u32 = 1;
+const DILATION_WIDTH: u32 = 1;
+
+// Of the window.
+const HEIGHT = (ROWS - 1) * STRIDE + (KERNEL_HEIGHT - 1) * DILATION_HEIGHT + 1;
+const WIDTH = (KERNEL_WIDTH - 1) * DILATION_WIDTH + 1;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32, // N * y_height * strips * channels
-  strips: u32, // of COLUMNS pixels in a row
+  count: u32, // N * strips of rows * strips of columns * channels
+  strips: u32, // of columns
+  columns: u32, // of a strip
   channels: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
@@ -66,43 +76,56 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index % params.channels;
-  let strip = index / params.channels % params.strips;
-  let i = index / params.channels / params.strips % params.y_height;
-  let n = index / params.channels / params.strips / params.y_height;
-  let first = strip * COLUMNS;
-  let top = i32(i * params.stride_height) - params.pad_top;
-  let left = i32(first * params.stride_width) - params.pad_left;
+  let first = index / params.channels % params.strips * params.columns;
+  let y_strips = (params.y_height + ROWS - 1) / ROWS;
+  let i = index / params.channels / params.strips % y_strips * ROWS;
+  let n = index / params.channels / params.strips / y_strips;
+  let top = i * STRIDE - u32(params.pad_top); // huge above the image, as columns are to the left of it
 
-  var sums: array<vec4f, COLUMNS>;
-  for (var k = 0u; k < params.kernel_height; k++) {
-    let row = top + i32(k * params.dilation_height);
-    if (row < 0 || row >= i32(params.x_height)) {
-      continue;
+  var weights: array<array<vec4f, KERNEL_WIDTH>, KERNEL_HEIGHT>;
+  // Row by row, the next moving up: compilers take long for loads, and would write them all out.
+  for (var at = c; at < params.kernel_height * KERNEL_WIDTH * params.channels; at += KERNEL_WIDTH * params.channels) {
+    for (var k = 0u; k < KERNEL_HEIGHT - 1; k++) {
+      weights[k] = weights[k + 1];
     }
-    let x_row = (n * params.x_height + u32(row)) * params.x_width;
-    for (var l = 0u; l < params.kernel_width; l++) {
-      let weight = vec4f(w[(k * params.kernel_width + l) * params.channels + c]);
-      for (var p = 0u; p < COLUMNS; p++) {
-        let column = u32(left + i32(p * params.stride_width + l * params.dilation_width)); // huge to the left of the row
-        let inside = column < params.x_width;
-        let value = vec4f(x[select(0u, (x_row + column) * params.channels + c, inside)]);
-        sums[p] += select(vec4f(), value * weight, inside);
-      }
+    for (var l = 0u; l < KERNEL_WIDTH; l++) {
+      weights[KERNEL_HEIGHT - 1][l] = vec4f(w[at + l * params.channels]);
     }
   }
+  var bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[c]);
+  }
 
-  for (var p = 0u; p < COLUMNS; p++) {
-    if (first + p >= params.y_width) {
-      continue;
+  var window: array<array<vec4f, WIDTH>, HEIGHT>;
+  var column = first * params.stride_width - u32(params.pad_left);
+  var end = column + WIDTH; // of the window of the next pixels
+  for (var j = first; j < min(first + params.columns, params.y_width); j++) {
+    for (; column != end; column++) {
+      for (var t = 0u; t < HEIGHT; t++) {
+        for (var l = 0u; l < WIDTH - 1; l++) {
+          window[t][l] = window[t][l + 1];
+        }
+        let inside = column < params.x_width && top + t < params.x_height;
+        let at = ((n * params.x_height + top + t) * params.x_width + column) * params.channels + c;
+        window[t][WIDTH - 1] = select(vec4f(), vec4f(x[select(0u, at, inside)]), inside);
+      }
     }
-    let out = ((n * params.y_height + i) * params.y_width + first + p) * params.channels + c;
-    var sum = sums[p];
-    if (params.bias == 1) {
-      sum += vec4f(b[c]);
+    end += params.stride_width;
+    for (var q = 0u; q < ROWS; q++) {
+      var sum = bias;
+      for (var k = 0u; k < KERNEL_HEIGHT; k++) {
+        for (var l = 0u; l < KERNEL_WIDTH; l++) {
+          sum += window[q * STRIDE + k * DILATION_HEIGHT][l * DILATION_WIDTH] * weights[k][l];
+        }
+      }
+      if (i + q < params.y_height) {
+        let out = ((n * params.y_height + i + q) * params.y_width + j) * params.channels + c;
+        if (params.residual == 1) {
+          sum += vec4f(r[out]);
+        }
+        y[out] = vec4<Real>(activate(sum, params.activation));
+      }
     }
-    if (params.residual == 1) {
-      sum += vec4f(r[out]);
-    }
-    y[out] = vec4<Real>(activate(sum, params.activation));
   }
 }

@@ -48,6 +48,12 @@ export const PROGRAMS: readonly Program[] = [
     limitBytes: 3_000,
     after: GPU,
   },
+  {
+    name: "what depthwise convolutions add",
+    program: all("./kernels/conv2d/variants_depthwise.js"),
+    limitBytes: 3_000,
+    after: GPU,
+  },
   ...[
     "lenet",
     "alexnet",
