@@ -1,4 +1,5 @@
 import type { Variants } from "../engine/graph/variant.ts";
+import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
 import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
@@ -16,6 +17,7 @@ import { linearSubgroupVariant } from "./variants_software.ts";
 /** The faster implementations of each operator, best first: those for all kinds of devices at once. */
 export const variants: Variants = {
   conv2d: [
+    conv2dLinearVariant,
     conv2dDepthwiseVariant,
     ...conv2dMatrixVariants,
     ...winogradVariants(subgroupProduct, ...tileProducts),

@@ -1,5 +1,5 @@
 import type { Variants } from "../engine/graph/variant.ts";
-import { anyLayout, averaged, channelsLast, joined, padded2d, permuted } from "./layout/layout.ts";
+import { anyLayout, averaged, channelsInVectors, channelsLast, joined, padded2d, permuted } from "./layout/layout.ts";
 import {
   adaptiveAvgPool2dColumnsVariant,
   adaptiveAvgPool2dNhwcVariant,
@@ -12,7 +12,7 @@ export const common: Variants = {
   maxpool2d: [maxPool2dNhwcVariant],
   avgpool2d: [avgPool2dNhwcVariant],
   adaptive_avgpool2d: [adaptiveAvgPool2dNhwcVariant, adaptiveAvgPool2dColumnsVariant],
-  batchnorm: [channelsLast],
+  batchnorm: [channelsInVectors],
   channel_shuffle: [channelsLast],
   concat: [joined],
   slice: [joined],

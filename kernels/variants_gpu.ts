@@ -1,5 +1,6 @@
 import type { Variants } from "../engine/graph/variant.ts";
 import { tileKernelsOf } from "./conv2d/conv2d_tile.ts";
+import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { channelsLast } from "./layout/layout.ts";
@@ -17,7 +18,7 @@ export const linearTileVariant = linearProduct(
 
 /** The faster implementations of each operator on GPUs, best first. */
 export const variants: Variants = {
-  conv2d: [...winogradVariants(...tileProducts), ...conv2dTileVariants, conv2dTileSplitVariant],
+  conv2d: [conv2dLinearVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants, conv2dTileSplitVariant],
   linear: [linearGemvVariant, linearTileVariant],
   softmax: [softmaxRowsVariant],
   layernorm: [layerNormRowsVariant],

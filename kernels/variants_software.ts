@@ -1,6 +1,7 @@
 import type { Variants } from "../engine/graph/variant.ts";
 import { conv2dSubgroup, TILE } from "./conv2d/conv2d_subgroup.ts";
 import { refusesSubgroups } from "./conv2d/dense.ts";
+import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { channelsLast } from "./layout/layout.ts";
@@ -13,7 +14,7 @@ export const linearSubgroupVariant = linearProduct("linear_subgroup", conv2dSubg
 
 /** The faster implementations of each operator on software adapters, best first. */
 export const variants: Variants = {
-  conv2d: [...winogradVariants(subgroupProduct), conv2dSubgroupVariant, conv2dStemVariant],
+  conv2d: [conv2dLinearVariant, ...winogradVariants(subgroupProduct), conv2dSubgroupVariant, conv2dStemVariant],
   linear: [linearGemvVariant, linearSubgroupVariant],
   lrn: [lrnNhwcVariant, channelsLast],
   ...common,

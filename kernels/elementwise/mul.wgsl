@@ -7,6 +7,8 @@
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
 
 struct Params {
   count: u32,
@@ -15,9 +17,9 @@ struct Params {
   b0: u32, b1: u32, b2: u32, b3: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Real>;
-@group(0) @binding(1) var<storage, read> b: array<Real>;
-@group(0) @binding(2) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> a: array<Element>;
+@group(0) @binding(1) var<storage, read> b: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,7 +32,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let p2 = index / params.size3 % params.size2;
   let p1 = index / (params.size3 * params.size2) % params.size1;
   let p0 = index / (params.size3 * params.size2 * params.size1);
-  let left = f32(a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3]);
-  let right = f32(b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3]);
-  y[index] = Real(left * right);
+  let left = Value(a[p0 * params.a0 + p1 * params.a1 + p2 * params.a2 + p3 * params.a3]);
+  let right = Value(b[p0 * params.b0 + p1 * params.b1 + p2 * params.b2 + p3 * params.b3]);
+  y[index] = Element(left * right);
 }

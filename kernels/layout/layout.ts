@@ -1,6 +1,7 @@
 import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { NCHW, NHWC, rowsOf, type Shape, sameShape } from "../../engine/ground/tensor.ts";
+import { onVectors } from "../vectors.ts";
 import { toNchw } from "./to_nchw.ts";
 import { padded, toNhwc } from "./to_nhwc.ts";
 
@@ -74,19 +75,25 @@ export const anyLayout = nhwc({
       ? undefined
       : NO_IMAGES,
   build: (inputs: Values, { options, y }, _setting, plain) =>
-    asNchw(plain(...Object.values(inputs).map((x) => broadcastNhwc(x, y)), options)),
+    asNchw(onVectors(plain, ...Object.values(inputs).map((x) => broadcastNhwc(x, y) as Value))(options)),
 });
 
-/** A kernel on [N, C, ...] that knows no more of an image than its channels takes an NHWC image as [N H W, C, 1]. */
-export const channelsLast = nhwc({
-  refuses: ({ y }) => (isImage(y) && wholeVectors(y) ? undefined : NO_IMAGES),
-  build({ x, ...rest }, { options, y }, _setting, plain) {
-    const image = asNhwc(x);
-    const flat = x.graph.reshape(image, [rowsOf(image.shape), image.shape[3], 1]);
-    const given = plain.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
-    return asNchw(x.graph.reshape(plain(flat, ...given, options), image.shape), y[1]);
-  },
-});
+/** A kernel on [N, C, ...] that knows no more of an image than its channels takes an NHWC image as [N H W, C, ...inner]. */
+const asRows = (...inner: Shape) =>
+  nhwc({
+    refuses: ({ y }) => (isImage(y) && wholeVectors(y) ? undefined : NO_IMAGES),
+    build({ x, ...rest }, { options, y }, _setting, plain) {
+      const image = asNhwc(x);
+      const flat = x.graph.reshape(image, [rowsOf(image.shape), image.shape[3], ...inner]);
+      const given = plain.inputs.slice(1).map((name) => rest[name.replace("?", "")]);
+      return asNchw(x.graph.reshape(onVectors(plain, flat, ...given)(options), image.shape), y[1]);
+    },
+  });
+
+export const channelsLast = asRows(1);
+
+/** The same for one that takes rows of channels, on vec4s of them. */
+export const channelsInVectors = asRows();
 
 /** Where each dimension of NCHW is in NHWC. */
 const PLACES = [0, 3, 1, 2];
@@ -99,7 +106,7 @@ export const joined = nhwc({
       ? undefined
       : NO_IMAGES,
   build: (inputs: Values, { options }, _setting, plain) =>
-    asNchw(plain(...Object.values(inputs).map(asNhwc), { ...options, dim: placeOf(options.dim) })),
+    asNchw(onVectors(plain, ...Object.values(inputs).map(asNhwc))({ ...options, dim: placeOf(options.dim) })),
 });
 
 /** NHWC images are there already where they are asked for, and what has this order is one in memory. */

@@ -8,6 +8,8 @@ const WORKGROUP: u32 = 64;
 const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32, // output elements of this dispatch
@@ -27,25 +29,25 @@ struct Params {
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
-fn activate(v: f32, activation: u32) -> f32 {
-  let bits = bitcast<u32>(v);
-  let positive = select(v, 0, bits >= 0x80000000 && bits <= 0xff800000);
+fn activate(v: Value, activation: u32) -> Value {
+  let bits = bitcast<Bits>(v);
+  let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
   if (BEYOND_RELU) {
     switch activation {
-      case 2 { y = min(positive, 6); }                          // relu6
+      case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu
-      case 4 { y = v * clamp(v + 3, 0, 6) / 6; }                // hardswish
-      case 5 { y = clamp(v + 3, 0, 6) / 6; }                    // hardsigmoid
+      case 4 { y = v * clamp(v + 3, Value(), Value(6)) / 6; }   // hardswish
+      case 5 { y = clamp(v + 3, Value(), Value(6)) / 6; }       // hardsigmoid
       case 6 { y = 1 / (1 + exp(-v)); }                         // sigmoid
       default {                                                 // tanh: see tanh.wgsl
         let s = v * v;
         let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
-        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), 10)) + 1));
-        y = select(far, series, s < 0.09);
+        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), Value(10))) + 1));
+        y = select(far, series, s < Value(0.09));
       }
     }
-    y = select(y, v, (bits & 0x7fffffff) > 0x7f800000);
+    y = select(y, v, (bits & Bits(0x7fffffff)) > Bits(0x7f800000));
   }
   return y;
 }

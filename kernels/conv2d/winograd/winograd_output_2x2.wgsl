@@ -9,6 +9,8 @@ const UNROLL: bool = false; // the loops: see winograd_input
 const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Value = vec4f;
+alias Bits = vec4u;
 
 struct Params {
   count: u32, // tiles * channels
@@ -29,25 +31,25 @@ struct Params {
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
-fn activate(v: vec4f, activation: u32) -> vec4f {
-  let bits = bitcast<vec4u>(v);
-  let positive = select(v, vec4f(), (bits >= vec4u(0x80000000)) & (bits <= vec4u(0xff800000)));
+fn activate(v: Value, activation: u32) -> Value {
+  let bits = bitcast<Bits>(v);
+  let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
   if (BEYOND_RELU) {
     switch activation {
-      case 2 { y = min(positive, vec4f(6)); }                   // relu6
+      case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu
-      case 4 { y = v * clamp(v + 3, vec4f(), vec4f(6)) / 6; }   // hardswish
-      case 5 { y = clamp(v + 3, vec4f(), vec4f(6)) / 6; }       // hardsigmoid
+      case 4 { y = v * clamp(v + 3, Value(), Value(6)) / 6; }   // hardswish
+      case 5 { y = clamp(v + 3, Value(), Value(6)) / 6; }       // hardsigmoid
       case 6 { y = 1 / (1 + exp(-v)); }                         // sigmoid
       default {                                                 // tanh: see tanh.wgsl
         let s = v * v;
         let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
-        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), vec4f(10))) + 1));
-        y = select(far, series, s < vec4f(0.09));
+        let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), Value(10))) + 1));
+        y = select(far, series, s < Value(0.09));
       }
     }
-    y = select(y, v, (bits & vec4u(0x7fffffff)) > vec4u(0x7f800000));
+    y = select(y, v, (bits & Bits(0x7fffffff)) > Bits(0x7f800000));
   }
   return y;
 }

@@ -232,10 +232,20 @@ test("a depthwise convolution has a kernel of its own", () => {
   }
 });
 
+test("a convolution of one pixel with one pixel is a linear layer", () => {
+  const graph = new Graph();
+  const x = graph.input("x", [2, 12, 1, 1]);
+  graph.name("y", convLayer("conv1", convLayer("conv0", x, 10, 1), 12, 1));
+  for (const known of [undefined, ...Object.values(rates)]) {
+    const choices = choicesOf(graph, { traits: traitsOf(8, known) });
+    for (const { variant } of Object.values(choices)) assert.is(variant, "conv2d_linear");
+  }
+});
+
 test("what was measured is taken before what is estimated", () => {
   const traits = traitsOf(8, fastOnly("conv2d_subgroup"));
   for (const variant of ["conv2d", ...variants.conv2d.map(({ name }) => name)]) {
-    if (variant === "conv2d_depthwise" || variant.startsWith("conv2d_matrix")) continue;
+    if (/_(depthwise|linear|matrix)/.test(variant)) continue;
     const choices = choicesOf(chain(2), { traits, tuned: tunedTo(variant) });
     const measured = { variant, why: "measured on this adapter" };
     assert.equal(choices, { conv0: measured, conv1: measured });

@@ -127,6 +127,17 @@ test("random depthwise convolutions of whole vec4s of channels", async () => {
   for (let i = 0; i < rounds(20); i++) await check(draw({ groups: 4 * int(1, 5), groupIn: 1, groupOut: 1 }));
 });
 
+test("random convolutions of one pixel with one pixel", async () => {
+  for (let i = 0; i < rounds(12); i++) {
+    const [channels, outChannels] = [pick(int(1, 9), 4 * int(1, 30)), int(1, 40)];
+    await check({
+      x: [int(1, 5), channels, 1, 1],
+      w: [outChannels, channels, 1, 1],
+      options: { stride: 1, dilation: 1, padding: 0, groups: 1 },
+    });
+  }
+});
+
 test("random convolutions of small images with long sums, which may be split", async () => {
   for (let i = 0; i < rounds(10); i++) {
     // Sums of 3x3 filters are long enough for sure.
