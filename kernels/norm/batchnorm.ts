@@ -1,7 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { check, ShapeError } from "../../engine/ground/errors.ts";
-import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { formatShape, type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import {
   type Activated,
   activate,
@@ -14,6 +14,11 @@ import {
 import { wgsl } from "./batchnorm.wgsl.ts";
 
 const WORKGROUP = 64;
+
+/** Images that a thread goes through. Those of NHWC images are their pixels: see channelsInVectors. */
+const ROWS = 4;
+
+const threads = (y: Shape): number => Math.ceil(y[0] / ROWS) * sizeOf(y.slice(1));
 
 /**
  * Batch normalization at inference: x [N, C, ...], mean, variance, weight and bias [C] -> y of x's shape.
@@ -42,18 +47,20 @@ export const batchNorm = defineKernel({
   cost: ({ y, options }) => ({ flops: (4 + activationFlops(options.activation)) * sizeOf(y) }),
   consts: ({ shapes, options }) => ({
     WORKGROUP,
+    ROWS,
     WEIGHT: shapes.weight !== undefined,
     BIAS: shapes.bias !== undefined,
     ...activationConsts(options),
   }),
   params: ({ y, options }) => ({
-    count: sizeOf(y),
+    count: threads(y),
+    images: y[0],
     channels: y[1],
     inner: sizeOf(y.slice(2)),
     eps: options.eps,
     activation: activationCode(options.activation),
   }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  grid: ({ y }) => linearGrid(threads(y), WORKGROUP),
 
   affine({ mean, variance, weight, bias }, { eps }) {
     const scale = Float64Array.from(variance, (v, c) => (weight ? weight[c] : 1) / Math.sqrt(v + eps));

@@ -1,9 +1,10 @@
 // batchnorm at inference: y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], then an activation if asked for.
 //
 // Layout: [N, C, inner]; c is the second dimension.
-// Threads: one per element.
+// Threads: one per element of every ROWS images, which have the same statistics.
 
 const WORKGROUP: u32 = 64;
+const ROWS: u32 = 4;
 const WEIGHT: bool = true;
 const BIAS: bool = true;
 const BEYOND_RELU: bool = false; // for other activations: software adapters would compute all of them for every element
@@ -14,7 +15,8 @@ alias Value = f32;
 alias Bits = u32;
 
 struct Params {
-  count: u32,
+  count: u32, // C * inner * groups of images
+  images: u32,
   channels: u32,
   inner: u32,
   eps: f32,
@@ -61,12 +63,21 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index / params.inner % params.channels;
-  var v = (Value(x[index]) - Value(mean[c])) / sqrt(Value(variance[c]) + params.eps);
+  let size = params.channels * params.inner;
+  let first = index / size * ROWS;
+  let center = Value(mean[c]);
+  let deviation = sqrt(Value(variance[c]) + params.eps);
+  var scale = Value(1);
   if (WEIGHT) {
-    v *= Value(weight[c]);
+    scale = Value(weight[c]);
   }
+  var offset = Value();
   if (BIAS) {
-    v += Value(bias[c]);
+    offset = Value(bias[c]);
   }
-  y[index] = Element(activate(v, params.activation));
+  for (var n = first; n < min(first + ROWS, params.images); n++) {
+    let at = n * size + index % size;
+    let v = (Value(x[at]) - center) / deviation * scale + offset;
+    y[at] = Element(activate(v, params.activation));
+  }
 }
