@@ -2,7 +2,8 @@
 //
 // Layout: x and y [rows, size]; weight and bias [size].
 // Threads: LANES per row; the q-th of them has the elements q, q + LANES, q + 2 LANES, ... The variance is that of the
-// differences from the mean, whose own sum corrects what the mean has lost by rounding.
+// differences from the mean, whose own sum corrects what the mean has lost by rounding. They are summed by parts: to a large
+// sum hundreds of small terms, all alike where a row has been padded, would each be added with the same error.
 
 const WORKGROUP: u32 = 64;
 const LANES: u32 = 1; // 1, or a power of 2 up to WORKGROUP
@@ -60,9 +61,13 @@ fn main(
   let count = f32(params.size);
   let rough = total(thread, sums).x / count;
   sums = vec2f();
-  for (var i = thread % LANES; i < size; i += LANES) {
-    let difference = f32(x[first + i]) - rough;
-    sums += vec2f(difference, difference * difference);
+  for (var i = thread % LANES; i < size;) {
+    var part = vec2f();
+    for (let end = min(i + 32 * LANES, size); i < end; i += LANES) {
+      let difference = f32(x[first + i]) - rough;
+      part += vec2f(difference, difference * difference);
+    }
+    sums += part;
   }
   let averages = total(thread, sums) / count;
   let mean = rough + averages.x;

@@ -59,6 +59,12 @@ test("values far from zero keep their differences", async () => {
   await check({ ...x, data: x.data.map((v) => v + 1000) }, [300], true);
 });
 
+test("a row of which half is zeros is as exact as others", async () => {
+  const half = randomTensor([1, 1024]).data.map((v) => v + 0.2);
+  const x = tensor([1, 2048], [...half, ...new Float32Array(1024)]);
+  await checkKernel(gpu, layerNorm, { x }, {}, () => 2e-6);
+});
+
 test("without options it is over the last dimension", async () => {
   const x = randomTensor([2, 3, 7]);
   await checkKernel(gpu, layerNorm, { x }, {}, bound(x, 7, 1e-5));
