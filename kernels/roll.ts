@@ -1,10 +1,10 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { ShapeError, show, UsageError } from "../engine/ground/errors.ts";
-import { formatShape, type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
+import { show, UsageError } from "../engine/ground/errors.ts";
+import { type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { wgsl } from "./roll.wgsl.ts";
-import { fields, RANK } from "./strides.ts";
+import { coalesce, fields } from "./strides.ts";
 
 const WORKGROUP = 64;
 
@@ -24,26 +24,15 @@ export const roll = defineKernel({
   wgsl,
 
   shape({ x }, options) {
-    if (joined(x, options).length <= RANK) return x;
-    throw new ShapeError(
-      `roll takes up to ${RANK} dimensions, neighbours that are not shifted counting as one, got ${formatShape(x)}`,
-    );
+    joined(x, options);
+    return x;
   },
 
   cost: () => ({ flops: 0 }),
   consts: () => ({ WORKGROUP }),
   params({ y, options }) {
-    const dims = joined(y, options);
-    const all = [...new Array(RANK - dims.length).fill({ size: 1, from: 0 }), ...dims];
-    const sizes = all.map(({ size }) => size);
-    return {
-      count: sizeOf(y),
-      ...fields("size", sizes),
-      ...fields(
-        "from",
-        all.map(({ from }) => from),
-      ),
-    };
+    const { sizes, from } = joined(y, options);
+    return { count: sizeOf(y), ...fields("size", sizes), ...fields("from", from) };
   },
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
@@ -77,13 +66,10 @@ export function shiftsOf(x: Shape, { shifts, dims }: RollOptions): number[] {
   return result;
 }
 
-/** Dimensions with where each is read first, those that are not shifted joined with their neighbours of this kind. */
+/** Sizes, and where each is read first; neighbours that are not shifted are joined. */
 function joined(x: Shape, options: RollOptions) {
-  const dims: { size: number; from: number }[] = [];
-  for (const [d, shift] of shiftsOf(x, options).entries()) {
-    const last = dims.at(-1);
-    if (last?.from === 0 && shift === 0) last.size *= x[d];
-    else dims.push({ size: x[d], from: shift === 0 ? 0 : x[d] - shift });
-  }
-  return dims;
+  const shifts = shiftsOf(x, options);
+  // No other number is NaN's multiple, so that what is shifted is joined with nothing.
+  const { sizes, strides } = coalesce("roll", x, [shifts, shifts.map((shift) => shift && NaN)]);
+  return { sizes, from: strides[0].map((shift, d) => shift && sizes[d] - shift) };
 }

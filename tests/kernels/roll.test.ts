@@ -58,7 +58,7 @@ test("what does not fit is refused", async () => {
     five,
     ShapeError,
     "SHAPE",
-    /roll takes up to 4 dimensions, neighbours that are not shifted counting as one, got \[2, 2, 2, 2, 2\]/,
+    /roll takes up to 4 dimensions, and \[2, 2, 2, 2, 2\] has 5 none of which can be joined here/,
   );
 });
 
