@@ -21,6 +21,7 @@ export { mean } from "./mean.ts";
 export { batchNorm } from "./norm/batchnorm.ts";
 export { layerNorm } from "./norm/layernorm.ts";
 export { lrn } from "./norm/lrn.ts";
+export { normalize } from "./norm/normalize.ts";
 export { pad } from "./pad.ts";
 export { permute } from "./permute.ts";
 export { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";

@@ -33,8 +33,8 @@ import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
 import { layerNorm, normalizedShape } from "./norm/layernorm.ts";
 import { lrn } from "./norm/lrn.ts";
-import { sides } from "./options.ts";
-import { pad } from "./pad.ts";
+import { normalize } from "./norm/normalize.ts";
+import { around, pad } from "./pad.ts";
 import { orderOf, permute } from "./permute.ts";
 import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { avgPool2d } from "./pool2d/avgpool2d.ts";
@@ -136,10 +136,16 @@ export const onnxOperators: OnnxOperators = Object.fromEntries([
     return reshaped(operation("LRN", [reshaped(x, [0, channels, -1, 1])], attributes), [0, channels, ...image]);
   }),
 
+  entry(normalize, ({ x, scale }, { options: { eps } }) => {
+    const length = operation("Max", [operation("ReduceL2", [x], { axes: [-1] }), floats([eps])]);
+    const y = operation("Div", [x, length]);
+    return scale ? operation("Mul", [y, scale]) : y;
+  }),
+
   entry(maxPool2d, ({ x }, { shapes, options, y }) => maximum(x, shapes.x, y, options)),
   entry(avgPool2d, ({ x }, { shapes, options, y }) => average(x, shapes.x, y, options)),
   entry(adaptiveAvgPool2d, ({ x }, { shapes, y }) => adaptiveAverage(x, shapes.x, y)),
-  entry(pad, ({ x }, { options }) => padImages(x, sides("pad: padding", options.padding), options.value)),
+  entry(pad, ({ x }, { options }) => padImages(x, around(options.padding), options.value)),
 
   entry(add, ({ a, b }, { options: { alpha, activation } }) => {
     if (alpha === -1) return activated(operation("Sub", [a, b]), activation);

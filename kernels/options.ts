@@ -18,13 +18,18 @@ export function pair(name: string, value: Pair, least = 1): [number, number] {
   return [height, width];
 }
 
-/** [top, left, bottom, right] of a padding. */
-export function sides(name: string, value: Padding): [number, number, number, number] {
+/** [top, left, bottom, right] of a padding; throws a UsageError unless they are integers of at least `least`. */
+export function sides(name: string, value: Padding, least = 0): [number, number, number, number] {
   const [top, left, bottom = top, right = left, ...rest] = Array.isArray(value) ? value : [value, value];
   const all: [number, number, number, number] = [top, left, bottom, right];
   const count = Array.isArray(value) ? value.length : 2;
-  const isPadding = all.every((side) => isWhole(side, 0)) && rest.length === 0 && count !== 3;
-  check(isPadding, name, value, "an integer of at least 0, [vertical, horizontal] or [top, left, bottom, right]");
+  const isPadding = all.every((side) => isWhole(side, least)) && rest.length === 0 && count !== 3;
+  check(
+    isPadding,
+    name,
+    value,
+    `an integer of at least ${least}, [vertical, horizontal] or [top, left, bottom, right]`,
+  );
   return all;
 }
 

@@ -8,7 +8,8 @@ import { wgsl } from "./pad.wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * Puts a constant around images: x [N, C, H, W] -> y [N, C, top + H + bottom, left + W + right].
+ * Puts a constant around images, or takes rows and columns off where the padding is negative: x [N, C, H, W] -> y [N, C, top +
+ * H + bottom, left + W + right].
  * https://pytorch.org/docs/stable/generated/torch.nn.functional.pad.html (which counts left, right, top, bottom).
  */
 export const pad = defineKernel({
@@ -19,7 +20,7 @@ export const pad = defineKernel({
 
   shape({ x }, { padding, value }) {
     const [batch, channels, height, width] = nchw("pad", x);
-    const [top, left, bottom, right] = sides("pad: padding", padding);
+    const [top, left, bottom, right] = around(padding);
     check(Number.isFinite(value), "pad: value", value, "a number");
     return [batch, channels, top + height + bottom, left + width + right];
   },
@@ -27,7 +28,7 @@ export const pad = defineKernel({
   cost: () => ({ flops: 0 }),
   consts: () => ({ WORKGROUP }),
   params({ shapes: { x }, y, options }) {
-    const [top, left] = sides("pad: padding", options.padding);
+    const [top, left] = around(options.padding);
     const size = { x_height: x[2], x_width: x[3], y_height: y[2], y_width: y[3] };
     return { count: sizeOf(y), ...size, top, left, value: options.value };
   },
@@ -40,7 +41,7 @@ export const reference: ReferenceOf<typeof pad> = {
   compute({ x }, { shapes, y: shape, options }) {
     const [, , height, width] = shapes.x;
     const [, , outHeight, outWidth] = shape;
-    const [top, left] = sides("pad: padding", options.padding);
+    const [top, left] = around(options.padding);
     return Float64Array.from({ length: sizeOf(shape) }, (_, index) => {
       const column = (index % outWidth) - left;
       const row = (Math.floor(index / outWidth) % outHeight) - top;
@@ -50,3 +51,6 @@ export const reference: ReferenceOf<typeof pad> = {
     });
   },
 };
+
+/** [top, left, bottom, right], which may be negative. */
+export const around = (padding: Padding) => sides("pad: padding", padding, 1 - 2 ** 31);

@@ -1,4 +1,4 @@
-// pad: y = x with a constant around it.
+// pad: y = x with a constant around it, or with less of it.
 //
 // Layout: NCHW, with N and C as one dimension "planes".
 // Threads: one per output element, in the order of (plane, i, j).
@@ -11,7 +11,7 @@ struct Params {
   count: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
-  top: u32, left: u32,
+  top: i32, left: i32,
   value: f32,
 }
 
@@ -26,8 +26,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   // Left of and above the image these wrap around to large numbers, which fail the test below, too.
-  let column = index % params.y_width - params.left;
-  let row = index / params.y_width % params.y_height - params.top;
+  let column = index % params.y_width - u32(params.left);
+  let row = index / params.y_width % params.y_height - u32(params.top);
   let plane = index / (params.y_width * params.y_height);
   var v = params.value;
   if (row < params.x_height && column < params.x_width) {

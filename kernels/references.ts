@@ -39,6 +39,7 @@ import { reference as batchNorm } from "./norm/batchnorm.ts";
 import { reference as layerNorm } from "./norm/layernorm.ts";
 import { reference as lrn } from "./norm/lrn.ts";
 import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
+import { reference as normalize } from "./norm/normalize.ts";
 import { reference as pad } from "./pad.ts";
 import { reference as peak } from "./peak.ts";
 import { reference as permute } from "./permute.ts";
@@ -98,6 +99,7 @@ export const references: References = {
   maxpool2d_nhwc: pool2dNhwcReference(maxPool2d),
   mean,
   mul,
+  normalize,
   pad,
   peak,
   permute,

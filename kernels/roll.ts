@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../engine/graph/kernel.ts";
-import { show, UsageError } from "../engine/ground/errors.ts";
+import { check, show } from "../engine/ground/errors.ts";
 import { type Shape, sizeOf, stridesOf } from "../engine/ground/tensor.ts";
 import { axis } from "./options.ts";
 import { wgsl } from "./roll.wgsl.ts";
@@ -54,10 +54,9 @@ export const reference: ReferenceOf<typeof roll> = {
 
 /** For each dimension of x its shift, from 0 to its size. */
 export function shiftsOf(x: Shape, { shifts, dims }: RollOptions): number[] {
-  const [by, along] = [shifts, dims].map((value) => (Array.isArray(value) ? value : [value]));
-  if (by.length !== along.length || !by.every(Number.isSafeInteger)) {
-    throw new UsageError(`roll: shifts is ${show(shifts)} for dims ${show(dims)}; there must be one integer for each`);
-  }
+  const [by, along] = [shifts, dims].map((value) => [value].flat());
+  const isOne = by.length === along.length && by.every(Number.isSafeInteger);
+  check(isOne, "roll: shifts", shifts, `an integer for each of dims ${show(dims)}`);
   const result = x.map(() => 0);
   for (const [i, dim] of along.entries()) {
     const d = axis("roll", "dims", dim, x.length);

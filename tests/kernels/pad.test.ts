@@ -15,6 +15,14 @@ test("40 random images, on bits", async () => {
   }
 });
 
+test("40 random images with less of their rows and columns, on bits", async () => {
+  for (let i = 0; i < 40; i++) {
+    const x = specialTensor([pick(1, 3), pick(1, 3, 4), int(7, 9), int(7, 9)]);
+    const side = () => int(-3, 2);
+    await checkBits(gpu, pad, { x }, { padding: pick(side(), [side(), side(), side(), side()]), value: pick(0, 2) });
+  }
+});
+
 test("10 random images of whole vec4s of channels, on bits", async () => {
   for (let i = 0; i < 10; i++) {
     const x = specialTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
@@ -28,11 +36,13 @@ test("what does not fit is refused", async () => {
     refuses(() => apply(pad, [[1, 2, 3, 4]], options), UsageError, "USAGE", message);
   await refusesUse({}, /pad needs the option "padding"/);
   await refusesUse(
-    { padding: -1 },
-    /pad: padding is -1; it must be an integer of at least 0, \[vertical, horizontal\]/,
+    { padding: 0.5 },
+    /pad: padding is 0.5; it must be an integer of at least -2147483647, \[vertical, horizontal\]/,
   );
   await refusesUse({ padding: 1, value: NaN }, /pad: value is NaN; it must be a number/);
   await refusesUse({ padding: 1, mode: "reflect" }, /pad has no option "mode"; its options are padding, value/);
+  const nothing = () => apply(pad, [[1, 2, 3, 4]], { padding: [-1, 0, -2, 0] });
+  await refuses(nothing, ShapeError, "SHAPE", /the output of pad/);
   const flat = () => apply(pad, [[3, 4]], { padding: 1 });
   await refuses(flat, ShapeError, "SHAPE", /pad takes images of shape \[N, C, H, W\], got \[3, 4\]/);
 });

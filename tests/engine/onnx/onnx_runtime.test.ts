@@ -152,7 +152,10 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
     return [{ x: randomTensor(x) }, { ...options, countIncludePad: yesNo(), divisorOverride: pick(null, null, 5) }];
   },
   adaptive_avgpool2d: () => [{ x: image() }, { outputSize: pairOf(() => pick(1, 2, 3, 4, 7)) }],
-  pad: () => [{ x: image() }, { padding: [int(0, 3), int(0, 3), int(0, 3), int(0, 3)], value: pick(0, -1.5) }],
+  pad() {
+    const x = tensorOf(int(1, 3), int(1, 5), int(3, 9), int(3, 9));
+    return [{ x }, { padding: [int(-1, 3), int(-1, 3), int(-1, 3), int(-1, 3)], value: pick(0, -1.5) }];
+  },
   add() {
     const [a, b] = drawBroadcast(int(0, 7));
     return [
@@ -206,6 +209,10 @@ const DRAW: Readonly<Record<string, () => readonly [inputs: Inputs, options?: ob
     const size = x.shape.at(dim) as number;
     const indices = tensorOf(...randomShape(0, 2));
     return [{ x, indices: { ...indices, data: indices.data.map(() => int(-size, size - 1)) } }, { dim }];
+  },
+  normalize() {
+    const x = randomTensor(randomShape(2));
+    return [{ x, scale: maybe(tensorOf(x.shape.at(-2) as number, 1)) }, { eps: pick(1e-12, 0.5) }];
   },
   mean() {
     const x = randomTensor(randomShape(1));
