@@ -48,9 +48,16 @@ export function batchNormLayer(name: string, x: Value, options: { readonly eps?:
   return named(name, batchNorm(x, mean, variance, weight, bias, options));
 }
 
-/** A fully connected layer on x [..., K]; a net for one image size only says what K must be. */
-export function linearLayer(name: string, x: Value, outFeatures: number, inFeatures?: number): Value {
+/** A fully connected layer on x [..., K]; a net for one image size only says with `inFeatures` what K must be. */
+export function linearLayer(
+  name: string,
+  x: Value,
+  outFeatures: number,
+  options: { readonly inFeatures?: number; readonly bias?: boolean } = {},
+): Value {
   const graph = graphOf(name, x);
-  const w = graph.param(`${name}.weight`, [outFeatures, inFeatures ?? (x.shape.at(-1) as number)]);
-  return named(name, linear(x, w, graph.param(`${name}.bias`, [outFeatures])));
+  checkObject(`the options of ${show(name)}`, options);
+  const { inFeatures = x.shape.at(-1) as number, bias = true } = options;
+  const w = graph.param(`${name}.weight`, [outFeatures, inFeatures]);
+  return named(name, linear(x, w, bias ? graph.param(`${name}.bias`, [outFeatures]) : undefined));
 }

@@ -21,7 +21,7 @@ export const lenet5: NetDefinition = {
     x = named("pool2", avgPool2d(x, { kernel: 2 }));
     x = named("tanh3", tanh(convLayer("conv3", x, 120, 5)));
     x = named("flatten", flatten(x));
-    x = named("tanh4", tanh(linearLayer("linear1", x, 84, 120)));
+    x = named("tanh4", tanh(linearLayer("linear1", x, 84, { inFeatures: 120 })));
     return linearLayer("linear2", x, numClasses);
   },
 

@@ -205,7 +205,7 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   exportOnnx: () => [anyLenet(), { batch: 2, outputs: ["logits"] }],
   fileSource: () => [file],
   flatten: ({ x }) => [x, { startDim: 1 }],
-  linearLayer: ({ x }) => ["fc", node.flatten(x), 5, 192],
+  linearLayer: ({ x }) => ["fc", node.flatten(x), 5, { inFeatures: 192, bias: false }],
   makePlan: ({ graph }) => [graph, ["y"], { maxStorageBufferBindingSize: 1e6, maxBufferSize: 1e6 }, "f32"],
   named: ({ x }) => ["name", x],
   openCheckpoint: () => [node.bytesSource(encoded)],

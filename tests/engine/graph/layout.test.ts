@@ -184,7 +184,7 @@ function convNext(blocks: number, channels: number, side: number): Graph {
   const first = (x: Value) => permute(x, { dims: [0, 3, 1, 2] });
   const norm = (name: string, x: Value) =>
     layerNorm(x, ...["weight", "bias"].map((part) => graph.param(`${name}.${part}`, x.shape.slice(-1))), { eps: 1e-6 });
-  const dense = (name: string, x: Value, size: number) => linearLayer(name, x, size, x.shape[x.shape.length - 1]);
+  const dense = (name: string, x: Value, size: number) => linearLayer(name, x, size);
   const norm2d = (name: string, x: Value) => first(norm(name, last(x)));
   let x = norm2d("n0", convLayer("stem", graph.input("x", [1, 3, side, side]), channels, 4, { stride: 4 }));
   for (let i = 0; i < blocks; i++) {
