@@ -28,4 +28,6 @@ export {
 } from "./resnet.ts";
 export { shufflenet_v2_x0_5, shufflenet_v2_x1_0, shufflenet_v2_x1_5, shufflenet_v2_x2_0 } from "./shufflenet_v2.ts";
 export { squeezenet1_0, squeezenet1_1 } from "./squeezenet.ts";
+export { swin_b, swin_s, swin_t } from "./swin_transformer.ts";
+export { swin_v2_b, swin_v2_s, swin_v2_t } from "./swin_transformer_v2.ts";
 export { vgg11, vgg11_bn, vgg11_lrn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg16_c, vgg19, vgg19_bn } from "./vgg.ts";

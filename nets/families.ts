@@ -1,10 +1,8 @@
 import type { AnyNet, Nets } from "../engine/definition.ts";
 
 /** The nets of a family by their names, which are loaded when one of them is asked for. */
-const family = <M extends Readonly<Record<string, AnyNet>>>(
-  load: () => Promise<M>,
-  ...names: (keyof M & string)[]
-): Nets => Object.fromEntries(names.map((name) => [name, async () => (await load())[name]]));
+const family = <K extends string>(load: () => Promise<Readonly<Record<NoInfer<K>, AnyNet>>>, ...names: K[]): Nets =>
+  Object.fromEntries(names.map((name) => [name, async () => (await load())[name]]));
 
 /** Every net by its name, loaded on demand: for pages, which use few of them. nets/index.ts has them all at once. */
 export const families: Nets = {
@@ -88,4 +86,6 @@ export const families: Nets = {
     "efficientnet_v2_m",
     "efficientnet_v2_l",
   ),
+  ...family(() => import("./swin_transformer.ts"), "swin_t", "swin_s", "swin_b"),
+  ...family(() => import("./swin_transformer_v2.ts"), "swin_v2_t", "swin_v2_s", "swin_v2_b"),
 };

@@ -17,11 +17,12 @@ export interface Program {
 const all = (path: string): string => `import * as all from "${path}"; console.log(all);`;
 const ENTRY = "the entry, with every net by name and tune, and what all families share";
 const GPU = "what a GPU adds";
-const family = (name: string): Program => ({
+const TRANSFORMERS = "what families with layers of transformers share";
+const family = (name: string, after = ENTRY): Program => ({
   name: `the family ${name}`,
   program: all(`./nets/${name}.js`),
   limitBytes: 3_000,
-  after: ENTRY,
+  after,
 });
 
 export const PROGRAMS: readonly Program[] = [
@@ -69,7 +70,10 @@ export const PROGRAMS: readonly Program[] = [
     "mnasnet",
     "regnet",
     "efficientnet",
-  ].map(family),
+  ].map((name) => family(name)),
+  { name: TRANSFORMERS, program: all("./nets/transformer.js"), limitBytes: 4_000, after: ENTRY },
+  ...["swin_transformer"].map((name) => family(name, TRANSFORMERS)),
+  family("swin_transformer_v2", "the family swin_transformer"),
   {
     name: "the page's side of a worker",
     program: `import { openWorkerGpu } from "./worker.js"; console.log(openWorkerGpu);`,
