@@ -20,10 +20,10 @@ export function pair(name: string, value: Pair, least = 1): [number, number] {
 
 /** [top, left, bottom, right] of a padding; throws a UsageError unless they are integers of at least `least`. */
 export function sides(name: string, value: Padding, least = 0): [number, number, number, number] {
-  const [top, left, bottom = top, right = left, ...rest] = Array.isArray(value) ? value : [value, value];
+  const given = (Array.isArray(value) ? value : [value, value]) as readonly number[];
+  const [top, left, bottom = top, right = left] = given;
   const all: [number, number, number, number] = [top, left, bottom, right];
-  const count = Array.isArray(value) ? value.length : 2;
-  const isPadding = all.every((side) => isWhole(side, least)) && rest.length === 0 && count !== 3;
+  const isPadding = all.every((side) => isWhole(side, least)) && [2, 4].includes(given.length);
   check(
     isPadding,
     name,

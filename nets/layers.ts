@@ -9,10 +9,11 @@ import { type Pair, pair } from "../kernels/options.ts";
 // Layers with parameters of their own, under torchvision's names: a layer "fc" has fc.weight and fc.bias, and its
 // output can be asked for as the feature "fc".
 
-/** The graph that a layer is added to; throws a UsageError unless it has a name and a value. */
-function graphOf(name: string, x: Value): Graph {
+/** The graph that a layer is added to; throws a UsageError unless it has a name, a value, and options that are an object. */
+function graphOf(name: string, x: Value, options: object = {}): Graph {
   checkText("a name", name);
   checkValue(`the input of ${show(name)}`, x);
+  checkObject(`the options of ${show(name)}`, options);
   return x.graph;
 }
 
@@ -27,8 +28,7 @@ export function convLayer(
   kernel: Pair,
   given: Partial<Conv2dOptions> & { bias?: boolean } = {},
 ): Value {
-  const graph = graphOf(name, x);
-  checkObject(`the options of ${show(name)}`, given);
+  const graph = graphOf(name, x, given);
   const { bias = true, ...options } = given;
   const { groups = 1 } = options;
   checkCount("groups", groups);
@@ -53,11 +53,11 @@ export function linearLayer(
   name: string,
   x: Value,
   outFeatures: number,
-  options: { readonly inFeatures?: number; readonly bias?: boolean } = {},
+  given: { readonly inFeatures?: number; readonly bias?: boolean } = {},
 ): Value {
-  const graph = graphOf(name, x);
-  checkObject(`the options of ${show(name)}`, options);
-  const { inFeatures = x.shape.at(-1) as number, bias = true } = options;
+  const graph = graphOf(name, x, given);
+  const { bias = true, inFeatures = x.shape.at(-1) as number } = given;
   const w = graph.param(`${name}.weight`, [outFeatures, inFeatures]);
-  return named(name, linear(x, w, bias ? graph.param(`${name}.bias`, [outFeatures]) : undefined));
+  const b = bias ? graph.param(`${name}.bias`, [outFeatures]) : undefined;
+  return named(name, linear(x, w, b));
 }
