@@ -17,6 +17,9 @@ const FEW_ROWS = 4;
  */
 const FEW_WEIGHTS = 4e6;
 
+/** Tokens share weights that a single row would hardly be worth a kernel for: from here on the plain one takes 15 ms there. */
+const MANY_PRODUCTS = 1e7;
+
 /** Linear as the 1x1 convolution of an image of one row, by one of its kernels. */
 export const linearProduct = (
   name: string,
@@ -33,7 +36,8 @@ export const linearProduct = (
     return refusesSize([sizeOf(w), sizeOf(y)], setting);
   },
   gains: ({ shapes: { x, w } }, { software }) =>
-    sizeOf(w) >= LEAST_WEIGHTS && (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
+    (sizeOf(w) >= LEAST_WEIGHTS || rowsOf(x) * sizeOf(w) >= MANY_PRODUCTS) &&
+    (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
   build({ x, w, b }, { options: { activation }, y }, { subgroupSize: subgroup }) {
     const [outFeatures, inFeatures] = w.shape;
     const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);

@@ -242,6 +242,16 @@ test("a convolution of one pixel with one pixel is a linear layer", () => {
   }
 });
 
+test("a small weight is worth a fast kernel where there are many tokens, and only there", () => {
+  const layer = (tokens: number) => {
+    const graph = new Graph();
+    graph.name("y", linearLayer("fc", graph.input("x", [1, tokens, 96]), 384));
+    return choicesOf(graph, { variants: allVariants, traits: { ...traitsOf(8), software: true } }).fc.variant;
+  };
+  assert.is(layer(3136), "linear_subgroup");
+  assert.is(layer(1), "linear");
+});
+
 test("what was measured is taken before what is estimated", () => {
   const traits = traitsOf(8, fastOnly("conv2d_subgroup"));
   for (const variant of ["conv2d", ...variants.conv2d.map(({ name }) => name)]) {
