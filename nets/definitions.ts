@@ -1,5 +1,6 @@
 // The nets by their families, each under its own name. nets/families.ts has the same list for what loads them on demand.
 export { alexnet, alexnet2012 } from "./alexnet.ts";
+export { convnext_base, convnext_large, convnext_small, convnext_tiny } from "./convnext.ts";
 export { densenet121, densenet161, densenet169, densenet201 } from "./densenet.ts";
 export * from "./efficientnet.ts";
 export { googlenet } from "./googlenet.ts";

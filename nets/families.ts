@@ -86,6 +86,7 @@ export const families: Nets = {
     "efficientnet_v2_m",
     "efficientnet_v2_l",
   ),
+  ...family(() => import("./convnext.ts"), "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"),
   ...family(() => import("./swin_transformer.ts"), "swin_t", "swin_s", "swin_b"),
   ...family(() => import("./swin_transformer_v2.ts"), "swin_v2_t", "swin_v2_s", "swin_v2_b"),
 };
