@@ -112,7 +112,7 @@ export class Net {
     const open = async () => {
       const checkpoint = await openWeights(definition, given, device.host.open);
       try {
-        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey, definition.rename);
+        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey, definition);
       } catch (error) {
         await checkpoint.close();
         throw error;

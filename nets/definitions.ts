@@ -32,3 +32,4 @@ export { squeezenet1_0, squeezenet1_1 } from "./squeezenet.ts";
 export { swin_b, swin_s, swin_t } from "./swin_transformer.ts";
 export { swin_v2_b, swin_v2_s, swin_v2_t } from "./swin_transformer_v2.ts";
 export { vgg11, vgg11_bn, vgg11_lrn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg16_c, vgg19, vgg19_bn } from "./vgg.ts";
+export { vit_b_16, vit_b_32, vit_h_14, vit_l_16, vit_l_32 } from "./vision_transformer.ts";

@@ -46,3 +46,12 @@ export const torchvision = (file: string, hub?: string, transforms?: Transforms)
   mirror: hub && `https://huggingface.co/timm/${hub}/resolve/main/model.safetensors`,
   transforms,
 });
+
+/**
+ * M. Singh et al.: "Revisiting weakly supervised pre-training of visual perception models", 2022: the head alone was trained for
+ * ImageNet, or all of the net, on images of `side` pixels.
+ */
+export const swag = (name: string, side: number, whole: string, head: string) => ({
+  IMAGENET1K_SWAG_LINEAR_V1: torchvision(`${name}_lc_swag-${head}`, undefined, sized(224, 224, "bicubic")),
+  IMAGENET1K_SWAG_E2E_V1: torchvision(`${name}_swag-${whole}`, undefined, sized(side, side, "bicubic")),
+});

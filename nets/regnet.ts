@@ -5,7 +5,7 @@ import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { convNormLayer, divisible, squeezeExcitation } from "./blocks.ts";
-import { IMAGENET_OPTIONS, imagenet, sized, torchvision, V2 } from "./imagenet.ts";
+import { IMAGENET_OPTIONS, imagenet, swag, torchvision, V2 } from "./imagenet.ts";
 import { linearLayer, named } from "./layers.ts";
 
 // I. Radosavovic, R. Kosaraju, R. Girshick, K. He, P. Dollár: "Designing network design spaces", 2020. A net is a line: block j of
@@ -88,12 +88,6 @@ const trained = (name: string, first: string, second: string) => ({
   IMAGENET1K_V2: torchvision(`${name}-${second}`, undefined, V2),
 });
 
-/** M. Singh et al.: "Revisiting weakly supervised pre-training of visual perception models", 2022: fine-tuned, or its head alone. */
-const swag = (name: string, whole: string, head: string) => ({
-  IMAGENET1K_SWAG_LINEAR_V1: torchvision(`${name}_lc_swag-${head}`, undefined, sized(224, 224, "bicubic")),
-  IMAGENET1K_SWAG_E2E_V1: torchvision(`${name}_swag-${whole}`, undefined, sized(384, 384, "bicubic")),
-});
-
 const X = (
   size: string,
   depth: number,
@@ -129,9 +123,9 @@ const Y = (
     { ...swagged, ...(first && trained(`regnet_y_${size}`, first, second)) },
   );
 
-const SWAG_16 = swag("regnet_y_16gf", "43afe44d", "f3ec0043");
-const SWAG_32 = swag("regnet_y_32gf", "04fdfa75", "e1583746");
-const SWAG_128 = swag("regnet_y_128gf", "c8ce3e52", "cbe8ce12");
+const SWAG_16 = swag("regnet_y_16gf", 384, "43afe44d", "f3ec0043");
+const SWAG_32 = swag("regnet_y_32gf", 384, "04fdfa75", "e1583746");
+const SWAG_128 = swag("regnet_y_128gf", 384, "c8ce3e52", "cbe8ce12");
 
 export const regnet_y_400mf = Y("400mf", 16, 48, 27.89, 2.09, 8, ["c65dace8", "e6988f5f"]);
 export const regnet_y_800mf = Y("800mf", 14, 56, 38.84, 2.4, 16, ["1b27b58c", "58fc7688"]);

@@ -10,6 +10,7 @@ const HELP: Readonly<Record<string, string>> = {
   numClasses: "how many classes the last layer tells apart",
   inChannels: "channels of the images: 3 for colour, 1 for grey",
   widthMult: "multiplies the channels of all layers",
+  weightsSize: "height and width of the images that the weights of a ViT are for, where those of the net are others",
   transformInput: "for files of torchvision's GoogLeNet and Inception v3",
   convBias: "gives every convolution a bias before its batch normalization",
   lrn: "options of the local response normalization: size=5,alpha=0.0001",

@@ -21,7 +21,7 @@ export async function* encodeOnnx(
   const parts = layOutModel(graph, ownVersion());
   const opened = await openWeights(definition, options, openFile);
   try {
-    const checkpoint = await matchCheckpoint(opened, graph.checkpoint, options.weightsKey, definition.rename);
+    const checkpoint = await matchCheckpoint(opened, graph.checkpoint, options.weightsKey, definition);
     const total = graph.params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     let loaded = 0;
     for (const part of parts) {

@@ -3,7 +3,7 @@
 import { UsageError, WeightsError } from "../ground/errors.ts";
 import { formatShape, type Shape, sameShape, sizeOf } from "../ground/tensor.ts";
 import { type Checkpoint, listNames, quote, type TensorInfo } from "./checkpoint.ts";
-import { isCounted } from "./match.ts";
+import { isCounted, type Knowledge } from "./match.ts";
 
 /** Names that wrappers put between those of the modules they wrap: DataParallel, compile, FSDP, activation checkpoints. */
 const WRAPPERS = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
@@ -31,7 +31,7 @@ export function fitCheckpoint(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
   key: string | undefined,
-  rename?: (name: string) => string | undefined,
+  { rename, misshapen }: Knowledge,
 ): Checkpoint {
   const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
   const asked = [...parts].filter(([name]) => key === undefined || name === key);
@@ -56,7 +56,7 @@ export function fitCheckpoint(
   if (fitting.length === 1) return renamed(fitting[0], wanted);
   const closest = readings.flat().reduce((best, next) => (next.faults.count < best.faults.count ? next : best));
   const of = asked.length > 1 ? `; that is ${quote(closest.key)} of its ${asked.length} mappings` : "";
-  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest, names)}${of}`);
+  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest, names, misshapen)}${of}`);
 }
 
 /** The ways to read the names of a part, those with the fewest faults first; of equals, those that change least. */
@@ -168,7 +168,11 @@ const excerptShape = (shape: Shape): string =>
   shape.length > 8 ? `${formatShape(shape.slice(0, 8)).slice(0, -1)}, ...]` : formatShape(shape);
 
 /** What is wrong, with the first few names of each kind. */
-function describe({ faults: { missing, extra, misshapen }, off }: Reading, names: readonly string[]): string {
+function describe(
+  { faults: { missing, extra, misshapen }, off }: Reading,
+  names: readonly string[],
+  advise: Knowledge["misshapen"],
+): string {
   const problems = [
     [missing.map(excerpt), "missing"] as const,
     [extra.map(excerpt), "extra"] as const,
@@ -189,10 +193,13 @@ function describe({ faults: { missing, extra, misshapen }, off }: Reading, names
     ({ name, is, want }) =>
       name.startsWith(head) && is[0] === classes && sameShape(is.slice(1), want.slice(1)) && is.length === want.length,
   );
+  const [advice] = misshapen.flatMap(({ name, is, want }) => advise?.(name, is, want) ?? []);
   const hint =
     problems.length === 1 && misshapen.length > 0 && onlyClasses
       ? `; it was trained for ${classes} classes: pass the option numClasses: ${classes}`
-      : "";
+      : advice
+        ? `; ${advice}`
+        : "";
   const without = off.length > 0 ? ` once ${listNames(off)} is taken off its names` : "";
   return `${told.join(", ")}${without}${hint}`;
 }

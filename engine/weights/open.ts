@@ -1,6 +1,6 @@
 import { UsageError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
-import type { Tensor } from "../ground/tensor.ts";
+import type { Shape, Tensor } from "../ground/tensor.ts";
 import type { ByteSource, Checkpoint } from "./checkpoint.ts";
 
 /** Opens a location; with the first digits of its SHA-256, only if the content has it. */
@@ -28,6 +28,8 @@ export interface WeightsTable<F extends PublishedFile = PublishedFile> {
   readonly defaultWeights?: string;
   /** What a tensor of a checkpoint is called here, whatever others call it; undefined for one that is no part of the net. */
   rename?(name: string): string | undefined;
+  /** What is to be done where a tensor of a checkpoint has another shape than the net's: the end of an error's text. */
+  misshapen?(name: string, is: Shape, wanted: Shape): string | undefined;
 }
 
 /** What weights can be given as. A string is a file's path (in Node), a URL, or a name of the net's own. */

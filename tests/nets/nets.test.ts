@@ -71,7 +71,7 @@ test("what torchvision publishes is taken from the hub in a page, under timm's n
       read: async () => new Float32Array(),
       close: async () => {},
     };
-    const matched = await matchCheckpoint(checkpoint, wanted, undefined, net.rename);
+    const matched = await matchCheckpoint(checkpoint, wanted, undefined, net);
     for (const [name, shape] of wanted) assert.equal(matched.tensors.get(name)?.shape, shape);
     assert.is(matched.warnings?.length ?? 0, 0);
   }
@@ -108,7 +108,7 @@ const OWN: Readonly<Record<string, number>> = {
 };
 
 /** What is still to come. */
-const MISSING = /^(maxvit|vit)_/;
+const MISSING = /^maxvit_/;
 
 test("every net has the parameters that are published", () => {
   const there = published.filter(([name]) => !MISSING.test(name));
@@ -194,8 +194,11 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
   [32, rates.nvidia],
 ];
 
-/** Where whole buffers take more than 1.25 times what is alive at once: most for MNASNet, whose largest values alternate. */
-const WASTEFUL = /^(densenet|efficientnet|googlenet|inception|mnasnet|mobilenet|regnet|shufflenet|squeezenet)/;
+/**
+ * Where whole buffers take more than 1.25 times what is alive at once: most for MNASNet, whose largest values alternate. A ViT has
+ * two values of four times the tokens' channels at its peak, and then six of the tokens' own, for which two of the buffers are too large.
+ */
+const WASTEFUL = /^(densenet|efficientnet|googlenet|inception|mnasnet|mobilenet|regnet|shufflenet|squeezenet|vit)/;
 
 /** Two images of the largest nets are over WebGPU's default. */
 const LIMITS = { maxStorageBufferBindingSize: 2 ** 29, maxBufferSize: 2 ** 29 };

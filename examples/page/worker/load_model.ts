@@ -44,7 +44,7 @@ export async function loadModel(
     const opened = await openWeights(definition, { weights: given, signal, onProgress }, gpu.host.open);
     try {
       signal.throwIfAborted();
-      return await matchCheckpoint(opened, paramShapes(graph), undefined, definition.rename);
+      return await matchCheckpoint(opened, paramShapes(graph), undefined, definition);
     } catch (error) {
       await opened.close();
       throw error;

@@ -201,13 +201,13 @@ test("names that the net knows from others are its own, in any shape of the same
   const others = { "stem.weight": [4, 3, 3, 3], "bn.weight": [4], "head.weight": [10, 5, 1, 1], "head.bias": [10] };
   for (const prefix of ["", "module."]) {
     const named = Object.fromEntries(Object.entries(others).map(([name, shape]) => [prefix + name, shape]));
-    const checkpoint = await matchCheckpoint(of(named), wanted, undefined, rename);
+    const checkpoint = await matchCheckpoint(of(named), wanted, undefined, { rename });
     assert.equal(new Map([...checkpoint.tensors].map(([name, { shape }]) => [name, shape])), wanted);
     assert.is((await checkpoint.read("fc.weight", 10, 15)).length, 15);
     assert.is(checkpoint.warnings?.length, prefix ? 1 : 0);
   }
   const refuse = (shapes: Record<string, Shape>, message: RegExp) =>
-    refuses(matchCheckpoint(of(shapes), wanted, undefined, rename), message);
+    refuses(matchCheckpoint(of(shapes), wanted, undefined, { rename }), message);
   await refuse(
     { ...others, "head.weight": [5, 10] },
     /1 tensor misshapen \(fc.weight is \[5, 10\], wanted \[10, 5\]\)/,
