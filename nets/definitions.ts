@@ -6,6 +6,7 @@ export * from "./efficientnet.ts";
 export { googlenet } from "./googlenet.ts";
 export { inception_v3 } from "./inception_v3.ts";
 export { lenet5 } from "./lenet.ts";
+export { maxvit_t } from "./maxvit.ts";
 export { mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3 } from "./mnasnet.ts";
 export { mobilenet_v2 } from "./mobilenet_v2.ts";
 export {

@@ -90,4 +90,5 @@ export const families: Nets = {
   ...family(() => import("./vision_transformer.ts"), "vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"),
   ...family(() => import("./swin_transformer.ts"), "swin_t", "swin_s", "swin_b"),
   ...family(() => import("./swin_transformer_v2.ts"), "swin_v2_t", "swin_v2_s", "swin_v2_b"),
+  ...family(() => import("./maxvit.ts"), "maxvit_t"),
 };

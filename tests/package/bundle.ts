@@ -72,7 +72,7 @@ export const PROGRAMS: readonly Program[] = [
     "efficientnet",
   ].map((name) => family(name)),
   { name: TRANSFORMERS, program: all("./nets/transformer.js"), limitBytes: 4_000, after: ENTRY },
-  ...["convnext", "vision_transformer", "swin_transformer"].map((name) => family(name, TRANSFORMERS)),
+  ...["convnext", "vision_transformer", "swin_transformer", "maxvit"].map((name) => family(name, TRANSFORMERS)),
   family("swin_transformer_v2", "the family swin_transformer"),
   {
     name: "the page's side of a worker",
