@@ -87,7 +87,7 @@ export class NetForm {
       `${count(parameters / 1e6)} million parameters, ${count(multiplyAdds / 1e9)} billion multiply-adds`;
     find("heat-map-text").textContent = heatMap.perClass
       ? `where ${heatMap.layer} speaks for the class: its class activation map`
-      : `the mean of all channels of ${heatMap.layer}; only nets that end in one linear layer have class activation maps`;
+      : `the mean of all channels of ${heatMap.layer}; only nets that end in a pooling and one linear layer have class activation maps`;
     this.#classes.placeholder = String(numClasses);
     const buttons = published.map(({ name, url }) => {
       const text = `Download torchvision's ${name}, ${megabytes(4 * parameters)}`;

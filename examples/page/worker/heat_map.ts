@@ -1,10 +1,10 @@
 import type { Executable } from "../../../engine/device/executable.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../../../engine/device/usage.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
-import type { Graph } from "../../../engine/graph/graph.ts";
+import type { Graph, Node, OpNode } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
-import { type Shape, sameShape } from "../../../engine/ground/tensor.ts";
+import { type Shape, sameShape, sizeOf } from "../../../engine/ground/tensor.ts";
 import { perDevice } from "./per_device.ts";
 
 // Where in the image a net finds what it names: drawn from the buffers that a run left on the GPU.
@@ -22,26 +22,34 @@ export interface HeatMapSource {
   readonly perClass: boolean;
 }
 
+/** Whether a node is the mean of each channel of an image. */
+const isPooling = (graph: Graph, node: Node): node is OpNode =>
+  node.kind === "op" &&
+  /^(adaptive_avgpool2d|mean)$/.test(node.kernel.name) &&
+  graph.nodes[node.inputs.x].shape.length === 4 &&
+  sizeOf(node.shape) === sizeOf(graph.nodes[node.inputs.x].shape.slice(0, 2));
+
 /**
- * Names what a heat map needs of a net. Where the last convolution is followed by global average pooling and one linear
- * layer, the weights of that layer tell how much each of its channels speaks for a class: the class activation map
- * (B. Zhou et al., "Learning deep features for discriminative localization", 2016). With more layers behind it there are
- * no such weights: the map is then the mean of the channels.
+ * Names what a heat map needs of a net. Where global average pooling is followed by one linear layer, the weights of that
+ * layer tell how much each of the pooled channels speaks for a class: the class activation map (B. Zhou et al., "Learning deep
+ * features for discriminative localization", 2016). With more layers behind it there are no such weights: the map is then the
+ * mean of the channels that are pooled, or, without such a pooling, of the last convolution.
  */
 export function addHeatMap(graph: Graph): HeatMapSource {
-  const pooling = graph.nodes.findIndex(
-    (node) => node.kind === "op" && node.kernel.name === "adaptive_avgpool2d" && sameShape(node.shape.slice(2), [1, 1]),
-  );
-  const pooled = graph.nodes[pooling];
-  const head = graph.nodes[graph.find("logits")];
-  if (pooled?.kind === "op" && head.kind === "op" && graph.root(head.inputs.x) === pooling) {
+  const { nodes } = graph;
+  const head = nodes[graph.find("logits")];
+  const pooled = head.kind === "op" && "w" in head.inputs ? nodes[graph.root(head.inputs.x)] : undefined;
+  if (head.kind === "op" && pooled && isPooling(graph, pooled)) {
     graph.name(CLASS_WEIGHTS, graph.value(head.inputs.w));
     return nameMaps(graph, graph.value(pooled.inputs.x), true);
   }
-  const last = graph.nodes.findLastIndex((node) => node.kind === "op" && node.kernel.name === "conv2d");
+  const last = nodes.findLastIndex((node) => node.kind === "op" && node.kernel.name === "conv2d");
   if (last < 0) throw new UsageError("the net has no convolution to draw a heat map of");
-  const next = graph.nodes.findIndex(
-    (node) => node.kind === "op" && node.inputs.x === last && sameShape(node.shape, graph.nodes[last].shape),
+  // Poolings before it are parts of blocks.
+  const pooling = nodes.slice(last).find((node) => isPooling(graph, node));
+  if (pooling?.kind === "op") return nameMaps(graph, graph.value(pooling.inputs.x), false);
+  const next = nodes.findIndex(
+    (node) => node.kind === "op" && node.inputs.x === last && sameShape(node.shape, nodes[last].shape),
   );
   // Its normalization, its activation: whatever follows at the same size.
   return nameMaps(graph, graph.value(next < 0 ? last : followTo(graph, next)), false);
