@@ -62,7 +62,8 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     const isLayer = node.kind === "op" || (node.kind === "view" && name !== "");
     if (!isLayer || id === graph.names.get(OUTPUTS[1])) return [];
     const trained = trainedParams(graph, node);
-    const total = sum(trained.map((param) => sizeOf(graph.nodes[param].shape)));
+    // A derived one has as many as it has here: of a tensor that is taken apart each layer reads a part.
+    const total = sum(readParams(graph, node).map(({ shape }) => sizeOf(shape)));
     const fresh = trained.filter((param) => !counted.has(param));
     for (const param of fresh) counted.add(param);
     if (total > 0) passSize += 2 * 4 * sizeOf(node.shape);
@@ -89,14 +90,20 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** The parameters that a node reads, directly, under another shape, or what is derived from them. */
+type ParamNode = Extract<Node, { kind: "param" }>;
+
+const isTrained = (node: Node): node is ParamNode => node.kind === "param" && node.role === "trained";
+
+/** The trained parameters that a node reads, each once: directly, under another shape, or derived. */
+const readParams = (graph: Graph, node: Node): ParamNode[] =>
+  node.kind === "op" ? [...new Set(readsOf(node).map((id) => graph.nodes[graph.root(id)]))].filter(isTrained) : [];
+
+/** The ids of those of a checkpoint's parameters that they are, or are derived from. */
 function trainedParams(graph: Graph, node: Node): number[] {
-  if (node.kind !== "op") return [];
-  const read = readsOf(node).map((id) => graph.nodes[graph.root(id)]);
-  const names = new Set(read.flatMap((each) => (each.kind === "param" ? (each.from?.sources ?? [each.name]) : [])));
+  const names = new Set(readParams(graph, node).flatMap(({ name, from }) => from?.sources ?? [name]));
   return [...graph.nodes.keys()].filter((id) => {
     const param = graph.nodes[id];
-    return param.kind === "param" && param.role === "trained" && names.has(param.name);
+    return isTrained(param) && names.has(param.name);
   });
 }
 

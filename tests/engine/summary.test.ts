@@ -10,6 +10,7 @@ import { flatten } from "../../kernels/flatten.ts";
 import { linear } from "../../kernels/linear/linear.ts";
 import { nets } from "../../nets/index.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "../../nets/layers.ts";
+import { projections } from "../../nets/transformer.ts";
 
 function summaryOf(net: AnyNet, load: { batch?: number; imageSize?: number } = {}, given = {}): Summary {
   return summarize(trace(net, { ...given, ...load }));
@@ -78,6 +79,23 @@ test("a parameter that two layers share counts once, its multiply-adds twice", (
   const [a, b] = summarize(graph).layers;
   assert.equal([a.parameters, a.multiplyAdds], [12, 12]);
   assert.equal([b.parameters, b.multiplyAdds], [0, 9]);
+});
+
+test("of a tensor that three layers take apart each multiplies by its third", () => {
+  const graph = new Graph();
+  projections("in_proj_weight", "in_proj_bias", graph.input("x", [1, 2, 4])).forEach((value, i) => {
+    graph.name(`y${i}`, value);
+  });
+  const { layers, parameters, multiplyAdds } = summarize(graph);
+  assert.equal(
+    layers.map((layer) => [layer.parameters, layer.multiplyAdds]),
+    [
+      [60, 20],
+      [0, 20],
+      [0, 20],
+    ],
+  );
+  assert.equal([parameters, multiplyAdds], [60, 60]);
 });
 
 test("what the engine needs", () => {
