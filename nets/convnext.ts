@@ -36,7 +36,7 @@ function block(name: string, x: Value): Value {
 }
 
 /** A net of four stages, by their channels and their blocks. */
-function convnext(
+export function convnext(
   name: string,
   channels: readonly number[],
   depths: readonly number[],

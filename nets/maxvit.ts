@@ -86,19 +86,20 @@ function partitionAttention(name: string, x: Value, isGrid: boolean): Value {
   return named(name, permute(y, { dims: NCHW }));
 }
 
-export const maxvit_t: NetDefinition = {
+/** A net whose channels double from block to block, by those of the first and the layers of each. */
+export const maxvit = (name: string, first: number, depths: readonly number[], file: string): NetDefinition => ({
   ...imagenet,
-  name: "maxvit_t",
+  name,
   options: IMAGENET_OPTIONS,
   imageSize: [224, 224],
 
   build(x, { numClasses }) {
-    x = convNormLayer("stem.0", x, 64, 3, { stride: 2, activation: gelu, eps });
-    x = named("stem", named("stem.1", convLayer("stem.1.0", x, 64, 3, { padding: 1 })));
-    for (const [i, depth] of [2, 2, 5, 2].entries()) {
+    x = convNormLayer("stem.0", x, first, 3, { stride: 2, activation: gelu, eps });
+    x = named("stem", named("stem.1", convLayer("stem.1.0", x, first, 3, { padding: 1 })));
+    for (const [i, depth] of depths.entries()) {
       for (let j = 0; j < depth; j++) {
         const [name, at] = [`blocks.${i}.layers.${j}`, `blocks.${i}.layers.${j}.layers`];
-        x = mbConv(`${at}.MBconv`, x, 64 * 2 ** i, j === 0 ? 2 : 1);
+        x = mbConv(`${at}.MBconv`, x, first * 2 ** i, j === 0 ? 2 : 1);
         x = partitionAttention(`${at}.window_attention`, x, false);
         x = partitionAttention(`${at}.grid_attention`, x, true);
         named(name, named(at, x));
@@ -111,7 +112,9 @@ export const maxvit_t: NetDefinition = {
     return named("classifier", linearLayer("classifier.5", x, numClasses, { bias: false }));
   },
 
-  weights: { IMAGENET1K_V1: torchvision("maxvit_t-bc5ab103", undefined, sized(224, 224, "bicubic")) },
+  weights: { IMAGENET1K_V1: torchvision(`${name}-${file}`, undefined, sized(224, 224, "bicubic")) },
   // Buffers, which follow from SIDE.
   rename: (given) => (given.endsWith(".relative_position_index") ? undefined : given),
-};
+});
+
+export const maxvit_t = maxvit("maxvit_t", 64, [2, 2, 5, 2], "bc5ab103");

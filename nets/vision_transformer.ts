@@ -87,7 +87,7 @@ export interface VisionTransformerOptions extends NetOptions {
   readonly weightsSize: number;
 }
 
-function vit(
+export function vit(
   name: string,
   patch: number,
   layers: number,

@@ -1,3 +1,4 @@
+import type { AnyNet } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
 import { Graph } from "../../engine/graph/graph.ts";
 import type { Value } from "../../engine/graph/value.ts";
@@ -196,11 +197,18 @@ const spacing = (v: number): number => 2 ** (Math.max(Math.floor(Math.log2(Math.
 const limitOf = (torch: number): number => Math.max(5 * torch, 5e-6);
 
 /** Loads the net of a record on its generated weights, and disposes of it after its use. */
-async function withRecord<T>(gpu: Gpu, file: NetsFile, key: string, options: object, use: (net: Net) => Promise<T>) {
-  const { net: name = key, input_shape: shape, options: own } = file.nets[key];
+async function withRecord<T>(
+  gpu: Gpu,
+  file: NetsFile,
+  key: string,
+  definition: AnyNet,
+  options: object,
+  use: (net: Net) => Promise<T>,
+) {
+  const { input_shape: shape, options: own } = file.nets[key];
   const [batch, , ...imageSize] = shape;
   const weights = generatedCheckpoint(file, key);
-  const net = await gpu.loadNet(nets[name], { weights, batch, imageSize: imageSize as never, ...own, ...options });
+  const net = await gpu.loadNet(definition, { weights, batch, imageSize: imageSize as never, ...own, ...options });
   try {
     return await use(net);
   } finally {
@@ -208,13 +216,24 @@ async function withRecord<T>(gpu: Gpu, file: NetsFile, key: string, options: obj
   }
 }
 
+/** The net of a record, if it is one of ours. */
+const netOf = (file: NetsFile, key: string): AnyNet => nets[file.nets[key].net ?? key];
+
 /** Runs one net on generated weights and compares its logits with the float64 ones. */
-export async function runNet(gpu: Gpu, file: NetsFile, key: string, options: object = {}): Promise<NetResult> {
+export async function runNet(
+  gpu: Gpu,
+  file: NetsFile,
+  key: string,
+  options: object = {},
+  definition = netOf(file, key),
+): Promise<NetResult> {
   const record = file.nets[key];
   const limit = limitOf(record.torch_f32_max_err_over_rms);
-  if (!nets[record.net ?? key]) return { net: key, limit, status: "skip", message: `there is no net ${record.net}` };
+  if (!definition) return { net: key, limit, status: "skip", message: `there is no net ${record.net}` };
   try {
-    const { logits } = await withRecord(gpu, file, key, options, (net) => net.run(generatedInput(file, key)));
+    const { logits } = await withRecord(gpu, file, key, definition, options, (net) =>
+      net.run(generatedInput(file, key)),
+    );
     const errOverRms = largestError(logits.data, record.logits_f64) / record.logits_rms;
     if (errOverRms <= limit) return { net: key, errOverRms, limit, status: "pass" };
     return { net: key, errOverRms, limit, status: "fail", message: `error over rms is ${errOverRms}` };
@@ -228,12 +247,13 @@ export async function runStages(
   gpu: Gpu,
   file: NetsFile,
   key: string,
+  definition = netOf(file, key),
 ): Promise<{ stage: string; errOverRms: number; limit: number }[]> {
   const { stages } = file.nets[key];
   // A stage without a name is the whole net.
   const names = stages.map(({ stage }) => stage || "logits");
   const input = generatedInput(file, key);
-  const { features } = await withRecord(gpu, file, key, {}, (net) => net.run(input, { features: names }));
+  const { features } = await withRecord(gpu, file, key, definition, {}, (net) => net.run(input, { features: names }));
   return stages.map(({ stage: given, shape, samples, rms, torch_f32_err_over_rms: torch }) => {
     const stage = given || "logits";
     const { shape: got, data } = features[stage];
