@@ -6,7 +6,6 @@ import { add } from "../kernels/elementwise/add.ts";
 import { pad } from "../kernels/pad.ts";
 import { permute } from "../kernels/permute.ts";
 import { reshape } from "../kernels/reshape.ts";
-import { slice } from "../kernels/slice.ts";
 import { IMAGENET_OPTIONS, imagenet, sized, swag, torchvision } from "./imagenet.ts";
 import { convLayer, linearLayer, named } from "./layers.ts";
 import { attention, layerNormLayer, mlp, projections, splitHeads } from "./transformer.ts";
@@ -110,12 +109,15 @@ export function vit(
 
       x = permute(convLayer("conv_proj", x, channels, patch, { stride: patch }), { dims: NHWC });
       // The class token is a row of zeros in front, so far.
-      x = pad(reshape(x, { shape: [batch, 1, to[0] * to[1], channels] }), { padding: [1, 0, 0, 0] });
-      x = reshape(x, { shape: [batch, tokensOf(to), channels] });
+      const tokens = tokensOf(to);
+      x = pad(reshape(x, { shape: [batch, 1, tokens - 1, channels] }), { padding: [1, 0, 0, 0] });
+      x = reshape(x, { shape: [batch, tokens, channels] });
       x = named("encoder.dropout", add(x, places(x, channels, from, to)));
       for (let i = 0; i < layers; i++) x = encoderBlock(`encoder.layers.encoder_layer_${i}`, x, heads);
       x = named("encoder", layerNormLayer("encoder.ln", named("encoder.layers", x), { eps }));
-      x = reshape(slice(x, { dim: 1, end: 1 }), { shape: [batch, channels] });
+      // Of all tokens the first is left.
+      x = pad(reshape(x, { shape: [batch, 1, tokens, channels] }), { padding: [0, 0, 1 - tokens, 0] });
+      x = reshape(x, { shape: [batch, channels] });
       return named("heads", linearLayer("heads.head", x, numClasses));
     },
 
