@@ -17,7 +17,7 @@ const FEW_ROWS = 4;
  */
 const FEW_WEIGHTS = 4e6;
 
-/** Tokens share weights that a single row would hardly be worth a kernel for: from here on the plain one takes 15 ms there. */
+/** Tokens share weights that for a single row are not worth a kernel: from here on the plain one takes a software adapter 15 ms. */
 const MANY_PRODUCTS = 1e7;
 
 /** Linear as the 1x1 convolution of an image of one row, by one of its kernels. */
