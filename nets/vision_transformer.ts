@@ -21,6 +21,7 @@ function selfAttention(name: string, x: Value, heads: number): Value {
   return named(name, linearLayer(`${name}.out_proj`, y, x.shape[2]));
 }
 
+/** Attention and an MLP, each of what is normalized before, and each added to what it is given. */
 function encoderBlock(name: string, x: Value, heads: number): Value {
   x = add(selfAttention(`${name}.self_attention`, layerNormLayer(`${name}.ln_1`, x, { eps }), heads), x);
   return named(name, add(x, mlp(`${name}.mlp`, layerNormLayer(`${name}.ln_2`, x, { eps }), 4 * x.shape[2])));
@@ -86,6 +87,7 @@ export interface VisionTransformerOptions extends NetOptions {
   readonly weightsSize: number;
 }
 
+/** A net by the side of its patches, its layers, their heads and the channels of a token. */
 export function vit(
   name: string,
   patch: number,
@@ -102,8 +104,8 @@ export function vit(
 
     build(x, { numClasses, weightsSize }) {
       const [batch, , ...size] = x.shape;
-      if ([...size, weightsSize].some((side) => side % patch !== 0))
-        throw new ShapeError(`imageSize and weightsSize must be multiples of ${patch}`);
+      const odd = [...size, weightsSize].find((side) => side % patch !== 0);
+      if (odd) throw new ShapeError(`imageSize and weightsSize must be multiples of ${patch}, got ${odd}`);
       const to: Size = [size[0] / patch, size[1] / patch];
       const from: Size = weightsSize > 0 ? [weightsSize / patch, weightsSize / patch] : to;
 
@@ -123,7 +125,7 @@ export function vit(
 
     weights,
 
-    // As torchvision 0.12 called them, and published files still do.
+    // As torchvision 0.12 called them, and files of then still do.
     rename: (given) => given.replace(/\.mlp\.linear_([12])\./, (_, i) => `.mlp.${3 * (i - 1)}.`),
 
     misshapen(tensor, is, wanted) {

@@ -69,8 +69,8 @@ test("a checkpoint for images of another size says so, and is taken with weights
   await match({ imageSize: 448, weightsSize: 224 });
   await match({ imageSize: [64, 448], weightsSize: 224 });
   const withSize = (imageSize: number, weightsSize?: number) => () => trace(vit_b_32, { imageSize, weightsSize });
-  await refuses(withSize(100), ShapeError, "SHAPE", /cannot take images of 100 x 100 pixels.*must be multiples of 32/);
-  await refuses(withSize(64, 100), ShapeError, "SHAPE", /weightsSize must be multiples of 32/);
+  await refuses(withSize(100), ShapeError, "SHAPE", /cannot take images of 100 x 100 pixels.*multiples of 32, got 100/);
+  await refuses(withSize(64, 100), ShapeError, "SHAPE", /weightsSize must be multiples of 32, got 100/);
 });
 
 test("what torchvision called the layers of the MLP before is known", async () => {
