@@ -36,6 +36,7 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
@@ -172,7 +173,7 @@ fn main(
     }
     for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
       if (pixel < params.pixels) {
-        let out = product * params.y_stride + pixel * params.y_channels + channel;
+        let out = product * params.y_stride + pixel * params.y_pitch + params.y_first + channel;
         var sum = sums[0][0] + bias;
         if (params.residual == 1) {
           sum += vec4f(r[out]);

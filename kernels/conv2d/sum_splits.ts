@@ -2,6 +2,7 @@ import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activation, activate, activationConsts } from "../activation.ts";
+import { ROW_OPTIONS, rowParams } from "../rows.ts";
 import { epilogue } from "./nhwc.ts";
 import { wgsl } from "./sum_splits.wgsl.ts";
 
@@ -11,7 +12,7 @@ const WORKGROUP = 64;
 export const sumSplits = defineKernel({
   name: "sum_splits",
   inputs: ["x", "b?", "r?"],
-  options: { activation: "none" as Activation },
+  options: { activation: "none" as Activation, ...ROW_OPTIONS },
   wgsl,
   shape: ({ x }) => x.slice(1),
   cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) }),
@@ -21,6 +22,7 @@ export const sumSplits = defineKernel({
     count: sizeOf(x.slice(1)) / 4,
     splits: x[0],
     channels: x[x.length - 1] / 4,
+    ...rowParams(x[x.length - 1], options),
   }),
   grid: ({ y }) => linearGrid(sizeOf(y) / 4, WORKGROUP),
 });

@@ -14,6 +14,7 @@ struct Params {
   count: u32,    // vec4s of y
   splits: u32,
   channels: u32, // in vec4
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
   bias: u32, residual: u32, // 1 if asked for
   activation: u32,
 }
@@ -65,5 +66,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (params.residual == 1) {
     sum += vec4f(r[index]);
   }
-  y[index] = vec4<Real>(activate(sum, params.activation));
+  let out = index / params.channels * params.y_pitch + params.y_first + index % params.channels;
+  y[out] = vec4<Real>(activate(sum, params.activation));
 }

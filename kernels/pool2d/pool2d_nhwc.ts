@@ -4,6 +4,7 @@ import type { Variant } from "../../engine/graph/variant.ts";
 import { NCHW, NHWC, permute, permuteShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import type { Pair } from "../options.ts";
+import { ROW_OPTIONS, type RowOptions, rowParams } from "../rows.ts";
 import type { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { avgPool2d } from "./avgpool2d.ts";
 import { maxPool2d } from "./maxpool2d.ts";
@@ -23,10 +24,12 @@ const onNhwc = <O extends object>(
   name: string,
   plain: Kernel<"x", O>,
   fields: Readonly<Record<string, number>>,
-): Kernel<"x", O> =>
-  defineKernel({
+): Kernel<"x", O & RowOptions> =>
+  defineKernel<"x", O & RowOptions>({
     ...plain,
     name,
+    options: { ...plain.options, ...ROW_OPTIONS },
+    shorthands: undefined,
     wgsl,
     shape: ({ x }, options) => permuteShape(plain.shape({ x: permuteShape(x, NCHW) }, options), NHWC),
     cost: (call) => plain.cost(nchw(call)),
@@ -35,6 +38,7 @@ const onNhwc = <O extends object>(
       ...plain.params(nchw(call), part),
       count: sizeOf(call.y) / 4,
       channels: call.y[3] / 4,
+      ...rowParams(call.y[3], call.options),
     }),
     grid: (call) => linearGrid(sizeOf(call.y) / 4, WORKGROUP),
   });
@@ -48,13 +52,13 @@ export function pool2dNhwcReference<O extends object>({ example, compute }: Refe
   };
 }
 
-const variant = <O extends object>(kernel: Kernel<"x", O>): Variant<"x", O> => ({
+const variant = <O extends object>(kernel: Kernel<"x", O & RowOptions>): Variant<"x", O> => ({
   name: kernel.name,
   nhwc: true,
   layoutOnly: true,
   refuses: () => undefined,
   gains: (_call, _traits, { x }) => isNhwc(x),
-  build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
+  build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options as Partial<O & RowOptions>), y[1]),
 });
 
 export const maxPool2dNhwc = onNhwc("maxpool2d_nhwc", maxPool2d, { mean: 0, divisor: 0, count_include_pad: 0 });

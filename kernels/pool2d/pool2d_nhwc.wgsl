@@ -15,6 +15,7 @@ struct Params {
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
   channels: u32, // in vec4
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
@@ -77,12 +78,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     }
     sum += row_sum;
   }
+  let out = pixel * params.y_pitch + params.y_first + c;
   if (params.mean == 0) {
-    y[index] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
+    y[out] = vec4<Real>(bitcast<vec4f>(sortable(largest)));
     return;
   }
   let padded_end = min(start + vec2i(i32(params.kernel_height), i32(params.kernel_width)), size + pad);
   let window = select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad == 1);
   let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
-  y[index] = vec4<Real>(sum / f32(divisor));
+  y[out] = vec4<Real>(sum / f32(divisor));
 }

@@ -19,6 +19,7 @@ struct Params {
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
   channels: u32, // in vec4
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
 }
@@ -109,7 +110,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     for (var j = 0u; j < side - 2; j++) {
       let column = left + j;
       if (row < params.y_height && column < params.y_width) {
-        let out = ((n * params.y_height + row) * params.y_width + column) * params.channels + c;
+        let out = ((n * params.y_height + row) * params.y_width + column) * params.y_pitch + params.y_first + c;
         var sum = values[0] + bias;
         if (params.residual == 1) {
           sum += vec4f(r[out]);
