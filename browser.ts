@@ -2,8 +2,8 @@
 import type { AdapterKind } from "./engine/device/device.ts";
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
-import type { Graph, Node } from "./engine/graph/graph.ts";
-import type { Variants } from "./engine/graph/variant.ts";
+import type { Graph, Node, OpNode } from "./engine/graph/graph.ts";
+import type { AnyVariant, Variants } from "./engine/graph/variant.ts";
 import { checkObject } from "./engine/ground/errors.ts";
 import type { tune as tuneNow } from "./engine/tuning/tune.ts";
 import { browserHost } from "./engine/web/host.ts";
@@ -19,20 +19,37 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-/** Those of depthwise convolutions, once a graph had one. */
-let depthwise: Variants[string] = [];
+/** Fast kernels that few nets need: for which nodes of a graph, and what loads them. */
+const RARE = [
+  {
+    operator: "conv2d",
+    isFor: ({ options }: OpNode) => (options as Conv2dOptions).groups > 1,
+    load: async () => (await import("./kernels/conv2d/variants_depthwise.ts")).conv2dDepthwiseVariant,
+  },
+  {
+    operator: "concat",
+    isFor: () => true,
+    load: async () => (await import("./kernels/layout/join.ts")).joinedInPlace,
+  },
+];
+
+/** Those of them that some graph has needed, by their operators. */
+const loaded: Record<string, readonly AnyVariant[]> = {};
 
 /** The fast kernels that an adapter can use, and those that few nets need, if a graph does. */
 async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): Promise<Variants> {
-  const isGrouped = (node: Node) => node.kind === "op" && ((node.options as Partial<Conv2dOptions>).groups ?? 1) > 1;
-  if (graph?.nodes.some(isGrouped))
-    depthwise = [(await import("./kernels/conv2d/variants_depthwise.ts")).conv2dDepthwiseVariant];
   const { variants } = await (software
     ? import("./kernels/variants_software.ts")
     : matrices
       ? import("./kernels/variants_matrices.ts")
       : import("./kernels/variants_gpu.ts"));
-  return { ...variants, conv2d: [...depthwise, ...variants.conv2d] };
+  const all: Record<string, readonly AnyVariant[]> = { ...variants };
+  for (const { operator, isFor, load } of RARE) {
+    const wants = (node: Node) => node.kind === "op" && node.kernel.name === operator && isFor(node);
+    if (graph?.nodes.some(wants)) loaded[operator] ??= [await load()];
+    if (loaded[operator]) all[operator] = [...loaded[operator], ...(variants[operator] ?? [])];
+  }
+  return all;
 }
 
 /**

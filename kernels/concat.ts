@@ -48,8 +48,8 @@ export const concat = defineKernel({
     return {
       count: outer * count * inner,
       size_inner: count * inner,
-      y_size_inner: sizeOf(y) / outer,
-      offset: start * inner,
+      y_pitch: sizeOf(y) / outer,
+      y_first: start * inner,
     };
   },
 

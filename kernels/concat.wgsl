@@ -11,8 +11,8 @@ alias Element = Real; // or of four numbers: see kernels/vectors.ts
 struct Params {
   count: u32,
   size_inner: u32, // size * inner
-  y_size_inner: u32,
-  offset: u32, // first * inner, first being the input's place in the output
+  y_pitch: u32, // from one outer place of the output to the next
+  y_first: u32, // first * inner, first being the input's place in the output
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;
@@ -26,5 +26,5 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let outer = index / params.size_inner;
-  y[outer * params.y_size_inner + params.offset + index % params.size_inner] = x[index];
+  y[outer * params.y_pitch + params.y_first + index % params.size_inner] = x[index];
 }

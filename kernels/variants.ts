@@ -5,6 +5,7 @@ import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv
 import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
+import { joinedInPlace } from "./layout/join.ts";
 import { channelsLast } from "./layout/layout.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
@@ -31,4 +32,5 @@ export const variants: Variants = {
   layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],
   ...common,
+  concat: [joinedInPlace],
 };

@@ -14,7 +14,6 @@ export const common: Variants = {
   adaptive_avgpool2d: [adaptiveAvgPool2dNhwcVariant, adaptiveAvgPool2dColumnsVariant],
   batchnorm: [channelsInVectors],
   channel_shuffle: [channelsLast],
-  concat: [joined],
   slice: [joined],
   permute: [permuted],
   mean: [averaged],

@@ -40,6 +40,8 @@ export type Node = { readonly shape: Shape } & (
       readonly options: object;
       /** For what an operator was lowered to. */
       readonly choice?: Choice;
+      /** The later value in whose memory this one is written. */
+      readonly into?: number;
     }
 );
 
@@ -123,10 +125,11 @@ export class Graph {
     return new Value(this, id, this.#at(id).shape);
   }
 
-  /** What holds a value's elements: itself, or what it is a view of. */
+  /** What holds a value's elements: itself, what it is a view of, or what it is written into. */
   root(id: number): number {
     const node = this.#at(id);
-    return node.kind === "view" ? this.root(node.x) : id;
+    const holder = node.kind === "view" ? node.x : (node as OpNode).into;
+    return holder === undefined ? id : this.root(holder);
   }
 
   #at(id: number): Node {

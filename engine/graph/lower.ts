@@ -91,8 +91,10 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
     const estimates = possible.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
     return pick(winner, `estimated: ${estimates.join(", ")}`, winner.value);
   });
-  if (Math.sqrt(squaredError) <= tolerance) return prune(lowered, outputs);
-  return lower(graph, outputs, target, { ...options, tolerance: 0 });
+  if (Math.sqrt(squaredError) > tolerance) return lower(graph, outputs, target, { ...options, tolerance: 0 });
+  const result = prune(lowered, outputs);
+  for (const variant of Object.values(variants).flat()) variant.finish?.(result, outputs);
+  return result;
 }
 
 const listOf = (all: readonly { readonly name: string }[]): string => all.map(({ name }) => name).join(", ");

@@ -182,14 +182,24 @@ interface Lifetime {
 
 function findLifetimes(graph: Graph, outputs: readonly number[], elementBytes: number): Lifetime[] {
   const last = graph.nodes.map((_, id) => id);
+  const first = [...last];
   graph.nodes.forEach((node, id) => {
+    const home = graph.root(id);
+    first[home] = Math.min(first[home], id);
     for (const read of readsOf(node)) last[graph.root(read)] = id;
   });
   for (const id of outputs) last[graph.root(id)] = graph.nodes.length;
   return graph.nodes.flatMap((node, id) =>
-    node.kind === "op" || node.kind === "input"
+    (node.kind === "op" && node.into === undefined) || node.kind === "input"
       ? // Inputs are written before the first step, wherever their node stands.
-        [{ id, bytes: elementBytes * sizeOf(node.shape), first: node.kind === "input" ? -1 : id, last: last[id] }]
+        [
+          {
+            id,
+            bytes: elementBytes * sizeOf(node.shape),
+            first: node.kind === "input" ? -1 : first[id],
+            last: last[id],
+          },
+        ]
       : [],
   );
 }

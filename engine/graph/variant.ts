@@ -62,6 +62,8 @@ export interface Variant<K extends string, O> {
   gains?(call: Call<K, O>, setting: Setting, inputs: Named<K, Value>): boolean;
   /** Adds its nodes to the graph; takes and gives the same values as the operator, whose own kernel is `plain`. */
   build(inputs: Named<K, Value>, call: Call<K, O>, setting: Setting, plain: AnyKernel): Value;
+  /** Changes the graph when every variant is chosen. */
+  finish?(graph: Graph, outputs: readonly string[]): void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a table has variants of operators of any inputs and options

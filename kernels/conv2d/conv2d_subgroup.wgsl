@@ -36,7 +36,7 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
-  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,

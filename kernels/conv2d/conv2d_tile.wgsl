@@ -38,7 +38,7 @@ struct Params {
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
   splits: u32,
-  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next; y_stride also between splits
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,

@@ -1,6 +1,5 @@
 import type { Call, KernelSpec } from "../../engine/graph/kernel.ts";
 import { rowsOf } from "../../engine/ground/tensor.ts";
-import { ROW_OPTIONS, type RowOptions, rowParams } from "../rows.ts";
 import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windows } from "./nhwc.ts";
 
 // What the kernels have in common that compute a convolution as a matrix product, and products themselves by the same WGSL.
@@ -10,7 +9,7 @@ export interface Subgroup {
   subgroup: number;
 }
 
-export type TileOptions = Subgroup & NhwcOptions & RowOptions;
+export type TileOptions = Subgroup & NhwcOptions;
 
 /** The parts of a spec that do not depend on tiles. */
 type Part<K extends string, O extends object> = Pick<KernelSpec<K, O>, "inputs" | "options" | "shape" | "params">;
@@ -18,7 +17,7 @@ type Part<K extends string, O extends object> = Pick<KernelSpec<K, O>, "inputs" 
 /** The convolution on NHWC images: x [N, H, W, C], w [KH, KW, C, O], b [O], r and y [N, H', W', O]. */
 export const convolution: Part<Inputs, TileOptions> = {
   inputs: ["x", "w", "b?", "r?"],
-  options: { subgroup: 8, ...NHWC_OPTIONS, ...ROW_OPTIONS },
+  options: { subgroup: 8, ...NHWC_OPTIONS },
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), w[3]],
   params: ({ shapes: { x, w, b, r }, options, y }: Call<Inputs, TileOptions>) => ({
     ...windows(x, w, options, y),
@@ -26,7 +25,8 @@ export const convolution: Part<Inputs, TileOptions> = {
     pixels: rowsOf(y),
     x_channels: x[3] / 4,
     y_channels: y[3] / 4,
-    ...rowParams(y[3], options),
+    y_pitch: y[3] / 4,
+    y_first: 0,
     x_stride: 0,
     w_stride: 0,
     y_stride: 0,
@@ -44,7 +44,8 @@ export const product: Part<"x" | "w", Subgroup> = {
     pixels: y[1],
     x_channels: x[2] / 4,
     y_channels: y[2] / 4,
-    ...rowParams(y[2]),
+    y_pitch: y[y.length - 1] / 4,
+    y_first: 0,
     x_stride: (x[1] * x[2]) / 4,
     w_stride: (w[1] * w[2]) / 4,
     y_stride: (y[1] * y[2]) / 4,

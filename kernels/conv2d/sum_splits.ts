@@ -2,7 +2,6 @@ import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activation, activate, activationConsts } from "../activation.ts";
-import { ROW_OPTIONS, rowParams } from "../rows.ts";
 import { epilogue } from "./nhwc.ts";
 import { wgsl } from "./sum_splits.wgsl.ts";
 
@@ -12,7 +11,7 @@ const WORKGROUP = 64;
 export const sumSplits = defineKernel({
   name: "sum_splits",
   inputs: ["x", "b?", "r?"],
-  options: { activation: "none" as Activation, ...ROW_OPTIONS },
+  options: { activation: "none" as Activation },
   wgsl,
   shape: ({ x }) => x.slice(1),
   cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) }),
@@ -22,7 +21,8 @@ export const sumSplits = defineKernel({
     count: sizeOf(x.slice(1)) / 4,
     splits: x[0],
     channels: x[x.length - 1] / 4,
-    ...rowParams(x[x.length - 1], options),
+    y_pitch: x[x.length - 1] / 4,
+    y_first: 0,
   }),
   grid: ({ y }) => linearGrid(sizeOf(y) / 4, WORKGROUP),
 });

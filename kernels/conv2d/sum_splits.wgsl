@@ -14,7 +14,7 @@ struct Params {
   count: u32,    // vec4s of y
   splits: u32,
   channels: u32, // in vec4
-  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   bias: u32, residual: u32, // 1 if asked for
   activation: u32,
 }

@@ -55,6 +55,7 @@ export const batchNorm = defineKernel({
   params: ({ y, options }) => ({
     count: threads(y),
     images: y[0],
+    x_pitch: sizeOf(y.slice(1)),
     channels: y[1],
     inner: sizeOf(y.slice(2)),
     eps: options.eps,

@@ -17,6 +17,7 @@ alias Bits = u32;
 struct Params {
   count: u32, // C * inner * groups of images
   images: u32,
+  x_pitch: u32, // from one image to the next
   channels: u32,
   inner: u32,
   eps: f32,
@@ -77,7 +78,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   }
   for (var n = first; n < min(first + ROWS, params.images); n++) {
     let at = n * size + index % size;
-    let v = (Value(x[at]) - center) / deviation * scale + offset;
+    let v = (Value(x[n * params.x_pitch + index % size]) - center) / deviation * scale + offset;
     y[at] = Element(activate(v, params.activation));
   }
 }

@@ -4,7 +4,6 @@ import type { Variant } from "../../engine/graph/variant.ts";
 import { NCHW, NHWC, permute, permuteShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import type { Pair } from "../options.ts";
-import { ROW_OPTIONS, type RowOptions, rowParams } from "../rows.ts";
 import type { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { avgPool2d } from "./avgpool2d.ts";
 import { maxPool2d } from "./maxpool2d.ts";
@@ -24,12 +23,10 @@ const onNhwc = <O extends object>(
   name: string,
   plain: Kernel<"x", O>,
   fields: Readonly<Record<string, number>>,
-): Kernel<"x", O & RowOptions> =>
-  defineKernel<"x", O & RowOptions>({
+): Kernel<"x", O> =>
+  defineKernel({
     ...plain,
     name,
-    options: { ...plain.options, ...ROW_OPTIONS },
-    shorthands: undefined,
     wgsl,
     shape: ({ x }, options) => permuteShape(plain.shape({ x: permuteShape(x, NCHW) }, options), NHWC),
     cost: (call) => plain.cost(nchw(call)),
@@ -38,7 +35,8 @@ const onNhwc = <O extends object>(
       ...plain.params(nchw(call), part),
       count: sizeOf(call.y) / 4,
       channels: call.y[3] / 4,
-      ...rowParams(call.y[3], call.options),
+      y_pitch: call.y[3] / 4,
+      y_first: 0,
     }),
     grid: (call) => linearGrid(sizeOf(call.y) / 4, WORKGROUP),
   });
@@ -52,13 +50,13 @@ export function pool2dNhwcReference<O extends object>({ example, compute }: Refe
   };
 }
 
-const variant = <O extends object>(kernel: Kernel<"x", O & RowOptions>): Variant<"x", O> => ({
+const variant = <O extends object>(kernel: Kernel<"x", O>): Variant<"x", O> => ({
   name: kernel.name,
   nhwc: true,
   layoutOnly: true,
   refuses: () => undefined,
   gains: (_call, _traits, { x }) => isNhwc(x),
-  build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options as Partial<O & RowOptions>), y[1]),
+  build: ({ x }, { options, y }) => asNchw(kernel(asNhwc(x), options), y[1]),
 });
 
 export const maxPool2dNhwc = onNhwc("maxpool2d_nhwc", maxPool2d, { mean: 0, divisor: 0, count_include_pad: 0 });

@@ -15,7 +15,7 @@ struct Params {
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
   channels: u32, // in vec4
-  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   kernel_height: u32, kernel_width: u32,
   stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,

@@ -50,6 +50,12 @@ export const PROGRAMS: readonly Program[] = [
     after: GPU,
   },
   {
+    name: "what joined images add",
+    program: all("./kernels/layout/join.js"),
+    limitBytes: 1_000,
+    after: GPU,
+  },
+  {
     name: "what depthwise convolutions add",
     program: all("./kernels/conv2d/variants_depthwise.js"),
     limitBytes: 3_000,

@@ -1,7 +1,6 @@
 import { defineKernel, linearGrid } from "../../../engine/graph/kernel.ts";
 import { type Shape, sizeOf } from "../../../engine/ground/tensor.ts";
 import { type Activation, activationConsts } from "../../activation.ts";
-import { ROW_OPTIONS, rowParams } from "../../rows.ts";
 import { columnAt } from "../gemm.ts";
 import { epilogue } from "../nhwc.ts";
 
@@ -145,7 +144,7 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
     name,
     inputs: ["x", "b?", "r?"],
     /** `size` is [N, H', W']. */
-    options: { size: undefined as unknown as Shape, activation: "none" as Activation, unroll: false, ...ROW_OPTIONS },
+    options: { size: undefined as unknown as Shape, activation: "none" as Activation, unroll: false },
     wgsl,
     shape: ({ x }, { size }) => [...size, x[2]],
     cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) * 5 }),
@@ -162,7 +161,8 @@ export function winogradOutputKernel(name: string, wgsl: string, algorithm: Wino
         y_height: y[1],
         y_width: y[2],
         channels: x[2] / 4,
-        ...rowParams(x[2], options),
+        y_pitch: y[y.length - 1] / 4,
+        y_first: 0,
       };
     },
     grid: ({ shapes: { x } }) => linearGrid((x[1] * x[2]) / 4, WORKGROUP),

@@ -19,7 +19,7 @@ struct Params {
   tiles_height: u32, tiles_width: u32,
   y_height: u32, y_width: u32,
   channels: u32, // in vec4
-  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/rows.ts
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
 }
