@@ -6,7 +6,6 @@ import { checkChoice, DisposedError, GpuError } from "../ground/errors.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes } from "../ground/tensor.ts";
 import type { Host } from "./host.ts";
-import { STORAGE, UNIFORM } from "./usage.ts";
 
 export interface DeviceOptions {
   readonly powerPreference?: "low-power" | "high-performance";
@@ -103,7 +102,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
 
-interface Binding {
+export interface Binding {
   readonly index: number;
   readonly type: BindingType;
 }
@@ -390,36 +389,13 @@ export class Device {
       this.settle(compiled).catch((cause: Error) => cause),
     ]);
     if (!error && !(pipeline instanceof Error)) {
-      if (this.adapter.software) this.#warmUp(pipeline, bindings);
+      if (this.adapter.software)
+        import("./warm_up.ts").then(({ warmUp }) => warmUp(device, pipeline, bindings)).catch(() => {});
       return pipeline;
     }
     this.check();
     const message = error?.message ?? (pipeline as Error).message;
     throw new GpuError("SHADER", `the kernel ${label} does not compile: ${message.slice(0, 1500)}`);
-  }
-
-  /**
-   * Makes a software adapter translate a kernel to machine code now, while weights are loading, and not when it is first
-   * run: a dispatch whose Params are all zero, so that it does nothing.
-   */
-  #warmUp(pipeline: GPUComputePipeline, bindings: readonly Binding[]): void {
-    const { device } = this;
-    if (bindings.some(({ type }) => type === "texture")) return;
-    const buffers: GPUBuffer[] = [];
-    const entries = bindings.map(({ index, type }) => {
-      const usage = type === "uniform" ? UNIFORM : STORAGE;
-      const buffer = device.createBuffer({ label: "nothing", size: 256, usage });
-      buffers.push(buffer);
-      return { binding: index, resource: { buffer } };
-    });
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(1);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
-    for (const buffer of buffers) buffer.destroy();
   }
 
   /** Ends everything made with the device, and the device unless it was given. Safe to call twice. */

@@ -1,0 +1,25 @@
+import type { Binding } from "./device.ts";
+import { STORAGE, UNIFORM } from "./usage.ts";
+
+/**
+ * Makes a software adapter translate a kernel to machine code now, while weights are loading, and not when it is first run: a
+ * dispatch whose Params are all zero, so that it does nothing.
+ */
+export function warmUp(device: GPUDevice, pipeline: GPUComputePipeline, bindings: readonly Binding[]): void {
+  if (bindings.some(({ type }) => type === "texture")) return;
+  const buffers: GPUBuffer[] = [];
+  const entries = bindings.map(({ index, type }) => {
+    const usage = type === "uniform" ? UNIFORM : STORAGE;
+    const buffer = device.createBuffer({ label: "nothing", size: 256, usage });
+    buffers.push(buffer);
+    return { binding: index, resource: { buffer } };
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  for (const buffer of buffers) buffer.destroy();
+}
