@@ -4,7 +4,7 @@ import { checkGraph, type Graph, type Node, readsOf } from "./graph/graph.ts";
 import { passes } from "./graph/passes.ts";
 import { bytesOf, DEFAULT_LIMITS, type Limits, makePlan, type Plan } from "./graph/plan.ts";
 import { GpuError } from "./ground/errors.ts";
-import { type Shape, sizeOf } from "./ground/tensor.ts";
+import { type Shape, sizeOf, sum } from "./ground/tensor.ts";
 
 export interface LayerSummary {
   /** The layer's first name; the others name a block that ends with it. Empty for a step without one. */
@@ -87,8 +87,6 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     engine: engineNeeds(graph, limits),
   };
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 type ParamNode = Extract<Node, { kind: "param" }>;
 

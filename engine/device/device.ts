@@ -4,7 +4,7 @@ import type { Rates, Traits, Variants } from "../graph/variant.ts";
 import type { BindingType } from "../graph/wgsl.ts";
 import { checkChoice, DisposedError, GpuError } from "../ground/errors.ts";
 import { all, untilAborted } from "../ground/promises.ts";
-import { formatBytes } from "../ground/tensor.ts";
+import { formatBytes, roundUp } from "../ground/tensor.ts";
 import type { Host } from "./host.ts";
 
 export interface DeviceOptions {
@@ -334,7 +334,7 @@ export class Device {
     this.check();
     const { device } = this;
     device.pushErrorScope("out-of-memory");
-    const buffer = device.createBuffer({ label: `${label}`, size: Math.max(16, Math.ceil(size / 4) * 4), usage });
+    const buffer = device.createBuffer({ label: `${label}`, size: roundUp(size || 1, 16), usage });
     const scope = device.popErrorScope();
     this.#buffers.add(buffer);
     this.alive.buffers++;

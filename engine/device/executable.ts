@@ -11,14 +11,19 @@ import {
 } from "../ground/errors.ts";
 import { bytesPerElement } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
-import { formatBytes, formatShape, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
+import { formatBytes, formatShape, roundUp, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import type { Device } from "./device.ts";
 import type { ParamStore } from "./params.ts";
 import { type Storage, storageOf } from "./storage.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM } from "./usage.ts";
 
+/** What holds a tensor on the device: a buffer, or a part of one. */
+export interface Binding extends GPUBufferBinding {
+  readonly offset: number;
+}
+
 /** An input of a plan: its elements, or what encodes the work that writes them as the plan's dtype. */
-export type Input = Float32Array | ((encoder: GPUCommandEncoder, buffer: GPUBuffer) => void);
+export type Input = Float32Array | ((encoder: GPUCommandEncoder, target: Binding) => void);
 
 export type Inputs = Readonly<Record<string, Input>>;
 
@@ -46,8 +51,8 @@ export class Executable {
   dispatches: readonly Dispatch[] = [];
   readonly #storage: Storage;
   #owned: GPUBuffer[] = [];
-  #activations: GPUBuffer[] = [];
-  #outputs: readonly { name: string; shape: Shape; source: GPUBuffer; staging: GPUBuffer; bytes: number }[] = [];
+  #inputs: readonly { name: string; shape: Shape; target: Binding }[] = [];
+  #outputs: readonly { name: string; shape: Shape; source: Binding; staging: GPUBuffer }[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #pending = 0;
   #disposed = false;
@@ -85,20 +90,18 @@ export class Executable {
 
   async #prepare(params: ParamStore): Promise<void> {
     const { device } = this.device;
-    const { steps, buffers, outputs, dtype } = this.plan;
-    const elementBytes = bytesPerElement(dtype);
-    const stagingBytes = (shape: Shape) => Math.ceil((elementBytes * sizeOf(shape)) / 4) * 4;
+    const { steps, buffers, inputs, outputs, dtype } = this.plan;
     const usage = STORAGE | COPY_SRC | COPY_DST;
-    this.#activations = await all(buffers.map((bytes, i) => this.#own(`activation ${i}`, bytes, usage)));
+    const activations = await all(buffers.map((bytes, i) => this.#own(`activation ${i}`, bytes, usage)));
     const align = device.limits.minUniformBufferOffsetAlignment;
     const offsets: number[] = [];
     let end = 0;
     for (const { params: bytes } of steps) {
       offsets.push(end);
-      end = Math.ceil((end + bytes.length) / align) * align;
+      end = roundUp(end + bytes.length, align);
     }
     const uniforms = await this.#own("params", end, UNIFORM | COPY_DST);
-    const packed = new Uint8Array(Math.ceil(end / 4) * 4);
+    const packed = new Uint8Array(end);
     steps.forEach((step, i) => {
       packed.set(step.params, offsets[i]);
     });
@@ -106,12 +109,16 @@ export class Executable {
     // Bound where an optional input is absent; never read.
     const absent = await this.#own("absent", 16, STORAGE);
     const stagings = await all(
-      outputs.map(({ name, shape }) => this.#own(`output ${name}`, stagingBytes(shape), MAP_READ | COPY_DST)),
+      outputs.map(({ name, shape }) =>
+        this.#own(`output ${name}`, bytesPerElement(dtype) * sizeOf(shape), MAP_READ | COPY_DST),
+      ),
     );
     const compiled = steps.map(({ kernel, code, bindings }) => this.device.pipeline(kernel, code, bindings));
     const [pipelines, pieces] = await all([all(compiled), params.load(this.plan.params, dtype)]);
-    const bufferOf = (place: Place) =>
-      "buffer" in place ? this.#activations[place.buffer] : pieces[place.param][place.piece];
+    const bindingOf = (place: Place | undefined): Binding =>
+      place && "buffer" in place
+        ? { ...place, buffer: activations[place.buffer] }
+        : { buffer: place ? pieces[place.param][place.piece] : absent, offset: 0 };
     this.device.check(this.#generation);
     const bind = () => {
       this.dispatches = steps.map((step, i) => ({
@@ -125,19 +132,18 @@ export class Executable {
             resource:
               type === "uniform"
                 ? { buffer: uniforms, offset: offsets[i], size: step.params.length }
-                : { buffer: place ? bufferOf(place) : absent },
+                : bindingOf(place),
           })),
         }),
       }));
     };
     const problem = await this.device.settle(this.device.guarded(bind));
     if (problem) throw problem;
-    this.#outputs = outputs.map(({ name, shape, place }, i) => ({
-      name,
-      shape,
-      source: bufferOf(place),
+    this.#inputs = inputs.map((input) => ({ ...input, target: bindingOf(input.place) }));
+    this.#outputs = outputs.map((output, i) => ({
+      ...output,
+      source: bindingOf(output.place),
       staging: stagings[i],
-      bytes: stagingBytes(shape),
     }));
   }
 
@@ -164,7 +170,7 @@ export class Executable {
   }
 
   /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
-  output(name: string): GPUBuffer {
+  output(name: string): Binding {
     this.device.check(this.#generation);
     const output = this.#outputs.find((each) => each.name === name);
     if (output) return output.source;
@@ -191,16 +197,15 @@ export class Executable {
   write(inputs: Inputs): void {
     this.device.check(this.#generation);
     const { device } = this.device;
-    for (const { name, shape, buffer } of this.plan.inputs) {
+    for (const { name, shape, target } of this.#inputs) {
       const input: Input | undefined = Object(inputs)[name];
-      const target = this.#activations[buffer];
       if (typeof input === "function") {
         const encoder = device.createCommandEncoder();
         input(encoder, target);
         device.queue.submit([encoder.finish()]);
       } else {
         checkInput(name, shape, input);
-        this.device.write(target, 0, this.#storage.pack(input));
+        this.device.write(target.buffer, target.offset, this.#storage.pack(input));
       }
     }
   }
@@ -222,7 +227,8 @@ export class Executable {
   async #run(inputs: Inputs, read?: readonly string[]): Promise<Record<string, Tensor>> {
     const outputs = this.#outputs.filter(({ name }) => read?.includes(name) ?? true);
     const submitted = this.submit(inputs, (encoder) => {
-      for (const { source, staging, bytes } of outputs) encoder.copyBufferToBuffer(source, 0, staging, 0, bytes);
+      for (const { source, staging } of outputs)
+        encoder.copyBufferToBuffer(source.buffer, source.offset, staging, 0, staging.size);
     });
     try {
       const mapped = Promise.all(outputs.map(({ staging }) => staging.mapAsync(MAP_READ)));
@@ -232,8 +238,8 @@ export class Executable {
       if ("reason" in reading) await this.device.settle(Promise.reject(reading.reason));
       this.device.check(this.#generation);
       const results: Record<string, Tensor> = {};
-      for (const { name, shape, staging, bytes } of outputs) {
-        results[name] = { shape, data: this.#storage.unpack(staging.getMappedRange(0, bytes), sizeOf(shape)) };
+      for (const { name, shape, staging } of outputs) {
+        results[name] = { shape, data: this.#storage.unpack(staging.getMappedRange(), sizeOf(shape)) };
       }
       this.#storage.checkOutputs?.(Object.values(inputs), results);
       return results;

@@ -3,7 +3,7 @@ import type { ParamPlan } from "../graph/plan.ts";
 import { show, WeightsError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
 import { all } from "../ground/promises.ts";
-import { sizeOf } from "../ground/tensor.ts";
+import { sizeOf, sum } from "../ground/tensor.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import type { Device } from "./device.ts";
 import { storageOf } from "./storage.ts";
@@ -43,7 +43,7 @@ export class ParamStore {
   /** The buffers of parameters, uploaded on first use, one after the other. */
   async load(params: readonly ParamPlan[], dtype: Dtype): Promise<GPUBuffer[][]> {
     const { signal, onProgress } = this.#watch;
-    const total = params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const total = sum(params.map(({ shape }) => sizeOf(shape)));
     let loaded = 0;
     const buffers: GPUBuffer[][] = [];
     for (const param of params) {
@@ -84,7 +84,7 @@ export class ParamStore {
     };
     // At once, since the device takes its time to tell that there was memory.
     const creating = all(pieces.map(create));
-    const size = pieces.reduce((sum, elements) => sum + elements, 0);
+    const size = sum(pieces);
     const [buffers, derived, storage] = await all([creating, from && this.#derive(name, from, size), storageOf(dtype)]);
     let isSound = true;
     let start = 0;

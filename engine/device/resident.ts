@@ -1,7 +1,7 @@
 import { ShapeError, UsageError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
-import { formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
+import { formatShape, roundUp, type Shape, sizeOf } from "../ground/tensor.ts";
 import type { Executable, Input, Inputs } from "./executable.ts";
 import { COPY_DST, COPY_SRC, STORAGE } from "./usage.ts";
 
@@ -21,8 +21,6 @@ export interface DeviceTensor {
   dispose(): void;
 }
 
-const roundUp = (bytes: number): number => 4 * Math.ceil(bytes / 4);
-
 /**
  * A batch whose elements are in a buffer of the device, as the net's dtype. They are read when the run's turn comes. Throws
  * a ShapeError for too small a buffer, a UsageError for one that cannot be copied from.
@@ -30,7 +28,7 @@ const roundUp = (bytes: number): number => 4 * Math.ceil(bytes / 4);
 export function takeBuffer(buffer: GPUBuffer, shape: Shape, dtype: Dtype) {
   const bytes = bytesPerElement(dtype) * sizeOf(shape);
   const imageBytes = bytes / shape[0];
-  if (!(buffer.size >= roundUp(bytes))) {
+  if (!(buffer.size >= roundUp(bytes, 4))) {
     throw new ShapeError(
       `the input is a buffer of ${Number(buffer.size)} bytes; ${formatShape(shape)} in ${dtype} has ${bytes}`,
     );
@@ -41,7 +39,8 @@ export function takeBuffer(buffer: GPUBuffer, shape: Shape, dtype: Dtype) {
       (first: number, count: number): Input =>
       (encoder, target) => {
         try {
-          encoder.copyBufferToBuffer(buffer, first * imageBytes, target, 0, roundUp(count * imageBytes));
+          const bytes = roundUp(count * imageBytes, 4);
+          encoder.copyBufferToBuffer(buffer, first * imageBytes, target.buffer, target.offset, bytes);
         } catch (cause) {
           throw new UsageError(`the input is no GPUBuffer of this device (${(cause as Error).message})`, { cause });
         }
@@ -84,7 +83,8 @@ export async function keepSlices(
       const submitted = executable.submit(inputs, (encoder) => {
         for (const [j, { name, shape }] of outputs.entries()) {
           const bytes = bytesOf(shape);
-          encoder.copyBufferToBuffer(executable.output(name), 0, kept[j].buffer, i * bytes, roundUp(bytes));
+          const { buffer, offset } = executable.output(name);
+          encoder.copyBufferToBuffer(buffer, offset, kept[j].buffer, i * bytes, roundUp(bytes, 4));
         }
       });
       const problem = await device.settle(submitted);

@@ -1,5 +1,5 @@
 import { check, checkFields, checkObject, checkOptions, UsageError } from "../ground/errors.ts";
-import { type Shape, sizeOf } from "../ground/tensor.ts";
+import { type Shape, sizeOf, sum } from "../ground/tensor.ts";
 import { checkValue, Value } from "./value.ts";
 import { type Reflection, reflect } from "./wgsl.ts";
 
@@ -195,4 +195,4 @@ export function linearGrid(items: number, workgroup: number): Grid {
 
 /** Bytes that a kernel must move at least, in f32: every input and the output once. */
 export const bytesOnce = (call: Call<string, object>): number =>
-  4 * [...Object.values(call.shapes), call.y].reduce((sum, shape) => sum + (shape ? sizeOf(shape) : 0), 0);
+  4 * sum([...Object.values(call.shapes), call.y].map((shape) => (shape ? sizeOf(shape) : 0)));

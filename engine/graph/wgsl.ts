@@ -1,5 +1,6 @@
 import { show, UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
+import { roundUp } from "../ground/tensor.ts";
 
 /** What a kernel reads or writes. Textures are read, texel by texel. */
 export type BindingType = "uniform" | "storage" | "read-only-storage" | "texture";
@@ -104,7 +105,7 @@ export function packParams(
   fields: Reflection["params"],
   values: Readonly<Record<string, number>>,
 ): Uint8Array {
-  const bytes = new Uint8Array(Math.max(16, Math.ceil(fields.length / 4) * 16));
+  const bytes = new Uint8Array(roundUp(4 * fields.length || 1, 16));
   const view = new DataView(bytes.buffer);
   fields.forEach(({ name, type }, i) => {
     const value = values[name];

@@ -43,6 +43,11 @@ export function permute<T extends Float32Array | Float64Array>(data: T, shape: S
   ) as T;
 }
 
+export const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** The next multiple of a unit. */
+export const roundUp = (number: number, unit: number): number => unit * Math.ceil(number / unit);
+
 export const formatShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 
 /** Bytes for people. */

@@ -35,7 +35,7 @@ export type Shown =
 /** A picture on the GPU, ready to become a part of a net's input. */
 export interface PictureInput {
   /** Encodes the work that writes its part of the input, from element `start` on. */
-  write(encoder: GPUCommandEncoder, input: GPUBuffer, start: number): void;
+  write(encoder: GPUCommandEncoder, input: GPUBufferBinding, start: number): void;
   /** Frees what it holds; that work must be submitted by then. */
   dispose(): void;
 }

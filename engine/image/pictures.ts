@@ -149,10 +149,10 @@ async function prepareOnGpu(pictures: readonly Picture[], target: Preparing): Pr
     throw result.reason;
   }
   return {
-    slice: (first, count) => (encoder, buffer) => {
-      if (inputs.length < first + count) encoder.clearBuffer(buffer);
+    slice: (first, count) => (encoder, target) => {
+      if (inputs.length < first + count) encoder.clearBuffer(target.buffer, target.offset, target.size);
       inputs.slice(first, first + count).forEach((input, i) => {
-        input.write(encoder, buffer, i * size);
+        input.write(encoder, target, i * size);
       });
     },
     dispose,

@@ -66,7 +66,7 @@ export async function prepareTexture(
       const resources: Readonly<Record<string, GPUBindingResource>> = {
         x: texture.createView(),
         weights: { buffer: weights },
-        y: { buffer: input },
+        y: input,
         params: { buffer: params },
       };
       const entries = reflection.bindings.map(({ index, name }) => ({ binding: index, resource: resources[name] }));

@@ -34,7 +34,7 @@ async function prepare(image: Image, transforms: Transforms, channels = 3, dtype
   try {
     const input = await prepareTexture(gpu, kernel, texture, transforms, channels, dtype);
     const size = channels * crop * crop;
-    const x = (encoder: GPUCommandEncoder, buffer: GPUBuffer) => input.write(encoder, buffer, size);
+    const x = (encoder: GPUCommandEncoder, target: GPUBufferBinding) => input.write(encoder, target, size);
     const run = (executable: Executable) => executable.run({ x });
     const { y } = await withIdentity([2, channels, crop, crop], dtype, run).finally(input.dispose);
     assert.ok(
@@ -120,7 +120,7 @@ test("the nets for ImageNet prepare pictures of any size by it", async () => {
   const texture = await uploadPicture(gpu, image);
   const shape = [3, 64, 64];
   const input = await preprocessTexture?.(gpu, texture, shape, "f32");
-  const x = (encoder: GPUCommandEncoder, buffer: GPUBuffer) => input?.write(encoder, buffer, 0);
+  const x = (encoder: GPUCommandEncoder, target: GPUBufferBinding) => input?.write(encoder, target, 0);
   const { y } = await withIdentity([1, ...shape], "f32", (executable) => executable.run({ x }));
   assertEqual(y.data, await preprocess(image, shape), { ...IMAGENET, crop: 64 });
   assert.is(await preprocessTexture?.(gpu, texture, [3, 64, 32], "f32"), undefined);

@@ -193,10 +193,12 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
 ];
 
 /**
- * Where whole buffers take more than 1.25 times what is alive at once: most for MNASNet, whose largest values alternate. A ViT has
- * two values of four times the tokens' channels at its peak, and then six of the tokens' own, for which two of the buffers are too large.
+ * Where no plan can keep to 1.25, since no step may write to a buffer that it reads. In parts of what is alive at once:
+ * MNASNet computes a value of 1/2 from one of 1/2, so there are two such buffers, and later one of 3/4, for which one of
+ * them grows. On GPUs a sum in a residual block is split, which makes an odd cycle of five values: a third buffer has one
+ * of them, 3/128 at least.
  */
-const WASTEFUL = /^(densenet|efficientnet|googlenet|inception|mnasnet|mobilenet|regnet|shufflenet|squeezenet|vit)/;
+const LEAST: Readonly<Record<string, number>> = { mnasnet0_5: 1.274, mnasnet1_0: 1.274 };
 
 /** Two images of the largest nets are over WebGPU's default. */
 const LIMITS = { maxStorageBufferBindingSize: 2 ** 29, maxBufferSize: 2 ** 29 };
@@ -218,7 +220,7 @@ test("activations take at most 1.25 times what is alive at once, on every kind o
         const ratio = bytes / plan.activationLowerBound;
         const device = `subgroups of ${subgroupSize}${known ? ` and ${known.flops / 1e9} GFLOP/s` : ""}`;
         const what = `${name}, batch ${batch}, ${device}: ${ratio.toFixed(3)}`;
-        assert.ok(ratio <= (WASTEFUL.test(name) ? 1.55 : 1.25), what);
+        assert.ok(ratio <= (LEAST[name] ?? 1.25), what);
         if (ratio > worst.ratio) worst = { ratio, what };
       }
     }

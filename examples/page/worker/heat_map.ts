@@ -204,7 +204,7 @@ function submit(
   const encoder = device.createCommandEncoder();
   const compute = encoder.beginComputePass();
   compute.setPipeline(weigh);
-  compute.setBindGroup(0, bind(device, weigh, [maps, weights, heat, params]));
+  compute.setBindGroup(0, bind(device, weigh, [maps, weights, { buffer: heat }, { buffer: params }]));
   compute.dispatchWorkgroups(1);
   compute.end();
   const view = context.getCurrentTexture().createView();
@@ -212,7 +212,7 @@ function submit(
     colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 0] }],
   });
   render.setPipeline(color);
-  render.setBindGroup(0, bind(device, color, [heat, params]));
+  render.setBindGroup(0, bind(device, color, [{ buffer: heat }, { buffer: params }]));
   render.draw(3);
   render.end();
   device.queue.submit([encoder.finish()]);
@@ -242,9 +242,9 @@ async function prepare(gpu: Gpu): Promise<Drawing> {
 const bind = (
   device: GPUDevice,
   pipeline: GPUComputePipeline | GPURenderPipeline,
-  buffers: readonly GPUBuffer[],
+  resources: readonly GPUBufferBinding[],
 ): GPUBindGroup =>
   device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
-    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    entries: resources.map((resource, binding) => ({ binding, resource })),
   });

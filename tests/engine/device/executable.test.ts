@@ -229,7 +229,8 @@ test("an output can stay on the GPU, to be used there", () =>
     const staging = gpu.device.createBuffer({ size: 4 * all.relu.data.length, usage: MAP_READ | COPY_DST });
     await executable.exclusive(async () => {
       const encoder = gpu.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(executable.output("relu"), 0, staging, 0, staging.size);
+      const { buffer, offset } = executable.output("relu");
+      encoder.copyBufferToBuffer(buffer, offset, staging, 0, staging.size);
       gpu.device.queue.submit([encoder.finish()]);
       await gpu.settle(staging.mapAsync(MAP_READ));
     });

@@ -185,8 +185,8 @@ test("what the device has against the work of one net is told to that one alone"
   const [one, other] = await Promise.all([load(gpu), load(gpu)]);
   const executable = await one.executable();
   const foreign = gpu.device.createBuffer({ size: 16, usage: 4 });
-  const odd = (encoder: GPUCommandEncoder, buffer: GPUBuffer) =>
-    encoder.copyBufferToBuffer(foreign, 0, buffer, 0, 1 << 20);
+  const odd = (encoder: GPUCommandEncoder, target: GPUBufferBinding) =>
+    encoder.copyBufferToBuffer(foreign, 0, target.buffer, 0, 1 << 20);
   const wrong = refuses(() => executable.run({ x: odd }), GpuError, "GPU", /./);
   await Promise.all([wrong, other.run(draw()), other.run(draw())]);
   await one.run(draw());

@@ -3,7 +3,15 @@ import * as assert from "uvu/assert";
 import { Graph } from "../../../engine/graph/graph.ts";
 import type { Call } from "../../../engine/graph/kernel.ts";
 import { passes } from "../../../engine/graph/passes.ts";
-import { DEFAULT_LIMITS, type Limits, makePlan, type Place, type Plan, type Step } from "../../../engine/graph/plan.ts";
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  makePlan,
+  type Place,
+  type Plan,
+  type Range,
+  type Step,
+} from "../../../engine/graph/plan.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
@@ -26,6 +34,13 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, n) =>
 const fuse = (graph: Graph, outputs: readonly string[]): Graph =>
   Object.values(passes).reduce((rewritten, pass) => pass(rewritten, outputs), graph);
 
+/** Bytes of a plan's largest activation. */
+const largestOf = ({ steps, inputs }: Plan): number =>
+  Math.max(
+    ...inputs.map(({ place }) => place.size),
+    ...steps.flatMap((step) => rangesOf(step, "storage")).map(({ size }) => size),
+  );
+
 /** A graph of y = build(x) for x [batch, 4, 3, 3], which has 144 bytes for each of the batch. */
 function netOf(build: (x: Value) => Value, batch = 1): { graph: Graph; outputs: string[] } {
   const graph = new Graph();
@@ -33,27 +48,31 @@ function netOf(build: (x: Value) => Value, batch = 1): { graph: Graph; outputs: 
   return { graph, outputs: ["y"] };
 }
 
-const bufferOf = (place: Place | undefined): number | undefined =>
-  place && "buffer" in place ? place.buffer : undefined;
+/** The ranges of activations that a step reads, or writes. */
+const rangesOf = (step: Step, type: GPUBufferBindingType): Range[] =>
+  step.bindings.flatMap(({ type: its, place }) => (its === type && place && "buffer" in place ? [place] : []));
 
-/** The buffers that a step reads, and the one that it writes. */
-function traffic(step: Step): { reads: number[]; writes: number } {
-  const ofType = (type: GPUBufferBindingType) =>
-    step.bindings.flatMap((binding) => (binding.type === type ? (bufferOf(binding.place) ?? []) : []));
-  return { reads: ofType("read-only-storage"), writes: ofType("storage")[0] };
-}
-
-/** Follows which value is in which buffer, and asserts that every step finds its inputs, and the reader the outputs. */
-function followValues(graph: Graph, plan: Plan, outputs: readonly string[]): void {
-  const content = new Map<number, number>();
+/** Follows which value is where, and asserts that every step finds its inputs, and the reader the outputs. */
+function followValues(graph: Graph, plan: Plan, outputs: readonly string[], limits = DEFAULT_LIMITS): void {
+  let content: { readonly range: Range; readonly id: number }[] = [];
+  const write = (range: Range, id: number) => {
+    const { buffer, offset, size } = range;
+    const bytes = 4 * sizeOf(graph.nodes[id].shape);
+    assert.ok(size >= bytes && size < bytes + 16, `node ${id} has ${bytes} bytes, its range ${size}`);
+    assert.ok(offset % 256 === 0 && offset + size <= plan.buffers[buffer], `the range of node ${id} is no part`);
+    const isApart = (other: Range) =>
+      other.buffer !== buffer || other.offset >= offset + size || offset >= other.offset + other.size;
+    content = [...content.filter((other) => isApart(other.range)), { range, id }];
+  };
+  const read = (range: Place) => content.find((each) => JSON.stringify(each.range) === JSON.stringify(range))?.id;
   const root = (id: number): number => {
     const node = graph.nodes[id];
     return node.kind === "view" ? root(node.x) : id;
   };
   const activation = (id: number) => graph.nodes[root(id)].kind !== "param";
+  for (const bytes of plan.buffers) assert.ok(bytes <= limits.maxBufferSize, `a buffer has ${bytes}`);
   graph.nodes.forEach((node, id) => {
-    if (node.kind !== "input") return;
-    content.set(plan.inputs.find(({ name }) => name === node.name)?.buffer as number, id);
+    if (node.kind === "input") write(plan.inputs.find(({ name }) => name === node.name)?.place as Range, id);
   });
   const steps = plan.steps.values();
   graph.nodes.forEach((node, id) => {
@@ -61,36 +80,45 @@ function followValues(graph: Graph, plan: Plan, outputs: readonly string[]): voi
     const shapes = Object.fromEntries(Object.entries(node.inputs).map(([name, i]) => [name, graph.nodes[i].shape]));
     const call: Call<string, object> = { shapes, options: node.options, y: node.shape };
     const found = new Set<number | undefined>();
-    let written = -1;
+    let written: Range | undefined;
     for (let part = node.kernel.parts?.(call).length ?? 1; part > 0; part--) {
       const step = steps.next().value as Step;
       assert.is(step.kernel, node.kernel.name);
-      const { reads, writes } = traffic(step);
-      assert.not(reads.includes(writes), `${step.label} reads and writes buffer ${writes}`);
-      assert.ok(written < 0 || written === writes, `the parts of ${step.label} write different buffers`);
-      for (const buffer of reads) found.add(content.get(buffer));
-      written = writes;
+      const [y] = rangesOf(step, "storage");
+      assert.equal(written ?? y, y, `the parts of ${step.label} write different ranges`);
+      written = y;
+      for (const x of rangesOf(step, "read-only-storage")) {
+        assert.is.not(x.buffer, y.buffer, `${step.label} reads and writes one buffer`);
+        found.add(read(x));
+      }
     }
     const wanted = new Set(Object.values(node.inputs).filter(activation).map(root));
     assert.equal([...found].sort(), [...wanted].sort(), `the inputs of node ${id}`);
-    assert.ok(plan.buffers[written] >= 4 * sizeOf(node.shape), `the buffer of node ${id} is too small`);
-    content.set(written, id);
+    write(written as Range, id);
   });
   assert.ok(steps.next().done);
   plan.outputs.forEach(({ name, place }, i) => {
-    const buffer = bufferOf(place) as number;
-    assert.is(content.get(buffer), root(graph.names.get(outputs[i]) as number), `output ${name}`);
+    assert.is(read(place), root(graph.names.get(outputs[i]) as number), `output ${name}`);
   });
 }
 
-test("buffers are reused, but never while their value is still read", () => {
+test("buffers are shared, but never while their value is still read, nor by what a step reads and writes", () => {
+  const ratios: number[] = [];
   for (let i = 0; i < 200; i++) {
     const { graph, outputs } = randomNet(int(5, 25));
-    const plan = makePlan(graph, outputs);
-    followValues(graph, plan, outputs);
+    const whole = makePlan(graph, outputs);
+    // So that buffers are as small as can be, and no weight is split.
+    const largest = Math.max(largestOf(whole), ...whole.params.map(({ shape }) => 4 * sizeOf(shape)));
+    const limits = pick(DEFAULT_LIMITS, limitsOf(largest), limitsOf(2 * largest));
+    const plan = makePlan(graph, outputs, limits);
+    followValues(graph, plan, outputs, limits);
     const bytes = sum(plan.buffers);
-    assert.ok(bytes >= plan.activationLowerBound, `${bytes} bytes, and ${plan.activationLowerBound} at least`);
+    const least = plan.activationLowerBound;
+    assert.ok(bytes >= least, `${bytes} bytes, and ${least} at least`);
+    if (limits === DEFAULT_LIMITS) ratios.push(bytes / least);
   }
+  const mean = sum(ratios) / ratios.length;
+  console.log(`note: ${ratios.length} random nets take ${mean.toFixed(3)} times what is alive at once`);
 });
 
 test("a chain needs two buffers, the largest neighbours", () => {
@@ -179,7 +207,7 @@ for (const [name, build] of Object.entries(WIDE)) {
       const { graph, outputs } = netOf(build, pick(1, 3));
       const tensors = randomTensors(graph);
       for (const rewritten of [graph, fuse(graph, outputs)]) {
-        const limit = Math.max(...makePlan(rewritten, outputs).buffers);
+        const limit = largestOf(makePlan(rewritten, outputs));
         const plan = makePlan(rewritten, outputs, limitsOf(limit));
         assert.ok(plan.params.some(({ pieces }) => pieces.length > 1));
         for (const { pieces, shape } of plan.params) {
