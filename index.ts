@@ -41,4 +41,4 @@ export const exportOnnx = (
   net: string | AnyNet,
   options: ExportOptions & { readonly [option: string]: unknown } = {},
 ): AsyncGenerator<Uint8Array, void, undefined> =>
-  encodeOnnx(typeof net === "string" ? findNet(nets, net) : net, options, onnxOperators);
+  encodeOnnx(typeof net === "string" ? findNet(nets, net) : net, options, onnxOperators, nets);

@@ -17,7 +17,16 @@ import type { Watch } from "./ground/options.ts";
 import { type Shape, sameShape } from "./ground/tensor.ts";
 import type { PictureOptions, Preparation } from "./image/pictures.ts";
 import type { Transforms } from "./image/transforms.ts";
-import { type PublishedFile, publishedWeights, type Weights, type WeightsTable } from "./weights/open.ts";
+import type { Checkpoint } from "./weights/checkpoint.ts";
+import { matchCheckpoint } from "./weights/match.ts";
+import {
+  type OpenSource,
+  openWeights,
+  type PublishedFile,
+  publishedWeights,
+  type Weights,
+  type WeightsTable,
+} from "./weights/open.ts";
 
 // What a net is and what it is loaded with: data, and pure functions that make a graph of it.
 
@@ -192,6 +201,27 @@ export function inputShape(definition: AnyNet, given: Given = {}): Shape {
     throw new ShapeError(`batch is ${show(batch)}; it must be a positive integer up to ${MOST_IMAGES}`);
   const [height, width] = Array.isArray(imageSize) ? imageSize : [imageSize, imageSize];
   return [batch, inChannels, height, width];
+}
+
+/**
+ * Opens a net's weights, whose tensors have to be the wanted ones; they are closed again where they are not. `nets` are those
+ * that they may be of instead. Throws what openWeights() and matchCheckpoint() throw.
+ */
+export async function openFitting(
+  definition: AnyNet,
+  wanted: ReadonlyMap<string, Shape>,
+  given: Given,
+  open: OpenSource,
+  nets: Nets,
+): Promise<Checkpoint> {
+  const opened = await openWeights(definition, given, open);
+  try {
+    const others = async () => (await import("./others.ts")).otherNets(nets, definition);
+    return await matchCheckpoint(opened, wanted, given.weightsKey, definition, others);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 /**

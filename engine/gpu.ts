@@ -76,7 +76,7 @@ export class Gpu extends Device {
    */
   async loadNet(net: string | AnyNet, options: Given = {}): Promise<Net> {
     await this.ready();
-    return Net.load(this, await this.definition(net), options);
+    return Net.load(this, await this.definition(net), options, this.nets);
   }
 }
 

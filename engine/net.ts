@@ -4,8 +4,10 @@ import {
   inputShape,
   labelsOf,
   type NetOptions,
+  type Nets,
   netOptions,
   OUTPUTS,
+  openFitting,
   PICTURE_OPTIONS,
   publishedOf,
   traceSlice,
@@ -23,8 +25,6 @@ import type { Batch } from "./image/batch.ts";
 import type { Picture } from "./image/picture.ts";
 import type { PictureOptions } from "./image/pictures.ts";
 import { Model } from "./model.ts";
-import { matchCheckpoint } from "./weights/match.ts";
-import { openWeights } from "./weights/open.ts";
 
 export type { Prediction };
 
@@ -101,23 +101,15 @@ export class Net {
     if (Symbol.dispose) Object.defineProperty(Net.prototype, Symbol.dispose, { value: Net.prototype.dispose });
   }
 
-  /** See Gpu.loadNet. */
-  static async load(device: Device, definition: AnyNet, given: Given): Promise<Net> {
+  /** See Gpu.loadNet; `nets` are those that the weights may be of where they do not fit. */
+  static async load(device: Device, definition: AnyNet, given: Given, nets: Nets): Promise<Net> {
     const options = netOptions(definition, given);
     const graph = traceSlice(definition, given, device);
     // Before anything is downloaded.
     if (given.transforms || given.orientation) {
       preparationOf(await import("./image/pictures.ts"), definition, given, inputShape(definition, given));
     }
-    const open = async () => {
-      const checkpoint = await openWeights(definition, given, device.host.open);
-      try {
-        return await matchCheckpoint(checkpoint, paramShapes(graph), given.weightsKey, definition);
-      } catch (error) {
-        await checkpoint.close();
-        throw error;
-      }
-    };
+    const open = () => openFitting(definition, paramShapes(graph), given, device.host.open, nets);
     const { passes, variants, precision, dtype, signal, onProgress } = given;
     const compiled = { passes, variants, precision, dtype };
     const loading = Model.load(device, graph, open, { ...compiled, signal, onProgress, outputs: OUTPUTS });

@@ -1,12 +1,10 @@
 import { readFileSync } from "node:fs";
-import type { AnyNet, LoadOptions } from "../definition.ts";
+import { type AnyNet, type LoadOptions, type Nets, openFitting } from "../definition.ts";
 import { derive } from "../graph/graph.ts";
 import type { OnnxOperators } from "../graph/onnx.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { type ExportOptions, type OnnxParam, traceOnnx } from "../onnx/export.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
-import { matchCheckpoint } from "../weights/match.ts";
-import { openWeights } from "../weights/open.ts";
 import { openFile } from "./files.ts";
 
 /** The bytes of a net as an ONNX model, a few megabytes at a time. See exportOnnx in index.ts. */
@@ -14,14 +12,14 @@ export async function* encodeOnnx(
   definition: AnyNet,
   options: ExportOptions & object,
   operators: OnnxOperators,
+  nets: Nets,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const graph = traceOnnx(definition, options, operators);
   // Loaded only here: who exports nothing needs no protobuf.
   const { layOutModel } = await import("./onnx_file.ts");
   const parts = layOutModel(graph, ownVersion());
-  const opened = await openWeights(definition, options, openFile);
+  const checkpoint = await openFitting(definition, graph.checkpoint, options, openFile, nets);
   try {
-    const checkpoint = await matchCheckpoint(opened, graph.checkpoint, options.weightsKey, definition);
     const total = graph.params.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     let loaded = 0;
     for (const part of parts) {
@@ -35,7 +33,7 @@ export async function* encodeOnnx(
       }
     }
   } finally {
-    await opened.close();
+    await checkpoint.close();
   }
 }
 

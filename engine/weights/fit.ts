@@ -3,7 +3,7 @@
 import { UsageError, WeightsError } from "../ground/errors.ts";
 import { formatShape, type Shape, sameShape, sizeOf } from "../ground/tensor.ts";
 import { type Checkpoint, listNames, quote, type TensorInfo } from "./checkpoint.ts";
-import { isCounted, type Knowledge } from "./match.ts";
+import { isCounted, type Knowledge, type OtherNet } from "./match.ts";
 
 /** Names that wrappers put between those of the modules they wrap: DataParallel, compile, FSDP, activation checkpoints. */
 const WRAPPERS = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
@@ -27,24 +27,21 @@ interface Faults {
 }
 
 /** See matchCheckpoint, which calls this where something is to be chosen or told. */
-export function fitCheckpoint(
+export async function fitCheckpoint(
   checkpoint: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
   key: string | undefined,
   { rename, misshapen }: Knowledge,
-): Checkpoint {
+  others?: () => Promise<readonly OtherNet[]>,
+): Promise<Checkpoint> {
   const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
   const asked = [...parts].filter(([name]) => key === undefined || name === key);
   if (asked.length === 0) {
     const told = `has no mapping ${quote(key ?? "")} for weightsKey; it has ${listNames(parts.keys())}`;
     throw new UsageError(`${checkpoint.name} ${told}`);
   }
+  const readings = readParts(asked, wanted, rename);
   const names = [...wanted.keys()].filter(isCounted);
-  // An optimizer's state is a mapping for each of its parameters: too small to fit, and too many to look at.
-  const large = asked.filter(([, { tensors }]) => tensors.size >= names.length);
-  const largest = asked.reduce((a, b) => (b[1].tensors.size > a[1].tensors.size ? b : a));
-  const readings = (large.length > 0 ? large : [largest]).map(([name, part]) => readPart(name, part, wanted, rename));
-
   const fitting: Reading[] = [];
   for (const [best] of readings)
     if (best.faults.count === 0 && !fitting.some((other) => isSame(other, best, names))) fitting.push(best);
@@ -56,7 +53,34 @@ export function fitCheckpoint(
   if (fitting.length === 1) return renamed(fitting[0], wanted);
   const closest = readings.flat().reduce((best, next) => (next.faults.count < best.faults.count ? next : best));
   const of = asked.length > 1 ? `; that is ${quote(closest.key)} of its ${asked.length} mappings` : "";
-  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest, names, misshapen)}${of}`);
+  const advice = adviseOn(closest, wanted, misshapen);
+  // The fault is to be told even where the nets cannot be loaded that it might be of.
+  const instead = advice ? "" : tellOthers(asked, (await others?.().catch(() => undefined)) ?? []);
+  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest)}${advice}${of}${instead}`);
+}
+
+type Parts = readonly (readonly [key: string, part: Checkpoint])[];
+
+/** The ways to read each part that may fit; see readPart. */
+function readParts(parts: Parts, wanted: ReadonlyMap<string, Shape>, rename: Knowledge["rename"]): Reading[][] {
+  // An optimizer's state is a mapping for each of its parameters: too small to fit, and too many to look at.
+  const count = [...wanted.keys()].filter(isCounted).length;
+  const large = parts.filter(([, { tensors }]) => tensors.size >= count);
+  const largest = parts.reduce((a, b) => (b[1].tensors.size > a[1].tensors.size ? b : a));
+  return (large.length > 0 ? large : [largest]).map(([name, part]) => readPart(name, part, wanted, rename));
+}
+
+/** The nets among others that these parts fit, in so many words. */
+function tellOthers(parts: Parts, others: readonly OtherNet[]): string {
+  const fitting: string[] = [];
+  for (const { name, wanted, rename, options } of others) {
+    const best = readParts(parts, wanted, rename).map(([first]) => first);
+    const classes = best.map((each) => classesOf(each, wanted)).find((count) => count);
+    if (!classes && !best.some(({ faults }) => faults.count === 0)) continue;
+    const all = [...options, ...(classes ? [`numClasses: ${classes}`] : [])];
+    fitting.push(all.length > 0 ? `${name} with ${all.join(", ")}` : name);
+  }
+  return fitting.length > 0 ? `; it fits ${fitting.slice(0, 3).join(" and ")}` : "";
 }
 
 /** The ways to read the names of a part, those with the fewest faults first; of equals, those that change least. */
@@ -64,7 +88,7 @@ function readPart(
   key: string,
   part: Checkpoint,
   wanted: ReadonlyMap<string, Shape>,
-  rename: (name: string) => string | undefined = (name) => name,
+  rename: Knowledge["rename"] = (name) => name,
 ): Reading[] {
   // torch's AveragedModel counts in this one.
   const own = [...part.tensors.keys()].filter((name) => name !== "n_averaged" || wanted.has(name));
@@ -167,12 +191,33 @@ const excerpt = (name: string): string => (/^[\w.:/-]{1,80}$/.test(name) ? name 
 const excerptShape = (shape: Shape): string =>
   shape.length > 8 ? `${formatShape(shape.slice(0, 8)).slice(0, -1)}, ...]` : formatShape(shape);
 
+/**
+ * How many classes a reading has, where weight and bias of the last layer are right but for the count of outputs, and so is
+ * all else: a net trained for another set of classes.
+ */
+function classesOf({ faults }: Reading, wanted: ReadonlyMap<string, Shape>): number | undefined {
+  const { misshapen, count } = faults;
+  const head = [...wanted.keys()].findLast(isCounted)?.replace(/[^.]*$/, "") ?? "";
+  const classes = misshapen[0]?.is[0];
+  const onlyClasses = misshapen.every(
+    ({ name, is, want }) =>
+      name.startsWith(head) && is[0] === classes && sameShape(is.slice(1), want.slice(1)) && is.length === want.length,
+  );
+  return misshapen.length === count && onlyClasses ? classes : undefined;
+}
+
+/** What is to be done where the net is right and its options are not, after a semicolon. */
+function adviseOn(reading: Reading, wanted: ReadonlyMap<string, Shape>, advise: Knowledge["misshapen"]): string {
+  const classes = classesOf(reading, wanted);
+  if (classes) return `; it was trained for ${classes} classes: pass the option numClasses: ${classes}`;
+  const { misshapen, count } = reading.faults;
+  const advice = misshapen.map(({ name, is, want }) => advise?.(name, is, want)).filter((each) => each !== undefined);
+  // Where it explains a part of the faults only, the net is another one.
+  return advice.length === count ? `; ${advice[0]}` : "";
+}
+
 /** What is wrong, with the first few names of each kind. */
-function describe(
-  { faults: { missing, extra, misshapen }, off }: Reading,
-  names: readonly string[],
-  advise: Knowledge["misshapen"],
-): string {
+function describe({ faults: { missing, extra, misshapen }, off }: Reading): string {
   const problems = [
     [missing.map(excerpt), "missing"] as const,
     [extra.map(excerpt), "extra"] as const,
@@ -185,21 +230,6 @@ function describe(
     const noun = i > 0 ? "" : list.length === 1 ? "tensor " : "tensors ";
     return `${list.length} ${noun}${what} (${list.slice(0, 3).join(", ")}${list.length > 3 ? ", ..." : ""})`;
   });
-
-  // Weight and bias of the last layer, right but for the count of outputs: a net trained for another set of classes.
-  const head = names.at(-1)?.replace(/[^.]*$/, "") ?? "";
-  const classes = misshapen[0]?.is[0];
-  const onlyClasses = misshapen.every(
-    ({ name, is, want }) =>
-      name.startsWith(head) && is[0] === classes && sameShape(is.slice(1), want.slice(1)) && is.length === want.length,
-  );
-  const [advice] = misshapen.flatMap(({ name, is, want }) => advise?.(name, is, want) ?? []);
-  const hint =
-    problems.length === 1 && misshapen.length > 0 && onlyClasses
-      ? `; it was trained for ${classes} classes: pass the option numClasses: ${classes}`
-      : advice
-        ? `; ${advice}`
-        : "";
   const without = off.length > 0 ? ` once ${listNames(off)} is taken off its names` : "";
-  return `${told.join(", ")}${without}${hint}`;
+  return `${told.join(", ")}${without}`;
 }

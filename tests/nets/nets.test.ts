@@ -356,10 +356,15 @@ test("what does not fit is refused in one clear line, and leaves nothing behind"
     load("resnet18", { inChannels: 1 }),
     WeightsError,
     "WEIGHTS",
-    /conv1\.weight is \[64, 3, 7, 7\], wanted \[64, 1, 7, 7\]/,
+    /conv1\.weight is \[64, 3, 7, 7\], wanted \[64, 1, 7, 7\]\); it fits resnet18 by default$/,
   );
   await refuses(load("resnet18", { batch: 0 }), ShapeError, "SHAPE", /batch is 0/);
-  await refuses(load("resnet34", {}), WeightsError, "WEIGHTS", /\d+ tensors missing \(layer1\.2\.conv1\.weight/);
+  await refuses(
+    load("resnet34", {}),
+    WeightsError,
+    "WEIGHTS",
+    /\d+ tensors missing \(layer1\.2\.conv1\.weight.*; it fits resnet18$/,
+  );
   await refuses(load("alexnet", {}), WeightsError, "WEIGHTS", /missing \(features\.0\.weight.* extra \(conv1\.weight/);
   await refuses(
     load("resnet18", { numClasses: 10 }),

@@ -12,6 +12,7 @@ const BASE = ["engine/ground", "engine/graph", "engine/weights", "engine/device"
 const TRUNK = [
   ...BASE,
   "engine/definition",
+  "engine/others",
   "engine/summary",
   "engine/model",
   "engine/eager",
@@ -64,7 +65,8 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/weights": ["engine/ground"],
   "engine/device": ["engine/ground", "engine/graph", "engine/weights"],
   "engine/image": ["engine/ground", "engine/graph", "engine/weights", "engine/device"],
-  "engine/definition": BASE,
+  "engine/definition": [...BASE, "lazily engine/others"],
+  "engine/others": [...BASE, "engine/definition"],
   "engine/summary": [...BASE, "engine/definition"],
   "engine/model": BASE,
   "engine/net": [...BASE, "engine/definition", "engine/model"],

@@ -1,10 +1,8 @@
-import { type AnyNet, type Given, trace } from "../../../engine/definition.ts";
+import { type AnyNet, type Given, openFitting, trace } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Progress } from "../../../engine/ground/options.ts";
 import { Model } from "../../../engine/model.ts";
-import { matchCheckpoint } from "../../../engine/weights/match.ts";
-import { openWeights } from "../../../engine/weights/open.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 
 /** What weights a page can ask for: noise, a file, an address, or a name of the net's own list. */
@@ -40,15 +38,7 @@ export async function loadModel(
   { options = {}, graph = trace(definition, options), outputs }: ModelChoice = {},
 ): Promise<Model> {
   const given = "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
-  const open = async () => {
-    const opened = await openWeights(definition, { weights: given, signal, onProgress }, gpu.host.open);
-    try {
-      signal.throwIfAborted();
-      return await matchCheckpoint(opened, paramShapes(graph), undefined, definition);
-    } catch (error) {
-      await opened.close();
-      throw error;
-    }
-  };
+  const open = () =>
+    openFitting(definition, paramShapes(graph), { weights: given, signal, onProgress }, gpu.host.open, gpu.nets);
   return Model.load(gpu, graph, open, { signal, onProgress, outputs });
 }
