@@ -146,10 +146,20 @@ function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, opt
     return definition.build(x, options);
   } catch (cause) {
     const { name, imageSize } = definition;
-    const size = x.shape.slice(2);
+    const [, channels, ...size] = x.shape;
     if (!(cause instanceof ShapeError) || sameShape(size, imageSize)) throw cause;
-    const sizes = `${name} cannot take images of ${size.join(" x ")} pixels, it is made for ${imageSize.join(" x ")}`;
-    throw new ShapeError(`${sizes} (${cause.message})`, { cause });
+    // One after the other: what fits need not go on fitting. Most are refused by the first layers.
+    let side = 1;
+    while (side < Math.min(999, ...imageSize)) {
+      try {
+        definition.build(new Graph().input("x", [1, channels, side, side]), options);
+        break;
+      } catch {
+        side++;
+      }
+    }
+    const sizes = `${name} cannot take images of ${size.join(" x ")} pixels: it is made for ${imageSize.join(" x ")}`;
+    throw new ShapeError(`${sizes}, and takes no square below ${side} x ${side} (${cause.message})`, { cause });
   }
 }
 

@@ -110,9 +110,7 @@ export class Net {
       preparationOf(await import("./image/pictures.ts"), definition, given, inputShape(definition, given));
     }
     const open = () => openFitting(definition, paramShapes(graph), given, device.host.open, nets);
-    const { passes, variants, precision, dtype, signal, onProgress } = given;
-    const compiled = { passes, variants, precision, dtype };
-    const loading = Model.load(device, graph, open, { ...compiled, signal, onProgress, outputs: OUTPUTS });
+    const loading = Model.load(device, graph, open, { ...given, outputs: OUTPUTS });
     // Pictures are taken hold of at once when they come: what does that is there by then.
     const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
     return new Net(model, definition, options, given, pictures);

@@ -25,7 +25,7 @@ import { linearLayer } from "../../nets/layers.ts";
 import { generatedCheckpoint } from "../../tools/hashinit.ts";
 import { runNet, runStages } from "../conformance/conformance.ts";
 import { readNets } from "../conformance/goldens.ts";
-import { isDeep, open, pick, randomTensor, refuses, someOf, withNet } from "../harness.ts";
+import { int, isDeep, open, pick, randomTensor, refuses, someOf, withNet } from "../harness.ts";
 
 // WebGPU's default limits, under which VGG's first linear layer must be split.
 const gpu = await open("default");
@@ -177,6 +177,49 @@ test("inChannels and numClasses change the first and the last layer", () => {
     const [first] = [...paramShapes(graph).values()].filter((shape) => shape.length === 4);
     assert.is(first[1], 4, name);
     assert.equal(graph.nodes[graph.names.get("logits") as number].shape, [1, 7], name);
+  }
+});
+
+/** The smallest square that PyTorch's nets take, found by running them; 1 x 1 for those whose padding makes up for all. */
+const LEAST: Readonly<Record<string, number>> = {
+  alexnet: 63,
+  vgg11: 32,
+  vgg16_bn: 32,
+  resnet18: 1,
+  resnext50_32x4d: 1,
+  squeezenet1_0: 21,
+  squeezenet1_1: 17,
+  densenet121: 29,
+  densenet169: 29,
+  googlenet: 15,
+  inception_v3: 75,
+  mobilenet_v2: 1,
+  mobilenet_v3_large: 1,
+  shufflenet_v2_x0_5: 1,
+  mnasnet0_5: 1,
+  regnet_x_400mf: 1,
+  regnet_y_400mf: 1,
+  efficientnet_b0: 1,
+  efficientnet_v2_s: 1,
+};
+
+test("a size that a net cannot take is refused with the smallest that it takes, which is PyTorch's", () => {
+  for (const name of [...Object.keys(LEAST), ...someOf(Object.keys(nets), 6)]) {
+    const [own] = nets[name].imageSize;
+    const sides = name in LEAST ? [LEAST[name] - 1, LEAST[name]] : [int(1, own), int(own, 2 * own)];
+    for (const imageSize of sides.filter((side) => side > 0)) {
+      try {
+        traceNamed(name, { imageSize });
+        assert.ok(!(imageSize < LEAST[name]), `${name} takes ${imageSize}`);
+      } catch (error) {
+        assert.instance(error, ShapeError);
+        const message = (error as ShapeError).message;
+        const least = Number(/, and takes no square below (\d+) x \1 \(/.exec(message)?.[1]);
+        if (name in LEAST) assert.is(least, LEAST[name], message);
+        traceNamed(name, { imageSize: least });
+        if (least > 1) assert.throws(() => traceNamed(name, { imageSize: least - 1 }), /below/);
+      }
+    }
   }
 });
 
@@ -350,7 +393,7 @@ test("what does not fit is refused in one clear line, and leaves nothing behind"
     load("alexnet2012", { imageSize: 224 }),
     ShapeError,
     "SHAPE",
-    /cannot take images of 224 x 224 pixels, it is made for 227 x 227/,
+    /cannot take images of 224 x 224 pixels: it is made for 227 x 227, and takes no square below 227 x 227 \(/,
   );
   await refuses(
     load("resnet18", { inChannels: 1 }),
