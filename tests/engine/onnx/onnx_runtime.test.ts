@@ -1,7 +1,9 @@
+import { readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { deriveParam, Graph } from "../../../engine/graph/graph.ts";
+import { type AnyNet, inputShape, trace } from "../../../engine/definition.ts";
+import { deriveParam, Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { AnyKernel } from "../../../engine/graph/kernel.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
@@ -12,6 +14,7 @@ import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import * as kernels from "../../../kernels/index.ts";
 import { onnxOperators } from "../../../kernels/onnx.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
 import { generatedCheckpoint, generatedInput } from "../../../tools/hashinit.ts";
 import { packageFile } from "../../../tools/package.ts";
 import { readNets } from "../../conformance/goldens.ts";
@@ -20,11 +23,15 @@ import {
   drawBroadcast,
   drawPool,
   int,
+  isDeep,
+  open,
   pairOf,
   pick,
   randomOrder,
   randomShape,
   randomTensor,
+  someOf,
+  withNet,
 } from "../../harness.ts";
 
 // Exported models in ONNX Runtime, where it is installed for the comparison of peers.
@@ -53,6 +60,7 @@ function findRuntime(): Runtime | undefined {
 }
 
 const runtime = findRuntime();
+const gpu = await open();
 
 /** Adds a test that needs ONNX Runtime. */
 const testRuntime = (name: string, body: (runtime: Runtime) => Promise<void>): void =>
@@ -285,6 +293,54 @@ testRuntime("a parameter that is derived when the weights load is in the model a
   const inputs = { x: { ...x, shape: [2, 16] }, w: { ...table, data: reversed(table.data) } };
   assertClose(logits, evaluateReference(kernels.linear, inputs), () => 1e-5);
 });
+
+const parametersOf = (net: AnyNet): number =>
+  [...paramShapes(trace(net)).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+
+/** The smallest net of every family: those that one file defines. */
+async function smallestOfFamilies(): Promise<AnyNet[]> {
+  const folder = new URL("../../../nets/", import.meta.url);
+  const files = (await readdir(folder)).filter((file) => file.endsWith(".js") && file !== "index.js");
+  const known = new Set<unknown>(Object.values(nets));
+  const found: AnyNet[] = [];
+  for (const file of files) {
+    const family = Object.values<AnyNet>(await import(new URL(file, folder).href)).filter((value) => known.has(value));
+    if (family.length > 0) found.push(family.reduce((a, b) => (parametersOf(b) < parametersOf(a) ? b : a)));
+  }
+  return found;
+}
+
+/** The smallest of some sizes that a net takes, in pixels. */
+const smallSize = (net: AnyNet): number =>
+  [64, 96, ...net.imageSize].find((imageSize) => {
+    try {
+      return trace(net, { imageSize });
+    } catch {
+      return false;
+    }
+  }) as number;
+
+const families = runtime ? await smallestOfFamilies() : [];
+// Of half a gigabyte each are only few of them.
+for (const net of someOf(isDeep ? families : families.filter((each) => parametersOf(each) < 1e8), 4)) {
+  testRuntime(`the family of ${net.name} gives in ONNX Runtime what it gives here, in layers, too`, async (ort) => {
+    const options = { imageSize: smallSize(net) };
+    const weights = randomWeights(net, options, int(1, 1e6));
+    const features = someOf([...trace(net, options).names.keys()], 8).filter((name) => name !== "probabilities");
+    const outputs = [...new Set(["logits", ...features])];
+    const x = randomTensor(inputShape(net, { ...options, batch: 2 }));
+    const [theirs] = await runModel(ort, await join(exportOnnx(net, { ...options, weights, outputs })), { x });
+    await withNet(gpu, net, { ...options, weights, batch: 2 }, async (loaded) => {
+      const ours = await loaded.run(x, { features: outputs });
+      for (const name of outputs) {
+        const { shape, data } = ours.features[name];
+        const rms = Math.sqrt(data.reduce((sum, v) => sum + v * v, 0) / data.length);
+        assert.ok(rms > 0, `${net.name}: ${name} is zero`);
+        assertClose(theirs[name], { shape, data }, () => 1e-4 * rms, `${net.name}: ${name}`);
+      }
+    });
+  });
+}
 
 for (const key of ["lenet5", "resnet18"]) {
   testRuntime(`${key} in ONNX Runtime: logits and layers are PyTorch's, for two images and for one`, async (ort) => {
