@@ -68,23 +68,31 @@ test("nothing is loaded for weights that fit, and what cannot be loaded is left 
   assert.match(await told(resnet18, {}, lenet5, {}, known), /; it fits lenet5$/);
 });
 
-test("of a net whose tensors depend on the size of its images, the size is named, too", async () => {
+test("of a net whose published weights want other options, these are named, too", async () => {
+  const url = "https://shadenet.invalid/sized.pth";
   const sized: AnyNet = {
     ...nets.lenet5,
     name: "sized",
+    options: { ...nets.lenet5.options, width: 5, unused: 1 },
     imageSize: [8, 8],
     weights: {
-      LARGE: { url: "https://shadenet.invalid/large.pth", transforms: { ...IMAGENET, crop: 12 } },
+      LARGE: { url, transforms: { ...IMAGENET, crop: 12 } },
+      WIDE: { url, options: { width: 6 } },
+      SAME: { url, options: { unused: 2 } },
     },
-    build: (x, { numClasses }) => linearLayer("head", linearLayer("fc", flatten(x), 5), numClasses),
+    build: (x, { width, numClasses }) => linearLayer("head", linearLayer("fc", flatten(x), width), numClasses),
   };
   const known = { sized, lenet5: nets.lenet5 };
-  assert.match(await told(nets.lenet5, {}, sized, { imageSize: 12 }, known), /; it fits sized with imageSize: 12$/);
-  assert.match(
-    await told(nets.lenet5, {}, sized, { imageSize: 12, numClasses: 3 }, known),
-    /; it fits sized with imageSize: 12, numClasses: 3$/,
-  );
-  assert.match(await told(nets.lenet5, {}, sized, {}, known), /; it fits sized$/);
+  for (const [own, fits] of [
+    [{}, "sized"],
+    [{ imageSize: 12 }, "sized with imageSize: 12"],
+    [{ imageSize: 12, numClasses: 3 }, "sized with imageSize: 12, numClasses: 3"],
+    [{ width: 6 }, "sized with width: 6"],
+  ] as const) {
+    assert.is((await told(nets.lenet5, {}, sized, own, known)).split("; it fits ")[1], fits);
+  }
+  assert.match(await told(sized, { width: 6 }, sized, {}, known), /; it fits sized by default$/);
+  assert.not.match(await told(nets.lenet5, {}, sized, { width: 7 }, known), /fits/);
 });
 
 test.run();
