@@ -46,8 +46,9 @@ const NO_LIMITS: Limits = { maxStorageBufferBindingSize: Infinity, maxBufferSize
 
 /**
  * Layers, parameters, multiply-adds and memory of a net, by torchinfo's formulas (https://github.com/TylerYep/torchinfo):
- * a convolution has (weights + bias) N H' W' multiply-adds, any other layer with parameters N times these. The softmax
- * that trace() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
+ * a convolution has (weights + bias) N H' W' multiply-adds, any other layer with parameters N times these; but a linear layer,
+ * of which torchinfo counts one token, has them for every row. Products of two activations, as in attention, are not counted.
+ * The softmax that trace() puts behind the logits is no layer. Needs no GPU; `limits` are those of the device to plan for.
  */
 export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summary {
   checkGraph(graph);
@@ -68,10 +69,8 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     for (const param of fresh) counted.add(param);
     if (total > 0) passSize += 2 * 4 * sizeOf(node.shape);
     const operator = node.kind === "op" ? node.kernel.name : "view";
-    const [batch, , ...spatial] = node.shape;
-    const places = node.kind === "op" && node.kernel.slides ? batch * sizeOf(spatial) : batch;
     const parameters = sum(fresh.map((param) => sizeOf(graph.nodes[param].shape)));
-    return [{ name, operator, shape: node.shape, parameters, multiplyAdds: total * places }];
+    return [{ name, operator, shape: node.shape, parameters, multiplyAdds: total * placesOf(graph, node) }];
   });
 
   const parameters = sum(layers.map((layer) => layer.parameters));
@@ -86,6 +85,12 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     totalSize: inputSize + passSize + 4 * parameters,
     engine: engineNeeds(graph, limits),
   };
+}
+
+/** Every pixel of a convolution's output, and every row of a linear layer's, takes all weights; an image those of other layers. */
+function placesOf(graph: Graph, { shape, ...node }: Node): number {
+  const weight = "kernel" in node && node.kernel.split;
+  return weight ? sizeOf(shape) / graph.nodes[node.inputs[weight]].shape[0] : shape[0];
 }
 
 type ParamNode = Extract<Node, { kind: "param" }>;

@@ -88,8 +88,6 @@ export interface KernelSpec<K extends string, O extends object> {
   readonly converts?: boolean;
   /** Options that stand for others, by their names. */
   readonly shorthands?: Readonly<Record<string, (value: never) => Partial<O>>>;
-  /** True if every pixel of the output takes all of its weights, as a convolution's does. */
-  readonly slides?: boolean;
 
   // For kernels that come without an entry in a table of references: see evaluate.ts.
 

@@ -30,7 +30,6 @@ export const conv2d = defineKernel({
   wgsl,
   split: "w",
   fuses: { activation: "activation", sum: "r", affine: { weight: "w", bias: "b" } },
-  slides: true,
   shorthands: SHORTHANDS,
 
   shape({ x, w, b, r }, options) {

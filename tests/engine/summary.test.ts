@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type AnyNet, trace } from "../../engine/definition.ts";
-import { Graph } from "../../engine/graph/graph.ts";
+import { Graph, paramShapes } from "../../engine/graph/graph.ts";
 import { UsageError } from "../../engine/ground/errors.ts";
+import { sizeOf } from "../../engine/ground/tensor.ts";
 import { type Summary, summarize } from "../../engine/summary.ts";
 import { add } from "../../kernels/elementwise/add.ts";
 import { relu } from "../../kernels/elementwise/relu.ts";
@@ -11,6 +13,7 @@ import { linear } from "../../kernels/linear/linear.ts";
 import { nets } from "../../nets/index.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "../../nets/layers.ts";
 import { projections } from "../../nets/transformer.ts";
+import { someOf } from "../harness.ts";
 
 function summaryOf(net: AnyNet, load: { batch?: number; imageSize?: number } = {}, given = {}): Summary {
   return summarize(trace(net, { ...given, ...load }));
@@ -90,12 +93,52 @@ test("of a tensor that three layers take apart each multiplies by its third", ()
   assert.equal(
     layers.map((layer) => [layer.parameters, layer.multiplyAdds]),
     [
-      [60, 20],
-      [0, 20],
-      [0, 20],
+      [60, 40],
+      [0, 40],
+      [0, 40],
     ],
   );
-  assert.equal([parameters, multiplyAdds], [60, 60]);
+  assert.equal([parameters, multiplyAdds], [60, 120]);
+});
+
+test("a linear layer multiplies every token by its weights", () => {
+  const graph = new Graph();
+  linearLayer("a", graph.input("x", [2, 5, 3]), 4);
+  const [a] = summarize(graph).layers;
+  assert.equal([a.parameters, a.multiplyAdds], [16, 16 * 2 * 5]);
+});
+
+/** What torchvision publishes of a net, by the names of its weights. */
+const PUBLISHED: Readonly<Record<string, Readonly<Record<string, { readonly GMACs?: number }>>>> = JSON.parse(
+  readFileSync(new URL("../../../tests/goldens/torchvision_weights.json", import.meta.url), "utf8"),
+);
+
+/**
+ * By PyTorch's counter of operations, which torchvision's counts are from: only products of matrices, so no bias and no
+ * normalization, but the products of activations in attention.
+ */
+function countedByTorch(graph: Graph): number {
+  const isProduct = /^(conv2d|linear)$/;
+  const layers = summarize(graph).layers.filter(({ operator }) => isProduct.test(operator));
+  const counts = graph.nodes.map((node) => {
+    if (node.kind !== "op") return 0;
+    if (node.kernel.name === "matmul") return sizeOf(node.shape) * (graph.nodes[node.inputs.a].shape.at(-1) as number);
+    return isProduct.test(node.kernel.name) && "b" in node.inputs ? -sizeOf(node.shape) : 0;
+  });
+  return [...layers.map(({ multiplyAdds }) => multiplyAdds), ...counts].reduce((sum, count) => sum + count, 0);
+}
+
+test("multiply-adds are those that torchvision publishes, but for what each counts beside products", () => {
+  for (const [name, net] of someOf(Object.entries(nets), 16)) {
+    for (const [weights, { GMACs }] of Object.entries(PUBLISHED[name] ?? {})) {
+      const graph = trace(net, { weights });
+      // Swin V2's biases of 15 x 15 places, which two linear layers make in each of its runs, and here as the weights load.
+      const biases = [...paramShapes(graph)].filter(([param]) => /cpb_mlp\.\d\.weight$/.test(param));
+      const made = biases.reduce((sum, [, shape]) => sum + 15 * 15 * sizeOf(shape), 0);
+      const count = (countedByTorch(graph) + made) / 1e9;
+      assert.ok(Math.abs(count - (GMACs as number)) <= 0.0005001, `${name} ${weights}: ${count}, published ${GMACs}`);
+    }
+  }
 });
 
 test("what the engine needs", () => {
