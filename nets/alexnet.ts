@@ -29,13 +29,13 @@ export const alexnet: NetDefinition = {
     x = named("features.7", relu(convLayer("features.6", x, 384, 3, { padding: 1 })));
     x = named("features.9", relu(convLayer("features.8", x, 256, 3, { padding: 1 })));
     x = named("features.11", relu(convLayer("features.10", x, 256, 3, { padding: 1 })));
-    x = named("features.12", maxPool2d(x, POOL));
+    x = named("features", named("features.12", maxPool2d(x, POOL)));
     x = named("avgpool", adaptiveAvgPool2d(x, { outputSize: 6 }));
     x = named("classifier.0", dropout(flatten(x)));
     x = named("classifier.2", relu(linearLayer("classifier.1", x, 4096)));
     x = named("classifier.3", dropout(x));
     x = named("classifier.5", relu(linearLayer("classifier.4", x, 4096)));
-    return linearLayer("classifier.6", x, numClasses);
+    return named("classifier", linearLayer("classifier.6", x, numClasses));
   },
 
   weights: { IMAGENET1K_V1: torchvision("alexnet-owt-7be5be79") },

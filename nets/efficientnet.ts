@@ -103,7 +103,7 @@ function block(name: string, x: Value, [fused, factor, kernel, stride, channels]
     y = convNormLayer(next(), y, channels, 1, { eps });
   }
   named(`${name}.block`, y);
-  return named(name, stride === 1 && input === channels ? add(y, x) : y);
+  return named(name, stride === 1 && input === channels ? add(named(`${name}.stochastic_depth`, y), x) : y);
 }
 
 function efficientnet(
@@ -128,7 +128,8 @@ function efficientnet(
       }
       x = convNormLayer(`features.${stages.length + 1}`, x, last ?? 4 * x.shape[1], 1, { activation, eps });
       x = named("avgpool", adaptiveAvgPool2d(named("features", x), { outputSize: 1 }));
-      return linearLayer("classifier.1", named("classifier.0", dropout(flatten(x))), numClasses);
+      x = named("classifier.0", dropout(flatten(x)));
+      return named("classifier", linearLayer("classifier.1", x, numClasses));
     },
 
     weights,

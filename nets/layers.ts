@@ -37,15 +37,19 @@ export function convLayer(
   return named(name, conv2d(x, w, b, options));
 }
 
-/** Batch normalization with running statistics. */
-export function batchNormLayer(name: string, x: Value, options: { readonly eps?: number } = {}): Value {
+/** Batch normalization with running statistics; `output` is its name where that of the layer is another value's. */
+export function batchNormLayer(
+  name: string,
+  x: Value,
+  { output = name, ...options }: { readonly eps?: number; readonly output?: string } = {},
+): Value {
   const graph = graphOf(name, x);
   const perChannel = [x.shape[1]];
   const mean = graph.statistic(`${name}.running_mean`, perChannel);
   const variance = graph.statistic(`${name}.running_var`, perChannel);
   const weight = graph.param(`${name}.weight`, perChannel);
   const bias = graph.param(`${name}.bias`, perChannel);
-  return named(name, batchNorm(x, mean, variance, weight, bias, options));
+  return named(output, batchNorm(x, mean, variance, weight, bias, options));
 }
 
 /** A fully connected layer on x [..., K]; a net for one image size only says with `inFeatures` what K must be. */

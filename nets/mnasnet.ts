@@ -54,7 +54,8 @@ function mnasnet(name: string, alpha: number, file: string, transforms?: Transfo
         named(stack, x);
       }
       x = mean(named("layers", layers.add(x, 1280, 1)), { dims: [2, 3] });
-      return linearLayer("classifier.1", named("classifier.0", dropout(x)), numClasses);
+      x = named("classifier.0", dropout(x));
+      return named("classifier", linearLayer("classifier.1", x, numClasses));
     },
 
     weights: { IMAGENET1K_V1: torchvision(file, undefined, transforms) },

@@ -99,7 +99,7 @@ function mobilenetV3(
       x = convNormLayer(next(), x, 6 * x.shape[1], 1, { activation: hardSwish, eps: EPS });
       x = named("avgpool", adaptiveAvgPool2d(named("features", x), { outputSize: 1 }));
       x = named("classifier.1", hardSwish(linearLayer("classifier.0", flatten(x), scaled(hidden))));
-      return linearLayer("classifier.3", named("classifier.2", dropout(x)), numClasses);
+      return named("classifier", linearLayer("classifier.3", named("classifier.2", dropout(x)), numClasses));
     },
 
     weights,
@@ -114,15 +114,21 @@ export const mobilenet_v3_small = mobilenetV3("mobilenet_v3_small", SMALL, 1024,
   IMAGENET1K_V1: torchvision("mobilenet_v3_small-047dcff4"),
 });
 
+/** A batch norm and its activation, which are one layer in timm, and the parts of it have names there, too. */
+function normActLayer(name: string, x: Value, activation: (x: Value) => Value = (y) => y): Value {
+  const y = batchNormLayer(name, x, { output: `${name}.drop` });
+  return named(name, named(`${name}.act`, activation(y)));
+}
+
 /** A block under timm's names. */
 function timmBlock(name: string, x: Value, [kernel, width, channels, se, act, stride]: Row): Value {
   let i = 0;
-  const norm = (y: Value) => batchNormLayer(`${name}.bn${++i}`, y);
-  const active = (y: Value) => named(`${name}.bn${i}.act`, ACTIVATIONS[act](y));
+  const norm = (y: Value, activation?: (y: Value) => Value) => normActLayer(`${name}.bn${++i}`, y, activation);
+  const activation = ACTIVATIONS[act];
   const isWider = width !== x.shape[1];
-  let y = isWider ? active(norm(convLayer(`${name}.conv_pw`, x, width, 1, { bias: false }))) : x;
+  let y = isWider ? norm(convLayer(`${name}.conv_pw`, x, width, 1, { bias: false }), activation) : x;
   const deep = { stride, padding: (kernel - 1) / 2, groups: width, bias: false };
-  y = active(norm(convLayer(`${name}.conv_dw`, y, width, kernel, deep)));
+  y = norm(convLayer(`${name}.conv_dw`, y, width, kernel, deep), activation);
   if (se) {
     let weight = named(`${name}.se.mean`, adaptiveAvgPool2d(y, { outputSize: 1 }));
     weight = named(`${name}.se.act1`, relu(convLayer(`${name}.se.conv_reduce`, weight, divisible(width / 4), 1)));
@@ -142,22 +148,22 @@ function timm(name: string, rows: readonly Row[], hidden: number, recipe: string
     imageSize: [224, 224],
 
     build(x, { numClasses }) {
-      x = convLayer("conv_stem", x, 16, 3, { stride: 2, padding: 1, bias: false });
-      x = named("bn1.act", hardSwish(batchNormLayer("bn1", x)));
-      let stage = -1;
+      x = normActLayer("bn1", convLayer("conv_stem", x, 16, 3, { stride: 2, padding: 1, bias: false }), hardSwish);
+      let stage = 0;
       let block = 0;
-      for (const row of rows) {
-        // A stage is what has the same channels.
-        if (row[2] !== x.shape[1] || stage < 0) {
-          stage++;
-          block = 0;
-        }
+      for (const [i, row] of rows.entries()) {
         x = timmBlock(`blocks.${stage}.${block++}`, x, row);
+        // A stage is what has the same channels.
+        if (row[2] === rows[i + 1]?.[2]) continue;
+        named(`blocks.${stage++}`, x);
+        block = 0;
       }
-      const last = `blocks.${stage + 1}.0`;
-      x = batchNormLayer(`${last}.bn1`, convLayer(`${last}.conv`, x, 6 * x.shape[1], 1, { bias: false }));
-      x = named("global_pool.pool", adaptiveAvgPool2d(named(last, hardSwish(x)), { outputSize: 1 }));
-      x = flatten(named("act2", hardSwish(convLayer("conv_head", x, hidden, 1))));
+      const last = `blocks.${stage}.0`;
+      x = convLayer(`${last}.conv`, x, 6 * x.shape[1], 1, { bias: false });
+      x = named(`blocks.${stage}`, named(last, normActLayer(`${last}.bn1`, x, hardSwish)));
+      x = named("global_pool.pool", adaptiveAvgPool2d(named("blocks", x), { outputSize: 1 }));
+      named("global_pool", x);
+      x = named("flatten", flatten(named("act2", hardSwish(convLayer("conv_head", x, hidden, 1)))));
       return linearLayer("classifier", x, numClasses);
     },
 

@@ -27,9 +27,10 @@ function block(name: string, x: Value, channels: number, stride: number): Value 
   /** Each channel by a filter of its own. */
   const deep = (branch: typeof one, y: Value) =>
     branch.add(y, y.shape[1], 3, { stride, groups: y.shape[1], active: false });
-  const first = stride > 1 ? one.add(deep(one, x), half, 1) : slice(x, { dim: 1, start: 0, end: half });
+  const smaller = () => named(`${name}.branch1`, one.add(deep(one, x), half, 1));
+  const first = stride > 1 ? smaller() : slice(x, { dim: 1, start: 0, end: half });
   const rest = stride > 1 ? x : slice(x, { dim: 1, start: half });
-  const second = two.add(deep(two, two.add(rest, half, 1)), half, 1);
+  const second = named(`${name}.branch2`, two.add(deep(two, two.add(rest, half, 1)), half, 1));
   return named(name, channelShuffle(concat(first, second), { groups: 2 }));
 }
 

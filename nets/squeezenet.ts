@@ -45,7 +45,8 @@ function squeezenet(
       }
       x = named("features", x);
       x = convLayer("classifier.1", named("classifier.0", dropout(x)), numClasses, 1);
-      return flatten(named("classifier.3", adaptiveAvgPool2d(named("classifier.2", relu(x)), { outputSize: 1 })));
+      x = named("classifier.3", adaptiveAvgPool2d(named("classifier.2", relu(x)), { outputSize: 1 }));
+      return flatten(named("classifier", x));
     },
 
     weights,

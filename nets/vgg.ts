@@ -56,12 +56,12 @@ function vgg(
           x = named(next(), relu(x));
         }
       }
-      x = flatten(named("avgpool", adaptiveAvgPool2d(x, { outputSize: 7 })));
+      x = flatten(named("avgpool", adaptiveAvgPool2d(named("features", x), { outputSize: 7 })));
       x = named("classifier.1", relu(linearLayer("classifier.0", x, 4096)));
       x = named("classifier.2", dropout(x));
       x = named("classifier.4", relu(linearLayer("classifier.3", x, 4096)));
       x = named("classifier.5", dropout(x));
-      return linearLayer("classifier.6", x, options.numClasses);
+      return named("classifier", linearLayer("classifier.6", x, options.numClasses));
     },
 
     weights,

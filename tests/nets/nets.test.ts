@@ -163,6 +163,21 @@ test("names and shapes are those of the reference checkpoints", () => {
   }
 });
 
+/** The shapes "CxHxW" of all modules of some nets in PyTorch, by net and dotted name. */
+const MODULES: Readonly<Record<string, Readonly<Record<string, string>>>> = JSON.parse(
+  readFileSync(new URL("../../../tests/goldens/modules.json", import.meta.url), "utf8"),
+);
+
+test("every module of torchvision's and timm's nets is a layer under its name, with its shape", () => {
+  for (const [name, modules] of Object.entries(MODULES)) {
+    const { names, nodes } = traceNamed(name);
+    for (const [module, shape] of Object.entries(modules)) {
+      const id = names.get(module);
+      assert.is(id === undefined ? "missing" : nodes[id].shape.slice(1).join("x"), shape, `${name}: ${module}`);
+    }
+  }
+});
+
 test("convBias gives every convolution of a ResNet a bias", () => {
   const plain = paramShapes(traceNamed("resnet50"));
   const biased = paramShapes(traceNamed("resnet50", { convBias: true }));
