@@ -43,7 +43,7 @@ function densenet(name: string, growth: number, depths: readonly number[], stem:
         for (let j = 1; j <= depth; j++) x = concat(x, denseLayer(`${block}.denselayer${j}`, x, growth));
         named(block, x);
       }
-      x = relu(named("features", batchNormLayer("features.norm5", x)));
+      x = named("relu", relu(named("features", batchNormLayer("features.norm5", x))));
       return linearLayer("classifier", flatten(adaptiveAvgPool2d(x, { outputSize: 1 })), numClasses);
     },
 

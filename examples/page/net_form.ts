@@ -90,7 +90,7 @@ export class NetForm {
       : `the mean of all channels of ${heatMap.layer}; only nets that end in a pooling and one linear layer have class activation maps`;
     this.#classes.placeholder = String(numClasses);
     const buttons = published.map(({ name, url }) => {
-      const text = `Download torchvision's ${name}, ${megabytes(4 * parameters)}`;
+      const text = `Download ${name}, ${megabytes(4 * parameters)}`;
       const button = make("button", { type: "button", title: url }, text);
       button.addEventListener("click", () => this.load({ published: name }));
       return button;

@@ -30,29 +30,45 @@ const isPooling = (graph: Graph, node: Node): node is OpNode =>
   sizeOf(node.shape) === sizeOf(graph.nodes[node.inputs.x].shape.slice(0, 2));
 
 /**
- * Names what a heat map needs of a net. Where global average pooling is followed by one linear layer, the weights of that
- * layer tell how much each of the pooled channels speaks for a class: the class activation map (B. Zhou et al., "Learning deep
- * features for discriminative localization", 2016). With more layers behind it there are no such weights: the map is then the
- * mean of the channels that are pooled, or, without such a pooling, of the last convolution.
+ * Names what a heat map needs of a net. Where one layer that is linear in the channels, and a mean over the image, make the
+ * logits of the last maps, the weights of that layer tell how much each channel speaks for a class: the class activation map
+ * (B. Zhou et al., "Learning deep features for discriminative localization", 2016). With more layers behind it there are no
+ * such weights: the map is then the mean of the channels that are pooled, or, without such a pooling, of the last convolution.
  */
 export function addHeatMap(graph: Graph): HeatMapSource {
   const { nodes } = graph;
-  const head = nodes[graph.find("logits")];
-  const pooled = head.kind === "op" && "w" in head.inputs ? nodes[graph.root(head.inputs.x)] : undefined;
-  if (head.kind === "op" && pooled && isPooling(graph, pooled)) {
-    graph.name(CLASS_WEIGHTS, graph.value(head.inputs.w));
-    return nameMaps(graph, graph.value(pooled.inputs.x), true);
+  const scored = findScored(graph);
+  if (scored) {
+    graph.name(CLASS_WEIGHTS, graph.value(scored.weights));
+    return nameMaps(graph, graph.value(scored.maps), true);
   }
-  const last = nodes.findLastIndex((node) => node.kind === "op" && node.kernel.name === "conv2d");
+  const last = nodes.findLastIndex(
+    (node) => node.kind === "op" && node.kernel.name === "conv2d" && sizeOf(node.shape.slice(2)) > 1,
+  );
   if (last < 0) throw new UsageError("the net has no convolution to draw a heat map of");
   // Poolings before it are parts of blocks.
   const pooling = nodes.slice(last).find((node) => isPooling(graph, node));
   if (pooling?.kind === "op") return nameMaps(graph, graph.value(pooling.inputs.x), false);
-  const next = nodes.findIndex(
-    (node) => node.kind === "op" && node.inputs.x === last && sameShape(node.shape, nodes[last].shape),
-  );
   // Its normalization, its activation: whatever follows at the same size.
-  return nameMaps(graph, graph.value(next < 0 ? last : followTo(graph, next)), false);
+  return nameMaps(graph, graph.value(followTo(graph, last)), false);
+}
+
+/** The maps and the weights [classes, channels] that give the logits: a linear layer behind the mean, or a 1x1 convolution before. */
+function findScored(graph: Graph): { readonly maps: number; readonly weights: number } | undefined {
+  const at = (id: number) => graph.nodes[graph.root(id)];
+  const head = at(graph.find("logits"));
+  if (head.kind !== "op") return undefined;
+  if ("w" in head.inputs) {
+    const pooled = at(head.inputs.x);
+    return isPooling(graph, pooled) ? { maps: pooled.inputs.x, weights: head.inputs.w } : undefined;
+  }
+  if (!isPooling(graph, head)) return undefined;
+  const active = at(head.inputs.x);
+  const layer = active.kind === "op" && active.kernel.activation?.(active.options) ? at(active.inputs.x) : active;
+  const isPlain = layer.kind === "op" && layer.kernel.name === "conv2d";
+  return isPlain && sizeOf(graph.nodes[layer.inputs.w].shape.slice(2)) === 1
+    ? { maps: layer.inputs.x, weights: layer.inputs.w }
+    : undefined;
 }
 
 function followTo(graph: Graph, id: number): number {
