@@ -18,7 +18,6 @@ import { type Shape, sameShape } from "./ground/tensor.ts";
 import type { PictureOptions, Preparation } from "./image/pictures.ts";
 import type { Transforms } from "./image/transforms.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
-import { matchCheckpoint } from "./weights/match.ts";
 import {
   type OpenSource,
   openWeights,
@@ -150,7 +149,7 @@ function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, opt
     if (!(cause instanceof ShapeError) || sameShape(size, imageSize)) throw cause;
     // One after the other: what fits need not go on fitting. Most are refused by the first layers.
     let side = 1;
-    while (side < Math.min(999, ...imageSize)) {
+    while (side < MOST_TRIED) {
       try {
         definition.build(new Graph().input("x", [1, channels, side, side]), options);
         break;
@@ -162,6 +161,9 @@ function build<O extends NetOptions>(definition: NetDefinition<O>, x: Value, opt
     throw new ShapeError(`${sizes}, and takes no square below ${side} x ${side} (${cause.message})`, { cause });
   }
 }
+
+/** Sides of images: over those of all nets. */
+const MOST_TRIED = 999;
 
 /** Separates what a net is built with from what it is loaded with; an unknown option throws, naming the legal ones. */
 export function netOptions<O extends NetOptions>(definition: NetDefinition<O>, given: object): O {
@@ -226,6 +228,8 @@ export async function openFitting(
 ): Promise<Checkpoint> {
   const opened = await openWeights(definition, given, open);
   try {
+    // It came with what has opened them.
+    const { matchCheckpoint } = await import("./weights/sources.ts");
     const others = async () => (await import("./others.ts")).otherNets(nets, definition);
     return await matchCheckpoint(opened, wanted, given.weightsKey, definition, others);
   } catch (error) {

@@ -5,6 +5,9 @@ import type { ByteSource, Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { checkedSource, checkSpan, clip, countElements, isStream, makeCheckpoint, quote } from "./checkpoint.ts";
 import type { Weights, WeightsTable } from "./open.ts";
 
+// With what opens a checkpoint comes what matches it: a page waits for one file.
+export { matchCheckpoint } from "./match.ts";
+
 /** True for a buffer and for what is a view of one, of this page or another. */
 const isBytes = (value: unknown): value is ArrayBuffer | ArrayBufferView =>
   ArrayBuffer.isView(value) || /^\[object (Shared)?ArrayBuffer]$/.test(Object.prototype.toString.call(value));
