@@ -336,7 +336,7 @@ for (const net of someOf(isDeep ? families : families.filter((each) => parameter
         const { shape, data } = ours.features[name];
         const rms = Math.sqrt(data.reduce((sum, v) => sum + v * v, 0) / data.length);
         assert.ok(rms > 0, `${net.name}: ${name} is zero`);
-        assertClose(theirs[name], { shape, data }, () => 1e-4 * rms, `${net.name}: ${name}`);
+        assertClose(theirs[name], { shape, data }, () => 3e-4 * rms, `${net.name}: ${name}`);
       }
     });
   });
