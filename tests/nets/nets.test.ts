@@ -196,7 +196,7 @@ test("inChannels and numClasses change the first and the last layer", () => {
 });
 
 /** The smallest square that PyTorch's nets take, found by running them; 1 x 1 for those whose padding makes up for all. */
-const LEAST: Readonly<Record<string, number>> = {
+const SMALLEST: Readonly<Record<string, number>> = {
   alexnet: 63,
   vgg11: 32,
   vgg16_bn: 32,
@@ -219,18 +219,18 @@ const LEAST: Readonly<Record<string, number>> = {
 };
 
 test("a size that a net cannot take is refused with the smallest that it takes, which is PyTorch's", () => {
-  for (const name of [...Object.keys(LEAST), ...someOf(Object.keys(nets), 6)]) {
+  for (const name of [...Object.keys(SMALLEST), ...someOf(Object.keys(nets), 6)]) {
     const [own] = nets[name].imageSize;
-    const sides = name in LEAST ? [LEAST[name] - 1, LEAST[name]] : [int(1, own), int(own, 2 * own)];
+    const sides = name in SMALLEST ? [SMALLEST[name] - 1, SMALLEST[name]] : [int(1, own), int(own, 2 * own)];
     for (const imageSize of sides.filter((side) => side > 0)) {
       try {
         traceNamed(name, { imageSize });
-        assert.ok(!(imageSize < LEAST[name]), `${name} takes ${imageSize}`);
+        assert.ok(!(imageSize < SMALLEST[name]), `${name} takes ${imageSize}`);
       } catch (error) {
         assert.instance(error, ShapeError);
         const message = (error as ShapeError).message;
         const least = Number(/, and takes no square below (\d+) x \1 \(/.exec(message)?.[1]);
-        if (name in LEAST) assert.is(least, LEAST[name], message);
+        if (name in SMALLEST) assert.is(least, SMALLEST[name], message);
         traceNamed(name, { imageSize: least });
         if (least > 1) assert.throws(() => traceNamed(name, { imageSize: least - 1 }), /below/);
       }
