@@ -3,13 +3,16 @@ import { callOf, derive, deriveParam, type Graph } from "../../engine/graph/grap
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
-import { UsageError } from "../../engine/ground/errors.ts";
+import { show, UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { fileSource } from "../../engine/node/files.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { openCheckpoint } from "../../engine/weights/sources.ts";
 import { concat } from "../../kernels/concat.ts";
+import { conv2d } from "../../kernels/conv2d/conv2d.ts";
+import type { Conv2dOptions } from "../../kernels/conv2d/geometry.ts";
 import { linear } from "../../kernels/linear/linear.ts";
+import { slice } from "../../kernels/slice.ts";
 import { nets } from "../../nets/index.ts";
 import type { Job } from "./engines.ts";
 
@@ -23,12 +26,12 @@ const inputOf = (graph: Graph): number => graph.nodes.findIndex((node) => node.k
 /**
  * The graph as a good user of another engine would write the net: batch norms folded into the weights, bias and activation
  * in the operators, no softmax. A residual stays an add, since no other engine's convolution takes one. No weight of a
- * linear layer has more than `maxBinding` bytes.
+ * linear layer has more than `maxBinding` bytes. `own` are passes for what this engine has not.
  */
-export function traceForPeer({ net, shape: [batch], maxBinding }: Job): Graph {
+export function traceForPeer({ net, shape: [batch], maxBinding }: Job, own: readonly Pass[] = []): Graph {
   const { foldBatchNorm, fuseBias, fuseActivation } = passes;
   const split: Pass = (graph, outputs) => splitLinear(graph, outputs, maxBinding);
-  const all = [foldBatchNorm, fuseBias, fuseActivation, split];
+  const all = [foldBatchNorm, fuseBias, fuseActivation, split, ...own];
   return all.reduce((graph, pass) => pass(graph, ["logits"]), traceNamed(net, batch));
 }
 
@@ -52,6 +55,28 @@ function splitLinear(graph: Graph, outputs: readonly string[], maxBinding: numbe
   });
   return prune(split, outputs);
 }
+
+/**
+ * Splits a convolution with groups into one for each group, but for depthwise ones: what users of an engine do that has only
+ * these.
+ */
+export const splitGroups: Pass = (graph, outputs) => {
+  const split = rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "op" || node.kernel.name !== "conv2d") return "keep";
+    const { x, w, b } = next.inputsOf(node);
+    const { groups, ...options } = node.options as Conv2dOptions;
+    const [outChannels, groupIn] = w.shape;
+    if (groups === 1 || groupIn === 1) return "keep";
+    const size = outChannels / groups;
+    const layers = Array.from({ length: groups }, (_, group) => {
+      const some = (param: Value) => rowsOf(param, group * size, (group + 1) * size);
+      const part = slice(x, { start: group * groupIn, end: (group + 1) * groupIn });
+      return conv2d(part, some(w), b && some(b), options);
+    });
+    return concat(...layers, { dim: 1 });
+  });
+  return prune(split, outputs);
+};
 
 function rowsOf(param: Value, first: number, end: number): Value {
   const [, ...row] = param.shape;
@@ -81,18 +106,35 @@ export function evaluate<T>(graph: Graph, x: T, params: ReadonlyMap<number, T>, 
     if (node.kind === "view") {
       values.set(id, dialect.reshape(value(node.x), graph.nodes[node.x].shape, node.shape));
     } else if (node.kind === "op") {
-      const operator = operatorOf(dialect, node.kernel.name);
       const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, read]) => [name, value(read)]));
-      values.set(id, operator(inputs, callOf(graph, node)));
+      values.set(id, dialect.operators[node.kernel.name](inputs, callOf(graph, node)));
     }
   });
   return value(graph.find("logits"));
 }
 
-function operatorOf<T>({ engine, operators }: Dialect<T>, name: string): Operator<T> {
-  if (Object.hasOwn(operators, name)) return operators[name];
-  const known = Object.keys(operators).join(", ");
-  throw new UsageError(`bench/peers has no ${name} for ${engine}; it has ${known}`);
+/** Options that no net of ours sets, and no dialect reads. */
+const UNREAD: Readonly<Record<string, readonly string[]>> = {
+  add: ["alpha"],
+  avgpool2d: ["ceilMode", "countIncludePad", "divisorOverride"],
+  maxpool2d: ["dilation"],
+  pad: ["value"],
+  slice: ["step"],
+  softmax: ["log"],
+};
+
+/** Throws a UsageError unless an engine can compute a graph. */
+export function checkOperators<T>(graph: Graph, { engine, operators }: Dialect<T>): void {
+  for (const node of graph.nodes) {
+    if (node.kind !== "op") continue;
+    const { name, options: defaults } = node.kernel;
+    if (!Object.hasOwn(operators, name)) {
+      throw new UsageError(`bench/peers has no ${name} for ${engine}; it has ${Object.keys(operators).join(", ")}`);
+    }
+    const options = node.options as Readonly<Record<string, unknown>>;
+    const odd = UNREAD[name]?.find((option) => options[option] !== defaults[option]);
+    if (odd) throw new UsageError(`bench/peers has no ${name} with ${odd} ${show(options[odd])} for ${engine}`);
+  }
 }
 
 /** A parameter with its values in the order of PyTorch, and what reads it: "conv2d.w". */

@@ -1,10 +1,14 @@
-import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
+import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sameShape } from "../../engine/ground/tensor.ts";
-import type { Activated } from "../../kernels/activation.ts";
+import type { Activated, Activation } from "../../kernels/activation.ts";
 import { geometry } from "../../kernels/conv2d/geometry.ts";
+import { normalizedShape } from "../../kernels/norm/layernorm.ts";
+import { orderOf } from "../../kernels/permute.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
+import { shiftsOf } from "../../kernels/roll.ts";
 import { type Open, requirePeer } from "./engines.ts";
-import { type Dialect, evaluate, loadParams, traceForPeer } from "./graph.ts";
+import { checkOperators, type Dialect, evaluate, loadParams, type Operator, traceForPeer } from "./graph.ts";
+import { type Pair, padWidths, poolWidths, sliceStart } from "./places.ts";
 import { provideWebGpu, readBack } from "./webgpu.ts";
 
 /** Whatever takes an array takes it over; `ref` is another one of the same. */
@@ -12,17 +16,18 @@ interface JaxArray {
   readonly ref: JaxArray;
   readonly shape: Shape;
   reshape(shape: Shape): JaxArray;
+  transpose(order: readonly number[]): JaxArray;
+  slice(...ranges: readonly Pair[]): JaxArray;
   add(other: JaxArray | number): JaxArray;
-  mul(other: number): JaxArray;
+  sub(other: JaxArray): JaxArray;
+  mul(other: JaxArray | number): JaxArray;
   div(other: JaxArray): JaxArray;
   data(): Promise<Float32Array>;
   dispose(): void;
 }
 
-type Pairs = readonly (readonly [number, number])[];
-
 /** What we use of npm `@jax-js/jax`. Images are [N, C, H, W], filters [O, C, KH, KW], as ours. */
-interface Jax {
+export interface Jax {
   init(...devices: string[]): Promise<string[]>;
   defaultDevice(name: string): void;
   jit<A extends unknown[]>(f: (...args: A) => JaxArray): (...args: A) => JaxArray;
@@ -31,21 +36,39 @@ interface Jax {
     matmul(x: JaxArray, y: JaxArray): JaxArray;
     transpose(x: JaxArray): JaxArray;
     concatenate(arrays: readonly JaxArray[], dim: number): JaxArray;
-    pad(x: JaxArray, widths: Pairs): JaxArray;
+    pad(x: JaxArray, widths: readonly Pair[]): JaxArray;
     max(x: JaxArray): JaxArray;
-    sum(x: JaxArray): JaxArray;
+    sum(x: JaxArray, dims?: readonly number[], options?: { readonly keepdims: boolean }): JaxArray;
     square(x: JaxArray): JaxArray;
     power(x: JaxArray, exponent: number): JaxArray;
     mean(x: JaxArray, dims?: readonly number[], options?: { readonly keepdims: boolean }): JaxArray;
     tanh(x: JaxArray): JaxArray;
+    sqrt(x: JaxArray): JaxArray;
+    maximum(x: JaxArray, y: number): JaxArray;
+    roll(x: JaxArray, shifts: readonly number[], dims: readonly number[]): JaxArray;
+    var_(x: JaxArray, dims: readonly number[], options: { readonly keepdims: boolean }): JaxArray;
   };
-  readonly nn: { relu(x: JaxArray): JaxArray };
+  readonly nn: {
+    relu(x: JaxArray): JaxArray;
+    relu6(x: JaxArray): JaxArray;
+    silu(x: JaxArray): JaxArray;
+    hardSilu(x: JaxArray): JaxArray;
+    hardSigmoid(x: JaxArray): JaxArray;
+    sigmoid(x: JaxArray): JaxArray;
+    gelu(x: JaxArray, options: { readonly approximate: boolean }): JaxArray;
+    softmax(x: JaxArray, dim: number): JaxArray;
+    standardize(
+      x: JaxArray,
+      dims: readonly number[],
+      options: { readonly variance: JaxArray; readonly epsilon: number },
+    ): JaxArray;
+  };
   readonly lax: {
     convGeneralDilated(
       x: JaxArray,
       w: JaxArray,
       strides: readonly number[],
-      padding: Pairs,
+      padding: readonly Pair[],
       options: { readonly rhsDilation: readonly number[]; readonly featureGroupCount: number },
     ): JaxArray;
     reduceWindow(
@@ -63,9 +86,10 @@ export const open: Open = async (job, { shape, data }) => {
   if (!(await jax.init("webgpu")).includes("webgpu")) throw new Error("jax-js got no device on WebGPU");
   jax.defaultDevice("webgpu");
   const graph = traceForPeer(job);
+  const dialect = dialectOf(jax);
+  checkOperators(graph, dialect);
   const params = await loadParams(graph, job.weights, (param) => jax.numpy.array(param.data, { shape: param.shape }));
   const ids = [...params.keys()];
-  const dialect = dialectOf(jax);
   const forward = jax.jit((x: JaxArray, values: JaxArray[]) =>
     evaluate(graph, x, new Map(ids.map((id, i) => [id, values[i]])), dialect),
   );
@@ -79,63 +103,143 @@ export const open: Open = async (job, { shape, data }) => {
   };
 };
 
-function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
-  const activate = (x: JaxArray, { activation }: Readonly<Activated>) =>
-    activation === "none" ? x : activation === "tanh" ? numpy.tanh(x) : nn.relu(x);
-  return {
-    engine: "jax-js",
-    reshape: (x, _from, to) => x.ref.reshape(to),
-    operators: {
-      conv2d({ x, w, b }, { shapes, options }) {
-        const { groups, outChannels, stride, dilation, padding } = geometry(shapes.w, options);
-        const [top, left, bottom, right] = padding;
-        const widths = [[top, bottom] as const, [left, right] as const];
-        const settings = { rhsDilation: dilation, featureGroupCount: groups };
-        const y = lax.convGeneralDilated(x.ref, w.ref, stride, widths, settings);
-        return activate(b ? y.add(b.ref.reshape([1, outChannels, 1, 1])) : y, options);
-      },
-      linear({ x, w, b }, { options }) {
-        const y = numpy.matmul(x.ref, numpy.transpose(w.ref));
-        return activate(b ? y.add(b.ref) : y, options);
-      },
-      add({ a, b }, { options }) {
-        if (options.alpha !== 1) throw new UsageError("bench/peers has no add with alpha for jax-js");
-        return activate(a.ref.add(b.ref), options);
-      },
-      concat: (inputs, { options }) =>
-        numpy.concatenate(
-          Object.values(inputs).map(({ ref }) => ref),
-          options.dim,
-        ),
-      relu: ({ x }) => nn.relu(x.ref),
-      tanh: ({ x }) => numpy.tanh(x.ref),
-      // Padded with zeros, which is right for what comes from a relu. Where it were wrong, the logits would tell.
-      maxpool2d: ({ x }, { options }) => pool(x, poolGeometry("maxpool2d", options), numpy.max),
-      avgpool2d: ({ x }, { options }) => pool(x, poolGeometry("avgpool2d", options), numpy.mean),
-      adaptive_avgpool2d({ x }, { shapes, y }) {
-        if (sameShape(shapes.x, y)) return x.ref;
-        if (y[2] * y[3] === 1) return numpy.mean(x.ref, [2, 3], { keepdims: true });
-        throw new ShapeError(`bench/peers has no adaptive average from ${formatShape(shapes.x)} to ${formatShape(y)}`);
-      },
-      lrn({ x }, { options: { size, alpha, beta, k } }) {
-        const before = Math.floor(size / 2);
-        const squares = numpy.pad(numpy.square(x.ref), [
-          [0, 0],
-          [before, size - 1 - before],
-          [0, 0],
-          [0, 0],
-        ]);
-        const sums = lax.reduceWindow(squares, (window) => numpy.sum(window), [size, 1, 1], [1, 1, 1]);
-        return x.ref.div(numpy.power(sums.mul(alpha / size).add(k), beta));
-      },
+export function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
+  const activations: Readonly<Record<Exclude<Activation, "none"> | "gelu", (x: JaxArray) => JaxArray>> = {
+    relu: (x) => nn.relu(x),
+    relu6: (x) => nn.relu6(x),
+    silu: (x) => nn.silu(x),
+    hardswish: (x) => nn.hardSilu(x),
+    hardsigmoid: (x) => nn.hardSigmoid(x),
+    sigmoid: (x) => nn.sigmoid(x),
+    tanh: (x) => numpy.tanh(x),
+    gelu: (x) => nn.gelu(x, { approximate: false }),
+  };
+
+  const activate = (x: JaxArray, { activation }: Readonly<Activated>): JaxArray =>
+    activation === "none" ? x : activations[activation](x);
+
+  /** Of one value per channel, what images of rank `rank` can be broadcast with. */
+  const perChannel = ({ ref }: JaxArray, rank: number) => ref.reshape([-1, ...Array(rank - 2).fill(1)]);
+
+  const mean = ({ ref }: JaxArray, dims: readonly number[], keepdims: boolean) => numpy.mean(ref, dims, { keepdims });
+
+  function resized({ ref }: JaxArray, widths: readonly Pair[]): JaxArray {
+    const less = widths.map((pair, d): Pair => [Math.max(-pair[0], 0), ref.shape[d] - Math.max(-pair[1], 0)]);
+    const more = widths.map(([before, behind]): Pair => [Math.max(before, 0), Math.max(behind, 0)]);
+    const cropped = less.some(([start, end], d) => start > 0 || end < ref.shape[d]) ? ref.slice(...less) : ref;
+    return more.flat().some(Boolean) ? numpy.pad(cropped, more) : cropped;
+  }
+
+  /**
+   * Padded with zeros, which are counted, and which are right for maxima of what comes from a relu. Where they were wrong, the
+   * logits would tell.
+   */
+  const pool =
+    (name: string, reduce: (window: JaxArray) => JaxArray): Operator<JaxArray> =>
+    ({ x }, { shapes, y, options }) => {
+      const geometry = poolGeometry(name, options);
+      const padded = resized(x, [NONE, NONE, ...poolWidths(geometry, shapes.x, y)]);
+      return lax.reduceWindow(padded, (window) => reduce(window), geometry.kernel, geometry.stride);
+    };
+
+  const operators: Dialect<JaxArray>["operators"] = {
+    conv2d({ x, w, b }, { shapes, options }) {
+      const { groups, stride, dilation, padding } = geometry(shapes.w, options);
+      const [top, left, bottom, right] = padding;
+      const widths: Pair[] = [
+        [top, bottom],
+        [left, right],
+      ];
+      const settings = { rhsDilation: dilation, featureGroupCount: groups };
+      const y = lax.convGeneralDilated(x.ref, w.ref, stride, widths, settings);
+      return activate(b ? y.add(perChannel(b, 4)) : y, options);
+    },
+
+    linear({ x, w, b }, { options }) {
+      const y = numpy.matmul(x.ref, numpy.transpose(w.ref));
+      return activate(b ? y.add(b.ref) : y, options);
+    },
+
+    matmul({ a, b }, { options: { scale } }) {
+      const y = numpy.matmul(a.ref, b.ref);
+      return scale === 1 ? y : y.mul(scale);
+    },
+
+    add: ({ a, b }, { options }) => activate(a.ref.add(b.ref), options),
+    mul: ({ a, b }) => a.ref.mul(b.ref),
+
+    batchnorm({ x, mean, variance, weight, bias }, { y: { length }, options }) {
+      const deviation = numpy.sqrt(perChannel(variance, length).add(options.eps));
+      const normal = x.ref.sub(perChannel(mean, length)).div(deviation);
+      const scaled = weight ? normal.mul(perChannel(weight, length)) : normal;
+      return activate(bias ? scaled.add(perChannel(bias, length)) : scaled, options);
+    },
+
+    layernorm({ x, weight, bias }, { shapes, y, options }) {
+      const dims = normalizedShape({ x: y, ...shapes }, options).map((_, i, { length }) => i - length);
+      const variance = numpy.var_(x.ref, dims, { keepdims: true });
+      const normal = nn.standardize(x.ref, dims, { variance, epsilon: options.eps });
+      const scaled = weight ? normal.mul(weight.ref) : normal;
+      return bias ? scaled.add(bias.ref) : scaled;
+    },
+
+    normalize({ x, scale }, { options: { eps } }) {
+      const squares = numpy.sum(numpy.square(x.ref), [-1], { keepdims: true });
+      const unit = x.ref.div(numpy.maximum(numpy.sqrt(squares), eps));
+      return scale ? unit.mul(scale.ref) : unit;
+    },
+
+    lrn({ x }, { options: { size, alpha, beta, k } }) {
+      const before = Math.floor(size / 2);
+      const squares = numpy.pad(numpy.square(x.ref), [NONE, [before, size - 1 - before], NONE, NONE]);
+      const sums = lax.reduceWindow(squares, (window) => numpy.sum(window), [size, 1, 1], [1, 1, 1]);
+      return x.ref.div(numpy.power(sums.mul(alpha / size).add(k), beta));
+    },
+
+    softmax: ({ x }, { options: { dim } }) => nn.softmax(x.ref, dim),
+    maxpool2d: pool("maxpool2d", numpy.max),
+    avgpool2d: pool("avgpool2d", numpy.mean),
+
+    adaptive_avgpool2d({ x }, { shapes, y }) {
+      if (sameShape(shapes.x, y)) return x.ref;
+      if (y[2] * y[3] === 1) return mean(x, [2, 3], true);
+      throw new ShapeError(`bench/peers has no adaptive average from ${formatShape(shapes.x)} to ${formatShape(y)}`);
+    },
+
+    mean: ({ x }, { options: { dims, keepDim } }) => mean(x, dims, keepDim),
+
+    concat: (inputs, { options: { dim } }) =>
+      numpy.concatenate(
+        Object.values(inputs).map(({ ref }) => ref),
+        dim,
+      ),
+
+    slice({ x }, { shapes, y, options: { dim, start } }) {
+      const d = dim < 0 ? dim + y.length : dim;
+      const first = sliceStart(start, shapes.x[d]);
+      return x.ref.slice(...y.map((size, each): Pair => (each === d ? [first, first + size] : [0, size])));
+    },
+
+    pad: ({ x }, { shapes, y, options }) => resized(x, padWidths(options.padding, shapes.x, y)),
+    permute: ({ x }, { shapes, options }) => x.ref.transpose(orderOf(shapes.x, options.dims)),
+    roll: ({ x }, { y, options: { shifts, dims } }) => numpy.roll(x.ref, shiftsOf(y, { shifts, dims }), [...y.keys()]),
+
+    channel_shuffle({ x }, { y, options: { groups } }) {
+      const [batch, channels, ...image] = y;
+      const dealt = x.ref.reshape([batch, groups, channels / groups, ...image]);
+      return dealt.transpose([0, 2, 1, 3, 4]).reshape(y);
     },
   };
 
-  function pool(x: JaxArray, geometry: ReturnType<typeof poolGeometry>, reduce: (window: JaxArray) => JaxArray) {
-    const { kernel, stride, padding } = geometry;
-    const [vertical, horizontal] = padding;
-    const widths = [[0, 0] as const, [0, 0] as const, [vertical, vertical] as const, [horizontal, horizontal] as const];
-    const padded = vertical + horizontal > 0 ? numpy.pad(x.ref, widths) : x.ref;
-    return lax.reduceWindow(padded, (window) => reduce(window), kernel, stride);
-  }
+  const elementwise = Object.entries(activations).map(([name, f]): [string, Operator<JaxArray>] => [
+    name,
+    ({ x }) => f(x.ref),
+  ]);
+  return {
+    engine: "jax-js",
+    reshape: (x, _from, to) => x.ref.reshape(to),
+    operators: { ...Object.fromEntries(elementwise), ...operators },
+  };
 }
+
+const NONE: Pair = [0, 0];
