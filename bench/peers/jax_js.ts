@@ -3,6 +3,7 @@ import { formatShape, type Shape, sameShape } from "../../engine/ground/tensor.t
 import type { Activated, Activation } from "../../kernels/activation.ts";
 import { geometry } from "../../kernels/conv2d/geometry.ts";
 import { normalizedShape } from "../../kernels/norm/layernorm.ts";
+import { axis } from "../../kernels/options.ts";
 import { orderOf } from "../../kernels/permute.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { shiftsOf } from "../../kernels/roll.ts";
@@ -160,8 +161,12 @@ export function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
       return activate(b ? y.add(b.ref) : y, options);
     },
 
-    matmul({ a, b }, { options: { scale } }) {
-      const y = numpy.matmul(a.ref, b.ref);
+    // Of two ranks, jax-js 0.1.25 makes a product whose leading dimensions are in another order than numpy's.
+    matmul({ a, b }, { y: { length }, options: { scale } }) {
+      const [left, right] = [a, b].map(({ ref }) =>
+        ref.reshape([...Array(length - ref.shape.length).fill(1), ...ref.shape]),
+      );
+      const y = numpy.matmul(left, right);
       return scale === 1 ? y : y.mul(scale);
     },
 
@@ -215,7 +220,7 @@ export function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
       ),
 
     slice({ x }, { shapes, y, options: { dim, start } }) {
-      const d = dim < 0 ? dim + y.length : dim;
+      const d = axis("slice", "dim", dim, y.length);
       const first = sliceStart(start, shapes.x[d]);
       return x.ref.slice(...y.map((size, each): Pair => (each === d ? [first, first + size] : [0, size])));
     },

@@ -3,6 +3,7 @@ import { formatShape, NHWC, permuteShape, type Shape, sameShape, sizeOf } from "
 import type { Activated, Activation } from "../../kernels/activation.ts";
 import { geometry } from "../../kernels/conv2d/geometry.ts";
 import { normalizedShape } from "../../kernels/norm/layernorm.ts";
+import { axis } from "../../kernels/options.ts";
 import { orderOf } from "../../kernels/permute.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { shiftsOf } from "../../kernels/roll.ts";
@@ -51,6 +52,7 @@ export interface Tf {
   mul(a: Operand, b: Operand): TfTensor;
   div(a: Operand, b: Operand): TfTensor;
   maximum(a: Operand, b: Operand): TfTensor;
+  broadcastTo(x: TfTensor, shape: Shape): TfTensor;
   concat(tensors: readonly TfTensor[], dim: number): TfTensor;
   slice(x: TfTensor, begin: Shape, size: Shape): TfTensor;
   pad(x: TfTensor, widths: readonly Pair[]): TfTensor;
@@ -210,6 +212,12 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
     return { tensor: compute(left, right), order };
   }
 
+  /** A matrix for each of these dimensions: tfjs multiplies as many by as many, or by one. */
+  function repeated(x: Ordered, was: Shape, leading: Shape): Ordered {
+    const shape = [...leading, ...was.slice(-2)];
+    return sameShape(was, shape) ? x : { tensor: tf.broadcastTo(plain(x), shape), order: inOrder(shape.length) };
+  }
+
   function part({ tensor, order }: Ordered, d: number, start: number, size: number): Ordered {
     const at = order.indexOf(d);
     const begin = order.map((_, i) => (i === at ? start : 0));
@@ -223,19 +231,14 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
   }
 
   /** Zeros around each of our dimensions, or less of it. */
-  function resized({ tensor, order }: Ordered, widths: readonly Pair[]): Ordered {
-    const own = permuteWidths(widths, order);
-    const less = own.map((pair) => pair.map((width) => Math.max(-width, 0)));
-    const size = tensor.shape.map((n, i) => n - less[i][0] - less[i][1]);
-    const cropped = sameShape(size, tensor.shape)
-      ? tensor
-      : tf.slice(
-          tensor,
-          less.map(([before]) => before),
-          size,
-        );
-    const more = own.map(([before, behind]): Pair => [Math.max(before, 0), Math.max(behind, 0)]);
-    return { tensor: more.flat().some(Boolean) ? tf.pad(cropped, more) : cropped, order };
+  function resized(x: Ordered, widths: readonly Pair[]): Ordered {
+    const cropped = widths.reduce((y, [before, behind], d) => {
+      const [start, less] = [Math.max(-before, 0), Math.min(before, 0) + Math.min(behind, 0)];
+      return less < 0 ? part(y, d, start, y.tensor.shape[y.order.indexOf(d)] + less) : y;
+    }, x);
+    const { tensor, order } = cropped;
+    const more = order.map((d): Pair => [Math.max(widths[d][0], 0), Math.max(widths[d][1], 0)]);
+    return more.flat().some(Boolean) ? { tensor: tf.pad(tensor, more), order } : cropped;
   }
 
   const operators: Dialect<Ordered>["operators"] = {
@@ -264,11 +267,13 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
       return reshape(rows, y);
     },
 
-    matmul({ a, b }, { options: { scale } }) {
-      const transposed = [...inOrder(b.order.length - 2), b.order.length - 1, b.order.length - 2];
-      const isTransposed = sameShape(b.order, transposed);
-      const tensor = tf.matMul(plain(a), isTransposed ? b.tensor : plain(b), false, isTransposed);
-      return { tensor: scale === 1 ? tensor : tf.mul(tensor, scale), order: inOrder(b.order.length) };
+    matmul({ a, b }, { shapes, y, options: { scale } }) {
+      const leading = y.slice(0, -2);
+      const [left, right] = [repeated(a, shapes.a, leading), repeated(b, shapes.b, leading)];
+      const order = inOrder(y.length);
+      const isTransposed = sameShape(right.order, [...order.slice(0, -2), y.length - 1, y.length - 2]);
+      const tensor = tf.matMul(plain(left), isTransposed ? right.tensor : plain(right), false, isTransposed);
+      return { tensor: scale === 1 ? tensor : tf.mul(tensor, scale), order };
     },
 
     add: ({ a, b }, { y, options }) => activate(broadcast(tf.add, a, b, y), options),
@@ -290,8 +295,8 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
     },
 
     normalize({ x, scale }, { y, options: { eps } }) {
-      const order = inOrder(y.length);
-      const tensor = tf.div(plain(x), tf.maximum(tf.norm(plain(x), "euclidean", y.length - 1, true), eps));
+      const [rows, order] = [plain(x), inOrder(y.length)];
+      const tensor = tf.div(rows, tf.maximum(tf.norm(rows, "euclidean", y.length - 1, true), eps));
       return scale ? broadcast(tf.mul, { tensor, order }, scale, y) : { tensor, order };
     },
 
@@ -301,7 +306,7 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
     }),
 
     softmax({ x }, { y, options: { dim } }) {
-      const d = dim < 0 ? dim + y.length : dim;
+      const d = axis("softmax", "dim", dim, y.length);
       const order = [...inOrder(y.length).filter((each) => each !== d), d];
       return { tensor: tf.softmax(inThe(order, x)), order };
     },
@@ -326,17 +331,15 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
     },
 
     mean({ x }, { y, options: { dims, keepDim } }) {
-      const kept = mean(
-        x,
-        dims.map((dim: number) => (dim < 0 ? dim + x.order.length : dim)),
-      );
+      const places = dims.map((dim: number) => axis("mean", "dims", dim, x.order.length));
+      const kept = mean(x, places);
       return keepDim ? kept : reshape(kept, y);
     },
 
-    concat: (inputs, { y, options: { dim } }) => joined(Object.values(inputs), dim < 0 ? dim + y.length : dim),
+    concat: (inputs, { y, options: { dim } }) => joined(Object.values(inputs), axis("concat", "dim", dim, y.length)),
 
     slice({ x }, { shapes, y, options: { dim, start } }) {
-      const d = dim < 0 ? dim + y.length : dim;
+      const d = axis("slice", "dim", dim, y.length);
       return part(x, d, sliceStart(start, shapes.x[d]), y[d]);
     },
 
@@ -377,8 +380,6 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
 }
 
 const NONE: Pair = [0, 0];
-
-const permuteWidths = (widths: readonly Pair[], order: readonly number[]): Pair[] => order.map((d) => widths[d]);
 
 const paddingOf = (widths: readonly Pair[]): Padding =>
   widths.flat().some(Boolean) ? [NONE, ...widths, NONE] : "valid";

@@ -14,8 +14,18 @@ import {
   missingPackages,
   nameOf,
 } from "../../bench/peers/engines.ts";
-import { type Dialect, evaluate, loadParams, traceForPeer, traceNamed } from "../../bench/peers/graph.ts";
+import {
+  checkOperators,
+  type Dialect,
+  evaluate,
+  loadParams,
+  splitGroups,
+  traceForPeer,
+  traceNamed,
+} from "../../bench/peers/graph.ts";
 import { randomInput } from "../../bench/peers/input.ts";
+import * as jaxJs from "../../bench/peers/jax_js.ts";
+import { padWidths, poolWidths, sliceStart } from "../../bench/peers/places.ts";
 import { WorkerProcess } from "../../bench/peers/process.ts";
 import {
   agreements,
@@ -27,14 +37,19 @@ import {
   TOLERANCE,
   table,
 } from "../../bench/peers/results.ts";
+import * as tfjs from "../../bench/peers/tfjs.ts";
 import { peersCommand } from "../../bench/peers.ts";
+import { Graph } from "../../engine/graph/graph.ts";
+import type { Pass } from "../../engine/graph/passes.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../index.ts";
 import * as kernels from "../../kernels/index.ts";
+import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { evaluateReference } from "../../kernels/references.ts";
+import { nets } from "../../nets/index.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
-import { assertOutputs, randomTensors } from "../harness.ts";
+import { assertOutputs, drawPool, randomTensors, rounds, someOf } from "../harness.ts";
 
 // The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
 
@@ -175,13 +190,83 @@ test("a peer's graph computes what the net does, with its linear layers in as ma
   }
 });
 
-test("an operator that an engine has not is told with those it has", async () => {
+/** What computes nothing, for dialects of engines that are not installed. */
+// biome-ignore lint/suspicious/noExplicitAny: stands for the functions of an engine
+const nothing: any = new Proxy({}, { get: () => nothing });
+
+const DIALECTS: readonly (readonly [Dialect<never>, readonly Pass[]])[] = [
+  [tfjs.dialectOf(nothing), tfjs.PASSES],
+  [jaxJs.dialectOf(nothing), []],
+] as never;
+
+test("every engine has every operator of every net, with the options that nets set", () => {
+  for (const net of someOf(Object.keys(nets), 4)) {
+    for (const [dialect, own] of DIALECTS) {
+      checkOperators(traceForPeer({ ...jobOf([1], 2 ** 27), net }, own), dialect);
+    }
+  }
+});
+
+test("an operator, or an option, that an engine has not is told with what it has", () => {
+  const graph = new Graph();
+  const x = graph.input("x", [1, 4, 6, 6]);
   const { relu } = references.operators;
   const poor = { ...references, engine: "poor", operators: { relu } };
-  const graph = traceForPeer(jobOf([1, 1, 32, 32], 2 ** 27));
-  assert.throws(
-    () => evaluate(graph, randomInput([1, 1, 32, 32]), new Map(), poor),
-    /has no conv2d for poor; it has relu/,
+  graph.name("logits", kernels.softmax(x, { dim: 1, log: true }));
+  assert.throws(() => checkOperators(graph, poor), /has no softmax for poor; it has relu$/);
+  assert.throws(() => checkOperators(graph, references), /has no softmax with log true for the references$/);
+});
+
+test("a convolution with groups of several channels is one for each group", () => {
+  const graph = new Graph();
+  const x = graph.input("x", [2, 6, 5, 5]);
+  const param = (name: string, ...shape: number[]) => graph.param(name, shape);
+  const options = { groups: 3, padding: 1, activation: "relu6" } as const;
+  const y = kernels.conv2d(x, param("w", 9, 2, 3, 3), param("b", 9), options);
+  graph.name("logits", kernels.conv2d(y, param("depthwise", 9, 1, 3, 3), { groups: 9 }));
+  const split = splitGroups(graph, ["logits"]);
+  const groups = split.nodes.flatMap((node) =>
+    node.kind === "op" && "groups" in node.options ? [node.options.groups] : [],
+  );
+  assert.equal(groups, [1, 1, 1, 9]);
+  const tensors = randomTensors(graph);
+  const params = split.nodes.map((node, id): [number, Tensor] => {
+    if (node.kind !== "param") return [id, tensors.x];
+    const { sources, compute } = node.from ?? { sources: [node.name], compute: (data: Float32Array) => data };
+    return [id, { shape: node.shape, data: compute(...sources.map((name) => tensors[name].data)) }];
+  });
+  const logits = evaluate(split, tensors.x, new Map(params), references);
+  assertOutputs({ logits }, graph, ["logits"], tensors);
+});
+
+test("the widths around an image give the size that is wanted without rounding up", () => {
+  for (let i = 0; i < rounds(100); i++) {
+    const { x, options } = drawPool();
+    const pool = poolGeometry("maxpool2d", options);
+    const y = new Graph().input("x", x);
+    const shape = kernels.maxPool2d(y, options).shape;
+    for (const [d, [before, behind]] of poolWidths(pool, x, shape).entries()) {
+      assert.is(before, pool.padding[d]);
+      const windows = (x[d + 2] + before + behind - pool.kernel[d]) / pool.stride[d] + 1;
+      assert.is(Math.floor(windows), shape[d + 2]);
+    }
+  }
+  const widths = (padding: number | number[], y: number[]) => padWidths(padding, [2, 3, 5, 6], [2, 3, ...y]).slice(2);
+  assert.equal(widths(1, [7, 8]), [
+    [1, 1],
+    [1, 1],
+  ]);
+  assert.equal(widths([1, 2], [7, 10]), [
+    [1, 1],
+    [2, 2],
+  ]);
+  assert.equal(widths([0, 1, -2, 3], [3, 10]), [
+    [0, -2],
+    [1, 3],
+  ]);
+  assert.equal(
+    [2, -2, -9].map((start) => sliceStart(start, 5)),
+    [2, 3, 0],
   );
 });
 
