@@ -1,12 +1,11 @@
 import { findNet, trace } from "../../engine/definition.ts";
-import { callOf, derive, deriveParam, type Graph } from "../../engine/graph/graph.ts";
+import { callOf, type Derivation, derive, type Graph, type Node } from "../../engine/graph/graph.ts";
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { show, UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { fileSource } from "../../engine/node/files.ts";
-import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { openCheckpoint } from "../../engine/weights/sources.ts";
 import { concat } from "../../kernels/concat.ts";
 import { conv2d } from "../../kernels/conv2d/conv2d.ts";
@@ -43,15 +42,11 @@ function splitLinear(graph: Graph, outputs: readonly string[], maxBinding: numbe
   const split = rewrite(graph, (node, _id, next) => {
     if (node.kind !== "op" || node.kernel.name !== "linear") return "keep";
     const { x, w, b } = next.inputsOf(node);
-    const [outFeatures] = w.shape;
     const parts = Math.ceil((4 * sizeOf(w.shape)) / maxBinding);
     if (parts === 1) return "keep";
-    const layers = Array.from({ length: parts }, (_, part) => {
-      const [first, end] = [part, part + 1].map((i) => Math.round((i * outFeatures) / parts));
-      const some = (param: Value) => rowsOf(param, first, end);
-      return linear(x, some(w), b && some(b), node.options);
-    });
-    return concat(...layers, { dim: 1 });
+    const biases = b && partsOf(b, parts);
+    const layers = partsOf(w, parts).map((weight, i) => linear(x, weight, biases?.[i], node.options));
+    return concat(...layers, { dim: -1 });
   });
   return prune(split, outputs);
 }
@@ -65,25 +60,34 @@ export const splitGroups: Pass = (graph, outputs) => {
     if (node.kind !== "op" || node.kernel.name !== "conv2d") return "keep";
     const { x, w, b } = next.inputsOf(node);
     const { groups, ...options } = node.options as Conv2dOptions;
-    const [outChannels, groupIn] = w.shape;
-    if (groups === 1 || groupIn === 1) return "keep";
-    const size = outChannels / groups;
-    const layers = Array.from({ length: groups }, (_, group) => {
-      const some = (param: Value) => rowsOf(param, group * size, (group + 1) * size);
-      const part = slice(x, { start: group * groupIn, end: (group + 1) * groupIn });
-      return conv2d(part, some(w), b && some(b), options);
+    const [, channels] = w.shape;
+    if (groups === 1 || channels === 1) return "keep";
+    const biases = b && partsOf(b, groups);
+    const layers = partsOf(w, groups).map((weight, i) => {
+      const part = slice(x, { start: i * channels, end: (i + 1) * channels });
+      return conv2d(part, weight, biases?.[i], options);
     });
     return concat(...layers, { dim: 1 });
   });
   return prune(split, outputs);
 };
 
-function rowsOf(param: Value, first: number, end: number): Value {
-  const [, ...row] = param.shape;
-  const size = sizeOf(row);
-  return deriveParam(param, `rows ${first} to ${end - 1}`, [end - first, ...row], (values) =>
-    values.subarray(first * size, end * size),
-  );
+/** Some rows of a parameter, of which the whole is read and computed once for all of its parts. */
+interface Rows extends Derivation {
+  readonly whole: Derivation;
+  take(values: Float32Array): Float32Array;
+}
+
+/** A parameter in so many parts, one after the other in the graph. */
+function partsOf({ graph, id, shape: [length, ...row] }: Value, count: number): Value[] {
+  const { name, from } = graph.nodes[id] as Extract<Node, { kind: "param" }>;
+  const whole = from ?? { sources: [name], compute: (values: Float32Array) => values };
+  return Array.from({ length: count }, (_, part) => {
+    const [first, end] = [part, part + 1].map((i) => Math.round((i * length) / count));
+    const take = (values: Float32Array) => values.subarray(first * sizeOf(row), end * sizeOf(row));
+    const rows: Rows = { ...whole, compute: (...tensors) => take(whole.compute(...tensors)), whole, take };
+    return graph.param(`${name}, rows ${first} to ${end - 1}`, [end - first, ...row], rows);
+  });
 }
 
 /** Computes one operator on an engine's tensors. The call has the shapes in NCHW, whatever layout the engine likes. */
@@ -148,30 +152,19 @@ export interface Param {
 export async function loadParams<T>(graph: Graph, file: string, load: (param: Param) => T): Promise<Map<number, T>> {
   const checkpoint = await openCheckpoint(await fileSource(file));
   const params = new Map<number, T>();
+  let last: { readonly from?: Derivation; readonly values: Float32Array } = { values: new Float32Array() };
   try {
-    const read = rememberLargest(checkpoint);
     for (const [id, node] of graph.nodes.entries()) {
       if (node.kind !== "param") continue;
-      const data = node.from ? await derive(node.from, read) : await read(node.name);
-      params.set(id, load({ use: useOf(graph, id), shape: node.shape, data }));
+      const { whole: from = node.from, take = (values: Float32Array) => values } = (node.from ?? {}) as Partial<Rows>;
+      const read = (name: string) => checkpoint.read(name);
+      if (!from || from !== last.from) last = { from, values: await (from ? derive(from, read) : read(node.name)) };
+      params.set(id, load({ use: useOf(graph, id), shape: node.shape, data: take(last.values) }));
     }
     return params;
   } finally {
     await checkpoint.close();
   }
-}
-
-type Read = (name: string) => Promise<Float32Array>;
-
-/** Reads the largest tensor so far only once: when it is split, its parts are wanted one after the other. */
-function rememberLargest(checkpoint: Checkpoint): Read {
-  let largest: { name: string; values: Float32Array } = { name: "", values: new Float32Array() };
-  return async (name) => {
-    if (name === largest.name) return largest.values;
-    const values = await checkpoint.read(name);
-    if (values.length >= largest.values.length) largest = { name, values };
-    return values;
-  };
 }
 
 /** The first operator that reads a value, and as what. */
