@@ -77,7 +77,7 @@ export interface Tf {
   maxPool(x: TfTensor, kernel: Pair, stride: Pair, padding: Padding): TfTensor;
   avgPool(x: TfTensor, kernel: Pair, stride: Pair, padding: Padding): TfTensor;
   localResponseNormalization(x: TfTensor, radius: number, k: number, alpha: number, beta: number): TfTensor;
-  matMul(a: TfTensor, b: TfTensor, transposeA: boolean, transposeB: boolean): TfTensor;
+  matMul(a: TfTensor, b: TfTensor): TfTensor;
   readonly fused: {
     conv2d(call: Convolution): TfTensor;
     depthwiseConv2d(call: Convolution): TfTensor;
@@ -213,9 +213,9 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
   }
 
   /** A matrix for each of these dimensions: tfjs multiplies as many by as many, or by one. */
-  function repeated(x: Ordered, was: Shape, leading: Shape): Ordered {
+  function repeated(x: Ordered, was: Shape, leading: Shape): TfTensor {
     const shape = [...leading, ...was.slice(-2)];
-    return sameShape(was, shape) ? x : { tensor: tf.broadcastTo(plain(x), shape), order: inOrder(shape.length) };
+    return sameShape(was, shape) ? plain(x) : tf.broadcastTo(plain(x), shape);
   }
 
   function part({ tensor, order }: Ordered, d: number, start: number, size: number): Ordered {
@@ -269,11 +269,8 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
 
     matmul({ a, b }, { shapes, y, options: { scale } }) {
       const leading = y.slice(0, -2);
-      const [left, right] = [repeated(a, shapes.a, leading), repeated(b, shapes.b, leading)];
-      const order = inOrder(y.length);
-      const isTransposed = sameShape(right.order, [...order.slice(0, -2), y.length - 1, y.length - 2]);
-      const tensor = tf.matMul(plain(left), isTransposed ? right.tensor : plain(right), false, isTransposed);
-      return { tensor: scale === 1 ? tensor : tf.mul(tensor, scale), order };
+      const tensor = tf.matMul(repeated(a, shapes.a, leading), repeated(b, shapes.b, leading));
+      return { tensor: scale === 1 ? tensor : tf.mul(tensor, scale), order: inOrder(y.length) };
     },
 
     add: ({ a, b }, { y, options }) => activate(broadcast(tf.add, a, b, y), options),
