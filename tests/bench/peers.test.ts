@@ -200,9 +200,13 @@ const DIALECTS: readonly (readonly [Dialect<never>, readonly Pass[]])[] = [
 ] as never;
 
 test("every engine has every operator of every net, with the options that nets set", () => {
-  for (const net of someOf(Object.keys(nets), 4)) {
+  for (const net of someOf(Object.keys(nets), 2)) {
+    const graph = traceForPeer({ ...jobOf([1], 2 ** 27), net });
     for (const [dialect, own] of DIALECTS) {
-      checkOperators(traceForPeer({ ...jobOf([1], 2 ** 27), net }, own), dialect);
+      checkOperators(
+        own.reduce((all, pass) => pass(all, ["logits"]), graph),
+        dialect,
+      );
     }
   }
 });
@@ -342,7 +346,7 @@ test("an engine that fails is told, the others are measured, and no file is left
   const setting: Setting = {
     contenders,
     cold: 2,
-    turns: 2,
+    turns: 1,
     seconds: 0.1,
     timeout: 120,
     maxBinding: 2 ** 27,
