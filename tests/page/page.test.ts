@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { buildPage } from "../../examples/build_page.ts";
-import { mobilenet_v2 } from "../../nets/mobilenet_v2.ts";
+import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { launch } from "../browser/launch.ts";
 import { type Handler, serve, text } from "../browser/server.ts";
@@ -47,9 +47,9 @@ const sendSlowly: Handler = (_request, response) => {
   response.write(Buffer.alloc(1_000_000));
 };
 
-/** MobileNetV2's tensors, all random. */
+/** ShuffleNetV2 x0.5's tensors, all random. */
 async function checkpoint(options: object = {}): Promise<Buffer> {
-  const weights = randomWeights(mobilenet_v2, options);
+  const weights = randomWeights(shufflenet_v2_x0_5, options);
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of weights.tensors) tensors.set(name, { shape, data: await weights.read(name) });
   return Buffer.from(encodeSafetensors(tensors));
@@ -334,7 +334,7 @@ inBrowser("the camera, until it is stopped", async () => {
   await show("Images");
   await waitFor("net-text", /11.7 million parameters/);
   // Less work for a software adapter than the page's own choice.
-  await page.locator("#net").selectOption("mobilenet_v2");
+  await page.locator("#net").selectOption("shufflenet_v2_x0_5");
   await page.getByRole("button", { name: "Camera" }).click();
   await page.getByRole("button", { name: "Stop the camera" }).waitFor();
   await waitFor("images-status", /Choose weights/, page, "images-problem");
@@ -345,14 +345,14 @@ inBrowser("the camera, until it is stopped", async () => {
 
 inBrowser("drop an image, and link a checkpoint that the browser has no room to keep", async () => {
   await show("Images");
-  await waitFor("net-text", /3.5 million parameters/);
+  await waitFor("net-text", /1.37 million parameters/);
   await page.getByRole("button", { name: "Test picture" }).click();
   const url = await page.locator("#picture").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
   await drop("images", "sunset.png", "image/png", Buffer.from(url.split(",")[1], "base64"));
   await waitFor("images-status", /Choose weights/, page, "images-problem");
   const session = await context.newCDPSession(page);
   await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 5e6 });
-  await page.getByLabel("Address").fill(`${origin}/mobilenet_v2.safetensors`);
+  await page.getByLabel("Address").fill(`${origin}/shufflenet_v2_x0_5.safetensors`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   assert.match(await waitFor("images-status", /is loaded/, page, "images-problem"), /could not be kept/);
 });
@@ -391,7 +391,7 @@ inBrowser("five classes, a heat map for each, the activations of a layer", async
   assert.is(await heatMap(), "");
   await box.check();
   await look("the first one again", (map) => map === first);
-  await page.getByRole("radio", { name: /^features\.3\b(?!\.)/ }).check();
+  await page.getByRole("radio", { name: /^maxpool\b/ }).check();
   await waitFor("layer-text", /24 maps of 56 × 56/, page, "images-problem");
   assert.ok((await colours(page.locator("#maps"))) > 50);
   Object.assign(seen, { first, second, answers: await answers(), activations: await activations() });
@@ -475,7 +475,7 @@ inBrowser("another last layer: its classes by number; NaN is no answer", async (
   await waitFor("images-problem", /trained for 3 classes: put 3 into the field Classes$/);
   await page.getByLabel("Classes", { exact: true }).fill("3");
   await page.getByLabel("Classes", { exact: true }).press("Enter");
-  await waitFor("net-text", /2.23 million parameters/);
+  await waitFor("net-text", /0.345 million parameters/);
   assert.ok(await page.locator("#images-problem").isHidden());
   await load("three");
   await waitFor("answer", /^class \d, in /, page, "images-problem");
@@ -485,9 +485,9 @@ inBrowser("another last layer: its classes by number; NaN is no answer", async (
   await waitFor("images-problem", /numClasses is -1; it must be a positive integer/);
   await page.getByLabel("Classes", { exact: true }).fill("");
   await page.getByLabel("Classes", { exact: true }).press("Enter");
-  await waitFor("net-text", /3.5 million parameters/);
+  await waitFor("net-text", /1.37 million parameters/);
   await load("nan");
-  await waitFor("images-problem", /[Mm]obilenet_v2 answers NaN: its weights or its input/);
+  await waitFor("images-problem", /[Ss]hufflenet_v2_x0_5 answers NaN: its weights or its input/);
   assert.is(await page.locator("#answer").textContent(), "");
 });
 
@@ -641,7 +641,7 @@ if (typeof browser === "string") {
     "/worker.js": sendWorker,
     "/slow.safetensors": sendSlowly,
     "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
-    "/mobilenet_v2.safetensors": sendBytes(weights),
+    "/shufflenet_v2_x0_5.safetensors": sendBytes(weights),
     "/three.safetensors": sendBytes(await checkpoint(head)),
     "/nan.safetensors": sendBytes(damaged),
   });
