@@ -9,8 +9,8 @@ import * as assert from "uvu/assert";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { buildPage } from "../../examples/build_page.ts";
-import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
+import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { launch } from "../browser/launch.ts";
 import { type Handler, serve, text } from "../browser/server.ts";
 
