@@ -99,7 +99,7 @@ export interface Dialect<T> {
   readonly engine: string;
   readonly operators: Readonly<Record<string, Operator<T>>>;
   /** The same elements, in the order of NCHW, under another shape. */
-  reshape(x: T, from: Shape, to: Shape): T;
+  reshape(x: T, to: Shape): T;
 }
 
 /** The logits of a graph from its input and its parameters (by the ids of their nodes). */
@@ -108,7 +108,7 @@ export function evaluate<T>(graph: Graph, x: T, params: ReadonlyMap<number, T>, 
   const value = (id: number) => values.get(id) as T;
   graph.nodes.forEach((node, id) => {
     if (node.kind === "view") {
-      values.set(id, dialect.reshape(value(node.x), graph.nodes[node.x].shape, node.shape));
+      values.set(id, dialect.reshape(value(node.x), node.shape));
     } else if (node.kind === "op") {
       const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, read]) => [name, value(read)]));
       values.set(id, dialect.operators[node.kernel.name](inputs, callOf(graph, node)));

@@ -242,7 +242,7 @@ export function dialectOf({ numpy, nn, lax }: Jax): Dialect<JaxArray> {
   ]);
   return {
     engine: "jax-js",
-    reshape: (x, _from, to) => x.ref.reshape(to),
+    reshape: (x, to) => x.ref.reshape(to),
     operators: { ...Object.fromEntries(elementwise), ...operators },
   };
 }

@@ -371,7 +371,7 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
   ]);
   return {
     engine: "tfjs",
-    reshape: (x, _from, to) => reshape(x, to),
+    reshape,
     operators: { ...Object.fromEntries(elementwise), ...operators },
   };
 }

@@ -136,7 +136,7 @@ test("contenders are engines on their providers, and packages that are missing a
 /** The references of our kernels as an engine. */
 const references: Dialect<Tensor> = {
   engine: "the references",
-  reshape: ({ data }, _from, shape) => ({ shape, data }),
+  reshape: ({ data }, shape) => ({ shape, data }),
   operators: Object.fromEntries(
     Object.values(kernels).flatMap((kernel) => {
       if (!("reflection" in kernel)) return [];
