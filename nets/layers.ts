@@ -41,9 +41,10 @@ export function convLayer(
 export function batchNormLayer(
   name: string,
   x: Value,
-  { output = name, ...options }: { readonly eps?: number; readonly output?: string } = {},
+  given: { readonly eps?: number; readonly output?: string } = {},
 ): Value {
-  const graph = graphOf(name, x);
+  const graph = graphOf(name, x, given);
+  const { output = name, ...options } = given;
   const perChannel = [x.shape[1]];
   const mean = graph.statistic(`${name}.running_mean`, perChannel);
   const variance = graph.statistic(`${name}.running_var`, perChannel);

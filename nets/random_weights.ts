@@ -26,12 +26,13 @@ export function randomWeights(definition: AnyNet, options: LoadOptions & object 
 
 /** Uniform in centre ± spread, by what a parameter is: see layers.ts. */
 function distribution(name: string, shape: Shape): { readonly centre: number; readonly spread: number } {
+  // What comes before a shortcut scales down, or the sum of a block would double the variance of its input.
+  const scale = /\.(bn[23]|block\.3\.1|conv_c)\.weight$/.test(name) ? 0.25 : 1;
   // K. He et al., "Delving deep into rectifiers", 2015: a variance of 2 over the number of inputs.
-  if (shape.length > 1) return { centre: 0, spread: Math.sqrt(6 / sizeOf(shape.slice(1))) };
+  if (shape.length > 1) return { centre: 0, spread: scale * Math.sqrt(6 / sizeOf(shape.slice(1))) };
   if (/\.running_var$/.test(name)) return { centre: 1, spread: 0.25 };
   if (/\.(bias|running_mean)$/.test(name)) return { centre: 0, spread: 0.1 };
-  // The normalization before a shortcut scales down, or the sum of a block would double the variance of its input.
-  return /\.bn[23]\.weight$/.test(name) ? { centre: 0.25, spread: 0.05 } : { centre: 1, spread: 0.25 };
+  return scale < 1 ? { centre: scale, spread: 0.05 } : { centre: 1, spread: 0.25 };
 }
 
 /** Numbers `start` to `start + count - 1` of a sequence of its own for every key. */
