@@ -22,10 +22,12 @@ export function layerNormLayer(name: string, x: Value, { eps = 1e-5 } = {}): Val
   return named(name, layerNorm(x, weight, bias, { eps }));
 }
 
-/** Two linear layers with a gelu between, by the numbers that they have in torchvision's sequence. */
+/** Two linear layers with a gelu between, by the numbers that they have in torchvision's sequence; the rest are dropouts. */
 export function mlp(name: string, x: Value, hidden: number, [first, second] = [0, 3]): Value {
-  const y = named(`${name}.${first + 1}`, gelu(linearLayer(`${name}.${first}`, x, hidden)));
-  return named(name, linearLayer(`${name}.${second}`, y, x.shape.at(-1) as number));
+  let y = named(`${name}.${first + 1}`, gelu(linearLayer(`${name}.${first}`, x, hidden)));
+  for (let i = first + 2; i < second; i++) named(`${name}.${i}`, y);
+  y = linearLayer(`${name}.${second}`, y, x.shape.at(-1) as number);
+  return named(name, named(`${name}.${second + 1}`, y));
 }
 
 /**
