@@ -23,8 +23,13 @@ export { nets } from "./nets/index.ts";
 const RARE = [
   {
     operator: "conv2d",
-    isFor: ({ options }: OpNode) => (options as Conv2dOptions).groups > 1,
+    isFor: ({ options, shape }: OpNode) => (options as Conv2dOptions).groups === shape[1],
     load: async () => (await import("./kernels/conv2d/variants_depthwise.ts")).conv2dDepthwiseVariant,
+  },
+  {
+    operator: "conv2d",
+    isFor: ({ options, shape }: OpNode) => ![1, shape[1]].includes((options as Conv2dOptions).groups),
+    load: async () => (await import("./kernels/conv2d/variants_grouped.ts")).conv2dGroupedVariant,
   },
   {
     operator: "concat",
@@ -33,8 +38,8 @@ const RARE = [
   },
 ];
 
-/** Those of them that some graph has needed, by their operators. */
-const loaded: Record<string, readonly AnyVariant[]> = {};
+/** Those of them that some graph has needed. */
+const loaded = new Map<object, AnyVariant>();
 
 /** The fast kernels that an adapter can use, and those that few nets need, if a graph does. */
 async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): Promise<Variants> {
@@ -44,10 +49,12 @@ async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): 
       ? import("./kernels/variants_matrices.ts")
       : import("./kernels/variants_gpu.ts"));
   const all: Record<string, readonly AnyVariant[]> = { ...variants };
-  for (const { operator, isFor, load } of RARE) {
+  for (const rare of RARE) {
+    const { operator, isFor, load } = rare;
     const wants = (node: Node) => node.kind === "op" && node.kernel.name === operator && isFor(node);
-    if (graph?.nodes.some(wants)) loaded[operator] ??= [await load()];
-    if (loaded[operator]) all[operator] = [...loaded[operator], ...(variants[operator] ?? [])];
+    if (!loaded.has(rare) && graph?.nodes.some(wants)) loaded.set(rare, await load());
+    const variant = loaded.get(rare);
+    if (variant) all[operator] = [variant, ...(all[operator] ?? [])];
   }
   return all;
 }

@@ -3,7 +3,7 @@ import type { Rates } from "../engine/graph/variant.ts";
 import { MATRIX_TILES, sizeOfTile, TILES, tileName } from "./conv2d/tiles.ts";
 
 /** What is bound by memory everywhere, and whose arithmetic is hardly worth counting. */
-const bound = { avgpool2d_nhwc: 0.1, maxpool2d_nhwc: 0.1, conv2d_depthwise: 0.1 };
+const bound = { avgpool2d_nhwc: 0.1, maxpool2d_nhwc: 0.1, conv2d_depthwise: 0.1, conv2d_grouped: 0.1 };
 
 const tiles = TILES.flatMap((tile) =>
   ["conv2d_tile", "matmul_tile"].map((name) => [tileName(name, tile), tile.efficiency] as const),

@@ -5,6 +5,7 @@ import { reference as channelShuffle } from "./channel_shuffle.ts";
 import { reference as concat } from "./concat.ts";
 import { reference as conv2d } from "./conv2d/conv2d.ts";
 import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
+import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
 import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
 import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
@@ -73,6 +74,7 @@ export const references: References = {
   concat,
   conv2d,
   conv2d_depthwise: depthwise,
+  conv2d_grouped: grouped,
   conv2d_stem: stem,
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),

@@ -2,6 +2,7 @@ import type { Variants } from "../engine/graph/variant.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
 import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
+import { conv2dGroupedVariant } from "./conv2d/variants_grouped.ts";
 import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
@@ -20,6 +21,7 @@ export const variants: Variants = {
   conv2d: [
     conv2dLinearVariant,
     conv2dDepthwiseVariant,
+    conv2dGroupedVariant,
     ...conv2dMatrixVariants,
     ...winogradVariants(subgroupProduct, ...tileProducts),
     conv2dSubgroupVariant,

@@ -56,6 +56,12 @@ export const PROGRAMS: readonly Program[] = [
     after: GPU,
   },
   {
+    name: "what convolutions in groups add",
+    program: all("./kernels/conv2d/variants_grouped.js"),
+    limitBytes: 2_000,
+    after: GPU,
+  },
+  {
     name: "what depthwise convolutions add",
     program: all("./kernels/conv2d/variants_depthwise.js"),
     limitBytes: 3_000,

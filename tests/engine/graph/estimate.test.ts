@@ -182,6 +182,7 @@ const IMAGE = [1, 8, 6, 6];
 const CALLS: readonly ((graph: Graph) => Value)[] = [
   (graph) => convLayer("conv", graph.input("x", [1, 128, 8, 8]), 128, 3, { padding: 1 }),
   (graph) => convLayer("conv", graph.input("x", [1, 8, 8, 8]), 8, 3, { groups: 8 }),
+  (graph) => convLayer("conv", graph.input("x", [1, 8, 8, 8]), 8, 3, { groups: 2 }),
   (graph) => convLayer("conv", graph.input("x", [1, 8, 1, 1]), 8, 1),
   (graph) => linearLayer("fc", graph.input("x", [8, 512]), 512),
   (graph) => kernels.softmax(graph.input("x", [2, 100])),

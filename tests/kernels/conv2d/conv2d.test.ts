@@ -121,6 +121,11 @@ test("random grouped convolutions", async () => {
     await check(draw({ groups: int(2, 4), groupIn: int(1, 3), groupOut: int(1, 3) }));
 });
 
+test("random convolutions in groups of whole vec4s of channels", async () => {
+  for (let i = 0; i < rounds(20); i++)
+    await check(draw({ groups: int(2, 4), groupIn: 4 * int(1, 3), groupOut: 4 * int(1, 3) }));
+});
+
 test("random depthwise convolutions", async () => {
   for (let i = 0; i < rounds(10); i++) await check(draw({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
 });

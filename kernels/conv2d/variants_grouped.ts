@@ -1,0 +1,20 @@
+import { isParam } from "../../engine/graph/graph.ts";
+import { asNchw, asNhwc } from "../layout/layout.ts";
+import { conv2dGrouped } from "./conv2d_grouped.ts";
+import { type Conv2dVariant, gains, nhwcOptions, packed } from "./dense.ts";
+
+// The way to compute convolutions in groups, on every kind of device. A page loads it for the nets that have some.
+
+export const conv2dGroupedVariant: Conv2dVariant = {
+  name: "conv2d_grouped",
+  nhwc: true,
+  refuses({ shapes: { x }, options: { groups }, y }, _setting, { w }) {
+    if (groups === 1) return "it has one group";
+    if ((x[1] / groups) % 4 !== 0 || (y[1] / groups) % 4 !== 0)
+      return "the channels of its groups are no multiples of 4";
+    return isParam(w) ? undefined : "its weight is no parameter";
+  },
+  gains,
+  build: ({ x, w, b, r }, { options }) =>
+    asNchw(conv2dGrouped(asNhwc(x), packed(w), b, r && asNhwc(r), nhwcOptions(w, options))),
+};
