@@ -102,7 +102,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
 
-export interface Binding {
+export interface BindingLayout {
   readonly index: number;
   readonly type: BindingType;
 }
@@ -358,7 +358,7 @@ export class Device {
   }
 
   /** Compiles a kernel; the same source is compiled once. Throws a GpuError (SHADER) with the compiler's message. */
-  pipeline(label: string, code: string, bindings: readonly Binding[]): Promise<GPUComputePipeline> {
+  pipeline(label: string, code: string, bindings: readonly BindingLayout[]): Promise<GPUComputePipeline> {
     this.check();
     let pipeline = this.#pipelines.get(code);
     if (!pipeline) {
@@ -372,7 +372,7 @@ export class Device {
     return pipeline;
   }
 
-  async #compile(label: string, code: string, bindings: readonly Binding[]) {
+  async #compile(label: string, code: string, bindings: readonly BindingLayout[]) {
     const { device } = this;
     const entries = bindings.map(({ index, type }) => ({
       binding: index,

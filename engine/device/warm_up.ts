@@ -1,11 +1,11 @@
-import type { Binding } from "./device.ts";
+import type { BindingLayout } from "./device.ts";
 import { STORAGE, UNIFORM } from "./usage.ts";
 
 /**
  * Makes a software adapter translate a kernel to machine code now, while weights are loading, and not when it is first run: a
  * dispatch whose Params are all zero, so that it does nothing.
  */
-export function warmUp(device: GPUDevice, pipeline: GPUComputePipeline, bindings: readonly Binding[]): void {
+export function warmUp(device: GPUDevice, pipeline: GPUComputePipeline, bindings: readonly BindingLayout[]): void {
   if (bindings.some(({ type }) => type === "texture")) return;
   const buffers: GPUBuffer[] = [];
   const entries = bindings.map(({ index, type }) => {

@@ -36,12 +36,13 @@ interface Use {
   readonly id: number;
 }
 
-function usesOf({ nodes }: Graph, root: (id: number) => number): Map<number, Use[]> {
+function usesOf(graph: Graph): Map<number, Use[]> {
   const uses = new Map<number, Use[]>();
-  nodes.forEach((node, reader) => {
+  graph.nodes.forEach((node, reader) => {
     if (node.kind !== "op") return;
     for (const [name, id] of Object.entries(node.inputs)) {
-      uses.set(root(id), [...(uses.get(root(id)) ?? []), { reader, name, id }]);
+      const root = graph.root(id);
+      uses.set(root, [...(uses.get(root) ?? []), { reader, name, id }]);
     }
   });
   return uses;
@@ -50,25 +51,26 @@ function usesOf({ nodes }: Graph, root: (id: number) => number): Map<number, Use
 function joinInPlace(graph: Graph, outputs: readonly string[]): void {
   const { nodes } = graph;
   const kept = new Set(outputs.map((name) => graph.root(graph.find(name))));
-  const uses = usesOf(graph, (id) => graph.root(id));
+  const uses = usesOf(graph);
   const places = new Map<number, Place>();
   const opAt = (id: number) => nodes[id] as OpNode;
   const channelsOf = (id: number): number => nodes[id].shape[nodes[id].shape.length - 1];
-  const homesOf = (ids: readonly number[]) => ids.map((id) => graph.root(id));
 
   /** What else reads a part of a joined image; undefined where it cannot be written there. */
   function othersOf(id: number, into: number, first: number): Use[] | undefined {
     const part = nodes[id];
     if (part.kind !== "op" || !hasParam(part.kernel, "y_pitch") || "r" in part.inputs || kept.has(id)) return undefined;
-    const others = (uses.get(id) ?? []).filter((use) => use.reader !== into);
+    const all = uses.get(id) ?? [];
+    const others = all.filter((use) => use.reader !== into);
     const canStep = ({ reader, name, id: view }: Use) =>
       name === "x" &&
       hasParam(opAt(reader).kernel, "x_pitch") &&
       nodes[view].shape.length === 2 &&
       channelsOf(view) === channelsOf(id);
-    const once = (uses.get(id) ?? []).length === others.length + 1;
+    const once = all.length === others.length + 1;
     // No dispatch can read and write one buffer.
-    const apart = !homesOf([...readsOf(part), ...others.map(({ reader }) => reader)]).includes(graph.root(into));
+    const home = graph.root(into);
+    const apart = [...readsOf(part), ...others.map(({ reader }) => reader)].every((each) => graph.root(each) !== home);
     return once && apart && (others.length === 0 || first === 0) && others.every(canStep) ? others : undefined;
   }
 
@@ -100,6 +102,7 @@ function joinInPlace(graph: Graph, outputs: readonly string[]): void {
       }
       first += channels;
     }
+    if (written.size === 0) continue;
     const { kernel } = node;
     const parts: AnyKernel["parts"] = (call) =>
       (kernel.parts?.(call) ?? []).filter(({ input = "" }) => !written.has(input));
