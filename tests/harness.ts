@@ -102,6 +102,13 @@ export const pairOf = (draw: () => number): Pair => pick(draw(), [draw(), draw()
 /** Of zero to four dimensions. */
 export const randomShape = (least = 0, most = 4): number[] => Array.from({ length: int(least, most) }, () => int(1, 9));
 
+/**
+ * The shape of a loop's call of that number: any for three of four, else an image's, of which every second has whole vec4s
+ * of channels, which variants ask for.
+ */
+export const drawShape = (call: number): number[] =>
+  call % 4 ? randomShape() : randomShape(4).with(1, call % 8 ? int(1, 9) : 4 * int(1, 3));
+
 /** The dimensions of a tensor in random order, some of them counted from the back. */
 export const randomOrder = (rank: number): number[] =>
   Array.from({ length: rank }, (_, d) => ({ d, key: random() }))
@@ -138,7 +145,7 @@ export function drawPool(dilation: Pair = 1) {
  * every second has whole vec4s of channels, for the variant.
  */
 export function drawBroadcast(call: number): readonly [number[], number[]] {
-  const image = randomShape(4).with(1, call % 8 ? int(1, 9) : 4 * int(1, 3));
+  const image = drawShape(call);
   if (call % 4 === 0) return [image, image];
   const y = Array.from({ length: int(0, 4) }, () => pick([int(1, 9)], [int(1, 9)], [int(1, 3), int(1, 3)]));
   const ones = (sizes: readonly number[]) => sizes.map(() => 1);
@@ -300,9 +307,7 @@ export async function checkElementwise(
   drawOptions: () => object = () => ({}),
 ): Promise<void> {
   for (let i = 0; i < 40; i++) {
-    // Also images of whole vec4s of channels, for the variant.
-    const shape = i % 4 ? randomShape() : randomShape(4).with(1, i % 8 ? int(1, 9) : 4 * int(1, 3));
-    const x = randomTensor(shape, pick(1e-3, 0.4, 2, 8, 30));
+    const x = randomTensor(drawShape(i), pick(1e-3, 0.4, 2, 8, 30));
     await checkKernel(gpu, kernel, { x }, drawOptions(), tolerance);
   }
 }
