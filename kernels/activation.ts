@@ -8,9 +8,9 @@ export type Activation = (typeof ACTIVATIONS)[number];
 /** The field `activation` of `struct Params`. */
 export const activationCode = (activation: Activation): number => ACTIVATIONS.indexOf(activation);
 
-/** The WGSL's specialization constants: whether other activations than relu are compiled in. */
+/** The WGSL's specialization constants: the activation that is compiled in, none for those that all kernels have. */
 export const activationConsts = ({ activation = "none" }: Readonly<Partial<Activated>>) => ({
-  BEYOND_RELU: activationCode(activation) > activationCode("relu"),
+  BEYOND_RELU: activation === "relu" ? 0 : activationCode(activation),
 });
 
 /** Throws a UsageError unless it is one. */
