@@ -155,6 +155,8 @@ export class Device {
   readonly host: Host;
   /** What the choice between variants of a kernel depends on. */
   declare traits: Traits;
+  /** Traits that were measured, which stay when the device is opened again. */
+  readonly measured: { fastLoads?: boolean } = {};
   /** The faster kernels to choose from. */
   declare variants: Variants;
   /** How often a device was opened: what was made on an earlier one is gone. */
@@ -202,6 +204,7 @@ export class Device {
       f16: device.features.has("shader-f16"),
       matrices,
       rates: rates?.[summary.software ? "software" : summary.vendor] ?? rates?.gpu,
+      ...this.measured,
     };
     this.generation++;
     this.#lost = undefined;

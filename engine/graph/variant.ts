@@ -9,6 +9,8 @@ export interface Traits {
   readonly subgroupSize: number;
   /** True for a software adapter. */
   readonly software: boolean;
+  /** True for a software adapter whose compiler takes a load, or a store, for less than a loop over the lanes. */
+  readonly fastLoads?: boolean;
   /** Bytes that the device can bind at once. */
   readonly maxBinding: number;
   /** True where tensors can be stored as f16. */
@@ -23,6 +25,9 @@ export interface Traits {
 export interface Setting extends Traits {
   readonly dtype: Dtype;
 }
+
+/** Whether kernels that can be had with loops unrolled are to be: loads then wait for each other no more. */
+export const unrolls = ({ software, fastLoads = false }: Traits): boolean => !software || fastLoads;
 
 /** What a kind of device does in a second, as far as the choice between variants goes: kernels/rates.ts. */
 export interface Rates {

@@ -10,12 +10,14 @@ interface Kept {
   readonly choices: Readonly<Record<string, string>>;
 }
 
-/** What is kept for an adapter with this driver, by a name that a file may have. */
-export const tuningName = ({ vendor, architecture, device, description }: Device["adapter"]): string =>
-  `tuned-${[vendor, architecture, device, description]
+/** What is kept of a kind for an adapter with this driver, by a name that a file may have. */
+export const nameFor = (kind: string, { vendor, architecture, device, description }: Device["adapter"]): string =>
+  `${kind}-${[vendor, architecture, device, description]
     .join(" ")
     .replace(/[^\w.]+/g, "-")
     .slice(0, 150)}.json`;
+
+export const tuningName = (adapter: Device["adapter"]): string => nameFor("tuned", adapter);
 
 /**
  * Takes over what tune() kept for this adapter. Whatever is wrong with it is told in gpu.warnings, in one line, and it is

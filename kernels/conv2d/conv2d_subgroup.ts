@@ -12,15 +12,16 @@ const CHANNELS = 8;
 /** Output channels per tile, by which weights are cut: see columnAt. */
 export const TILE = 4 * CHANNELS;
 
-/** Pixels per lane: fewer where a tile would be half empty. */
-const pixelsPerLane = (pixels: number, { subgroup }: Subgroup): number =>
-  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
+/** Pixels per lane: fewer where a tile would be half empty. Seven, since the sides of ImageNet's images are multiples of it. */
+const pixelsPerLane = (pixels: number, { subgroup, unroll }: Subgroup): number =>
+  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : !unroll || pixels <= 4 * subgroup ? 4 : 7;
 
 /** The specialization constants for an output of this many pixels. */
 const consts = (pixels: number, options: Subgroup & Partial<Activated>) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
   CHANNELS,
+  UNROLL: options.unroll,
   ...activationConsts(options),
 });
 

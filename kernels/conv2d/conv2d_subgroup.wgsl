@@ -15,6 +15,7 @@ enable subgroups;
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8;
+const UNROLL: bool = false; // the loads and stores: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
 // Loads per lane for the CHANNELS vec4 of one input channel.
@@ -93,6 +94,32 @@ fn multiply(q: u32) {
   }
 }
 
+// y[out] = the sum and what is added to it, activated.
+fn store(out: u32, sum: vec4f) {
+  var v = sum;
+  if (params.residual == 1) {
+    v += vec4f(r[out]);
+  }
+  y[out] = vec4<Real>(activate(v, params.activation));
+}
+
+// Stores the q-th vec4 of sums.
+fn finish(q: u32, first_pixel: u32, first_channel: u32, first_out: u32) {
+  let channel = first_channel + q;
+  if (channel < params.y_channels) {
+    var bias = vec4f();
+    if (params.bias == 1) {
+      bias = vec4f(b[channel]);
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      let pixel = first_pixel + p * SUBGROUP;
+      if (pixel < params.pixels) {
+        store(first_out + pixel * params.y_pitch + channel, sums[p][q] + bias);
+      }
+    }
+  }
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
@@ -135,7 +162,7 @@ fn main(
           let inside = at < row_length;
           inputs[p] = select(vec4f(), vec4f(x[select(0u, x_row[p] + at, inside)]), inside);
         }
-        if (PIXELS > 2) {
+        if (!UNROLL && PIXELS > 2) {
           // A loop, since the code would not fit the instruction cache of a CPU otherwise.
           for (var at = w_first; at < w_first + 4; at += 2) {
             for (var load = 0u; load < LOADS; load++) {
@@ -164,6 +191,18 @@ fn main(
     }
   }
 
+  let first_out = product * params.y_stride + params.y_first;
+  if (UNROLL) {
+    finish(0, first_pixel, first_channel, first_out);
+    finish(1, first_pixel, first_channel, first_out);
+    finish(2, first_pixel, first_channel, first_out);
+    finish(3, first_pixel, first_channel, first_out);
+    finish(4, first_pixel, first_channel, first_out);
+    finish(5, first_pixel, first_channel, first_out);
+    finish(6, first_pixel, first_channel, first_out);
+    finish(7, first_pixel, first_channel, first_out);
+    return;
+  }
   // One vec4 at a time, the next moving up: compilers would unroll loops with indices of their own, and take several times
   // as long for the whole kernel.
   for (var channel = first_channel; channel < first_channel + width; channel++) {
@@ -173,12 +212,7 @@ fn main(
     }
     for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
       if (pixel < params.pixels) {
-        let out = product * params.y_stride + pixel * params.y_pitch + params.y_first + channel;
-        var sum = sums[0][0] + bias;
-        if (params.residual == 1) {
-          sum += vec4f(r[out]);
-        }
-        y[out] = vec4<Real>(activate(sum, params.activation));
+        store(first_out + pixel * params.y_pitch + channel, sums[0][0] + bias);
       }
       for (var p = 0u; p < PIXELS - 1; p++) {
         sums[p][0] = sums[p + 1][0];

@@ -5,7 +5,7 @@ import type { Setting, Variant } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
-import { columnAt, type TileOptions } from "./gemm.ts";
+import { columnAt, subgroupOf, type TileOptions } from "./gemm.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
 import type { Inputs } from "./nhwc.ts";
 
@@ -84,6 +84,8 @@ export const dense = (
   nhwc: true,
   refuses: (call, setting, inputs) => refusesDevice(setting) ?? refuses(call, setting, inputs),
   gains,
-  build: ({ x, w, b, r }, { options }, { subgroupSize: subgroup }) =>
-    asNchw(kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { subgroup, ...nhwcOptions(w, options) })),
+  build: ({ x, w, b, r }, { options }, setting) =>
+    asNchw(
+      kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { ...subgroupOf(setting), ...nhwcOptions(w, options) }),
+    ),
 });

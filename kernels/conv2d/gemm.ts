@@ -1,13 +1,25 @@
 import type { Call, KernelSpec } from "../../engine/graph/kernel.ts";
+import { type Setting, unrolls } from "../../engine/graph/variant.ts";
 import { rowsOf } from "../../engine/ground/tensor.ts";
 import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windows } from "./nhwc.ts";
 
 // What the kernels have in common that compute a convolution as a matrix product, and products themselves by the same WGSL.
 
+/** What kernels by subgroups are compiled for. Means nothing to others. */
 export interface Subgroup {
-  /** Lanes of a subgroup: what the adapter has, between 4 and 64. Means nothing to kernels without subgroups. */
+  /** Lanes of a subgroup: what the adapter has, between 4 and 64. */
   subgroup: number;
+  /** Whether loads and stores are unrolled: see Traits. */
+  unroll: boolean;
 }
+
+/** The options of these kernels for a device. */
+export const subgroupOf = (setting: Setting): Subgroup => ({
+  subgroup: setting.subgroupSize,
+  unroll: unrolls(setting),
+});
+
+const SUBGROUP: Subgroup = { subgroup: 8, unroll: false };
 
 export type TileOptions = Subgroup & NhwcOptions;
 
@@ -17,7 +29,7 @@ type Part<K extends string, O extends object> = Pick<KernelSpec<K, O>, "inputs" 
 /** The convolution on NHWC images: x [N, H, W, C], w [KH, KW, C, O], b [O], r and y [N, H', W', O]. */
 export const convolution: Part<Inputs, TileOptions> = {
   inputs: ["x", "w", "b?", "r?"],
-  options: { subgroup: 8, ...NHWC_OPTIONS },
+  options: { ...SUBGROUP, ...NHWC_OPTIONS },
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), w[3]],
   params: ({ shapes: { x, w, b, r }, options, y }: Call<Inputs, TileOptions>) => ({
     ...windows(x, w, options, y),
@@ -36,7 +48,7 @@ export const convolution: Part<Inputs, TileOptions> = {
 /** A batch of matrix products, each a 1x1 convolution of one row of pixels: a [batch, M, K], b [batch, K, N] -> [batch, M, N]. */
 export const product: Part<"x" | "w", Subgroup> = {
   inputs: ["x", "w"],
-  options: { subgroup: 8 },
+  options: SUBGROUP,
   shape: ({ x, w }) => [x[0], x[1], w[2]],
   params: ({ shapes: { x, w }, y }) => ({
     ...windows([1, 1, ...x.slice(1)], [1, 1], NHWC_OPTIONS, [1, 1, y[1]]),

@@ -3,6 +3,7 @@ import { asNchw, asNhwc } from "../layout/layout.ts";
 import { conv2dStem } from "./conv2d_stem.ts";
 import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
 import { type Conv2dVariant, dense, gains, nhwcOptions, packed, refusesSubgroups } from "./dense.ts";
+import { subgroupOf } from "./gemm.ts";
 import type { Product } from "./winograd/variants.ts";
 
 // The ways to compute conv2d on software adapters: operands in registers, shared by subgroup shuffles.
@@ -23,5 +24,5 @@ export const conv2dStemVariant: Conv2dVariant = {
 export const subgroupProduct: Product = {
   cut: TILE,
   refuses: (setting) => refusesSubgroups(setting) !== undefined,
-  multiply: (a, b, { subgroupSize: subgroup }) => matmulSubgroup(a, b, { subgroup }),
+  multiply: (a, b, setting) => matmulSubgroup(a, b, subgroupOf(setting)),
 };

@@ -3,7 +3,7 @@ import type { Kernel } from "../../engine/graph/kernel.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { packed, refusesSize } from "../conv2d/dense.ts";
-import type { TileOptions } from "../conv2d/gemm.ts";
+import { subgroupOf, type TileOptions } from "../conv2d/gemm.ts";
 import type { Inputs } from "../conv2d/nhwc.ts";
 import { LEAST_WEIGHTS, type LinearVariant } from "./variants.ts";
 
@@ -38,10 +38,10 @@ export const linearProduct = (
   gains: ({ shapes: { x, w } }, { software }) =>
     (sizeOf(w) >= LEAST_WEIGHTS || rowsOf(x) * sizeOf(w) >= MANY_PRODUCTS) &&
     (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
-  build({ x, w, b }, { options: { activation }, y }, { subgroupSize: subgroup }) {
+  build({ x, w, b }, { options: { activation }, y }, setting) {
     const [outFeatures, inFeatures] = w.shape;
     const filters = x.graph.reshape(packed(w, tile), [1, 1, inFeatures, outFeatures]);
     const image = x.graph.reshape(x, [1, 1, rowsOf(x.shape), inFeatures]);
-    return x.graph.reshape(kernel(image, filters, b, { subgroup, activation }), y);
+    return x.graph.reshape(kernel(image, filters, b, { ...subgroupOf(setting), activation }), y);
   },
 });

@@ -1,0 +1,98 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Host } from "../../../engine/device/host.ts";
+import type { Gpu } from "../../../engine/gpu.ts";
+import { nameFor } from "../../../engine/tuning/kept.ts";
+import { probeLoads } from "../../../engine/tuning/probe.ts";
+import { openGpu } from "../../../index.ts";
+import { open } from "../../harness.ts";
+
+const gpu = await open();
+const hasSubgroups = gpu.traits.subgroupSize >= 4;
+
+/** Probes the loads of a device that keeps texts by name: what it learned, and what is kept then. */
+async function probe(texts: Record<string, string>, more: Partial<Gpu> = {}) {
+  const kept = new Map(Object.entries(texts));
+  const storage: Host["storage"] = {
+    read: async (name) => kept.get(name),
+    update: async (name, change) => void kept.set(name, change(kept.get(name))),
+  };
+  const { device, adapter } = gpu;
+  const traits = { ...gpu.traits, fastLoads: undefined };
+  const own = {
+    device,
+    adapter,
+    traits,
+    kernelHash: "abc",
+    host: { storage },
+    measured: {},
+    ...more,
+  } as unknown as Gpu;
+  await probeLoads(own);
+  assert.equal(own.traits.fastLoads, own.measured.fastLoads);
+  return { fastLoads: own.traits.fastLoads, kept: Object.fromEntries(kept) };
+}
+
+const name = nameFor("probed", gpu.adapter);
+const broken = { createBuffer: () => assert.unreachable("it measures") } as unknown as GPUDevice;
+
+if (hasSubgroups) {
+  test("what is measured is kept by adapter and driver", async () => {
+    const { fastLoads, kept } = await probe({});
+    assert.equal(kept, { [name]: String(fastLoads) });
+  });
+
+  test("what was kept is not measured again", async () => {
+    for (const fastLoads of [true, false])
+      assert.is((await probe({ [name]: String(fastLoads) }, { device: broken })).fastLoads, fastLoads);
+  });
+
+  test("what is damaged, or of another driver, is measured again", async () => {
+    const damaged = await probe({ [name]: "tru" });
+    assert.match(damaged.kept[name], /^(true|false)$/);
+    const updated = { ...gpu.adapter, description: "Mesa 99.1" };
+    const { kept } = await probe({ [name]: "true" }, { adapter: updated });
+    assert.equal(Object.keys(kept).sort(), [name, nameFor("probed", updated)].sort());
+  });
+
+  test("a storage that does not work is done without", async () => {
+    const fails = async () => assert.unreachable("no storage");
+    const { fastLoads } = await probe({}, { host: { storage: { read: fails, update: fails } } as unknown as Host });
+    assert.is(typeof fastLoads, "boolean");
+  });
+
+  test("nothing is kept where nothing is to be", async () =>
+    assert.equal((await probe({}, { kernelHash: undefined })).kept, {}));
+
+  test("where it cannot be measured loads are taken for slow", async () => {
+    const lost = new Proxy(gpu.device, {
+      get(device, key) {
+        if (key === "createComputePipelineAsync") return () => Promise.reject(new Error("lost"));
+        const value = Reflect.get(device, key);
+        return typeof value === "function" ? value.bind(device) : value;
+      },
+    });
+    assert.is((await probe({}, { device: lost })).fastLoads, false);
+  });
+}
+
+test("without subgroups there is nothing to measure loads by", async () => {
+  const traits = { ...gpu.traits, subgroupSize: 0, fastLoads: undefined };
+  assert.equal(await probe({}, { traits, device: broken }), { fastLoads: undefined, kept: {} });
+});
+
+test("a device that is opened again is still known", async () => {
+  const own = await openGpu({ kernelHash: undefined });
+  try {
+    const fastLoads = !own.traits.fastLoads;
+    own.measured.fastLoads = fastLoads;
+    own.device.destroy();
+    await own.device.lost;
+    await own.ready();
+    assert.equal([own.generation, own.traits.fastLoads], [2, fastLoads]);
+  } finally {
+    own.close();
+  }
+});
+
+test.run();
