@@ -29,6 +29,8 @@ export const conv2dStem = defineKernel<Inputs, TileOptions & { kernel: Shape }>(
     pixels: rowsOf(y),
     x_channels: x[1],
     y_channels: y[3] / 4,
+    y_pitch: y[3] / 4,
+    y_first: 0,
     taps: w[0],
   }),
 });

@@ -9,6 +9,7 @@ enable subgroups;
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8;
+const UNROLL: bool = false; // the loads and stores: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
 // Loads per lane for the CHANNELS vec4 of one tap.
@@ -27,6 +28,7 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: u32, pad_left: u32,
   taps: u32, // padded
+  y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
 }
@@ -109,6 +111,32 @@ fn multiply(q: u32) {
   }
 }
 
+// y[out] = the sum and what is added to it, activated.
+fn store(out: u32, sum: vec4f) {
+  var v = sum;
+  if (params.residual == 1) {
+    v += vec4f(r[out]);
+  }
+  y[out] = vec4<Real>(activate(v, params.activation));
+}
+
+// Stores the q-th vec4 of sums.
+fn finish(q: u32, first_pixel: u32, first_channel: u32, first_out: u32) {
+  let channel = first_channel + q;
+  if (channel < params.y_channels) {
+    var bias = vec4f();
+    if (params.bias == 1) {
+      bias = vec4f(b[channel]);
+    }
+    for (var p = 0u; p < PIXELS; p++) {
+      let pixel = first_pixel + p * SUBGROUP;
+      if (pixel < params.pixels) {
+        store(first_out + pixel * params.y_pitch + channel, sums[p][q] + bias);
+      }
+    }
+  }
+}
+
 @compute @workgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
@@ -132,12 +160,19 @@ fn main(
     load();
     load();
     load();
-    // A loop, since the code would not fit the instruction cache of a CPU otherwise.
-    for (var at = w_first; at < w_first + 4; at += 2) {
-      for (var i = 0u; i < LOADS; i++) {
-        let rows = loaded[i];
-        let next = at + 4 * i * SUBGROUP;
-        loaded[i] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
+    if (!UNROLL && PIXELS > 2) {
+      // A loop, since the code would not fit the instruction cache of a CPU otherwise.
+      for (var at = w_first; at < w_first + 4; at += 2) {
+        for (var load = 0u; load < LOADS; load++) {
+          let rows = loaded[load];
+          let next = at + 4 * load * SUBGROUP;
+          loaded[load] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
+        }
+      }
+    } else {
+      for (var load = 0u; load < LOADS; load++) {
+        let at = w_first + 4 * load * SUBGROUP;
+        loaded[load] = mat4x4f(vec4f(w[at]), vec4f(w[at + 1]), vec4f(w[at + 2]), vec4f(w[at + 3]));
       }
     }
     w_first += 4 * width;
@@ -152,21 +187,28 @@ fn main(
     multiply(7);
   }
 
+  let first_out = params.y_first;
+  if (UNROLL) {
+    finish(0, first_pixel, first_channel, first_out);
+    finish(1, first_pixel, first_channel, first_out);
+    finish(2, first_pixel, first_channel, first_out);
+    finish(3, first_pixel, first_channel, first_out);
+    finish(4, first_pixel, first_channel, first_out);
+    finish(5, first_pixel, first_channel, first_out);
+    finish(6, first_pixel, first_channel, first_out);
+    finish(7, first_pixel, first_channel, first_out);
+    return;
+  }
   // One vec4 at a time, the next moving up: compilers would unroll loops with indices of their own, and take several times
   // as long for the whole kernel.
-  for (var c = first_channel; c < first_channel + width; c++) {
+  for (var channel = first_channel; channel < first_channel + width; channel++) {
     var bias = vec4f();
     if (params.bias == 1) {
-      bias = vec4f(b[c]);
+      bias = vec4f(b[channel]);
     }
     for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
       if (pixel < params.pixels) {
-        let out = pixel * params.y_channels + c;
-        var sum = sums[0][0] + bias;
-        if (params.residual == 1) {
-          sum += vec4f(r[out]);
-        }
-        y[out] = vec4<Real>(activate(sum, params.activation));
+        store(first_out + pixel * params.y_pitch + channel, sums[0][0] + bias);
       }
       for (var p = 0u; p < PIXELS - 1; p++) {
         sums[p][0] = sums[p + 1][0];

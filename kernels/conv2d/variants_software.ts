@@ -14,10 +14,11 @@ export const conv2dStemVariant: Conv2dVariant = {
   name: "conv2d_stem",
   refuses: conv2dSubgroupVariant.refuses,
   gains: (call) => gains(call) && call.shapes.x[1] % 4 !== 0,
-  build({ x, w, b, r }, { options }, { subgroupSize: subgroup }) {
+  build({ x, w, b, r }, { options }, setting) {
     const [outChannels, channels, ...kernel] = w.shape;
     const filters = packed(w, TILE, [outChannels, channels * sizeOf(kernel)]);
-    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), { subgroup, kernel, ...nhwcOptions(w, options) }));
+    const all = { ...subgroupOf(setting), kernel, ...nhwcOptions(w, options) };
+    return asNchw(conv2dStem(x, filters, b, r && asNhwc(r), all));
   },
 };
 
