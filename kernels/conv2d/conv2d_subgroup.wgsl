@@ -94,29 +94,14 @@ fn multiply(q: u32) {
   }
 }
 
-// y[out] = the sum and what is added to it, activated.
-fn store(out: u32, sum: vec4f) {
-  var v = sum;
-  if (params.residual == 1) {
-    v += vec4f(r[out]);
-  }
-  y[out] = vec4<Real>(activate(v, params.activation));
-}
-
-// Stores the q-th vec4 of sums.
-fn finish(q: u32, first_pixel: u32, first_channel: u32, first_out: u32) {
-  let channel = first_channel + q;
-  if (channel < params.y_channels) {
-    var bias = vec4f();
-    if (params.bias == 1) {
-      bias = vec4f(b[channel]);
+// Writes a vec4 of channels of a pixel, with what is added to the sum, activated.
+fn store(pixel: u32, out: u32, sum: vec4f) {
+  if (pixel < params.pixels) {
+    var v = sum;
+    if (params.residual == 1) {
+      v += vec4f(r[out]);
     }
-    for (var p = 0u; p < PIXELS; p++) {
-      let pixel = first_pixel + p * SUBGROUP;
-      if (pixel < params.pixels) {
-        store(first_out + pixel * params.y_pitch + channel, sums[p][q] + bias);
-      }
-    }
+    y[out] = vec4<Real>(activate(v, params.activation));
   }
 }
 
@@ -192,30 +177,25 @@ fn main(
   }
 
   let first_out = product * params.y_stride + params.y_first;
-  if (UNROLL) {
-    finish(0, first_pixel, first_channel, first_out);
-    finish(1, first_pixel, first_channel, first_out);
-    finish(2, first_pixel, first_channel, first_out);
-    finish(3, first_pixel, first_channel, first_out);
-    finish(4, first_pixel, first_channel, first_out);
-    finish(5, first_pixel, first_channel, first_out);
-    finish(6, first_pixel, first_channel, first_out);
-    finish(7, first_pixel, first_channel, first_out);
-    return;
-  }
-  // One vec4 at a time, the next moving up: compilers would unroll loops with indices of their own, and take several times
-  // as long for the whole kernel.
+  // One vec4 of channels at a time, the next moving up: compilers would unroll a loop with indices of its own, and take several
+  // times as long for the whole kernel.
   for (var channel = first_channel; channel < first_channel + width; channel++) {
+    let first = first_out + channel;
     var bias = vec4f();
     if (params.bias == 1) {
       bias = vec4f(b[channel]);
     }
-    for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
-      if (pixel < params.pixels) {
-        store(first_out + pixel * params.y_pitch + channel, sums[0][0] + bias);
+    if (UNROLL) {
+      for (var p = 0u; p < PIXELS; p++) {
+        let pixel = first_pixel + p * SUBGROUP;
+        store(pixel, first + pixel * params.y_pitch, sums[p][0] + bias);
       }
-      for (var p = 0u; p < PIXELS - 1; p++) {
-        sums[p][0] = sums[p + 1][0];
+    } else {
+      for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
+        store(pixel, first + pixel * params.y_pitch, sums[0][0] + bias);
+        for (var p = 0u; p < PIXELS - 1; p++) {
+          sums[p][0] = sums[p + 1][0];
+        }
       }
     }
     for (var p = 0u; p < PIXELS; p++) {
