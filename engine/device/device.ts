@@ -5,6 +5,7 @@ import type { BindingType } from "../graph/wgsl.ts";
 import { checkChoice, DisposedError, GpuError } from "../ground/errors.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes, roundUp } from "../ground/tensor.ts";
+import type { Usable } from "./features.ts";
 import type { Host } from "./host.ts";
 
 export interface DeviceOptions {
@@ -51,11 +52,9 @@ export interface AdapterSummary {
 /** A device that was opened, and what is known of it. */
 export interface Opened {
   readonly device: GPUDevice;
-  readonly adapter: GPUAdapter;
   readonly host: Host;
   readonly summary: AdapterSummary;
-  /** Whether it has the matrix units that kernels of ours use. */
-  readonly matrices: boolean;
+  readonly usable: Usable;
   readonly variants: Variants;
 }
 
@@ -77,18 +76,19 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
+    const opening = requestDevice(adapter, options);
+    const probing = all([opening, import("./features.ts")]).then(([device, { usableFeatures }]) =>
+      usableFeatures(device, adapter.info),
+    );
     // What has to be loaded comes while the device opens.
     const load = async () => {
-      const matrices =
-        adapter.features.has(MATRICES) &&
-        (await import("./matrices.ts")).offersMatrices(adapter.info, subgroupSizeOf(adapter));
-      const kind = { software: summary.software, matrices };
-      return { matrices, variants: await (typeof given === "function" ? given(kind) : given) };
+      const matrices = adapter.features.has(MATRICES) && (await probing).traits.matrices;
+      return typeof given === "function" ? given({ software: summary.software, matrices }) : given;
     };
-    const [device, { matrices, variants }] = await all([requestDevice(adapter, options), load()]);
+    const [device, usable, variants] = await all([opening, probing, load()]);
     if (signal?.aborted && !own) device.destroy();
     signal?.throwIfAborted();
-    return { device, adapter, host, summary, matrices, variants };
+    return { device, host, summary, usable, variants };
   }
   throw new GpuError("NO_ADAPTER", `there is no WebGPU adapter: ${host.advice}`);
 }
@@ -130,11 +130,6 @@ function describe(adapter: GPUAdapter, fallback?: string): AdapterSummary {
   const inFull = `${device || `${vendor} ${architecture}`} ${description && `(${description})`}`.trim();
   const name = (software && description) || inFull || "unknown adapter";
   return { name, vendor, architecture, device, description, software, fallback };
-}
-
-/** Lanes of a subgroup where there are subgroups of one size, else 0. */
-function subgroupSizeOf({ features, info }: GPUAdapter): number {
-  return features.has("subgroups") && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
 }
 
 /** So many times within a minute a lost device is opened again. */
@@ -191,21 +186,20 @@ export class Device {
   }
 
   /** Goes on with a device that was opened. */
-  #take({ device, adapter, summary, matrices, variants }: Opened): void {
+  #take({ device, summary, usable: { traits, warnings }, variants }: Opened): void {
     const { rates, onLost, device: own } = this.#options;
     this.device = device;
     this.limits = device.limits;
     this.adapter = summary;
     this.variants = variants;
     this.traits = {
-      subgroupSize: subgroupSizeOf(adapter),
+      ...traits,
       software: summary.software,
       maxBinding: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
-      f16: device.features.has("shader-f16"),
-      matrices,
       rates: rates?.[summary.software ? "software" : summary.vendor] ?? rates?.gpu,
       ...this.measured,
     };
+    this.warnings.push(...warnings.filter((text) => !this.warnings.includes(text)));
     this.generation++;
     this.#lost = undefined;
     // The owner of a device hears of its errors.

@@ -1,5 +1,5 @@
 /** Promise.all that lets every promise end before it throws, so that nothing goes on in the background after an error. */
-export async function all<T extends readonly unknown[]>(
+export async function all<const T extends readonly unknown[]>(
   promises: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   const results = await Promise.allSettled(promises);
