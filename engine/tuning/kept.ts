@@ -10,12 +10,12 @@ interface Kept {
   readonly choices: Readonly<Record<string, string>>;
 }
 
-/** What is kept of a kind for an adapter with this driver, by a name that a file may have. */
+/** What is kept of a kind for an adapter with this driver: a name for a file, of a long one its end, where the version is. */
 export const nameFor = (kind: string, { vendor, architecture, device, description }: Device["adapter"]): string =>
   `${kind}-${[vendor, architecture, device, description]
     .join(" ")
     .replace(/[^\w.]+/g, "-")
-    .slice(0, 150)}.json`;
+    .slice(-150)}.json`;
 
 export const tuningName = (adapter: Device["adapter"]): string => nameFor("tuned", adapter);
 

@@ -59,7 +59,11 @@ const kept = (choices: unknown, kernels: unknown = "abc") => JSON.stringify({ ke
 test("an adapter with its driver has a name that any file may have", () => {
   assert.is(tuningName(adapter), "tuned-maker-arch-2-Card-7-..-driver-1.2-.json");
   assert.is.not(tuningName({ ...adapter, description: "driver: 1.3" }), tuningName(adapter));
-  assert.ok(tuningName({ ...adapter, description: "x".repeat(1000) }).length < 200);
+  const [long, longer] = ["1", "2"].map((version) =>
+    tuningName({ ...adapter, description: "x".repeat(999) + version }),
+  );
+  assert.ok(long.length < 200);
+  assert.is.not(long, longer);
 });
 
 test("what was written is read again", async () => {
@@ -83,6 +87,23 @@ test("nothing kept, nothing to tell", async () => {
     await writeTuning(gpu, NOTHING);
     assert.equal([gpu.tuned, gpu.warnings], [new Map(), []]);
   }
+});
+
+test("with another driver, or on another adapter, it is measured again, and what was kept stays for the first", async () => {
+  const first = gpuWith(undefined);
+  await writeTuning(first.gpu, new Map([[KEY, "conv2d_tile"]]));
+  for (const change of [{ description: "driver: 1.3 (é)" }, { device: "Card 8" }, { vendor: "other" }]) {
+    const other = gpuWith(undefined, { host: first.gpu.host, adapter: { ...adapter, ...change } }).gpu;
+    await readTuning(other);
+    assert.equal([other.tuned, other.warnings], [NOTHING, []]);
+    const measured = new Map([[KEY, "conv2d"]]);
+    await writeTuning(other, measured);
+    await readTuning(other);
+    assert.equal(other.tuned, measured);
+  }
+  await readTuning(first.gpu);
+  assert.equal(first.gpu.tuned, new Map([[KEY, "conv2d_tile"]]));
+  assert.is(first.texts.size, 4);
 });
 
 test("a device that was opened without a hash of its kernels keeps nothing", async () => {
