@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { cacheFolder } from "../engine/node/cache.ts";
+import { backendName } from "../engine/node/dawn.ts";
 import { type AdapterSummary, ShadenetError } from "../index.ts";
 import { type CommonOptions, type Context, command } from "../tools/command.ts";
 import { binaryBytes, columns, oneLine } from "../tools/format.ts";
@@ -33,6 +34,7 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
     node: process.versions.node,
     platform: `${process.platform} ${process.arch}`,
     packages: Object.fromEntries(PACKAGES.map((name) => [name, versionOf(name) ?? null])),
+    backend: backendName(),
     cache: cacheFolder(),
   };
   if (!json) printRows(systemRows(system));
@@ -66,12 +68,20 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
   }
 }
 
-function systemRows(system: { shadenet: string; node: string; platform: string; cache: string; packages: object }) {
+function systemRows(system: {
+  shadenet: string;
+  node: string;
+  platform: string;
+  backend: string;
+  cache: string;
+  packages: object;
+}) {
   const packages = Object.entries(system.packages).map(([name, version]) => `${name} ${version ?? "(not installed)"}`);
   return [
     ["shadenet", system.shadenet],
     ["Node", `${system.node} on ${system.platform}`],
     ["Packages", packages.join(", ")],
+    ["Backend", system.backend],
     ["Cache", system.cache],
   ];
 }

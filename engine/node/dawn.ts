@@ -27,8 +27,13 @@ export const nodeHost: Host = {
           ? "SHADENET_ADAPTER=embedded asks for it"
           : "no GPU and no system Vulkan driver was found",
     };
-    if (choice === "embedded") return [embedded];
-    if (choice === "") return [system, embedded];
+    const isEmbeddable = process.platform === "linux" && process.arch === "x64";
+    if (choice === "") return isEmbeddable ? [system, embedded] : [system];
+    if (choice === "embedded") {
+      if (isEmbeddable) return [embedded];
+      const here = `${process.platform} on ${process.arch}`;
+      throw new UsageError(`SHADENET_ADAPTER is "embedded", which is for Linux on x64, and this is ${here}; unset it`);
+    }
     throw new UsageError(`SHADENET_ADAPTER is "${choice}"; it can be system, embedded, none or unset`);
   },
   advice:
@@ -44,6 +49,11 @@ export const nodeHost: Host = {
   storage: folderStorage,
   settle: settleSleeping,
 };
+
+/** What Dawn runs on: the first choice of the platform, unless its own variable of the environment names another one. */
+export const backendName = (): string =>
+  process.env.DAWNNODE_BACKEND?.toLowerCase() ||
+  ({ linux: "vulkan", darwin: "metal", win32: "d3d12" }[process.platform as string] ?? "unknown");
 
 /** Throws a GpuError (OUT_OF_MEMORY) unless so many bytes are free. */
 export function checkMemory(bytes: number, free = freemem()): void {
@@ -87,7 +97,13 @@ async function importDawn(): Promise<{ create: (flags: string[]) => GPU }> {
 
 async function requestSystem(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
   if (process.platform === "linux" && !hasVulkanDriver()) return null;
-  return (await dawn("system")).requestAdapter(options);
+  const instance = await dawn("system");
+  try {
+    return await instance.requestAdapter(options);
+  } catch (cause) {
+    // As for a DAWNNODE_BACKEND that it does not know.
+    throw new GpuError("NO_ADAPTER", `Dawn gives no adapter: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** Looks where the Vulkan loader looks, since Dawn prints warnings of its own when there is no driver. */
@@ -104,7 +120,6 @@ function hasVulkanDriver(): boolean {
 }
 
 async function requestEmbedded(options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
-  if (process.platform !== "linux" || process.arch !== "x64") return null;
   const folder = await unpackSwiftShader();
   if (!folder) return null;
   const driver = join(folder, "vk_swiftshader_icd.json");

@@ -87,6 +87,25 @@ test("unknown options and nets are refused, naming the legal ones", async () => 
   );
 });
 
+test("elsewhere than on Linux it says what is wrong there", async () => {
+  const openOn = (platform: string, choice: string, backend = "") =>
+    runNode(
+      `Object.defineProperty(process, "platform", { value: "${platform}" });
+      const { openGpu } = await import("${new URL("index.js", PACKAGE)}");
+      console.log(await openGpu().then((gpu) => gpu.adapter.name, ({ code, message }) => code + ": " + message));
+      process.exit();`,
+      { SHADENET_ADAPTER: choice, DAWNNODE_BACKEND: backend },
+    );
+  assert.match(await openOn("darwin", "none"), /^NO_ADAPTER: there is no WebGPU adapter: .*Metal/);
+  assert.match(await openOn("win32", "none"), /^NO_ADAPTER: there is no WebGPU adapter: .*Direct3D 12/);
+  const embedded =
+    /^USAGE: SHADENET_ADAPTER is "embedded", which is for Linux on x64, and this is darwin on \w+; unset it/;
+  assert.match(await openOn("darwin", "embedded"), embedded);
+  // Dawn's own library is not that of this machine.
+  assert.match(await openOn("darwin", ""), /^NO_ADAPTER: "webgpu" fails: .*npm install webgpu/s);
+  assert.match(await openOn("linux", "system", "odd"), /^NO_ADAPTER: /);
+});
+
 test("the same source is compiled once, a broken one each time", async () => {
   const code = "@compute @workgroup_size(1) fn main() {}";
   assert.is(gpu.pipeline("a", code, []), gpu.pipeline("b", code, []));
