@@ -8,7 +8,7 @@ import { findNet, inputShape } from "../engine/definition.ts";
 import { unpackSwiftShader } from "../engine/node/embedded.ts";
 import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
 import { type Context, nameList, positiveInteger } from "../tools/command.ts";
-import { writeWhole } from "../tools/files.ts";
+import { checkPlace, writeWhole } from "../tools/files.ts";
 import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { openDevice } from "../tools/session.ts";
@@ -24,7 +24,6 @@ import {
   versionOf,
 } from "./peers/engines.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
-import { checkPlace } from "./report/program.ts";
 import { encodeJson } from "./report/report.ts";
 
 interface Options extends Effort {

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
-import { type FileHandle, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { access, type FileHandle, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { FileError, UsageError } from "../index.ts";
 
 /** Files by name or by pattern: `*`, `?`, `[abc]`, `{a,b}`, and `**` for any folders, where the shell left them. */
@@ -141,3 +141,16 @@ const reason = ({ code = "", message }: NodeJS.ErrnoException): string =>
     EROFS: "the disk is read-only",
     ENOSPC: "the disk is full",
   })[code] ?? message;
+
+/** Throws a FileError where no file can be written: better now than after all the measuring. */
+export async function checkPlace(path: string): Promise<void> {
+  const folder = dirname(resolve(path));
+  await access(folder).catch((cause) => {
+    throw new FileError(`cannot write ${path}: its folder does not exist`, { cause });
+  });
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (isFolder) throw new FileError(`cannot write ${path}: it is a folder`);
+}

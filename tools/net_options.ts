@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { AnyNet } from "../engine/definition.ts";
+import { type AnyNet, findNet } from "../engine/definition.ts";
 import { nets, UsageError } from "../index.ts";
-import { positiveInteger, positiveNumber } from "./command.ts";
+import { nameList, positiveInteger, positiveNumber } from "./command.ts";
 import { flagOf } from "./format.ts";
 
 // What nets can be built with, as options of commands: from the definitions, so that every command has them alike.
@@ -53,4 +53,11 @@ export function netOptionsOf({ name, options: own }: AnyNet, parsed: object): Re
   const unknown = given.find(([key]) => !legal.includes(key))?.[0];
   if (unknown === undefined) return Object.fromEntries(given);
   throw new UsageError(`${name} has no option ${flagOf(unknown)}; it has ${legal.map(flagOf).join(", ")}`);
+}
+
+/** Parser of nets' names, separated by commas. Throws a UsageError for one that there is not. */
+export function netNames(text: string): string[] {
+  const names = [...new Set(nameList(text))];
+  for (const name of names) findNet(nets, name);
+  return names;
 }

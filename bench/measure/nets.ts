@@ -5,12 +5,12 @@ import { findNet, inputShape } from "../../engine/definition.ts";
 import type { Executable } from "../../engine/device/executable.ts";
 import { type Timings, timeSteps } from "../../engine/device/profile.ts";
 import type { Gpu } from "../../engine/gpu.ts";
-import { TOLERANCE } from "../../engine/graph/lower.ts";
 import { bytesOf, type Plan } from "../../engine/graph/plan.ts";
 import { GpuError } from "../../engine/ground/errors.ts";
 import { median } from "../../engine/ground/statistics.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import type { Net } from "../../engine/net.ts";
+import { largestError, plainLogits, problemOf, type Wanted } from "../../engine/tuning/agreement.ts";
 import { leastSeconds } from "../../engine/tuning/roofline.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { nets } from "../../nets/index.ts";
@@ -79,7 +79,8 @@ async function* measureNet(
     const row = emptyRow(gpu, net, batch);
     try {
       const cold = batch === 1 && options.cold > 0 ? await coldStart(net, weights, options.cold, signal) : undefined;
-      wanted ??= await plainLogits(gpu, net, weights, images, batches);
+      const last = batches.map((batch) => batch - 1);
+      wanted ??= await plainLogits(gpu, net, { weights, images, of: [0, ...last], signal });
       const loaded = await gpu.loadNet(net, { weights, batch });
       try {
         yield { ...row, cold, ...(await measureBatch(loaded, row, images, wanted, options, bench)) };
@@ -120,35 +121,6 @@ function randomImages(net: string, count: number): Float32Array {
   return images;
 }
 
-/** Logits of some of the images, by their place among them. */
-type Wanted = ReadonlyMap<number, Float32Array>;
-
-/** What the plain kernels make of the first and the last image of every batch. */
-async function plainLogits(
-  gpu: Gpu,
-  name: string,
-  weights: string,
-  images: Float32Array,
-  batches: readonly number[],
-): Promise<Wanted> {
-  const variants = Object.fromEntries(Object.keys(gpu.variants).map((operator) => [operator, operator]));
-  const net = await gpu.loadNet(name, { weights, variants });
-  try {
-    const wanted = new Map<number, Float32Array>();
-    const size = sizeOf(net.inputShape);
-    for (const image of new Set([0, ...batches.map((batch) => batch - 1)])) {
-      const { logits } = await net.run(images.subarray(image * size, (image + 1) * size));
-      wanted.set(image, logits.data);
-    }
-    return wanted;
-  } finally {
-    net.dispose();
-  }
-}
-
-/** Largest difference to the plain kernels' logits, over the rms of these: twice what a net may be off by itself. */
-const MOST_ERROR = 2 * TOLERANCE;
-
 async function measureBatch(
   net: Net,
   row: NetRow,
@@ -165,10 +137,8 @@ async function measureBatch(
   const hasTimestamps = roofline.clock === "gpu";
   const known = { memory: memoryOf(plan), steps: slices * plan.steps.length };
   const error = largestError((await net.run(input)).logits, wanted);
-  if (!(error <= MOST_ERROR)) {
-    const reason = `the logits differ from the plain kernels' by ${error.toPrecision(2)} of their rms, ${MOST_ERROR} are allowed`;
-    return { ...known, status: "wrong", reason, error: Number.isFinite(error) ? error : undefined };
-  }
+  const reason = problemOf(error, "f32");
+  if (reason) return { ...known, status: "wrong", reason, error: Number.isFinite(error) ? error : undefined };
   const timer = hasTimestamps ? stepTimer(executable, input.subarray(0, sizeOf(slice))) : undefined;
   const run = async () => {
     const start = performance.now();
@@ -205,22 +175,6 @@ function stepTimer(executable: Executable, x: Float32Array) {
       return { wall: performance.now() - start };
     },
   };
-}
-
-/** Over the rms of the wanted logits; NaN where any is. */
-function largestError({ shape, data }: Tensor, wanted: Wanted): number {
-  const [batch, classes] = shape;
-  let largest = 0;
-  for (const [image, values] of wanted) {
-    if (image >= batch) continue;
-    const rms = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / classes);
-    for (let i = 0; i < classes; i++) {
-      const error = Math.abs(data[image * classes + i] - values[i]) / rms;
-      if (Number.isNaN(error)) return error;
-      largest = Math.max(largest, error);
-    }
-  }
-  return largest;
 }
 
 /** Times by the device's clock: of a whole run, and of every layer. */

@@ -1,16 +1,14 @@
-import { access, readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { dirname, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { findNet } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
-import { FileError } from "../../engine/ground/errors.ts";
 import { fileError } from "../../engine/node/files.ts";
 import { measureRoofline, type Roofline } from "../../engine/tuning/roofline.ts";
 import { probes } from "../../kernels/probes.ts";
 import { nets } from "../../nets/index.ts";
-import { type Context, nameList, positiveInteger } from "../../tools/command.ts";
-import { writeWhole } from "../../tools/files.ts";
+import { type Context, positiveInteger } from "../../tools/command.ts";
+import { checkPlace, writeWhole } from "../../tools/files.ts";
+import { netNames } from "../../tools/net_options.ts";
 import { ownVersion, versionOf } from "../../tools/package.ts";
 import { openDevice } from "../../tools/session.ts";
 import { complain, openProgress, type Progress, print } from "../../tools/terminal.ts";
@@ -48,12 +46,6 @@ export function benchCommand(name: string, description: string, example: string,
     .option("--compare <file>", "tell what got faster or slower since a report that --json wrote")
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", `\nExample:\n  $ ${example}`);
-}
-
-function netNames(text: string): string[] {
-  const names = nameList(text);
-  for (const name of names) findNet(nets, name);
-  return names;
 }
 
 /** Parser of a positive number of seconds, as milliseconds. */
@@ -151,17 +143,4 @@ async function readOlder<R extends Report>(path: string, kind: R["kind"]): Promi
     throw fileError("read", path, cause);
   });
   return readReport<R>(text, path, kind);
-}
-
-/** Throws a FileError where no file can be written: better now than after all the measuring. */
-export async function checkPlace(path: string): Promise<void> {
-  const folder = dirname(resolve(path));
-  await access(folder).catch((cause) => {
-    throw new FileError(`cannot write ${path}: its folder does not exist`, { cause });
-  });
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (isFolder) throw new FileError(`cannot write ${path}: it is a folder`);
 }
