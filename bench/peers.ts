@@ -1,11 +1,13 @@
 // npm run bench:peers: the same nets with the same weights in ONNX Runtime, TensorFlow.js, jax-js and shadenet, on the
 // same adapter in one run. Every engine has a process of its own for every net, and they take turns.
+
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { findNet, inputShape } from "../engine/definition.ts";
 import { unpackSwiftShader } from "../engine/node/embedded.ts";
+import { encodeJson } from "../engine/tuning/figures.ts";
 import { type AdapterSummary, FileError, nets, UsageError } from "../index.ts";
 import { type Context, nameList, positiveInteger } from "../tools/command.ts";
 import { checkPlace, writeWhole } from "../tools/files.ts";
@@ -24,7 +26,6 @@ import {
   versionOf,
 } from "./peers/engines.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
-import { encodeJson } from "./report/report.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import type { Context } from "../tools/command.ts";
 import { isMain, ownVersion } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
+import { benchCommand } from "./bench.ts";
 import { classifyCommand } from "./classify.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
@@ -19,6 +20,7 @@ const COMMANDS = [
   summaryCommand,
   profileCommand,
   tuneCommand,
+  benchCommand,
   convertCommand,
   exportCommand,
   doctorCommand,

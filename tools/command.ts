@@ -11,11 +11,13 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
+const JSON_OPTION = new Option("--json", "print JSON for programs");
+
 /** A command with the options that all have, and an example in its help. */
-export function command(name: string, description: string, example: string): Command {
+export function command(name: string, description: string, example: string, json = JSON_OPTION): Command {
   return new Command(name)
     .description(description)
-    .option("--json", "print JSON for programs")
+    .addOption(json)
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", `\nExample:\n  $ ${example}`);
 }

@@ -9,9 +9,23 @@ const root = new URL("../../", import.meta.url);
 /** The path of a file that comes with the package. */
 export const packageFile = (path: string): string => fileURLToPath(new URL(path, root));
 
-const readPackage = (file: string) => JSON.parse(readFileSync(file, "utf8")) as { name?: string; version: string };
+/** What is read of a package.json. */
+interface Manifest {
+  readonly name?: string;
+  readonly version: string;
+  readonly repository?: string | { readonly url: string };
+}
+
+const readPackage = (file: string): Manifest => JSON.parse(readFileSync(file, "utf8"));
 
 export const ownVersion = (): string => readPackage(packageFile("package.json")).version;
+
+/** Where people write about the package, as the end of a sentence: an issue, at its address if package.json has one. */
+export function issuePlace({ repository } = readPackage(packageFile("package.json"))): string {
+  const address = (typeof repository === "object" ? repository.url : repository) ?? "";
+  const [, page] = /^(?:git\+)?(https:\/\/.+?)(?:\.git)?$/.exec(address) ?? [];
+  return page ? `an issue at ${page}/issues` : "an issue of shadenet's repository";
+}
 
 /** The version of a package that this one uses; undefined where it is not installed. */
 export function versionOf(name: string): string | undefined {

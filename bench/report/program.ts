@@ -3,6 +3,7 @@ import { availableParallelism, cpus } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Gpu } from "../../engine/gpu.ts";
 import { fileError } from "../../engine/node/files.ts";
+import { encodeJson } from "../../engine/tuning/figures.ts";
 import { measureRoofline, type Roofline } from "../../engine/tuning/roofline.ts";
 import { probes } from "../../kernels/probes.ts";
 import { nets } from "../../nets/index.ts";
@@ -13,7 +14,7 @@ import { ownVersion, versionOf } from "../../tools/package.ts";
 import { openDevice } from "../../tools/session.ts";
 import { complain, openProgress, type Progress, print } from "../../tools/terminal.ts";
 import { compareReports, readReport } from "./compare.ts";
-import { encodeJson, type Report, type RowOf, type Run, SCHEMA } from "./report.ts";
+import { type Report, type RowOf, type Run, SCHEMA } from "./report.ts";
 import { describeComparison, describeRun, table } from "./tables.ts";
 
 // What bench:kernels and bench:nets have in common.

@@ -126,10 +126,3 @@ export const keyOf = (row: RowOf<Report>): string =>
 
 /** The time that counts: of a layer the device's where it tells it, of a net what its user waits. */
 export const timingOf = (row: RowOf<Report>): Timing | undefined => ("layer" in row ? (row.gpu ?? row.wall) : row.wall);
-
-/** What --json writes. Six digits are more than a clock tells. */
-export function encodeJson(value: unknown): string {
-  const round = (_key: string, each: unknown) =>
-    typeof each === "number" && !Number.isInteger(each) ? Number(each.toPrecision(6)) : each;
-  return `${JSON.stringify(value, round, 1)}\n`;
-}
