@@ -2,6 +2,7 @@ import { cp, mkdir, readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildContext, context } from "esbuild";
+import { issuePlace, ownVersion } from "../tools/package.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -28,6 +29,7 @@ export async function buildPage(folder: string): Promise<BuildContext> {
   }
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({
+    define: { SHADENET_VERSION: JSON.stringify(ownVersion()), ISSUE_PLACE: JSON.stringify(issuePlace()) },
     entryPoints: { main: compiled("page/main.js"), worker: compiled("page/worker/main.js") },
     outdir: folder,
     bundle: true,

@@ -1,23 +1,37 @@
+import { encodeJson, type Figures, type NetFigures } from "../../engine/tuning/figures.ts";
 import { nets } from "../../nets/index.ts";
 import { find, make } from "./dom.ts";
-import { count, duration, percent } from "./format.ts";
+import { count, duration, percent, scientific } from "./format.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
 import type { LayerTime, NetTiming } from "./worker/timing.ts";
+
+/** Where figures can be sent, as the end of a sentence: see build_page.ts. */
+declare const ISSUE_PLACE: string;
 
 /** Measures nets, each time on a device that is opened for it: its first run is then a first run. */
 export function start(): void {
   const status = new Status(find("time-status"), find("time-problem"));
   const progress = new Progress("time-progress", "time-bar", "cancel-time");
   const choice = find("time-net", HTMLSelectElement);
-  const saving = find("export", HTMLButtonElement);
+  const exporting = find("export", HTMLButtonElement);
+  const saving = find("save-figures", HTMLButtonElement);
+  /** Of all nets that were measured here, each as it was last. */
+  const figures = new Map<string, NetFigures>();
   let timing: NetTiming | undefined;
   let wasHidden = false;
 
   for (const name of Object.keys(nets)) choice.append(make("option", {}, name));
   choice.value = "resnet18";
   find("measure").addEventListener("click", measure);
-  saving.addEventListener("click", () => timing && save(timing));
+  exporting.addEventListener("click", () => timing && download(`${timing.net}-times.json`, timing));
+  saving.addEventListener("click", () => {
+    if (!timing) return;
+    const file: Figures = { ...timing.source, nets: [...figures.values()], failed: [] };
+    download("shadenet-figures.json", file);
+  });
+  find("send-figures").textContent =
+    `Figures that you save can be compared with others': attach the file to ${ISSUE_PLACE}.`;
   document.addEventListener("visibilitychange", () => {
     wasHidden ||= document.hidden;
   });
@@ -38,7 +52,8 @@ export function start(): void {
         return gpu.call<NetTiming>("time", [net], { signal, onProgress });
       });
       show(timing);
-      saving.disabled = false;
+      figures.set(timing.net, timing.figures);
+      exporting.disabled = saving.disabled = false;
       const hidden = "The page was hidden meanwhile: browsers may have slowed it, measure again.";
       status.say(`${net} is measured. ${wasHidden ? hidden : ""}`);
     } catch (error) {
@@ -51,14 +66,15 @@ export function start(): void {
 }
 
 function show(timing: NetTiming): void {
-  const { net, adapter, clock, roofline, loading, cold, warm, wall, layers } = timing;
+  const { net, adapter, clock, roofline, loading, cold, warm, figures, layers } = timing;
   const facts: [string, string][] = [
     ["Net", net],
     ["Adapter", `${adapter.name}${adapter.software ? " (software)" : ""}`],
     ["At most", `${count(roofline.flops / 1e9)} GFLOP/s and ${count(roofline.bytes / 1e9)} GB/s, as measured`],
     ["Loaded and compiled in", duration(loading)],
     ["First run", `${duration(cold)} on the GPU`],
-    ["Later runs", `${duration(warm)} on the GPU, ${duration(wall)} from input to logits`],
+    ["Later runs", `${duration(warm)} on the GPU, ${duration(figures.medianMs)} from input to logits`],
+    ["Agreement", `the logits differ from the plain kernels' by ${scientific(figures.agreement)} of their rms at most`],
     [
       "Clock",
       clock === "gpu"
@@ -152,9 +168,8 @@ function track(kind: string, share: number): HTMLElement {
   return make("span", { class: "track", "aria-hidden": "true" }, fill);
 }
 
-function save(timing: NetTiming): void {
-  const text = JSON.stringify({ ...timing, browser: navigator.userAgent, date: new Date().toISOString() }, null, 2);
-  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  make("a", { href: url, download: `${timing.net}-times.json` }).click();
+function download(name: string, value: NetTiming | Figures): void {
+  const url = URL.createObjectURL(new Blob([encodeJson(value)], { type: "application/json" }));
+  make("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

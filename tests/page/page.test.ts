@@ -6,11 +6,13 @@ import { deflateSync } from "node:zlib";
 import type { BrowserContext, Locator, Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { readFigures } from "../../bench/report/figures.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { buildPage } from "../../examples/build_page.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
+import { ownVersion } from "../../tools/package.ts";
 import { launch } from "../browser/launch.ts";
 import { type Handler, serve, text } from "../browser/server.ts";
 
@@ -524,6 +526,12 @@ inBrowser("measure a net, told when the page was hidden meanwhile; export it", a
   assert.is(timing.net, "lenet5");
   assert.is(timing.layers.length, 8);
   for (const { milliseconds, cold } of timing.layers) assert.ok(milliseconds >= 0 && cold >= 0);
+  const saved = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Save figures" }).click();
+  const figures = readFigures(readFileSync(await (await saved).path(), "utf8"), "the page's file");
+  assert.equal(figures?.nets, [timing.figures]);
+  assert.equal([figures?.shadenet, figures?.adapter.software], [ownVersion(), true]);
+  assert.match(figures?.runtime ?? "", /^Chrome \d+/);
   await inspect("time");
 });
 

@@ -1,10 +1,13 @@
-import { OUTPUTS } from "../../../engine/definition.ts";
+import { type AnyNet, OUTPUTS } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
+import { measureNet, type NetFigures, type Source, sourceOf } from "../../../engine/tuning/figures.ts";
 import { rate } from "../../../engine/tuning/report.ts";
 import { measureRoofline, type Roofline } from "../../../engine/tuning/roofline.ts";
 import { probes } from "../../../kernels/probes.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
+import { describeBrowser } from "../browser_name.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
 import { type LoadingOptions, loadModel } from "./load_model.ts";
 
@@ -40,20 +43,30 @@ export interface NetTiming {
   /** Milliseconds of the layers together, in the first run and in later ones. */
   readonly cold: number;
   readonly warm: number;
-  /** Milliseconds from the input in memory to the logits in memory: the median of some runs. */
-  readonly wall: number;
+  /** What "Save figures" saves. */
+  readonly figures: NetFigures;
+  readonly source: Source;
   readonly layers: readonly LayerTime[];
 }
 
-const WALL_RUNS = 5;
+/** The version in package.json: see build_page.ts. */
+declare const SHADENET_VERSION: string;
 
 /** What takes longer than this many milliseconds is timed once. */
 const SLOW_MS = 20;
 
-/** Measures a net with random weights, layer by layer. */
+/** Measures a net with random weights: layer by layer, and as a whole. */
 export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): Promise<NetTiming> {
-  const { signal } = loading;
   const definition = await gpu.definition(name);
+  const timed = await timeLayers(gpu, definition, loading);
+  // Its first run is none any more.
+  const figures = await measureNet(gpu, definition, { weights: randomWeights(definition), signal: loading.signal });
+  const about = { shadenet: SHADENET_VERSION, backend: "", ...describeBrowser(navigator.userAgent) };
+  return { net: name, adapter: gpu.adapter, ...timed, figures, source: sourceOf(gpu, about) };
+}
+
+async function timeLayers(gpu: Gpu, definition: AnyNet, loading: LoadingOptions) {
+  const { signal } = loading;
   const start = performance.now();
   const model = await loadModel(gpu, definition, { random: true }, loading, { outputs: OUTPUTS });
   const clock = await openClock(gpu);
@@ -62,29 +75,12 @@ export async function timeNet(gpu: Gpu, name: string, loading: LoadingOptions): 
     const loaded = performance.now() - start;
     const x = Float32Array.from({ length: sizeOf(executable.plan.inputs[0].shape) }, () => 2 * Math.random() - 1);
     const steps = await timeSteps(executable, { x }, clock, signal, (done, total) =>
-      loading.onProgress({ phase: "tune", file: name, loaded: done, total }),
+      loading.onProgress({ phase: "tune", file: definition.name, loaded: done, total }),
     );
-    const walls: number[] = [];
-    while (walls.length < WALL_RUNS && (walls[0] ?? 0) < 50 * SLOW_MS) {
-      signal.throwIfAborted();
-      const before = performance.now();
-      await executable.run({ x });
-      walls.push(performance.now() - before);
-    }
     const roofline = await measureRoofline(gpu, probes);
     const layers = groupByLayer(executable, steps, roofline);
     const total = (key: "cold" | "milliseconds") => layers.reduce((sum, layer) => sum + layer[key], 0);
-    return {
-      net: name,
-      adapter: gpu.adapter,
-      clock: clock.kind,
-      roofline,
-      loading: loaded,
-      cold: total("cold"),
-      warm: total("milliseconds"),
-      wall: walls.sort((a, b) => a - b)[Math.floor(walls.length / 2)],
-      layers,
-    };
+    return { clock: clock.kind, roofline, loading: loaded, cold: total("cold"), warm: total("milliseconds"), layers };
   } finally {
     clock.close();
     await model.dispose();
