@@ -74,7 +74,12 @@ function show(timing: NetTiming): void {
     ["Loaded and compiled in", duration(loading)],
     ["First run", `${duration(cold)} on the GPU`],
     ["Later runs", `${duration(warm)} on the GPU, ${duration(figures.medianMs)} from input to logits`],
-    ["Agreement", `the logits differ from the plain kernels' by ${scientific(figures.agreement)} of their rms at most`],
+    [
+      "Agreement",
+      figures.agreement > 0
+        ? `the logits differ from the plain kernels' by ${scientific(figures.agreement)} of their rms at most`
+        : "the logits are those of the plain kernels",
+    ],
     [
       "Clock",
       clock === "gpu"
