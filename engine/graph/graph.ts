@@ -55,6 +55,8 @@ export class Graph {
   readonly nodes: Node[] = [];
   /** Names of values: layers by torchvision's dotted names, and outputs. */
   readonly names = new Map<string, number>();
+  /** Inputs and parameters, which nets have hundreds of, by kind and name. */
+  readonly #given = new Map<string, number>();
 
   input(name: string, shape: Shape): Value {
     if (this.#indexOf("input", name) >= 0) throw new UsageError(`two inputs of one graph are called ${show(name)}`);
@@ -140,12 +142,13 @@ export class Graph {
 
   #indexOf(kind: "input" | "param", name: string): number {
     checkText("a name", name);
-    return this.nodes.findIndex((node) => node.kind === kind && node.name === name);
+    return this.#given.get(kind + name) ?? -1;
   }
 
   #push(node: Node): Value {
-    this.nodes.push(node);
-    return this.value(this.nodes.length - 1);
+    const id = this.nodes.push(node) - 1;
+    if ("name" in node) this.#given.set(node.kind + node.name, id);
+    return this.value(id);
   }
 
   #own(value: Value): void {
