@@ -78,10 +78,10 @@ export function random(): number {
 export const isDeep = process.env.SHADENET_DEEP === "1";
 
 /**
- * How many configurations a test draws: `all` of them in a deep run, else a fifth, since every run draws others. What has
- * to happen in every run may not be left to chance in either.
+ * How many configurations a test draws: `all` of them in a deep run, else a fifth or as many as are `usual`, since every run
+ * draws others. What has to happen in every run may not be left to chance in either.
  */
-export const rounds = (all: number): number => (isDeep ? all : Math.max(3, Math.ceil(all / 5)));
+export const rounds = (all: number, usual = Math.max(3, Math.ceil(all / 5))): number => (isDeep ? all : usual);
 
 /** So many of a list, others in every run; all of them in a deep one. */
 export function someOf<T>(all: readonly T[], count: number): T[] {

@@ -10,7 +10,7 @@ import { stripVTControlCharacters } from "node:util";
 
 const PROCESSES = 2;
 /** What takes longest begins first, so that all processes end together. */
-const SLOWEST = ["page/page", "browser", "nets/nets", "tune", "conv2d/conv2d", "cli/cli", "bench", "profile"];
+const SLOWEST = ["page/page", "browser", "cli/cli", "conv2d/conv2d", "bench/bench", "tune", "nets/nets", "profile"];
 /** What changes its process (environment, folder, output) gets one of its own; the others share them. */
 const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/", "tuning/tune"];
 const LIMIT_MS = 10 * 60_000;

@@ -39,7 +39,7 @@ const sendSlowly: Handler = (_request, response) => {
 };
 
 /** A large net, or the largest that the time allows. */
-const LARGE = isDeep ? "resnet50" : "resnet18";
+const LARGE = isDeep ? "resnet50" : "squeezenet1_1";
 
 async function sendLarge(_request: unknown, response: ServerResponse): Promise<void> {
   const { tensors, read } = randomWeights(nets[LARGE]);

@@ -129,7 +129,7 @@ function countedByTorch(graph: Graph): number {
 }
 
 test("multiply-adds are those that torchvision publishes, but for what each counts beside products", () => {
-  for (const [name, net] of someOf(Object.entries(nets), 16)) {
+  for (const [name, net] of someOf(Object.entries(nets), 6)) {
     for (const [weights, { GMACs }] of Object.entries(PUBLISHED[name] ?? {})) {
       const graph = trace(net, { weights });
       // Swin V2's biases of 15 x 15 places, which two linear layers make in each of its runs, and here as the weights load.

@@ -15,7 +15,9 @@ import { checkMemory, nodeHost } from "../../engine/node/dawn.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { arraysCheckpoint } from "../../engine/weights/sources.ts";
+import { concat } from "../../kernels/concat.ts";
 import { flatten } from "../../kernels/flatten.ts";
+import { mean } from "../../kernels/mean.ts";
 import { rates } from "../../kernels/rates.ts";
 import { softmax } from "../../kernels/softmax.ts";
 import { variants } from "../../kernels/variants.ts";
@@ -219,7 +221,7 @@ const SMALLEST: Readonly<Record<string, number>> = {
 };
 
 test("a size that a net cannot take is refused with the smallest that it takes, which is PyTorch's", () => {
-  for (const name of [...Object.keys(SMALLEST), ...someOf(Object.keys(nets), 6)]) {
+  for (const name of [...someOf(Object.keys(SMALLEST), 6), ...someOf(Object.keys(nets), 3)]) {
     const [own] = nets[name].imageSize;
     const sides = name in SMALLEST ? [SMALLEST[name] - 1, SMALLEST[name]] : [int(1, own), int(own, 2 * own)];
     for (const imageSize of sides.filter((side) => side > 0)) {
@@ -264,10 +266,10 @@ const LIMITS = { maxStorageBufferBindingSize: 2 ** 29, maxBufferSize: 2 ** 29 };
 
 test("activations take at most 1.25 times what is alive at once, on every kind of device", () => {
   let worst = { ratio: 0, what: "" };
-  for (const name of someOf(Object.keys(nets), 8)) {
+  for (const name of someOf(Object.keys(nets), 4)) {
     for (const batch of isDeep ? [1, 2] : [pick(1, 2)]) {
       const graph = traceNamed(name, { batch });
-      for (const [subgroupSize, known] of someOf(DEVICES, 4)) {
+      for (const [subgroupSize, known] of someOf(DEVICES, 3)) {
         const traits = {
           subgroupSize,
           software: known === rates.software,
@@ -288,7 +290,8 @@ test("activations take at most 1.25 times what is alive at once, on every kind o
 });
 
 test("a ResNet needs fewer than ten pipelines on a software adapter, where each takes long to compile", () => {
-  for (const name of Object.keys(nets).filter((name) => name.startsWith("resnet"))) {
+  const resnets = Object.keys(nets).filter((name) => name.startsWith("resnet"));
+  for (const name of someOf(resnets, 2)) {
     for (const subgroupSize of [4, 8]) {
       const traits = { subgroupSize, software: true, maxBinding: 2 ** 27, rates: rates.software };
       const plan = compile(traceNamed(name), ["logits", "probabilities"], { traits, limits: gpu.limits, variants });
@@ -376,6 +379,15 @@ const wide: NetDefinition = {
   weights: {},
 };
 
+/** 64 images of its input side by side. */
+const large: NetDefinition = {
+  ...wide,
+  name: "large",
+  options: { inChannels: 1, numClasses: 2 },
+  imageSize: [160, 160],
+  build: (x, { numClasses }) => linearLayer("fc", mean(concat(...Array(64).fill(x)), { dims: [2, 3] }), numClasses),
+};
+
 test("a linear layer over WebGPU's default limits runs in pieces", async () => {
   // Drawing all its weights would take longer than the rest: no two rows begin at the same place of these.
   const drawn = randomTensor([2 ** 16 - 1]).data;
@@ -391,14 +403,22 @@ if (isDeep) {
 }
 
 test("a batch that the device cannot bind at once runs in slices", async () => {
-  // 24 images of 160 x 160 pixels make 64 channels of 157 MB in the first layer.
-  const shapes = paramShapes(traceNamed("vgg11", { imageSize: 160 }));
-  const tensors: Record<string, Tensor> = {};
-  for (const [name, shape] of shapes) tensors[name] = { shape, data: new Float32Array(sizeOf(shape)) };
-  tensors["features.0.weight"].data.fill(0.1);
-  await withNet(gpu, "vgg11", { weights: tensors, batch: 24, imageSize: 160 }, async (net) => {
-    assert.equal((await net.plan()).inputs[0].shape, [12, 3, 160, 160]);
-    assert.equal(net.inputShape, [24, 3, 160, 160]);
+  // 24 images of 160 x 160 pixels make 64 channels of 157 MB.
+  const weights = {
+    "fc.weight": { shape: [2, 64], data: new Float32Array(128).fill(1) },
+    "fc.bias": randomTensor([2]),
+  };
+  await withNet(gpu, large, { weights, batch: 24 }, async (net) => {
+    assert.equal((await net.plan()).inputs[0].shape, [12, 1, 160, 160]);
+    assert.equal(net.inputShape, [24, 1, 160, 160]);
+    const levels = Float32Array.from({ length: 24 * 160 * 160 }, (_, i) => Math.floor(i / 160 / 160));
+    const { data } = (await net.run(levels)).logits;
+    const bias = weights["fc.bias"].data;
+    const want = Array.from(data, (_, i) => 64 * Math.floor(i / 2) + bias[i % 2]);
+    assert.ok(
+      want.every((value, i) => Math.abs(data[i] - value) < 1e-2),
+      `${data}, wanted ${want}`,
+    );
   });
 });
 
@@ -437,17 +457,11 @@ test("what does not fit is refused in one clear line, and leaves nothing behind"
 test("a net over the memory there is says how much it needs", async () => {
   const small = await openWith(
     { nets, variants },
-    { ...nodeHost, checkMemory: (bytes) => checkMemory(bytes, 100 * 2 ** 20) },
+    { ...nodeHost, checkMemory: (bytes) => checkMemory(bytes, 100 * 2 ** 10) },
   );
   try {
     if (!small.adapter.software) return;
-    const weights = generatedCheckpoint(goldens, "alexnet");
-    await refuses(
-      () => small.loadNet("alexnet", { weights }),
-      GpuError,
-      "OUT_OF_MEMORY",
-      /machine has 100.0 MiB.*needs 2\d\d\.\d MiB/,
-    );
+    await refuses(() => small.loadNet("lenet5"), GpuError, "OUT_OF_MEMORY", /machine has 0\.1 MiB.*needs 0\.\d MiB/);
     assert.is(small.alive.buffers, 0);
   } finally {
     small.close();

@@ -312,15 +312,15 @@ test("a trace has every step of every run, in order", () => {
 });
 
 test("profile: a line for every step, the groups and the sum", async () => {
-  const args = ["profile", "resnet18", "--image-size", "32", "--runs", "2", "--trace", "trace.json"];
+  const args = ["profile", "squeezenet1_1", "--image-size", "32", "--runs", "2", "--trace", "trace.json"];
   const { code, stdout, errors } = await shadenet(args);
   assert.equal([code, errors], [0, []]);
-  assert.match(stdout, /^resnet18 on \[1, 3, 32, 32\]$/m);
+  assert.match(stdout, /^squeezenet1_1 on \[1, 3, 32, 32\]$/m);
   assert.match(stdout, /^Weights +random: give others with --weights$/m);
   assert.match(stdout, /^Clock +(timestamps of the GPU|wall time of each step).*the median of 2 runs$/m);
   assert.match(stdout, /^Roofline +[\d.,]+ GFLOP\/s and [\d.,]+ GB\/s, as measured$/m);
   assert.match(stdout, /^Layer +Variant +Kernel +Workgroups +Time +GFLOP\/s +GB\/s +Roofline$/m);
-  for (const layer of ["conv1", "layer1.0.conv1", "layer4.1.conv2", "fc"]) {
+  for (const layer of ["features.0", "features.3.squeeze", "features.12.expand3x3", "classifier.1"]) {
     assert.match(stdout, new RegExp(`^${layer} .* [\\d.]+ (ms|µs) +(-|[\\d.,]+) +[\\d.,]+ +[\\d.]+ %`, "m"));
   }
   assert.match(stdout, /^Kernel +Steps +Share +Time/m);
@@ -332,7 +332,7 @@ test("profile: a line for every step, the groups and the sum", async () => {
   const trace = JSON.parse(await readFile(inFolder("trace.json"), "utf8"));
   const [, count] = /^Sum of (\d+) steps/m.exec(stdout) ?? [];
   assertTrace(trace.traceEvents, 2, Number(count));
-  assert.is(trace.otherData.net, "resnet18");
+  assert.is(trace.otherData.net, "squeezenet1_1");
 });
 
 test("profile: JSON, forced variants and the net's own weights", async () => {

@@ -400,7 +400,7 @@ test("weights that are neither a name nor a file: the names that there are", asy
 
 // ---- fuzzing: 60,000 mutated bytes in a deep run, or as many as the environment's FUZZ says ----
 
-const BUDGET = Number(process.env.FUZZ ?? rounds(60_000));
+const BUDGET = Number(process.env.FUZZ ?? rounds(60_000, 6000));
 
 /** A source of whole numbers below `limit` (mulberry32). */
 function random(seed: number): (limit: number) => number {
