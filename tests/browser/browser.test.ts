@@ -9,15 +9,15 @@ import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { launch } from "../../bench/browser/launch.ts";
+import { type Handler, serve, text } from "../../bench/browser/server.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { crc32 } from "../../engine/weights/zip.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { isDeep } from "../harness.ts";
-import { launch } from "./launch.ts";
 import type * as inPage from "./page.ts";
-import { type Handler, serve, text } from "./server.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 

@@ -9,8 +9,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { launch } from "../browser/launch.ts";
-import { serve } from "../browser/server.ts";
+import { launch } from "../../bench/browser/launch.ts";
+import { serve } from "../../bench/browser/server.ts";
 import { ROOT } from "./bundle.ts";
 
 /** A text of one of the recipe's files, and what stands there in this try. */

@@ -6,6 +6,8 @@ import { deflateSync } from "node:zlib";
 import type { BrowserContext, Locator, Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { launch } from "../../bench/browser/launch.ts";
+import { type Handler, serve, text } from "../../bench/browser/server.ts";
 import { readFigures } from "../../bench/report/figures.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
@@ -13,8 +15,6 @@ import { buildPage } from "../../examples/build_page.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { ownVersion } from "../../tools/package.ts";
-import { launch } from "../browser/launch.ts";
-import { type Handler, serve, text } from "../browser/server.ts";
 import { isDeep } from "../harness.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));

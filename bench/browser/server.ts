@@ -1,4 +1,4 @@
-// A web server on loopback for pages under test: files below a folder, and whatever handlers make up.
+// A web server on loopback for pages of tests and benches: files below a folder, and whatever handlers make up.
 import { createReadStream, statSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,11 +7,13 @@ import { extname, join, normalize } from "node:path";
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html",
   ".js": "text/javascript",
+  ".mjs": "text/javascript",
   ".css": "text/css",
   ".json": "application/json",
   ".png": "image/png",
   ".jpg": "image/jpeg",
   ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
 };
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -24,17 +26,30 @@ export interface Served {
   close(): void;
 }
 
-/** Serves `handlers` by path, and the files below `root`; to pages of other origins, too, if it is `open`. */
+export interface ServeOptions {
+  /** Lets pages of other origins read all of it, too. */
+  readonly open?: boolean;
+  /** Lets its pages share memory between threads. */
+  readonly isolated?: boolean;
+}
+
+const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
+/** Serves `handlers` by path, and the files below `root`. */
 export async function serve(
   root: string,
   handlers: Readonly<Record<string, Handler>> = {},
-  { open = false }: { readonly open?: boolean } = {},
+  { open = false, isolated = false }: ServeOptions = {},
 ): Promise<Served> {
+  const headers = Object.entries({
+    ...(open ? { "access-control-allow-origin": "*" } : {}),
+    ...(isolated ? ISOLATION : {}),
+  });
   const requests: string[] = [];
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     requests.push(pathname);
-    if (open) response.setHeader("access-control-allow-origin", "*");
+    for (const [name, value] of headers) response.setHeader(name, value);
     if (Object.hasOwn(handlers, pathname)) handlers[pathname](request, response);
     else sendFile(join(root, normalize(decodeURIComponent(pathname))), response);
   });
@@ -59,6 +74,12 @@ function sendFile(path: string, response: ServerResponse): void {
   response.writeHead(200, { "content-type": type, "content-length": file.size });
   createReadStream(path).pipe(response);
 }
+
+/** Answers with a file. */
+export const file =
+  (path: string): Handler =>
+  (_request, response) =>
+    sendFile(path, response);
 
 /** Answers with a text. */
 export const text =

@@ -1,20 +1,24 @@
-// Starts a browser that has WebGPU on the machine's processor.
+// Starts a browser that has WebGPU, for tests and for benches.
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import { type Browser, chromium, type LaunchOptions } from "playwright-core";
+import { untilAborted } from "../../engine/ground/promises.ts";
 import { unpackEmbedded } from "../../engine/node/embedded.ts";
 
-const FLAGS = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
+const COMMON = ["--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-angle=vulkan"];
+
+/** Flags for an adapter on the machine's processor, which every machine has, and for cameras that are none. */
+export const SOFTWARE: string[] = [
+  ...COMMON,
   "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan",
-  // Without these two headless Chromium's GPU process dies of what is drawn on a WebGPU canvas.
+  // Without this and ANGLE's headless Chromium's GPU process dies of what is drawn on a WebGPU canvas.
   "--use-vulkan=swiftshader",
-  "--use-angle=vulkan",
   "--use-fake-ui-for-media-stream",
   "--use-fake-device-for-media-stream",
 ];
+
+/** Flags for the machine's GPU, in a browser without a screen; Chromium falls back to its software adapter. */
+export const HARDWARE: string[] = [...COMMON, "--disable-vulkan-surface"];
 
 /** Where Debian, Ubuntu, Fedora and macOS have theirs. */
 const INSTALLED = [
@@ -29,22 +33,48 @@ interface Candidate {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** A browser that has an adapter, and how to start another of the same. */
+export interface Launched {
+  readonly browser: Browser;
+  readonly options: LaunchOptions;
+}
+
 /**
  * The first browser that starts and has an adapter: the one that SHADENET_BROWSER names by its path, else Chromium of npm
- * @sparticuz/chromium (Linux on x64), else an installed one. If there is none, why not.
+ * `@sparticuz/chromium` (Linux on x64), else an installed one. If there is none, why not.
  */
 export async function launch(): Promise<Browser | string> {
+  const launched = await launchFirst({ args: SOFTWARE }, candidates());
+  return typeof launched === "string" ? launched : launched.browser;
+}
+
+/**
+ * The same with other options, an installed browser before the one of npm, which has no drivers for GPUs. When the signal
+ * aborts, it throws its reason, and leaves no browser.
+ */
+export const launchInstalled = (options: LaunchOptions, signal?: AbortSignal): Promise<Launched | string> =>
+  launchFirst(options, candidates().toReversed(), signal);
+
+async function launchFirst(
+  given: LaunchOptions,
+  candidates: readonly (readonly [string, () => Promise<Candidate>])[],
+  signal?: AbortSignal,
+): Promise<Launched | string> {
   const problems: string[] = [];
-  for (const [name, find] of candidates()) {
+  for (const [name, find] of candidates) {
+    let browser: Browser | undefined;
     try {
       const { executablePath, env } = await find();
-      const browser = await chromium.launch({ executablePath, args: FLAGS, env: { ...process.env, ...env } as never });
-      if (await hasAdapter(browser)) return browser;
-      await browser.close();
+      const options: LaunchOptions = { ...given, executablePath, env: { ...process.env, ...env } as never };
+      browser = await chromium.launch(options);
+      signal?.throwIfAborted();
+      if (await untilAborted(hasAdapter(browser), signal)) return { browser, options };
       problems.push(`${name} has no WebGPU adapter`);
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message.split("\n")[0]}`);
     }
+    await browser?.close();
+    signal?.throwIfAborted();
   }
   return problems.join("; ") || "there is no Chromium";
 }
