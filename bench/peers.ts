@@ -1,5 +1,5 @@
-// npm run bench:peers: the same nets with the same weights in ONNX Runtime, TensorFlow.js, jax-js and shadenet, on the
-// same adapter in one run. Every engine has a process of its own for every net, and they take turns.
+// npm run bench:peers: the same nets with the same weights in shadenet and other engines, on the same adapter in one run, in
+// Node or in a browser. Every engine has a process of its own for every net, and they take turns.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
@@ -15,25 +15,42 @@ import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { openDevice } from "../tools/session.ts";
 import { complain, openProgress, paint, print } from "../tools/terminal.ts";
-import { compareNet, type Measured, type Setting } from "./peers/compare.ts";
+import { compareNet, type Measured, type Place, type Setting } from "./peers/compare.ts";
 import {
   type Contender,
   contendersOf,
-  ENGINE_NAMES,
   type EngineName,
-  missingPackages,
+  type Engines,
+  IN_BROWSER,
+  IN_NODE,
+  type Job,
   nameOf,
-  versionOf,
+  namesOf,
 } from "./peers/engines.ts";
+import { missingPackages, versionOf } from "./peers/packages.ts";
+import { type ProcessOptions, WorkerProcess } from "./peers/process.ts";
 import { type Effort, type PeerRow, statistics, table } from "./peers/results.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];
   readonly batch: number;
-  readonly engines: readonly string[];
+  readonly engines?: readonly string[];
+  readonly browser?: boolean;
   readonly timeout: number;
   readonly json?: string;
   readonly html?: string;
+}
+
+/** Where the engines run. */
+interface Places {
+  readonly adapter: AdapterSummary;
+  readonly maxBinding: number;
+  /** The name of the browser, if it is one. */
+  readonly browser?: string;
+  /** Where contenders find the files of the folder. */
+  readonly base: string;
+  start(job: Job): Place;
+  close(): void;
 }
 
 export const peersCommand = ({ signal }: Context) =>
@@ -41,7 +58,12 @@ export const peersCommand = ({ signal }: Context) =>
     .description("compare shadenet with other engines on the same adapter")
     .option("--nets <names>", "which nets: a,b,c", nameList, ["alexnet", "resnet18", "resnet50", "vgg16"])
     .option("--batch <n>", "images per run", positiveInteger, 1)
-    .option("--engines <names>", `which engines: ${ENGINE_NAMES.join(",")}`, nameList, ENGINE_NAMES)
+    .option("--browser", "in Chromium: an installed one, or the one that SHADENET_BROWSER names by its path")
+    .option(
+      "--engines <names>",
+      `which of ${namesOf(IN_NODE).join(",")}; in a browser litert, too (default: all)`,
+      nameList,
+    )
     .option("--cold <n>", "cold starts of every engine per net", positiveInteger, 3)
     .option("--turns <n>", "turns of every engine per net at least", positiveInteger, 5)
     .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
@@ -55,58 +77,82 @@ export const peersCommand = ({ signal }: Context) =>
 async function compare(options: Options, signal: AbortSignal): Promise<void> {
   // All that can be wrong is found before anything is measured.
   const shapes = options.nets.map((net) => ({ net, shape: shapeOf(net, options.batch) }));
-  const engines = checkEngines(options.engines);
+  const all = options.browser ? IN_BROWSER : IN_NODE;
+  const engines = checkEngines(options.engines ?? namesOf(all), all);
   for (const path of [options.json, options.html]) if (path !== undefined) await checkPlace(path);
-  checkInstalled(engines);
-  const { adapter, maxBinding } = await probe();
-  const contenders = contendersOf(engines);
-  const software = adapter.fallback === undefined ? undefined : await unpackSwiftShader();
-  const env = (contender: Contender) => driverOf(contender, software);
-  const setting: Setting = { ...options, contenders, env, maxBinding, software: adapter.software, signal };
+  checkInstalled(engines, all);
+  const contenders = contendersOf(all, engines);
 
   const rows: PeerRow[] = [];
   const folder = await mkdtemp(join(tmpdir(), "shadenet-peers-"));
-  const progress = await openProgress("Comparing");
+  let places: Places | undefined;
   let failure: unknown;
   try {
-    for (const [i, net] of shapes.entries()) {
-      const onProgress = (share: number) => progress.update(i + share, shapes.length);
-      const measured = await compareNet(net, folder, setting, onProgress);
-      rows.push(...measured.map((each) => rowOf(net.net, options.batch, each, adapter)));
+    places = await openPlaces(folder, options, signal);
+    const { adapter, browser } = places;
+    const setting: Setting = { ...options, ...places, contenders, folder, software: adapter.software, signal };
+    const progress = await openProgress("Comparing");
+    try {
+      for (const [i, net] of shapes.entries()) {
+        const onProgress = (share: number) => progress.update(i + share, shapes.length);
+        const measured = await compareNet(net, setting, onProgress);
+        const common = { net: net.net, batch: options.batch, browser };
+        rows.push(...measured.map((each) => ({ ...rowOf(each, all, adapter), ...common })));
+      }
+    } finally {
+      progress.stop();
     }
   } catch (error) {
     failure = error;
   } finally {
-    progress.stop();
+    places?.close();
     await rm(folder, { recursive: true, force: true });
   }
   // What was measured before a failure, or before Ctrl-C, is told none the less.
-  if (rows.length > 0) await report(rows, adapter, options);
+  if (places && rows.length > 0) await report(rows, places, options);
   if (failure) throw failure;
 }
 
 /** The shape of a net's input; throws a UsageError that lists the nets when there is no such net. */
 const shapeOf = (net: string, batch: number) => inputShape(findNet(nets, net), { batch });
 
-function checkEngines(names: readonly string[]): EngineName[] {
-  const isKnown = (name: string): name is EngineName => (ENGINE_NAMES as readonly string[]).includes(name);
+function checkEngines(names: readonly string[], engines: Engines): EngineName[] {
+  const isKnown = (name: string): name is EngineName => Object.hasOwn(engines, name);
   const unknown = names.find((name) => !isKnown(name));
   if (unknown === undefined) return names.filter(isKnown);
-  throw new UsageError(`there is no engine "${unknown}"; there are ${ENGINE_NAMES.join(", ")}`);
+  throw new UsageError(`there is no engine "${unknown}"; there are ${namesOf(engines).join(", ")}`);
 }
 
-function checkInstalled(engines: readonly EngineName[]): void {
-  const missing = missingPackages(engines);
+function checkInstalled(names: readonly EngineName[], engines: Engines): void {
+  const missing = missingPackages(engines, names);
   if (missing.length === 0) return;
   const are = missing.length === 1 ? "is" : "are";
   throw new FileError(`${missing.join(", ")} ${are} not installed: run npm ci --prefix bench/peers`);
 }
 
-/** The adapter that all engines will take. Throws a GpuError where there is none. */
-async function probe() {
+async function openPlaces(folder: string, { browser, timeout }: Options, signal: AbortSignal): Promise<Places> {
+  const { openBrowsers } = browser ? await import("./peers/browser.ts") : { openBrowsers: openProcesses };
+  return openBrowsers(folder, { timeout, signal });
+}
+
+/** Switches off the caches that drivers keep of compiled shaders, Mesa's and NVIDIA's, and ONNX Runtime's telemetry. */
+const ENVIRONMENT = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0", ORT_DISABLE_TELEMETRY: "1" };
+
+/** Processes of Node, on the adapter that shadenet takes. Throws a GpuError where there is none. */
+async function openProcesses(base: string, options: Pick<ProcessOptions, "timeout" | "signal">): Promise<Places> {
   const gpu = await openDevice();
   gpu.close();
-  return { adapter: gpu.adapter, maxBinding: gpu.traits.maxBinding };
+  const { adapter, traits } = gpu;
+  const software = adapter.fallback === undefined ? undefined : await unpackSwiftShader();
+  const program = new URL("./peers/child.js", import.meta.url);
+  return {
+    adapter,
+    maxBinding: traits.maxBinding,
+    base,
+    start: (job) =>
+      new WorkerProcess(program, job, { ...options, env: { ...ENVIRONMENT, ...driverOf(job, software) } }),
+    close() {},
+  };
 }
 
 /**
@@ -120,23 +166,23 @@ function driverOf({ engine, provider }: Contender, folder: string | undefined): 
 }
 
 function rowOf(
-  net: string,
-  batch: number,
   { contender, coldMs, times, agreesWith, error }: Measured,
+  engines: Engines,
   adapter: AdapterSummary,
-): PeerRow {
-  const version = versionOf(contender.engine);
-  const where = contender.provider === "cpu" ? (cpus()[0]?.model.trim() ?? "unknown CPU") : adapter.name;
-  return { ...contender, version, adapter: where, net, batch, coldMs, ...statistics(times), agreesWith, error };
+): Omit<PeerRow, "net" | "batch" | "browser"> {
+  const version = versionOf(engines, contender.engine);
+  const where = contender.provider === "webgpu" ? adapter.name : (cpus()[0]?.model.trim() ?? "unknown CPU");
+  return { ...contender, version, adapter: where, coldMs, ...statistics(times), agreesWith, error };
 }
 
 async function report(
   rows: readonly PeerRow[],
-  adapter: AdapterSummary,
+  { adapter, browser }: Places,
   { batch, json, html }: Options,
 ): Promise<void> {
   if (json !== undefined) await writeWhole(json, (file) => file.writeFile(encodeJson(rows)));
-  print(`${adapter.name}${adapter.software ? " (software)" : ""}, batch ${batch}`);
+  const where = [`${adapter.name}${adapter.software ? " (software)" : ""}`, ...(browser ? [browser] : [])];
+  print(`${where.join(", ")}, batch ${batch}`);
   const versions = new Map(rows.map(({ engine, version }) => [engine, version]));
   print([...versions].map(([engine, version]) => `${engine} ${version}`).join(", "));
   print();

@@ -162,12 +162,13 @@ ${netTable(rows)}
 }
 
 function peerPage({ rows, date }: PeerReport): Page {
-  const on = (provider: string) =>
-    distinct(rows.filter((row) => row.provider === provider).map(({ adapter }) => adapter)).join(", ");
-  const title = `shadenet and its peers on ${on("webgpu")}`;
+  const on = (onGpu: boolean) =>
+    distinct(rows.filter(({ provider }) => (provider === "webgpu") === onGpu).map(({ adapter }) => adapter)).join(", ");
+  const title = `shadenet and its peers on ${on(true)}`;
   const facts: [string, string][] = [
-    ["WebGPU", on("webgpu")],
-    ...(on("cpu") ? [["CPU", on("cpu")] as [string, string]] : []),
+    ["WebGPU", on(true)],
+    ...(on(false) ? [["CPU", on(false)] as [string, string]] : []),
+    ...distinct(rows.flatMap(({ browser }) => browser ?? [])).map((name): [string, string] => ["Browser", name]),
     ["Versions", distinct(rows.map(({ engine, version }) => `${engine} ${version}`)).join(", ")],
     ["Date", day(date)],
   ];

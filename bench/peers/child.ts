@@ -3,23 +3,10 @@
 // it is blocked in that read, so that nothing of it, least of all Dawn's polling, takes time from the others.
 import { readSync, writeFileSync } from "node:fs";
 import type { EngineName, Job, Open } from "./engines.ts";
-import { randomInput } from "./input.ts";
+import { inNode } from "./host_node.ts";
+import { type FirstRun, runFirst, runTurn, type Turn } from "./measure.ts";
 
-export interface FirstRun {
-  /** From before the engine is imported to the logits in memory. */
-  readonly coldMs: number;
-  readonly logits: readonly number[];
-}
-
-export interface Turn {
-  /** Milliseconds of each run. */
-  readonly times: readonly number[];
-}
-
-/** Milliseconds that a turn takes at least. */
-const TURN = 300;
-
-const OPEN: Readonly<Record<EngineName, () => Promise<{ open: Open }>>> = {
+const OPEN: Readonly<Record<Exclude<EngineName, "litert">, () => Promise<{ open: Open }>>> = {
   shadenet: () => import("./shadenet.ts"),
   onnxruntime: () => import("./onnxruntime.ts"),
   tfjs: () => import("./tfjs.ts"),
@@ -27,9 +14,6 @@ const OPEN: Readonly<Record<EngineName, () => Promise<{ open: Open }>>> = {
 };
 
 const tell = (answer: FirstRun | Turn | { error: string }): void => writeFileSync(3, `${JSON.stringify(answer)}\n`);
-
-/** Lets threads that still spin, and callbacks that are still to come, end before the next contender runs. */
-const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
 const fail = (error: unknown): never => {
   tell({ error: error instanceof Error ? error.message : String(error) });
@@ -39,28 +23,10 @@ process.on("uncaughtException", fail);
 
 try {
   const job: Job = JSON.parse(process.argv[2]);
-  const input = randomInput(job.shape);
-  const start = performance.now();
-  const { open } = await OPEN[job.engine]();
-  const run = await open(job, input);
-  const logits = await run();
-  const coldMs = performance.now() - start;
-  await rest();
-  tell({ coldMs, logits: Array.from(logits) });
+  const { run, first } = await runFirst(OPEN[job.engine as keyof typeof OPEN], job, inNode);
+  tell(first);
   const command = new Uint8Array(1);
-  while (readSync(0, command) > 0) {
-    // Brings back what the others pushed out of the caches.
-    await run();
-    const times: number[] = [];
-    for (let began = performance.now(), end = began; end - began < TURN; ) {
-      const begin = performance.now();
-      await run();
-      end = performance.now();
-      times.push(end - begin);
-    }
-    await rest();
-    tell({ times });
-  }
+  while (readSync(0, command) > 0) tell(await runTurn(run));
   process.exit(0);
 } catch (error) {
   fail(error);

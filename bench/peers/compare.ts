@@ -2,18 +2,31 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../engine/ground/errors.ts";
 import { median } from "../../engine/ground/statistics.ts";
-import type { FirstRun, Turn } from "./child.ts";
-import { type Contender, type Job, type NetFiles, nameOf } from "./engines.ts";
+import { oneLine } from "../../tools/format.ts";
+import { type Contender, type EngineName, type Job, type NetFiles, nameOf } from "./engines.ts";
+import type { FirstRun, Turn } from "./measure.ts";
+import type { Prepared, Wanted } from "./prepare.ts";
 import { WorkerProcess } from "./process.ts";
 import { type Agreement, agreements, type Effort, progressOf, rotated } from "./results.ts";
+
+/** Where a contender runs: it answers with its first run, and with a turn whenever it is asked. */
+export interface Place {
+  answer(): Promise<FirstRun>;
+  ask(): Promise<Turn>;
+  stop(): Promise<void>;
+}
 
 /** What does not depend on the net. */
 export interface Setting extends Effort, Pick<Job, "maxBinding" | "software"> {
   readonly contenders: readonly Contender[];
-  /** Seconds after which a process that does not answer is given up. */
+  /** The folder for files of nets. */
+  readonly folder: string;
+  /** Where contenders find what is in it. */
+  readonly base: string;
+  /** Seconds after which a contender that does not answer is given up. */
   readonly timeout: number;
-  /** Environment for a contender's process. */
-  env(contender: Contender): Readonly<Record<string, string>>;
+  /** Starts a contender in a new process. */
+  start(job: Job): Place;
   readonly signal: AbortSignal;
 }
 
@@ -25,12 +38,9 @@ export interface Measured extends Agreement {
   readonly times: readonly number[];
 }
 
-/** Switches off the caches that drivers keep of compiled shaders, Mesa's and NVIDIA's, and ONNX Runtime's telemetry. */
-const ENVIRONMENT = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0", ORT_DISABLE_TELEMETRY: "1" };
-
 interface Entrant {
   readonly contender: Contender;
-  process?: WorkerProcess;
+  place?: Place;
   /** Milliseconds of each cold start. */
   colds: number[];
   logits?: readonly number[];
@@ -44,16 +54,20 @@ interface Entrant {
  */
 export async function compareNet(
   net: Pick<NetFiles, "net" | "shape">,
-  folder: string,
   setting: Setting,
   onProgress: (share: number) => void,
 ): Promise<Measured[]> {
-  const files = { ...net, weights: join(folder, "weights.safetensors"), model: join(folder, "model.onnx") };
+  const written = filesIn((name) => join(setting.folder, name));
   const entrants = setting.contenders.map(
     (contender): Entrant => ({ contender, colds: [], agreement: { agreesWith: null }, times: [] }),
   );
   try {
-    await prepare(files, setting);
+    const failed = await prepare({ ...net, ...written }, setting);
+    for (const entrant of entrants) {
+      const error = failed[entrant.contender.engine];
+      if (error) entrant.agreement = { agreesWith: null, error };
+    }
+    const files = { ...net, ...filesIn((name) => `${setting.base}/${name}`) };
     await startCold(entrants, files, setting, (share) => onProgress(0.5 * share));
     compareLogits(entrants);
     await takeTurns(entrants, setting, (share) => onProgress(0.5 + 0.5 * share));
@@ -61,15 +75,26 @@ export async function compareNet(
       return { contender, coldMs: colds.length > 0 ? median(colds) : null, times, ...agreement };
     });
   } finally {
-    await Promise.all(entrants.map(({ process }) => process?.stop()));
-    for (const file of [files.weights, files.model]) await rm(file, { force: true });
+    await Promise.all(entrants.map(({ place }) => place?.stop()));
+    for (const file of Object.values(written)) await rm(file, { force: true });
   }
 }
 
-async function prepare(files: NetFiles, { timeout, signal }: Setting): Promise<void> {
-  const process = new WorkerProcess(new URL("./prepare.js", import.meta.url), files, { timeout, signal });
+export const filesIn = (at: (name: string) => string): Omit<NetFiles, "net" | "shape"> => ({
+  weights: at("weights.safetensors"),
+  model: at("model.onnx"),
+  tflite: at("model.tflite"),
+});
+
+/** Writes a net's files. What an engine's own model cannot say is an error of that engine. */
+async function prepare(
+  files: NetFiles,
+  { contenders, maxBinding, timeout, signal }: Setting,
+): Promise<Readonly<Partial<Record<EngineName, string>>>> {
+  const wanted: Wanted = { ...files, maxBinding, engines: contenders.map(({ engine }) => engine) };
+  const process = new WorkerProcess(new URL("./prepare.js", import.meta.url), wanted, { timeout, signal });
   try {
-    await process.answer();
+    return (await process.answer<Prepared>()).failed;
   } catch (cause) {
     signal.throwIfAborted();
     const told = `cannot write the files of ${files.net} into ${dirname(files.weights)}`;
@@ -79,25 +104,22 @@ async function prepare(files: NetFiles, { timeout, signal }: Setting): Promise<v
   }
 }
 
-/** Starts the contenders' processes, as often as is wanted, and waits for the first logits of each. */
+/** Starts the contenders, as often as is wanted, and waits for the first logits of each. */
 async function startCold(
   entrants: readonly Entrant[],
   files: NetFiles,
   setting: Setting,
   onProgress: (share: number) => void,
 ): Promise<void> {
-  const { cold, maxBinding, software, timeout, signal } = setting;
+  const { cold, maxBinding, software, signal } = setting;
   for (let round = 0; round < cold; round++) {
     for (const [i, entrant] of rotated(entrants, round).entries()) {
       onProgress((round + i / entrants.length) / cold);
       if (entrant.agreement.error) continue;
-      const { contender } = entrant;
-      const job: Job = { ...contender, ...files, maxBinding, software };
-      const env = { ...ENVIRONMENT, ...setting.env(contender) };
       await attempt(entrant, signal, async () => {
-        await entrant.process?.stop();
-        entrant.process = new WorkerProcess(new URL("./child.js", import.meta.url), job, { env, timeout, signal });
-        const { coldMs, logits } = await entrant.process.answer<FirstRun>();
+        await entrant.place?.stop();
+        entrant.place = setting.start({ ...entrant.contender, ...files, maxBinding, software });
+        const { coldMs, logits } = await entrant.place.answer();
         entrant.colds.push(coldMs);
         entrant.logits = logits;
       });
@@ -111,16 +133,16 @@ async function attempt(entrant: Entrant, signal: AbortSignal, work: () => Promis
     await work();
   } catch (error) {
     signal.throwIfAborted();
-    entrant.agreement = { agreesWith: null, error: (error as Error).message };
+    entrant.agreement = { agreesWith: null, error: oneLine((error as Error).message.split("\n")[0]) };
     entrant.times = [];
     entrant.logits = undefined;
-    await entrant.process?.stop();
+    await entrant.place?.stop();
   }
 }
 
-/** ONNX Runtime on the CPU is compared with first: it has the least in common with the others. */
+/** What does not compute on WebGPU is compared with first: it has the least in common with the others. */
 function compareLogits(entrants: readonly Entrant[]): void {
-  const first = ({ contender }: Entrant) => (contender.provider === "cpu" ? 0 : 1);
+  const first = ({ contender }: Entrant) => (contender.provider === "webgpu" ? 1 : 0);
   const outputs = new Map<string, readonly number[]>();
   for (const { contender, logits } of [...entrants].sort((a, b) => first(a) - first(b))) {
     if (logits) outputs.set(nameOf(contender), logits);
@@ -142,7 +164,7 @@ async function takeTurns(
     if (share === 1) return;
     for (const entrant of rotated(running, turn)) {
       await attempt(entrant, signal, async () => {
-        const answer = await entrant.process?.ask<Turn>();
+        const answer = await entrant.place?.ask();
         entrant.times.push(...(answer?.times ?? []));
       });
     }

@@ -1,15 +1,12 @@
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
-import { ownVersion, packageFile } from "../../tools/package.ts";
+import type { Host } from "./host.ts";
 
 // What is compared: plain data, so that nothing of an engine is loaded before it is asked for.
 
-export type EngineName = "shadenet" | "onnxruntime" | "tfjs" | "jax-js";
+export type EngineName = "shadenet" | "onnxruntime" | "tfjs" | "jax-js" | "litert";
 
-/** Where an engine computes. */
-export type Provider = "webgpu" | "cpu";
+/** Where an engine computes: on an adapter, on the CPU by machine code, or there by WebAssembly. */
+export type Provider = "webgpu" | "cpu" | "wasm";
 
 /** One engine on one of its providers: what gets a process of its own and a row in the results. */
 export interface Contender {
@@ -17,15 +14,17 @@ export interface Contender {
   readonly provider: Provider;
 }
 
-/** A net and the files that hold it. */
+/** A net and the files that hold it, by their paths, or in a page by their addresses. */
 export interface NetFiles {
   readonly net: string;
   /** Of the input: [N, C, H, W]. */
   readonly shape: Shape;
-  /** The .safetensors file that every engine reads, or that its ONNX model was made from. */
+  /** The .safetensors file that every engine reads, or that its model was made from. */
   readonly weights: string;
   /** The .onnx file. */
   readonly model: string;
+  /** The .tflite file. */
+  readonly tflite: string;
 }
 
 /** What a contender's process is told. */
@@ -40,7 +39,7 @@ export interface Job extends Contender, NetFiles {
 export type Run = () => Promise<ArrayLike<number>>;
 
 /** Loads an engine and a job's net in it, to be run on an input in NCHW. */
-export type Open = (job: Job, input: Tensor) => Promise<Run>;
+export type Open = (job: Job, input: Tensor, host: Host) => Promise<Run>;
 
 interface Engine {
   readonly providers: readonly Provider[];
@@ -48,39 +47,39 @@ interface Engine {
   readonly packages: readonly string[];
 }
 
-export const ENGINES: Readonly<Record<EngineName, Engine>> = {
+/** The engines that run in one place, by their names. */
+export type Engines = Readonly<Partial<Record<EngineName, Engine>>>;
+
+const EVERYWHERE = {
   shadenet: { providers: ["webgpu"], packages: [] },
-  onnxruntime: { providers: ["webgpu", "cpu"], packages: ["onnxruntime-node"] },
   tfjs: { providers: ["webgpu"], packages: ["@tensorflow/tfjs-core", "@tensorflow/tfjs-backend-webgpu"] },
   "jax-js": { providers: ["webgpu"], packages: ["@jax-js/jax"] },
+} as const satisfies Engines;
+
+export const IN_NODE: Engines = {
+  shadenet: EVERYWHERE.shadenet,
+  onnxruntime: { providers: ["webgpu", "cpu"], packages: ["onnxruntime-node"] },
+  tfjs: EVERYWHERE.tfjs,
+  "jax-js": EVERYWHERE["jax-js"],
 };
 
-export const ENGINE_NAMES = Object.keys(ENGINES) as EngineName[];
+export const IN_BROWSER: Engines = {
+  shadenet: EVERYWHERE.shadenet,
+  onnxruntime: { providers: ["webgpu", "wasm"], packages: ["onnxruntime-web"] },
+  tfjs: EVERYWHERE.tfjs,
+  "jax-js": EVERYWHERE["jax-js"],
+  // Its models are written by the last of these.
+  litert: { providers: ["webgpu", "wasm"], packages: ["@litertjs/core", "@litertjs/wasm-utils", "flatbuffers"] },
+};
+
+export const namesOf = (engines: Engines): EngineName[] => Object.keys(engines) as EngineName[];
 
 /** A contender as the table and `agreesWith` have it. */
 export const nameOf = ({ engine, provider }: Contender): string =>
-  ENGINES[engine].providers.length > 1 ? `${engine} ${provider}` : engine;
+  engine === "onnxruntime" || engine === "litert" ? `${engine} ${provider}` : engine;
 
-/** The contenders of some engines, in the order in which the engines are listed here. */
-export const contendersOf = (engines: readonly EngineName[]): Contender[] =>
-  ENGINE_NAMES.filter((engine) => engines.includes(engine)).flatMap((engine) =>
-    ENGINES[engine].providers.map((provider) => ({ engine, provider })),
-  );
-
-/** The folder that `npm ci --prefix bench/peers` fills. */
-const peersFolder = packageFile("bench/peers");
-
-/** The packages of some engines that are not installed. */
-export const missingPackages = (engines: readonly EngineName[], folder = peersFolder): string[] =>
-  engines.flatMap((engine) => ENGINES[engine].packages.filter((name) => !existsSync(manifest(name, folder))));
-
-const manifest = (name: string, folder: string): string => join(folder, "node_modules", name, "package.json");
-
-/** The installed version of an engine. */
-export function versionOf(engine: EngineName): string {
-  const [name] = ENGINES[engine].packages;
-  return name ? JSON.parse(readFileSync(manifest(name, peersFolder), "utf8")).version : ownVersion();
-}
-
-/** Loads a package from bench/peers/node_modules, which is not where Node looks from here. */
-export const requirePeer = createRequire(join(peersFolder, "package.json"));
+/** The contenders of some engines, in the order in which the engines are listed. */
+export const contendersOf = (engines: Engines, names: readonly string[]): Contender[] =>
+  namesOf(engines)
+    .filter((engine) => names.includes(engine))
+    .flatMap((engine) => engines[engine]?.providers.map((provider) => ({ engine, provider })) ?? []);

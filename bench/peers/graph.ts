@@ -5,7 +5,7 @@ import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts"
 import type { Value } from "../../engine/graph/value.ts";
 import { show, UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
-import { fileSource } from "../../engine/node/files.ts";
+import type { ByteSource } from "../../engine/weights/checkpoint.ts";
 import { openCheckpoint } from "../../engine/weights/sources.ts";
 import { concat } from "../../kernels/concat.ts";
 import { conv2d } from "../../kernels/conv2d/conv2d.ts";
@@ -27,7 +27,10 @@ const inputOf = (graph: Graph): number => graph.nodes.findIndex((node) => node.k
  * in the operators, no softmax. A residual stays an add, since no other engine's convolution takes one. No weight of a
  * linear layer has more than `maxBinding` bytes. `own` are passes for what this engine has not.
  */
-export function traceForPeer({ net, shape: [batch], maxBinding }: Job, own: readonly Pass[] = []): Graph {
+export function traceForPeer(
+  { net, shape: [batch], maxBinding }: Pick<Job, "net" | "shape" | "maxBinding">,
+  own: readonly Pass[] = [],
+): Graph {
   const { foldBatchNorm, fuseBias, fuseActivation } = passes;
   const split: Pass = (graph, outputs) => splitLinear(graph, outputs, maxBinding);
   const all = [foldBatchNorm, fuseBias, fuseActivation, split, ...own];
@@ -149,8 +152,12 @@ export interface Param {
 }
 
 /** Reads all that a graph needs from a file, one parameter at a time. */
-export async function loadParams<T>(graph: Graph, file: string, load: (param: Param) => T): Promise<Map<number, T>> {
-  const checkpoint = await openCheckpoint(await fileSource(file));
+export async function loadParams<T>(
+  graph: Graph,
+  file: ByteSource,
+  load: (param: Param) => T,
+): Promise<Map<number, T>> {
+  const checkpoint = await openCheckpoint(file);
   const params = new Map<number, T>();
   let last: { readonly from?: Derivation; readonly values: Float32Array } = { values: new Float32Array() };
   try {

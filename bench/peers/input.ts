@@ -18,3 +18,15 @@ export function randomInput(shape: Shape): Tensor {
   }
   return { shape, data };
 }
+
+/** An input's pixels with their channels side by side, as an application has them that reads pictures. */
+export function toNhwc(data: Float32Array, [n, c, h, w]: Shape): Float32Array {
+  const pixels = new Float32Array(data.length);
+  let at = 0;
+  for (let image = 0; image < n; image++) {
+    for (let i = 0; i < h * w; i++) {
+      for (let channel = 0; channel < c; channel++) pixels[at++] = data[(image * c + channel) * h * w + i];
+    }
+  }
+  return pixels;
+}

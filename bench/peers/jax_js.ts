@@ -7,10 +7,9 @@ import { axis } from "../../kernels/options.ts";
 import { orderOf } from "../../kernels/permute.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { shiftsOf } from "../../kernels/roll.ts";
-import { type Open, requirePeer } from "./engines.ts";
+import type { Open } from "./engines.ts";
 import { checkOperators, type Dialect, evaluate, loadParams, type Operator, traceForPeer } from "./graph.ts";
 import { type Pair, padWidths, poolWidths, sliceStart } from "./places.ts";
-import { provideWebGpu, readBack } from "./webgpu.ts";
 
 /** Whatever takes an array takes it over; `ref` is another one of the same. */
 interface JaxArray {
@@ -81,15 +80,16 @@ export interface Jax {
   };
 }
 
-export const open: Open = async (job, { shape, data }) => {
-  await provideWebGpu();
-  const jax = requirePeer("@jax-js/jax") as Jax;
+export const open: Open = async (job, { shape, data }, host) => {
+  await host.provideWebGpu();
+  const jax = (await host.load("@jax-js/jax")) as Jax;
   if (!(await jax.init("webgpu")).includes("webgpu")) throw new Error("jax-js got no device on WebGPU");
   jax.defaultDevice("webgpu");
   const graph = traceForPeer(job);
   const dialect = dialectOf(jax);
   checkOperators(graph, dialect);
-  const params = await loadParams(graph, job.weights, (param) => jax.numpy.array(param.data, { shape: param.shape }));
+  const file = await host.openFile(job.weights);
+  const params = await loadParams(graph, file, (param) => jax.numpy.array(param.data, { shape: param.shape }));
   const ids = [...params.keys()];
   const forward = jax.jit((x: JaxArray, values: JaxArray[]) =>
     evaluate(graph, x, new Map(ids.map((id, i) => [id, values[i]])), dialect),
@@ -100,7 +100,7 @@ export const open: Open = async (job, { shape, data }) => {
       x,
       [...params.values()].map(({ ref }) => ref),
     );
-    return readBack(logits.data(), job.software);
+    return host.readBack(logits.data(), job.software);
   };
 };
 

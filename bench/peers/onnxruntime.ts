@@ -1,12 +1,12 @@
-import type { Shape } from "../../engine/ground/tensor.ts";
-import { type Open, requirePeer } from "./engines.ts";
+import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
+import type { Job, Open, Run } from "./engines.ts";
 
 interface OrtTensor {
   readonly data: Float32Array;
 }
 
-/** What we use of npm `onnxruntime-node`. */
-interface Ort {
+/** What we use of npm `onnxruntime-node` and `onnxruntime-web`. */
+export interface Ort {
   readonly Tensor: new (type: "float32", data: Float32Array, shape: Shape) => OrtTensor;
   readonly InferenceSession: {
     create(
@@ -16,8 +16,14 @@ interface Ort {
   };
 }
 
-export const open: Open = async ({ provider, model }, { shape, data }) => {
-  const { Tensor, InferenceSession } = requirePeer("onnxruntime-node") as Ort;
+export const open: Open = async (job, input, host) =>
+  openSession((await host.load("onnxruntime-node")) as Ort, job, input);
+
+export async function openSession(
+  { Tensor, InferenceSession }: Ort,
+  { provider, model }: Job,
+  { shape, data }: Tensor,
+): Promise<Run> {
   const session = await InferenceSession.create(model, { executionProviders: [provider] });
   return async () => (await session.run({ x: new Tensor("float32", data, shape) })).logits.data;
-};
+}

@@ -1,21 +1,48 @@
 // Writes the files of one net for bench:peers, in a process of its own that gives its memory back: random weights, the
-// same in every run, as safetensors, and the net with them as an ONNX model.
+// same in every run, as safetensors, and the net with them as the models that the engines read.
 import { createWriteStream, writeFileSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { findNet } from "../../engine/definition.ts";
+import { fileSource } from "../../engine/node/files.ts";
 import { encodeSafetensors, exportOnnx, nets, type Tensor } from "../../index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import type { NetFiles } from "./engines.ts";
+import type { EngineName, Job, NetFiles } from "./engines.ts";
+import { requirePeer } from "./packages.ts";
+import { encodeTflite, type Flatbuffers, recordTflite } from "./tflite.ts";
+
+export interface Wanted extends NetFiles, Pick<Job, "maxBinding"> {
+  readonly engines: readonly EngineName[];
+}
+
+export interface Prepared {
+  /** Why engines have no model of the net. */
+  readonly failed: Readonly<Partial<Record<EngineName, string>>>;
+}
+
+const tell = (answer: Prepared | { error: string }): void => writeFileSync(3, `${JSON.stringify(answer)}\n`);
 
 try {
-  const { net, shape, weights, model }: NetFiles = JSON.parse(process.argv[2]);
+  const wanted: Wanted = JSON.parse(process.argv[2]);
+  const { net, shape, weights, model, engines } = wanted;
   const checkpoint = randomWeights(findNet(nets, net));
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of checkpoint.tensors) tensors.set(name, { shape, data: await checkpoint.read(name) });
   writeFileSync(weights, encodeSafetensors(tensors));
-  await pipeline(exportOnnx(net, { weights, batch: shape[0] }), createWriteStream(model));
-  writeFileSync(3, "{}\n");
+  if (engines.includes("onnxruntime")) {
+    await pipeline(exportOnnx(net, { weights, batch: shape[0] }), createWriteStream(model));
+  }
+  tell({ failed: engines.includes("litert") ? await writeTflite(wanted) : {} });
 } catch (error) {
-  writeFileSync(3, `${JSON.stringify({ error: (error as Error).message })}\n`);
+  tell({ error: (error as Error).message });
   process.exitCode = 1;
+}
+
+async function writeTflite(wanted: Wanted): Promise<Prepared["failed"]> {
+  try {
+    const recorded = await recordTflite(wanted, await fileSource(wanted.weights));
+    writeFileSync(wanted.tflite, encodeTflite(recorded, requirePeer("flatbuffers") as Flatbuffers));
+    return {};
+  } catch (error) {
+    return { litert: (error as Error).message };
+  }
 }

@@ -10,6 +10,8 @@ export interface PeerRow {
   readonly provider: Provider;
   readonly version: string;
   readonly adapter: string;
+  /** In which browser; undefined for Node. */
+  readonly browser?: string;
   readonly net: string;
   readonly batch: number;
   /** From before the engine is imported to the first logits in memory, in new processes without a shader cache: the median. */

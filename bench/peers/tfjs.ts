@@ -7,7 +7,7 @@ import { axis } from "../../kernels/options.ts";
 import { orderOf } from "../../kernels/permute.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { shiftsOf } from "../../kernels/roll.ts";
-import { type Open, requirePeer } from "./engines.ts";
+import type { Open } from "./engines.ts";
 import {
   checkOperators,
   type Dialect,
@@ -18,20 +18,20 @@ import {
   splitGroups,
   traceForPeer,
 } from "./graph.ts";
+import { toNhwc } from "./input.ts";
 import { type Pair, padWidths, poolWidths, sliceStart } from "./places.ts";
-import { provideWebGpu, readBack } from "./webgpu.ts";
 
-interface TfTensor {
+export interface TfTensor {
   readonly shape: Shape;
   data(): Promise<Float32Array>;
   dispose(): void;
 }
 
-type Padding = "valid" | readonly Pair[];
-type Operand = TfTensor | number;
-type FusedActivation = "linear" | "relu" | "relu6" | "sigmoid";
+export type Padding = "valid" | readonly Pair[];
+export type Operand = TfTensor | number;
+export type FusedActivation = "linear" | "relu" | "relu6" | "sigmoid";
 
-interface Convolution {
+export interface Convolution {
   readonly x: TfTensor;
   readonly filter: TfTensor;
   readonly strides: Pair;
@@ -94,20 +94,20 @@ export interface Tf {
  * A tensor whose dimension i is our order[i]. Images are NHWC, for which tfjs is made; a permutation is another order, and
  * nothing moves before an operator wants it to.
  */
-interface Ordered {
+export interface Ordered {
   readonly tensor: TfTensor;
   readonly order: readonly number[];
 }
 
-export const open: Open = async (job, { shape, data }) => {
-  await provideWebGpu();
-  const tf = requirePeer("@tensorflow/tfjs-core") as Tf;
-  requirePeer("@tensorflow/tfjs-backend-webgpu");
+export const open: Open = async (job, { shape, data }, host) => {
+  await host.provideWebGpu();
+  const tf = (await host.load("@tensorflow/tfjs-core")) as Tf;
+  await host.load("@tensorflow/tfjs-backend-webgpu");
   if (!(await tf.setBackend("webgpu"))) throw new Error("tfjs did not take its backend webgpu");
   const graph = traceForPeer(job, PASSES);
   const dialect = dialectOf(tf);
   checkOperators(graph, dialect);
-  const params = await loadParams(graph, job.weights, (param) => upload(tf, param));
+  const params = await loadParams(graph, await host.openFile(job.weights), (param) => upload(tf, param));
   // An application has its pixels in this order already.
   const pixels = toNhwc(data, shape);
   return async () => {
@@ -115,7 +115,7 @@ export const open: Open = async (job, { shape, data }) => {
       const x = { tensor: tf.tensor(pixels, permuteShape(shape, NHWC)), order: NHWC };
       return evaluate(graph, x, params, dialect).tensor;
     });
-    const values = await readBack(logits.data(), job.software);
+    const values = await host.readBack(logits.data(), job.software);
     logits.dispose();
     return values;
   };
@@ -125,7 +125,7 @@ export const open: Open = async (job, { shape, data }) => {
 export const PASSES = [splitGroups];
 
 /** Weights in the order that tfjs wants, transposed once. */
-function upload(tf: Tf, { use, shape, data }: Param): Ordered {
+export function upload(tf: Tf, { use, shape, data }: Param): Ordered {
   const order = ORDERS[use] ?? inOrder(shape.length);
   return { tensor: tf.tidy(() => tf.transpose(tf.tensor(data, shape), order)), order };
 }
@@ -143,17 +143,6 @@ const ORDERS: Readonly<Record<string, readonly number[]>> = { "conv2d.w": DENSE,
 
 const inOrder = (rank: number): number[] => [...Array(rank).keys()];
 
-function toNhwc(data: Float32Array, [n, c, h, w]: Shape): Float32Array {
-  const pixels = new Float32Array(data.length);
-  let at = 0;
-  for (let image = 0; image < n; image++) {
-    for (let i = 0; i < h * w; i++) {
-      for (let channel = 0; channel < c; channel++) pixels[at++] = data[(image * c + channel) * h * w + i];
-    }
-  }
-  return pixels;
-}
-
 /** The activations that its fused kernels have, by our names. */
 const FUSED: Readonly<Partial<Record<Activation, FusedActivation>>> = {
   none: "linear",
@@ -162,7 +151,7 @@ const FUSED: Readonly<Partial<Record<Activation, FusedActivation>>> = {
   sigmoid: "sigmoid",
 };
 
-export function dialectOf(tf: Tf): Dialect<Ordered> {
+export function dialectOf(tf: Tf, engine = "tfjs"): Dialect<Ordered> {
   const hardsigmoid = (x: TfTensor) => tf.clipByValue(tf.add(tf.mul(x, 1 / 6), 0.5), 0, 1);
   const activations: Readonly<Record<Exclude<Activation, "none"> | "gelu", (x: TfTensor) => TfTensor>> = {
     relu: (x) => tf.relu(x),
@@ -370,7 +359,7 @@ export function dialectOf(tf: Tf): Dialect<Ordered> {
     ({ x: { tensor, order } }) => ({ tensor: f(tensor), order }),
   ]);
   return {
-    engine: "tfjs",
+    engine,
     reshape,
     operators: { ...Object.fromEntries(elementwise), ...operators },
   };

@@ -5,14 +5,19 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { HARDWARE, launchInstalled } from "../../bench/browser/launch.ts";
+import { serve, text } from "../../bench/browser/server.ts";
+import { startInPage } from "../../bench/peers/browser.ts";
 import { compareNet, type Setting } from "../../bench/peers/compare.ts";
 import {
   type Contender,
   contendersOf,
-  ENGINE_NAMES,
+  type EngineName,
+  IN_BROWSER,
+  IN_NODE,
   type Job,
-  missingPackages,
   nameOf,
+  namesOf,
 } from "../../bench/peers/engines.ts";
 import {
   checkOperators,
@@ -25,6 +30,7 @@ import {
 } from "../../bench/peers/graph.ts";
 import { randomInput } from "../../bench/peers/input.ts";
 import * as jaxJs from "../../bench/peers/jax_js.ts";
+import { missingPackages } from "../../bench/peers/packages.ts";
 import { padWidths, poolWidths, sliceStart } from "../../bench/peers/places.ts";
 import { WorkerProcess } from "../../bench/peers/process.ts";
 import {
@@ -38,10 +44,12 @@ import {
   table,
 } from "../../bench/peers/results.ts";
 import * as tfjs from "../../bench/peers/tfjs.ts";
+import { elementsOf, isSame, recordTflite } from "../../bench/peers/tflite.ts";
 import { peersCommand } from "../../bench/peers.ts";
 import { Graph } from "../../engine/graph/graph.ts";
 import type { Pass } from "../../engine/graph/passes.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
+import { fileSource } from "../../engine/node/files.ts";
 import { encodeSafetensors } from "../../index.ts";
 import * as kernels from "../../kernels/index.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
@@ -49,7 +57,7 @@ import { evaluateReference } from "../../kernels/references.ts";
 import { nets } from "../../nets/index.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
-import { assertOutputs, drawPool, randomTensors, rounds, someOf } from "../harness.ts";
+import { assertOutputs, drawPool, int, randomTensors, rounds, someOf } from "../harness.ts";
 
 // The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
 
@@ -120,17 +128,26 @@ test("the table has every engine's times in units of ours, and errors", () => {
 });
 
 test("contenders are engines on their providers, and packages that are missing are named", async () => {
-  assert.equal(contendersOf(["onnxruntime", "shadenet"]).map(nameOf), [
+  assert.equal(contendersOf(IN_NODE, ["onnxruntime", "shadenet"]).map(nameOf), [
     "shadenet",
     "onnxruntime webgpu",
     "onnxruntime cpu",
   ]);
+  assert.equal(contendersOf(IN_BROWSER, ["litert", "onnxruntime", "tfjs"]).map(nameOf), [
+    "onnxruntime webgpu",
+    "onnxruntime wasm",
+    "tfjs",
+    "litert webgpu",
+    "litert wasm",
+  ]);
   const empty = await mkdtemp(inFolder("peers-"));
-  assert.equal(missingPackages(["shadenet"], empty), []);
-  assert.equal(missingPackages(["onnxruntime", "jax-js"], empty), ["onnxruntime-node", "@jax-js/jax"]);
+  const names: EngineName[] = ["onnxruntime", "jax-js"];
+  assert.equal(missingPackages(IN_NODE, ["shadenet"], empty), []);
+  assert.equal(missingPackages(IN_NODE, names, empty), ["onnxruntime-node", "@jax-js/jax"]);
+  assert.equal(missingPackages(IN_BROWSER, names, empty), ["onnxruntime-web", "@jax-js/jax"]);
   await mkdir(`${empty}/node_modules/@jax-js/jax`, { recursive: true });
   await writeFile(`${empty}/node_modules/@jax-js/jax/package.json`, "{}");
-  assert.equal(missingPackages(["onnxruntime", "jax-js"], empty), ["onnxruntime-node"]);
+  assert.equal(missingPackages(IN_NODE, names, empty), ["onnxruntime-node"]);
 });
 
 /** The references of our kernels as an engine. */
@@ -160,6 +177,7 @@ const jobOf = (shape: readonly number[], maxBinding: number): Job => ({
   shape,
   weights: inFolder("lenet5.safetensors"),
   model: "",
+  tflite: "",
   maxBinding,
   software: true,
 });
@@ -180,7 +198,7 @@ test("a peer's graph computes what the net does, with its linear layers in as ma
     assert.ok(linear.every((node) => 4 * sizeOf(node.shape) <= maxBinding));
     assert.is(Math.max(...largest), 4 * 120 * 16 * 5 * 5);
     const uses = new Set<string>();
-    const loaded = await loadParams(traced, job.weights, ({ use, shape, data }) => {
+    const loaded = await loadParams(traced, await fileSource(job.weights), ({ use, shape, data }) => {
       uses.add(use);
       return { shape, data };
     });
@@ -188,6 +206,94 @@ test("a peer's graph computes what the net does, with its linear layers in as ma
     const logits = evaluate(traced, tensors.x, loaded, references);
     assertOutputs({ logits }, graph, ["logits"], tensors);
   }
+});
+
+test("a TensorFlow Lite model has a net's operators, with weights in its layouts", async () => {
+  const shape = [2, 1, 32, 32];
+  const tensors = randomTensors(traceNamed("lenet5", 2));
+  const params = Object.entries(tensors).filter(([name]) => name !== "x");
+  await writeFile(inFolder("tflite.safetensors"), encodeSafetensors(new Map(params)));
+  const job = jobOf(shape, 2 ** 27);
+  const { operators, input, output } = await recordTflite(job, await fileSource(inFolder("tflite.safetensors")));
+  const layers = operators.filter(({ code }) => ["CONV_2D", "FULLY_CONNECTED"].includes(code.name));
+  assert.equal(
+    layers.map(({ code, output }) => [code.name, output.shape]),
+    [
+      ["CONV_2D", [2, 28, 28, 6]],
+      ["CONV_2D", [2, 10, 10, 16]],
+      ["CONV_2D", [2, 1, 1, 120]],
+      ["FULLY_CONNECTED", [2, 84]],
+      ["FULLY_CONNECTED", [2, 10]],
+    ],
+  );
+  assert.equal(
+    [input.shape, output.shape],
+    [
+      [2, 32, 32, 1],
+      [2, 10],
+    ],
+  );
+  // What an operator reads is the input, a constant, or made before.
+  const known = new Set([input]);
+  for (const { inputs, output } of operators) {
+    for (const x of inputs) assert.ok(known.has(x) || elementsOf(x).length === sizeOf(x.shape));
+    known.add(output);
+  }
+  assert.ok(known.has(output));
+  const weights = params.map(([, tensor]) => tensor).filter(({ shape }) => shape.length > 1);
+  for (const [
+    i,
+    {
+      inputs: [, w],
+    },
+  ] of layers.entries()) {
+    const {
+      shape: [o, c, h = 1, wide = 1],
+      data,
+    } = weights[i];
+    assert.equal(w.shape, i < 3 ? [o, h, wide, c] : [o, c]);
+    const place = [int(0, o - 1), int(0, c - 1), int(0, h - 1), int(0, wide - 1)];
+    const at = (shape: readonly number[], index: readonly number[]) =>
+      index.reduce((sum, each, d) => sum * shape[d] + each, 0);
+    const [y, x, row, column] = place;
+    const got = elementsOf(w)[at([o, h, wide, c], [y, row, column, x])];
+    assert.is(got, data[at([o, c, h, wide], place)]);
+  }
+});
+
+test("padding is TensorFlow's SAME only where that puts as many zeros on each side", () => {
+  const [even, odd] = [112, 113];
+  const around = (n: number): [number, number][] => [
+    [n, n],
+    [n, n],
+  ];
+  assert.ok(isSame([even, odd], [3, 3], [1, 1], around(1)));
+  assert.ok(isSame([odd, odd], [3, 3], [2, 2], around(1)));
+  assert.not(isSame([even, even], [3, 3], [2, 2], around(1)));
+  assert.ok(
+    isSame(
+      [even, even],
+      [3, 3],
+      [2, 2],
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    ),
+  );
+  assert.not(isSame([odd, odd], [5, 5], [1, 1], around(1)));
+  assert.not(isSame([odd, odd], [7, 3], [1, 1], around(1)));
+  assert.ok(
+    isSame(
+      [odd, odd],
+      [7, 3],
+      [1, 1],
+      [
+        [3, 3],
+        [1, 1],
+      ],
+    ),
+  );
 });
 
 /** What computes nothing, for dialects of engines that are not installed. */
@@ -343,20 +449,26 @@ test("an engine that fails is told, the others are measured, and no file is left
     { engine: "jax-js", provider: "webgpu" },
     { engine: "shadenet", provider: "webgpu" },
   ];
+  const [timeout, { signal }] = [120, new AbortController()];
   const setting: Setting = {
     contenders,
+    folder,
+    base: folder,
     cold: 2,
     turns: 1,
     seconds: 0.1,
-    timeout: 120,
+    timeout,
     maxBinding: 2 ** 27,
     software: true,
     // Not installed, or without an adapter: jax-js fails.
-    env: ({ engine }): Record<string, string> => (engine === "jax-js" ? { SHADENET_ADAPTER: "none" } : {}),
-    signal: new AbortController().signal,
+    start(job) {
+      const env: Record<string, string> = job.engine === "jax-js" ? { SHADENET_ADAPTER: "none" } : {};
+      return new WorkerProcess(new URL("../../bench/peers/child.js", import.meta.url), job, { env, timeout, signal });
+    },
+    signal,
   };
   const shares: number[] = [];
-  const [failed, ours] = await compareNet({ net: "lenet5", shape: [1, 1, 32, 32] }, folder, setting, (share) => {
+  const [failed, ours] = await compareNet({ net: "lenet5", shape: [1, 1, 32, 32] }, setting, (share) => {
     shares.push(share);
   });
   assert.match(failed.error ?? "", /Cannot find module|no device/);
@@ -378,14 +490,24 @@ test("what is wrong is told before anything is measured", async () => {
   const cases: (readonly [string[], number, RegExp, Record<string, string>?])[] = [
     [["--nets", "lenet5,lenet6", ...only], 2, /no net "lenet6"; there are lenet5, alexnet, .*resnet152/],
     [["--engines", "shadenet,torch"], 2, /no engine "torch"; there are shadenet, onnxruntime, tfjs, jax-js$/],
+    [["--engines", "litert"], 2, /no engine "litert"; there are shadenet, onnxruntime, tfjs, jax-js$/],
+    [["--engines", "torch", "--browser"], 2, /no engine "torch"; there are shadenet, .*, jax-js, litert$/],
     [["--batch", "0", ...only], 2, /'--batch <n>' argument '0' is invalid/],
     [["--json", "no/such/folder.json", ...only], 1, /cannot write no\/such\/folder.json: its folder does not exist/],
     [["--json", ".", ...only], 1, /cannot write \.: it is a folder/],
     [only, 1, /there is no WebGPU adapter/, { SHADENET_ADAPTER: "none" }],
+    [
+      ["--browser", ...only],
+      1,
+      /no browser can be used: .*nowhere; SHADENET_BROWSER=PATH names/,
+      { SHADENET_BROWSER: "/nowhere" },
+    ],
     [["--nets", "lenet5", ...only], 1, /cannot write the files of lenet5|ENOENT/, { TMPDIR: inFolder("nowhere") }],
   ];
-  const missing = missingPackages(ENGINE_NAMES);
-  if (missing.length > 0) cases.push([[], 1, /not installed: run npm ci --prefix bench\/peers$/]);
+  for (const [engines, args] of [[IN_NODE, []] as const, [IN_BROWSER, ["--browser"]] as const]) {
+    if (missingPackages(engines, namesOf(engines)).length === 0) continue;
+    cases.push([[...args], 1, /not installed: run npm ci --prefix bench\/peers$/]);
+  }
   for (const [args, code, message, env] of cases) {
     assertFails(await shadenet(args, { program: peersCommand, env }), code, message);
   }
@@ -420,9 +542,67 @@ test("a run writes its rows, prints its table, and leaves nothing behind", async
   assert.equal(await readdir(TMPDIR), []);
 });
 
-test("Ctrl-C ends it at once, with nothing left behind", async () => {
+const launched = await launchInstalled({ args: HARDWARE });
+if (typeof launched !== "string") await launched.browser.close();
+const inBrowser = typeof launched === "string" ? test.skip : test;
+
+for (const [what, engines] of [
+  ["shadenet alone", ["shadenet"]] as const,
+  ["LiteRT.js", ["shadenet", "litert"]] as const,
+]) {
+  const run = missingPackages(IN_BROWSER, engines).length > 0 ? test.skip : inBrowser;
+  run(`a run in a browser: ${what}`, async () => {
+    const TMPDIR = await mkdtemp(inFolder("tmp-"));
+    const args = ["--browser", "--nets", "lenet5", "--engines", engines.join(","), "--turns", "1", "--seconds", "1"];
+    const { code, stdout, errors } = await inProcess([...args, "--cold", "1", "--json", "rows.json"], {
+      main: BENCH,
+      env: { TMPDIR },
+    });
+    assert.equal(errors, []);
+    assert.is(code, 0);
+    assert.match(stdout, /Chromium \d.*, batch 1\n/);
+    const rows: PeerRow[] = JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
+    assert.equal(rows.map(nameOf), contendersOf(IN_BROWSER, engines).map(nameOf));
+    for (const { error, runs, browser, agreesWith } of rows) {
+      assert.is(error, undefined);
+      assert.ok(runs > 0);
+      assert.match(browser ?? "", /^Chromium \d/);
+      assert.is(agreesWith === null, rows.length === 1);
+    }
+    assert.equal(await readdir(TMPDIR), []);
+  });
+}
+
+inBrowser("a page that hangs or fails says so, and its browser ends", async () => {
+  const page = `<script>window.inPage = { first() { for (;;); }, turn: () => ({ error: "no\\nluck" }) }</script>`;
+  const server = await serve(inFolder(""), { "/": text("text/html", page) });
+  const { options } = launched as Exclude<typeof launched, string>;
+  const { signal } = new AbortController();
+  const places = [120, 1].map((timeout) =>
+    startInPage(options, server.origin, jobOf([1, 1, 32, 32], 1), { timeout, signal }),
+  );
+  const messages = await Promise.all(
+    [places[0].ask(), places[1].answer()].map((answer) =>
+      answer.then(
+        () => "",
+        ({ message }: Error) => message,
+      ),
+    ),
+  );
+  assert.equal(messages, ["no luck", "gave no answer within 1 s"]);
+  await Promise.all(places.map((place) => place.stop()));
+  server.close();
+});
+
+for (const place of ["Node", "a browser"]) {
+  (place === "Node" ? test : inBrowser)(`Ctrl-C ends it at once in ${place}, with nothing left behind`, () =>
+    interrupt(place === "Node" ? [] : ["--browser"]),
+  );
+}
+
+async function interrupt(where: readonly string[]): Promise<void> {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
-  const args = ["--nets", "alexnet", "--engines", "shadenet"];
+  const args = ["--nets", "alexnet", "--engines", "shadenet", ...where];
   const env = { ...process.env, TMPDIR };
   const child = spawn(process.execPath, [BENCH, ...args], { env, stdio: ["ignore", "pipe", "inherit"] });
   let stdout = "";
@@ -436,6 +616,6 @@ test("Ctrl-C ends it at once, with nothing left behind", async () => {
   assert.equal(await ended, [130, null]);
   assert.is(stdout, "");
   assert.equal(await readdir(TMPDIR), []);
-});
+}
 
 test.run();
