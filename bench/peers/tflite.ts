@@ -105,10 +105,6 @@ export function elementsOf(x: TfTensor): Float32Array | Int32Array {
   return moved;
 }
 
-/** What a window over an image makes of its two dimensions, without a size rounded up. */
-const slid = (size: Pair, kernel: Shape, stride: Pair): number[] =>
-  size.map((length, d) => Math.floor((length - kernel[d]) / stride[d]) + 1);
-
 /** Whether zeros as TensorFlow's SAME has them are these. */
 export const isSame = (size: Shape, kernel: Shape, stride: Pair, widths: readonly Pair[]): boolean =>
   widths.every(([before, behind], d) => {
@@ -185,16 +181,16 @@ function recorder(): { readonly tf: Tf; readonly operators: readonly TfliteOpera
     return call(PAD, [x, constant(Int32Array.from(widths.flat()), [widths.length, 2])], shape);
   };
 
-  /** An image with what is around it for a window; or the image, and that the window brings SAME with it. */
-  function padded(x: TfTensor, padding: Padding, kernel: Shape, stride: Pair) {
-    const [, height, width] = x.shape;
-    const widths: readonly Pair[] = padding === "valid" ? [] : padding.slice(1, 3);
-    const size = [height, width];
-    if (widths.length === 0) return { x, mode: VALID, size: slid([height, width], kernel, stride) };
-    const isPlain = isSame(size, kernel, stride, widths);
-    const [h, w] = size.map((length, d) => length + widths[d][0] + widths[d][1]);
-    const y = slid([h, w], kernel, stride);
-    return isPlain ? { x, mode: SAME, size: y } : { x: pad(x, padding as readonly Pair[]), mode: VALID, size: y };
+  /** An image with zeros around it for a window, unless the window brings them as SAME; and the size of what it makes. */
+  function padded(image: TfTensor, padding: Padding, kernel: Shape, stride: Pair) {
+    const widths = padding === "valid" ? [] : padding.slice(1, 3);
+    const isAround = widths.length > 0 && isSame(image.shape.slice(1, 3), kernel, stride, widths);
+    const x = padding === "valid" || isAround ? image : pad(image, padding);
+    const size = image.shape.slice(1, 3).map((length, d) => {
+      const [before, behind] = widths[d] ?? [0, 0];
+      return Math.floor((length + before + behind - kernel[d]) / stride[d]) + 1;
+    });
+    return { x, mode: isAround ? SAME : VALID, size };
   }
 
   /** Zeros around the maxima of what comes from a relu do no harm. Where they did, the logits would tell. */

@@ -175,7 +175,7 @@ test("names are shown as they are, and end no script", () => {
   assert.equal(JSON.parse(contents(pages.nets, "script")[0]), JSON.parse(JSON.stringify(nets)));
 });
 
-test("titles and heads say what was measured on, with what and when", () => {
+test("titles and heads say what was measured on, with what and when", async () => {
   assert.is(contents(pages.kernels, "title")[0], "shadenet&#39;s kernels on Test adapter");
   assert.is(contents(pages.peers, "h1")[0], "shadenet and its peers on Test adapter");
   const facts = (page: string) => contents(page, "dd");
@@ -192,6 +192,8 @@ test("titles and heads say what was measured on, with what and when", () => {
   }
   const versions = "shadenet 1.2.3, onnxruntime 1.2.3, tfjs 1.2.3, jax-js 1.2.3";
   assert.equal(facts(pages.peers).slice(0, 3), ["Test adapter", "Test CPU", versions]);
+  const inBrowser = await renderHtml(peers.map((row) => ({ ...row, browser: "Chromium 1.2" })));
+  assert.equal(facts(inBrowser).slice(0, 4), ["Test adapter", "Test CPU", "Chromium 1.2", versions]);
   assert.match(pages.nets, "The run was interrupted");
   assert.not.match(pages.kernels, "The run was interrupted");
   assert.match(pages.peers, "<strong>10.0×</strong> as fast as onnxruntime WebGPU on alexnet");
