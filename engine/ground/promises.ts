@@ -10,11 +10,12 @@ export async function all<const T extends readonly unknown[]>(
 /** Waits for a promise, but no longer than for the signal: then it throws the signal's reason. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
-  signal.throwIfAborted();
   let abort = () => {};
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
   });
   signal.addEventListener("abort", abort);
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", abort));
+  // Even where it has ended before: else nobody would hear of an error of the promise.
+  return Promise.race([aborted, promise]).finally(() => signal.removeEventListener("abort", abort));
 }
