@@ -8,14 +8,19 @@ const ROWS = 4;
 
 const imagesOf = (y: Shape): number => Math.min(rowsOf(y), 4);
 
+export interface GemvOptions extends LinearOptions {
+  /** Threads that share a row: a power of two from 8 to 256. */
+  threads: number;
+}
+
 /** The fully connected layer for small batches; shapes and reference are those of `linear`. K is a multiple of 4. */
-export const linearGemv = defineKernel<"x" | "w" | "b?", LinearOptions & { subgroup: number }>({
+export const linearGemv = defineKernel<"x" | "w" | "b?", GemvOptions>({
   ...linear,
   name: "linear_gemv",
-  options: { ...linear.options, subgroup: 8 } as LinearOptions & { subgroup: number },
+  options: { ...linear.options, threads: 64 } as GemvOptions,
   wgsl,
   fuses: undefined,
-  consts: ({ options, y }) => ({ SUBGROUP: options.subgroup, ROWS, IMAGES: imagesOf(y), ...activationConsts(options) }),
+  consts: ({ options, y }) => ({ THREADS: options.threads, IMAGES: imagesOf(y), ...activationConsts(options) }),
   params: ({ shapes: { w, b }, options, y }, { start, count }) => ({
     batch: rowsOf(y),
     first: start,

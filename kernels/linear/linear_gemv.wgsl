@@ -1,19 +1,21 @@
-enable subgroups;
 // linear_gemv: y[n,o] = b[o] + sum over k of x[n,k] * w[o,k], then an activation if asked for; for small batches, where the time
-// goes into reading w. One subgroup computes ROWS rows of w for IMAGES images, so that w is read once, side by side.
+// goes into reading w. A workgroup computes four rows of w for IMAGES images, so that w is read once, side by side. Its threads
+// add up through the workgroup's memory: subgroups have one size on few devices.
 //
 // Layout: x [N,K] and w [O,K] with K in vec4, y [N,O]. A long w may come in pieces: this dispatch has the rows
 // first .. first + rows - 1 of w.
-// Threads: workgroup (x, y) is a group of rows, z a group of images; lane q takes every SUBGROUP-th vec4.
+// Threads: workgroup (x, y) is a group of rows, z a group of images; thread q takes every THREADS-th vec4.
 
-const SUBGROUP: u32 = 8;
-const ROWS: u32 = 4;
+const THREADS: u32 = 64;
 const IMAGES: u32 = 1;
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
+const ROWS = 4u; // the components of a vec4 of sums
+const LAST = 8u; // partial sums that are added up at once
+
 alias Real = f32; // what tensors are stored as; arithmetic is f32
-alias Value = f32;
-alias Bits = u32;
+alias Value = vec4f;
+alias Bits = vec4u;
 
 struct Params {
   batch: u32,
@@ -30,6 +32,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<Real>;
 @group(0) @binding(3) var<storage, read_write> y: array<Real>;
 @group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> partial: array<array<vec4f, IMAGES>, THREADS>;
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
@@ -56,17 +60,17 @@ fn activate(v: Value, activation: u32) -> Value {
   return y;
 }
 
-@compute @workgroup_size(SUBGROUP)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(local_invocation_index) thread: u32,
 ) {
   let first_row = (wid.x + wid.y * groups.x) * ROWS;
   let first_image = wid.z * IMAGES;
   // What is read for rows and images beyond the last is not used.
   var sums: array<array<vec4f, ROWS>, IMAGES>;
-  for (var k = lane; k < params.in_features; k += SUBGROUP) {
+  for (var k = thread; k < params.in_features; k += THREADS) {
     var inputs: array<vec4f, IMAGES>;
     for (var n = 0u; n < IMAGES; n++) {
       inputs[n] = vec4f(x[(first_image + n) * params.in_features + k]);
@@ -78,15 +82,32 @@ fn main(
       }
     }
   }
-  for (var row = 0u; row < ROWS; row++) {
-    for (var n = 0u; n < IMAGES; n++) {
-      var sum = subgroupAdd(dot(sums[n][row], vec4f(1)));
-      let o = params.first + first_row + row;
-      if (params.bias == 1) {
-        sum += f32(b[o]);
+  for (var n = 0u; n < IMAGES; n++) {
+    let s = sums[n];
+    partial[thread][n] = vec4f(dot(s[0], vec4f(1)), dot(s[1], vec4f(1)), dot(s[2], vec4f(1)), dot(s[3], vec4f(1)));
+  }
+  workgroupBarrier();
+  for (var half = THREADS / 2; half >= LAST; half /= 2) {
+    if (thread < half) {
+      for (var n = 0u; n < IMAGES; n++) {
+        partial[thread][n] += partial[thread + half][n];
       }
-      if (lane == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o] = Real(activate(sum, params.activation));
+    }
+    workgroupBarrier();
+  }
+  let o = params.first + first_row;
+  for (var n = 0u; n < IMAGES; n++) {
+    var sum = vec4f();
+    for (var i = 0u; i < LAST; i++) {
+      sum += partial[i][n];
+    }
+    if (params.bias == 1) {
+      sum += vec4f(f32(b[o]), f32(b[o + 1]), f32(b[o + 2]), f32(b[o + 3]));
+    }
+    sum = activate(sum, params.activation);
+    for (var row = 0u; row < ROWS; row++) {
+      if (thread == 0 && first_row + row < params.rows && first_image + n < params.batch) {
+        y[(first_image + n) * params.out_features + o + row] = Real(sum[row]);
       }
     }
   }

@@ -10,12 +10,14 @@ export type LinearVariant = Variant<"x" | "w" | "b?", LinearOptions>;
 /** Smaller weights are read in no time by any kernel; one pipeline less is compiled. */
 export const LEAST_WEIGHTS = 1e5;
 
+/** On a GPU as many threads share a row as find two vec4s each; a software adapter's lanes are few, and its barriers dear. */
+const threadsOf = (inFeatures: number, software: boolean): number =>
+  software ? 8 : Math.min(256, Math.max(32, 2 ** Math.floor(Math.log2(inFeatures / 8))));
+
 export const linearGemvVariant: LinearVariant = {
   name: "linear_gemv",
-  refuses({ shapes: { w } }, { subgroupSize }) {
-    if (subgroupSize < 4) return "the device has no subgroups of one size of at least 4";
-    return w[1] % 4 === 0 ? undefined : `its ${w[1]} input features are no multiple of 4`;
-  },
+  refuses: ({ shapes: { w } }) => (w[1] % 4 === 0 ? undefined : `its ${w[1]} input features are no multiple of 4`),
   gains: ({ shapes: { w } }) => sizeOf(w) >= LEAST_WEIGHTS,
-  build: ({ x, w, b }, { options }, { subgroupSize }) => linearGemv(x, w, b, { ...options, subgroup: subgroupSize }),
+  build: ({ x, w, b }, { options }, { software }) =>
+    linearGemv(x, w, b, { ...options, threads: threadsOf(w.shape[1], software) }),
 };

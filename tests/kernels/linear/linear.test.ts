@@ -4,6 +4,7 @@ import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { ACTIVATIONS } from "../../../kernels/activation.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
+import { linearGemv } from "../../../kernels/linear/linear_gemv.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import {
   apply,
@@ -44,6 +45,20 @@ test("20 random layers of many rows and whole vec4s of features", async () => {
       b: pick(undefined, randomTensor([outFeatures])),
     };
     await checkKernel(gpu, linear, inputs, { activation: pick(...ACTIVATIONS) });
+  }
+});
+
+test("random layers of few rows, whose sums any number of threads share as on GPUs", async () => {
+  for (const threads of [8, 16, 32, 64, 128, 256]) {
+    for (const rows of [1, int(2, 9)]) {
+      const [outFeatures, inFeatures] = [int(1, 40), 4 * int(1, 600)];
+      const inputs = {
+        x: randomTensor([rows, inFeatures]),
+        w: randomTensor([outFeatures, inFeatures]),
+        b: pick(undefined, randomTensor([outFeatures])),
+      };
+      await checkKernel(gpu, linearGemv, inputs, { threads, activation: pick(...ACTIVATIONS) });
+    }
   }
 });
 
