@@ -1,6 +1,6 @@
 import { secondsOf } from "../engine/graph/seconds.ts";
 import type { Rates } from "../engine/graph/variant.ts";
-import { MATRIX_TILES, sizeOfTile, TILES, tileName } from "./conv2d/tiles.ts";
+import { MATRIX_TILES, TILES, tileName } from "./conv2d/tiles.ts";
 
 /** What is bound by memory everywhere, and whose arithmetic is hardly worth counting. */
 const bound = { avgpool2d_nhwc: 0.1, maxpool2d_nhwc: 0.1, conv2d_depthwise: 0.1, conv2d_grouped: 0.1 };
@@ -13,22 +13,21 @@ const matrices = MATRIX_TILES.map(({ name, efficiency }) => [name, efficiency] a
 /** What is not for a kind of device. */
 const none = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]));
 
-const smallest = TILES.reduce((least, tile) => (sizeOfTile(tile) < sizeOfTile(least) ? tile : least));
-
-/** A GPU of the middle class. */
-const gpu: Rates = {
+/**
+ * A GPU: multiply-adds in f32, memory and multiprocessors by the data sheet of a typical one of its vendor. A dispatch by what
+ * others measured through WebGPU, https://arxiv.org/abs/2604.02344: 24 to 36 us on Vulkan, 32 to 71 on Metal.
+ */
+const gpuOf = (flops: number, bytes: number, cores: number, dispatch = 24e-6): Rates => ({
   secondsOf,
-  flops: 10e12,
-  bytes: 0.4e12,
-  dispatch: 4e-6,
-  cores: 32,
+  flops,
+  bytes,
+  dispatch,
+  cores,
   lanes: 128,
   efficiency: {
     ...bound,
     ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
     ...Object.fromEntries([...tiles, ...matrices]),
-    conv2d_tile_split: smallest.efficiency,
-    sum_splits: 0.1,
     winograd_input: 0.1,
     winograd_output: 0.1,
     winograd_input_2x2: 0.1,
@@ -37,13 +36,12 @@ const gpu: Rates = {
     layernorm_rows: 0.1,
     softmax_rows: 0.1,
   },
-};
+});
 
 /**
  * How fast kinds of devices are, by vendor as WebGPU names it, for estimates where nothing was measured on the device
  * itself (`shadenet tune`). Only ratios matter. "software" was measured on llvmpipe with two cores by
- * `npm run bench:kernels`; the GPUs' rows are what their data sheets (NVIDIA's: an H100's) and what compilers make of the
- * kernels suggest.
+ * `npm run bench:kernels`; the efficiencies on GPUs are what compilers make of the kernels.
  */
 export const rates: Readonly<Record<string, Rates>> = {
   software: {
@@ -55,7 +53,7 @@ export const rates: Readonly<Record<string, Rates>> = {
     lanes: 8,
     efficiency: {
       ...bound,
-      ...none("conv2d_tile_split", "layernorm_rows", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
+      ...none("layernorm_rows", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
       conv2d_subgroup: 0.85,
       conv2d_stem: 0.8,
       matmul_subgroup: 0.8,
@@ -68,6 +66,11 @@ export const rates: Readonly<Record<string, Rates>> = {
     },
     compiling: { conv2d_stem: 2e-3, linear_gemv: 1e-3 },
   },
-  gpu,
-  nvidia: { ...gpu, flops: 60e12, bytes: 3e12, cores: 132 },
+  nvidia: gpuOf(60e12, 3e12, 132), // H100
+  amd: gpuOf(19e12, 0.6e12, 60), // Radeon RX 7800 XT, whose data sheet counts two instructions at once
+  intel: gpuOf(4.6e12, 0.12e12, 8), // Core Ultra 7 155H: Xe-cores, and LPDDR5X-7467
+  apple: gpuOf(4.3e12, 0.12e12, 10, 32e-6), // M4
+  qualcomm: gpuOf(4.6e12, 0.13e12, 6), // Snapdragon X Elite: Adreno X1-85
+  arm: gpuOf(1.6e12, 0.06e12, 7), // Tensor G3: Mali-G715 MC7
+  gpu: gpuOf(10e12, 0.4e12, 32), // of other vendors: the middle class
 };

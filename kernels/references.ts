@@ -9,13 +9,7 @@ import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
 import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
 import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
-import {
-  conv2dTileReference,
-  conv2dTileSplitReference,
-  matmulTileReference,
-  tileKernelsOf,
-} from "./conv2d/conv2d_tile.ts";
-import { reference as sumSplits } from "./conv2d/sum_splits.ts";
+import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
@@ -78,7 +72,6 @@ export const references: References = {
   conv2d_stem: stem,
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
-  conv2d_tile_split: conv2dTileSplitReference,
   copy,
   gather,
   gelu,
@@ -112,7 +105,6 @@ export const references: References = {
   slice,
   softmax,
   softmax_rows: on([3, 100], softmax),
-  sum_splits: sumSplits,
   tanh,
   to_nchw: toNchw,
   to_nhwc: toNhwc,

@@ -1,7 +1,7 @@
 import type { Variants } from "../engine/graph/variant.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
-import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
+import { conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { conv2dGroupedVariant } from "./conv2d/variants_grouped.ts";
 import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
@@ -13,7 +13,7 @@ import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
-import { linearTileVariant } from "./variants_gpu.ts";
+import { linearTileVariants } from "./variants_gpu.ts";
 import { linearSubgroupVariant } from "./variants_software.ts";
 
 /** The faster implementations of each operator, best first: those for all kinds of devices at once. */
@@ -27,9 +27,8 @@ export const variants: Variants = {
     conv2dSubgroupVariant,
     conv2dStemVariant,
     ...conv2dTileVariants,
-    conv2dTileSplitVariant,
   ],
-  linear: [linearGemvVariant, linearSubgroupVariant, linearTileVariant],
+  linear: [linearGemvVariant, linearSubgroupVariant, ...linearTileVariants],
   softmax: [softmaxRowsVariant],
   layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],

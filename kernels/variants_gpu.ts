@@ -1,7 +1,7 @@
 import type { Variants } from "../engine/graph/variant.ts";
 import { tileKernelsOf } from "./conv2d/conv2d_tile.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
-import { conv2dTileSplitVariant, conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
+import { conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { channelsLast } from "./layout/layout.ts";
 import { linearProduct } from "./linear/product.ts";
@@ -10,16 +10,14 @@ import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
 
-/** By the smallest tile, since its images have one row. */
-export const linearTileVariant = linearProduct(
-  "linear_tile",
-  tileKernelsOf.reduce((least, each) => (each.size < least.size ? each : least)).conv2d,
+export const linearTileVariants = tileKernelsOf.map(({ conv2d }) =>
+  linearProduct(conv2d.name.replace("conv2d", "linear"), conv2d),
 );
 
 /** The faster implementations of each operator on GPUs, best first. */
 export const variants: Variants = {
-  conv2d: [conv2dLinearVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants, conv2dTileSplitVariant],
-  linear: [linearGemvVariant, linearTileVariant],
+  conv2d: [conv2dLinearVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants],
+  linear: [linearGemvVariant, ...linearTileVariants],
   softmax: [softmaxRowsVariant],
   layernorm: [layerNormRowsVariant],
   lrn: [channelsLast],

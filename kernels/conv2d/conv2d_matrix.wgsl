@@ -8,8 +8,8 @@ enable chromium_experimental_subgroup_matrix;
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4; all of them f16. Sizes of channels in Params count vec4s.
-// Several products may follow each other at the given strides, and each may be cut into "splits" partial sums.
-// Threads: workgroup (x, y) is the tile of pixels, z that of channels, the split and the product; subgroup s has the tile's
+// Several products may follow each other at the given strides.
+// Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; subgroup s has the tile's
 // quarter (s / 2, s % 2).
 
 // Which subgroup a thread is in is the same for all its threads, but compilers cannot know.
@@ -44,9 +44,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
-  splits: u32,
   y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
-  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next; y_stride also between splits
+  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
 }
@@ -99,8 +98,7 @@ fn main(
 ) {
   let first_pixel = (wid.x + wid.y * groups.x) * PIXELS;
   let first_channel = wid.z % params.channel_tiles * CHANNELS;
-  let part = wid.z / params.channel_tiles;
-  let product = part / params.splits;
+  let product = wid.z / params.channel_tiles;
   let subgroup = thread / SUBGROUP;
   let lane = thread % SUBGROUP;
   let quarter = vec2u(subgroup / 2, subgroup % 2) * (PIXELS / 2); // its first pixel and channel
@@ -126,17 +124,15 @@ fn main(
   let steps_of_run = (run + DEPTH - 1) / DEPTH;
   let steps = params.kernel_height * columns * steps_of_run;
   let row_length = params.x_width * params.x_channels;
-  let first_step = part % params.splits * steps / params.splits;
-  let end_step = (part % params.splits + 1) * steps / params.splits;
 
   var sums: array<Result, MATRICES * MATRICES>;
-  var tap = first_step / steps_of_run;
-  var c = first_step % steps_of_run * DEPTH;
+  var tap = 0u;
+  var c = 0u;
   // One turn more than there are steps: each loads a step and multiplies the one before.
-  for (var step = first_step; step <= end_step; step++) {
+  for (var step = 0u; step <= steps; step++) {
     var next_x: array<vec4<Real>, LOADS>;
     var next_w: array<vec4<Real>, LOADS>;
-    if (step < end_step) {
+    if (step < steps) {
       for (var p = 0u; p < LOADS; p++) {
         let row = top[p] + i32(tap / columns * params.dilation_height);
         let x_row = product * params.x_stride + (image[p] * params.x_height + u32(row)) * row_length;
@@ -156,7 +152,7 @@ fn main(
         tap++;
       }
     }
-    if (step > first_step) {
+    if (step > 0) {
       var lefts: array<Left, MATRICES>;
       var rights: array<Right, MATRICES>;
       for (var p = 0u; p < MATRICES; p++) {
@@ -201,7 +197,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[part * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
+        y[product * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
       }
     }
     workgroupBarrier();

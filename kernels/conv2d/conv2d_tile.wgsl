@@ -8,16 +8,18 @@
 // image of 3 channels wastes nothing.
 // Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4. Sizes of channels in Params count vec4s.
-// Several products of the same shape may follow each other at the given strides (for Winograd). Each may be cut into
-// "splits" partial sums, one after the other in y (for small images, which would leave most of a GPU idle).
-// Threads: workgroup (x, y) is the tile of pixels, z that of channels, the split and the product; thread (i, j) has the
-// tile's pixels j, j + SIDE, j + 2 SIDE, ... and its vec4s of channels i, i + SIDE, ...
+// Several products of the same shape may follow each other at the given strides (for Winograd).
+// For small images, whose few tiles would leave most of a GPU idle, SLICES of a workgroup share the sum over the filter: each
+// computes the whole tile over its part.
+// Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; thread (i, j) of a slice has the tile's
+// pixels j, j + SIDE, j + 2 SIDE, ... and its vec4s of channels i, i + SIDE, ...
 
 const SIDE: u32 = 8; // threads across and down
 const EACH: u32 = 2; // vec4s of channels per thread
+const SLICES: u32 = 1; // 1, or for tiles up to 32 a power of two
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
-const THREADS = SIDE * SIDE;
+const THREADS = SIDE * SIDE;  // of a slice
 const ROWS = 4 * EACH;        // pixels per thread
 const PIXELS = ROWS * SIDE;   // of the tile
 const CHANNELS = EACH * SIDE; // of the tile, in vec4
@@ -37,9 +39,8 @@ struct Params {
   dilation_height: u32, dilation_width: u32,
   pad_top: i32, pad_left: i32,
   channel_tiles: u32,
-  splits: u32,
   y_pitch: u32, y_first: u32, // of the rows of channels that are written: see kernels/layout/join.ts
-  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next; y_stride also between splits
+  x_stride: u32, w_stride: u32, y_stride: u32, // vec4s from one product to the next
   bias: u32, residual: u32, // 1 if asked for: not constants, since every further pipeline takes long to compile
   activation: u32,
 }
@@ -51,9 +52,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-// Pixel p is at p ^ 2d, so that the 4 vec4s of two pixels, which are stored together, go to different banks of the memory.
-var<workgroup> inputs: array<array<vec4f, PIXELS>, DEPTH>;
-var<workgroup> weights: array<array<vec4f, CHANNELS>, DEPTH * 4>;
+// Pixel p of the channels d is at p ^ 2d, so that the 4 vec4s of two pixels, which are stored together, go to different banks of the memory.
+var<workgroup> inputs: array<vec4f, SLICES * DEPTH * PIXELS>;
+var<workgroup> weights: array<array<array<vec4f, CHANNELS>, DEPTH * 4>, SLICES>;
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
@@ -80,17 +81,18 @@ fn activate(v: Value, activation: u32) -> Value {
   return y;
 }
 
-@compute @workgroup_size(SIDE, SIDE)
+@compute @workgroup_size(SIDE, SIDE, SLICES)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) lid: vec3u,
-  @builtin(local_invocation_index) thread: u32,
+  @builtin(local_invocation_index) index: u32,
 ) {
+  let slice = lid.z;
+  let thread = index % THREADS;
   let first_pixel = (wid.x + wid.y * groups.x) * PIXELS;
   let first_channel = wid.z % params.channel_tiles * CHANNELS;
-  let part = wid.z / params.channel_tiles;
-  let product = part / params.splits;
+  let product = wid.z / params.channel_tiles;
 
   // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter. What
   // they bring for pixels beyond the last is not used.
@@ -105,34 +107,34 @@ fn main(
     left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
   }
 
-  // A filter is kernel_height x columns runs of "run" vec4s, in steps of DEPTH.
+  // A filter is kernel_height x columns runs of "run" vec4s, in steps of DEPTH, of which a slice has so many in a row.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
   let run = params.kernel_width / columns * params.x_channels;
   let steps_of_run = (run + DEPTH - 1) / DEPTH;
-  let steps = params.kernel_height * columns * steps_of_run;
+  let taps = params.kernel_height * columns;
+  let steps = (taps * steps_of_run + SLICES - 1) / SLICES;
   let row_length = params.x_width * params.x_channels;
-  let first_step = part % params.splits * steps / params.splits;
-  let end_step = (part % params.splits + 1) * steps / params.splits;
 
   var sums: array<array<vec4f, EACH>, ROWS>;
-  var tap = first_step / steps_of_run;
-  var c = first_step % steps_of_run * DEPTH;
+  var tap = slice * steps / steps_of_run;
+  var c = slice * steps % steps_of_run * DEPTH;
   // One turn more than there are steps: each loads a step and multiplies the one before.
-  for (var step = first_step; step <= end_step; step++) {
+  for (var step = 0u; step <= steps; step++) {
     var next_x: array<vec4<Real>, LOADS>;
     var next_w: array<vec4<Real>, LOADS>;
-    if (step < end_step) {
+    if (step < steps) {
+      let end = select(0, run, tap < taps); // the last slice may have less to do
       for (var p = 0u; p < LOADS; p++) {
         let row = top[p] + i32(tap / columns * params.dilation_height);
         let x_row = product * params.x_stride + (image[p] * params.x_height + u32(row)) * row_length;
         let start = (left[p] + i32(tap % columns * params.dilation_width)) * i32(params.x_channels);
         let at = u32(start + i32(c + d)); // huge to the left of the row
-        let inside = row >= 0 && row < i32(params.x_height) && at < row_length && c + d < run;
+        let inside = row >= 0 && row < i32(params.x_height) && at < row_length && c + d < end;
         next_x[p] = select(vec4<Real>(), x[x_row + at], inside);
 
         let depth = c * 4 + (thread + p * THREADS) / CHANNELS;
         let channel = first_channel + (thread + p * THREADS) % CHANNELS;
-        let exists = depth < run * 4 && channel < params.y_channels;
+        let exists = depth < end * 4 && channel < params.y_channels;
         let at_w = product * params.w_stride + (tap * run * 4 + depth) * params.y_channels + channel;
         next_w[p] = select(vec4<Real>(), w[at_w], exists);
       }
@@ -142,18 +144,20 @@ fn main(
         tap++;
       }
     }
-    if (step > first_step) {
+    if (step > 0) {
       for (var e = 0u; e < DEPTH; e++) {
+        // Of the pixel (lid.y + p * SIDE) ^ 2e, the part that differs between threads once for all of them.
+        let own = (slice * DEPTH + e) * PIXELS + (lid.y ^ (2 * e % SIDE));
         var v: array<vec4f, ROWS>;
         for (var p = 0u; p < ROWS; p++) {
-          v[p] = inputs[e][(lid.y ^ (2 * e)) + p * SIDE];
+          v[p] = inputs[own + ((p * SIDE) ^ (2 * e / SIDE * SIDE))];
         }
         for (var q = 0u; q < EACH; q++) {
           let i = lid.x + q * SIDE;
-          let w0 = weights[e * 4][i];
-          let w1 = weights[e * 4 + 1][i];
-          let w2 = weights[e * 4 + 2][i];
-          let w3 = weights[e * 4 + 3][i];
+          let w0 = weights[slice][e * 4][i];
+          let w1 = weights[slice][e * 4 + 1][i];
+          let w2 = weights[slice][e * 4 + 2][i];
+          let w3 = weights[slice][e * 4 + 3][i];
           for (var p = 0u; p < ROWS; p++) {
             sums[p][q] += v[p].x * w0;
             sums[p][q] += v[p].y * w1;
@@ -165,10 +169,29 @@ fn main(
     }
     workgroupBarrier();
     for (var p = 0u; p < LOADS; p++) {
-      inputs[d][((thread + p * THREADS) / DEPTH) ^ (2 * d)] = vec4f(next_x[p]);
-      weights[(thread + p * THREADS) / CHANNELS][(thread + p * THREADS) % CHANNELS] = vec4f(next_w[p]);
+      inputs[(slice * DEPTH + d) * PIXELS + (((thread + p * THREADS) / DEPTH) ^ (2 * d))] = vec4f(next_x[p]);
+      weights[slice][(thread + p * THREADS) / CHANNELS][(thread + p * THREADS) % CHANNELS] = vec4f(next_w[p]);
     }
     workgroupBarrier();
+  }
+
+  // The sums of half the slices at a time are added to those of the others, by way of where the inputs were.
+  for (var half = SLICES / 2; half > 0; half /= 2) {
+    for (var s = 0u; s < ROWS * EACH; s++) {
+      if (slice >= half && slice < 2 * half) {
+        inputs[((slice - half) * ROWS * EACH + s) * THREADS + thread] = sums[s / EACH][s % EACH];
+      }
+    }
+    workgroupBarrier();
+    for (var s = 0u; s < ROWS * EACH; s++) {
+      if (slice < half) {
+        sums[s / EACH][s % EACH] += inputs[(slice * ROWS * EACH + s) * THREADS + thread];
+      }
+    }
+    workgroupBarrier();
+  }
+  if (slice > 0) {
+    return;
   }
 
   for (var p = 0u; p < ROWS; p++) {
@@ -184,7 +207,7 @@ fn main(
         if (params.residual == 1) {
           sum += vec4f(r[out]);
         }
-        y[part * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
+        y[product * params.y_stride + out] = vec4<Real>(activate(sum, params.activation));
       }
     }
   }

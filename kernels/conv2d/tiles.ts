@@ -3,19 +3,22 @@
  * down.
  */
 export interface Tile {
-  /** 8 or 16: pixels are stored by their lower three bits, and a workgroup may have 256 threads. */
-  readonly side: 8 | 16;
-  /** At most 32 / `side`, since a tile's steps take 512 * `each` * `side` bytes of the 16 KiB that a workgroup may have. */
+  /** A workgroup may have 256 threads, all slices together. */
+  readonly side: 4 | 8 | 16;
+  /** A tile's steps take 512 * `each` * `side` * `slices` bytes of the 16 KiB that a workgroup may have. */
   readonly each: number;
+  /** Parts of the workgroup that share the sum over the filter: 1, or with `side` * `each` up to 8 a power of two. */
+  readonly slices: number;
   /** The share of a GPU's arithmetic that it reaches on large images. */
   readonly efficiency: number;
 }
 
 /** The tiles that there are, a row each; a kernel, a matrix product, a variant and a rate are made of every row. */
 export const TILES: readonly Tile[] = [
-  { side: 8, each: 2, efficiency: 0.6 },
-  { side: 8, each: 1, efficiency: 0.35 },
-  { side: 16, each: 2, efficiency: 0.7 },
+  { side: 8, each: 2, slices: 1, efficiency: 0.6 },
+  { side: 8, each: 1, slices: 4, efficiency: 0.3 },
+  { side: 4, each: 1, slices: 8, efficiency: 0.15 },
+  { side: 16, each: 2, slices: 1, efficiency: 0.7 },
 ];
 
 /** Pixels, and output channels. */

@@ -255,8 +255,7 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
 /**
  * Where no plan can keep to 1.25, since no step may write to a buffer that it reads. In parts of what is alive at once:
  * MNASNet computes a value of 1/2 from one of 1/2, so there are two such buffers, and later one of 3/4, for which one of
- * them grows. On GPUs a sum in a residual block is split, which makes an odd cycle of five values: a third buffer has one
- * of them, 3/128 at least. RegNetY-32GF's first layer has 0.72, and its blocks of one group two of 0.405, Winograd's, behind
+ * them grows. RegNetY-32GF's first layer has 0.72, and its blocks of one group two of 0.405, Winograd's, behind
  * one another; the sum behind them reads from both their buffers, the shortcut from one, so that a third has its 0.18.
  */
 const LEAST: Readonly<Record<string, number>> = { mnasnet0_5: 1.274, mnasnet1_0: 1.274, regnet_y_32gf: 1.307 };

@@ -153,8 +153,6 @@ const KERNELS = [
   "conv2d",
   "conv2d_subgroup",
   ...TILED,
-  "conv2d_tile_split",
-  "sum_splits",
   "winograd_input",
   "winograd_input_2x2",
   "matmul_subgroup",
@@ -207,14 +205,13 @@ test("the estimates choose what the device's rates make the fastest", () => {
   const fast: Readonly<Record<string, readonly string[]>> = {
     conv2d_subgroup: ["conv2d_subgroup"],
     ...Object.fromEntries(TILED.map((name) => [name, [name]])),
-    conv2d_tile_split: ["conv2d_tile_split", "sum_splits"],
     conv2d_winograd: WINOGRAD,
     conv2d_winograd_2x2: WINOGRAD_2X2,
   };
   for (const [variant, kernels] of Object.entries(fast)) {
     const { conv0 } = choicesOf(chain(1), { traits: traitsOf(8, fastOnly(...kernels)) });
     assert.is(conv0.variant, variant);
-    assert.match(conv0.why, /^estimated: conv2d_winograd [\d.e+-]+ ms, .*, conv2d_tile_split [\d.e+-]+ ms$/);
+    assert.match(conv0.why, /^estimated: conv2d_winograd [\d.e+-]+ ms, .*, conv2d_tile_128 [\d.e+-]+ ms$/);
   }
   // The plain kernel is no rival where others may gain.
   assert.is.not(choicesOf(chain(1), { traits: traitsOf(8, fastOnly("conv2d")) }).conv0.variant, "conv2d");
@@ -289,7 +286,7 @@ test("what was measured but does not apply, or is not known, is passed over", ()
 
 test("what is asked for is taken before all else", () => {
   const target = { traits: traitsOf(8, fastOnly(...WINOGRAD)), tuned: tunedTo("conv2d_subgroup") };
-  for (const variant of ["conv2d", "conv2d_tile_split", "conv2d_winograd_2x2"]) {
+  for (const variant of ["conv2d", "conv2d_tile_32", "conv2d_winograd_2x2"]) {
     const { conv0 } = choicesOf(chain(1), target, { forced: { conv2d: variant }, tolerance: 0 });
     assert.equal(conv0, { variant, why: "asked for" });
   }

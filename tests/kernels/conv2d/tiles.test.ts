@@ -14,10 +14,12 @@ import { evaluateReference } from "../../../kernels/references.ts";
 import { convLayer } from "../../../nets/layers.ts";
 import {
   assertClose,
+  checkKernel,
   int,
   isDeep,
   magnitudes,
   open,
+  pick,
   randomTensor,
   randomTensors,
   runPlan,
@@ -27,7 +29,7 @@ import {
 const gpu = await open();
 
 // The one line.
-const OF_96: Tile = { side: 8, each: 3, efficiency: 0.9 };
+const OF_96: Tile = { side: 8, each: 3, slices: 1, efficiency: 0.9 };
 
 const kernels = tileKernels(OF_96);
 const variants: Variants = {
@@ -78,6 +80,31 @@ for (const variant of [...direct, "conv2d_winograd"]) {
     }
   });
 }
+
+test("slices share a sum, whether it has fewer steps than there are, as many, or more", async () => {
+  const others = isDeep
+    ? ([
+        [8, 1],
+        [8, 2],
+      ] as const)
+    : [];
+  for (const [side, slices] of [[8, 4], [4, 8], ...others] as const) {
+    const { conv2d } = tileKernels({ side, each: 1, slices, efficiency: 1 });
+    // Steps of 16 channels; runs of three taps of a row.
+    for (const channels of [4, 16, 20, 48, 64, 68, 100]) {
+      for (const size of [1, 3]) {
+        const outChannels = 4 * int(1, 17);
+        const inputs = {
+          x: randomTensor([int(1, 2), int(3, 9), int(3, 9), channels]),
+          w: randomTensor([size, size, channels, outChannels]),
+          b: randomTensor([outChannels]),
+        };
+        const dilation = size === 1 ? [1, 1] : pick([1, 1], [1, 2]);
+        await checkKernel(gpu, conv2d, inputs, { padding: [1, 0, 1, 2], dilation, activation: "relu" });
+      }
+    }
+  }
+});
 
 test("batches of products in tiles of 96", async () => {
   for (let i = 0; i < 3; i++) {
