@@ -15,24 +15,19 @@ const none = (...names: readonly string[]) => Object.fromEntries(names.map((name
 
 /**
  * A GPU: multiply-adds in f32, memory and multiprocessors by the data sheet of a typical one of its vendor. A dispatch by what
- * others measured through WebGPU, https://arxiv.org/abs/2604.02344: 24 to 36 us on Vulkan, 32 to 71 on Metal.
+ * others measured through WebGPU, https://arxiv.org/abs/2604.02344: 24 to 36 us on Vulkan, 32 to 71 on Metal; the least of
+ * these, since a plan is one pass.
  */
-const gpuOf = (flops: number, bytes: number, cores: number, dispatch = 24e-6): Rates => ({
+const gpuOf = (flops: number, bytes: number, cores: number): Rates => ({
   secondsOf,
   flops,
   bytes,
-  dispatch,
+  dispatch: 24e-6,
   cores,
   lanes: 128,
   efficiency: {
-    ...bound,
     ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
     ...Object.fromEntries([...tiles, ...matrices]),
-    winograd_input: 0.1,
-    winograd_output: 0.1,
-    winograd_input_2x2: 0.1,
-    winograd_output_2x2: 0.1,
-    linear_gemv: 0.1,
     layernorm_rows: 0.1,
     softmax_rows: 0.1,
   },
@@ -69,7 +64,7 @@ export const rates: Readonly<Record<string, Rates>> = {
   nvidia: gpuOf(60e12, 3e12, 132), // H100
   amd: gpuOf(19e12, 0.6e12, 60), // Radeon RX 7800 XT, whose data sheet counts two instructions at once
   intel: gpuOf(4.6e12, 0.12e12, 8), // Core Ultra 7 155H: Xe-cores, and LPDDR5X-7467
-  apple: gpuOf(4.3e12, 0.12e12, 10, 32e-6), // M4
+  apple: gpuOf(4.3e12, 0.12e12, 10), // M4
   qualcomm: gpuOf(4.6e12, 0.13e12, 6), // Snapdragon X Elite: Adreno X1-85
   arm: gpuOf(1.6e12, 0.06e12, 7), // Tensor G3: Mali-G715 MC7
   gpu: gpuOf(10e12, 0.4e12, 32), // of other vendors: the middle class

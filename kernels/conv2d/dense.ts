@@ -2,7 +2,7 @@ import { deriveParam, isParam } from "../../engine/graph/graph.ts";
 import type { Call, Kernel, Named } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { Setting, Variant } from "../../engine/graph/variant.ts";
-import { sizeOf } from "../../engine/ground/tensor.ts";
+import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
 import { columnAt, subgroupOf, type TileOptions } from "./gemm.ts";
@@ -20,17 +20,34 @@ export const refusesSubgroups = ({ subgroupSize }: Setting): string | undefined 
 export const refusesChannels = (channels: number): string | undefined =>
   channels % 4 === 0 ? undefined : `its ${channels} output channels are no multiple of 4`;
 
+/** Weights are packed as they are loaded, and output channels padded to a multiple of 4 by zeros in them and in the bias. */
+export const refusesParams = (w: Value, b?: Value): string | undefined => {
+  if (!isParam(w)) return "its weight is no parameter";
+  return b && !isParam(b) && refusesChannels(b.shape[0]) ? "its bias is no parameter" : undefined;
+};
+
+/** A parameter [rows, columns], or [columns], padded to multiples of 4 by zeros. */
+export function zeroPadded(param: Value, shape = param.shape): Value {
+  const order = shape.map(padded);
+  if (sameShape(order, shape)) return param.graph.reshape(param, shape);
+  const columns = shape[shape.length - 1];
+  return deriveParam(param, `packed as ${order}`, order, (data) => {
+    const result = new Float32Array(sizeOf(order));
+    for (let i = 0; i < data.length; i++) result[i + Math.floor(i / columns) * (padded(columns) - columns)] = data[i];
+    return result;
+  });
+}
+
 /** What every variant for dense filters wants. */
 export function refuses(
-  { shapes, options, y }: Call<Inputs, Conv2dOptions>,
+  { shapes, options }: Call<Inputs, Conv2dOptions>,
   setting: Setting,
-  { w }: Named<Inputs, Value>,
+  { w, b }: Named<Inputs, Value>,
 ): string | undefined {
   if (options.groups !== 1) return "it has more than one group";
-  if (!isParam(w)) return "its weight is no parameter";
-  const [batch, channels, height, width] = shapes.x;
-  const image = batch * padded(channels) * height * width;
-  return refusesChannels(y[1]) ?? refusesSize([image, (padded(channels) * sizeOf(w.shape)) / w.shape[1]], setting);
+  const [batch, channels, ...size] = shapes.x;
+  const image = batch * padded(channels) * sizeOf(size);
+  return refusesParams(w, b) ?? refusesSize([image, (padded(channels) * sizeOf(w.shape)) / w.shape[1]], setting);
 }
 
 /** A variant needs no tensor that the device cannot bind; `elements` of each. */
@@ -48,16 +65,20 @@ export const gains = (
 
 export const by = (tile?: number): string => (tile ? ` by ${tile}` : "");
 
-/** A weight of `shape` [O, C, KH, KW] packed as KH, KW, C, O, which is cut into tiles of so many output channels, if any. */
+/**
+ * A weight of `shape` [O, C, KH, KW] packed as KH, KW, C, O, both channels padded, and cut into tiles of so many output channels,
+ * if any.
+ */
 export function packed(w: Value, tile?: number, shape = w.shape): Value {
   const [outChannels, groupIn, ...size] = shape;
   const area = sizeOf(size);
   const channels = padded(groupIn);
-  const order = [...size, channels, outChannels];
+  const columns = padded(outChannels);
+  const order = [...size, channels, columns];
   return deriveParam(w, `packed as ${order}${by(tile)}`, order, (weights) => {
     const result = new Float32Array(sizeOf(order));
     for (let o = 0, i = 0; o < outChannels; o++) {
-      const at = columnAt(o, area * channels, outChannels, tile);
+      const at = columnAt(o, area * channels, columns, tile);
       for (let c = 0; c < groupIn; c++) {
         for (let k = 0; k < area; k++) {
           result[at(k * channels + c)] = weights[i++];
@@ -84,8 +105,8 @@ export const dense = (
   nhwc: true,
   refuses: (call, setting, inputs) => refusesDevice(setting) ?? refuses(call, setting, inputs),
   gains,
-  build: ({ x, w, b, r }, { options }, setting) =>
-    asNchw(
-      kernel(asNhwc(x), packed(w, tile), b, r && asNhwc(r), { ...subgroupOf(setting), ...nhwcOptions(w, options) }),
-    ),
+  build({ x, w, b, r }, { options, y }, setting) {
+    const all = { ...subgroupOf(setting), ...nhwcOptions(w, options) };
+    return asNchw(kernel(asNhwc(x), packed(w, tile), b && zeroPadded(b), r && asNhwc(r), all), y[1]);
+  },
 });

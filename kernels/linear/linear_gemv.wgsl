@@ -11,11 +11,10 @@ const IMAGES: u32 = 1;
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
 const ROWS = 4u; // the components of a vec4 of sums
-const LAST = 8u; // partial sums that are added up at once
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
-alias Value = vec4f;
-alias Bits = vec4u;
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   batch: u32,
@@ -69,25 +68,20 @@ fn main(
   let first_row = (wid.x + wid.y * groups.x) * ROWS;
   let first_image = wid.z * IMAGES;
   // What is read for rows and images beyond the last is not used.
-  var sums: array<array<vec4f, ROWS>, IMAGES>;
+  var sums: array<mat4x4f, IMAGES>; // a column per row of w
   for (var k = thread; k < params.in_features; k += THREADS) {
-    var inputs: array<vec4f, IMAGES>;
     for (var n = 0u; n < IMAGES; n++) {
-      inputs[n] = vec4f(x[(first_image + n) * params.in_features + k]);
-    }
-    for (var row = 0u; row < ROWS; row++) {
-      let weights = vec4f(w[(first_row + row) * params.in_features + k]);
-      for (var n = 0u; n < IMAGES; n++) {
-        sums[n][row] += inputs[n] * weights;
+      let inputs = vec4f(x[(first_image + n) * params.in_features + k]);
+      for (var row = 0u; row < ROWS; row++) {
+        sums[n][row] += inputs * vec4f(w[(first_row + row) * params.in_features + k]);
       }
     }
   }
   for (var n = 0u; n < IMAGES; n++) {
-    let s = sums[n];
-    partial[thread][n] = vec4f(dot(s[0], vec4f(1)), dot(s[1], vec4f(1)), dot(s[2], vec4f(1)), dot(s[3], vec4f(1)));
+    partial[thread][n] = vec4f(1) * sums[n];
   }
   workgroupBarrier();
-  for (var half = THREADS / 2; half >= LAST; half /= 2) {
+  for (var half = THREADS / 2; half > 0; half /= 2) {
     if (thread < half) {
       for (var n = 0u; n < IMAGES; n++) {
         partial[thread][n] += partial[thread + half][n];
@@ -95,19 +89,15 @@ fn main(
     }
     workgroupBarrier();
   }
-  let o = params.first + first_row;
   for (var n = 0u; n < IMAGES; n++) {
-    var sum = vec4f();
-    for (var i = 0u; i < LAST; i++) {
-      sum += partial[i][n];
-    }
-    if (params.bias == 1) {
-      sum += vec4f(f32(b[o]), f32(b[o + 1]), f32(b[o + 2]), f32(b[o + 3]));
-    }
-    sum = activate(sum, params.activation);
     for (var row = 0u; row < ROWS; row++) {
+      let o = params.first + first_row + row;
+      var sum = partial[0][n][row];
+      if (params.bias == 1) {
+        sum += f32(b[o]);
+      }
       if (thread == 0 && first_row + row < params.rows && first_image + n < params.batch) {
-        y[(first_image + n) * params.out_features + o + row] = Real(sum[row]);
+        y[(first_image + n) * params.out_features + o] = Real(activate(sum, params.activation));
       }
     }
   }

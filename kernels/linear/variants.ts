@@ -1,4 +1,6 @@
-import type { Variant } from "../../engine/graph/variant.ts";
+import type { Named } from "../../engine/graph/kernel.ts";
+import type { Value } from "../../engine/graph/value.ts";
+import type { Setting, Variant } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import type { LinearOptions } from "./linear.ts";
 import { linearGemv } from "./linear_gemv.ts";
@@ -10,14 +12,18 @@ export type LinearVariant = Variant<"x" | "w" | "b?", LinearOptions>;
 /** Smaller weights are read in no time by any kernel; one pipeline less is compiled. */
 export const LEAST_WEIGHTS = 1e5;
 
-/** On a GPU as many threads share a row as find two vec4s each; a software adapter's lanes are few, and its barriers dear. */
-const threadsOf = (inFeatures: number, software: boolean): number =>
-  software ? 8 : Math.min(256, Math.max(32, 2 ** Math.floor(Math.log2(inFeatures / 8))));
+/** Threads that share a row: a GPU's find a vec4 each or more. A software adapter's lanes are few, and its barriers dear. */
+const threadsOf = (inFeatures: number, software: boolean): number => (software ? 8 : inFeatures < 1024 ? 64 : 256);
+
+export const gemv = (
+  { x, w, b }: Named<"x" | "w" | "b?", Value>,
+  options: LinearOptions,
+  { software }: Setting,
+): Value => linearGemv(x, w, b, { ...options, threads: threadsOf(w.shape[1], software) });
 
 export const linearGemvVariant: LinearVariant = {
   name: "linear_gemv",
   refuses: ({ shapes: { w } }) => (w[1] % 4 === 0 ? undefined : `its ${w[1]} input features are no multiple of 4`),
   gains: ({ shapes: { w } }) => sizeOf(w) >= LEAST_WEIGHTS,
-  build: ({ x, w, b }, { options }, { software }) =>
-    linearGemv(x, w, b, { ...options, threads: threadsOf(w.shape[1], software) }),
+  build: (inputs, { options }, setting) => gemv(inputs, options, setting),
 };

@@ -7,6 +7,7 @@ import { type AnyNet, inputShape, type NetDefinition, publishedOf, trace } from 
 import { openGpu as openWith } from "../../engine/gpu.ts";
 import { compile } from "../../engine/graph/compile.ts";
 import { type Graph, paramShapes } from "../../engine/graph/graph.ts";
+import type { Plan } from "../../engine/graph/plan.ts";
 import type { Rates } from "../../engine/graph/variant.ts";
 import { GpuError, ShapeError, WeightsError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
@@ -248,7 +249,8 @@ const DEVICES: readonly [subgroupSize: number, known?: Rates][] = [
   [32],
   [8, rates.software],
   [0, rates.gpu],
-  [32, rates.gpu],
+  [0, rates.intel],
+  [32, rates.apple],
   [32, rates.nvidia],
 ];
 
@@ -286,6 +288,46 @@ test("activations take at most 1.25 times what is alive at once, on every kind o
     }
   }
   console.log(`note: activations over what is alive at once, at worst ${worst.what}`);
+});
+
+/** GPUs by their vendor, with the subgroups that Dawn tells of: AMD's, Intel's and Qualcomm's have several sizes. */
+const VENDORS: Readonly<Record<string, number>> = {
+  nvidia: 32,
+  amd: 0,
+  intel: 0,
+  apple: 32,
+  qualcomm: 0,
+  arm: 16,
+  other: 0,
+};
+
+const planFor = (name: string, vendor: string): Plan => {
+  const known = rates[vendor] ?? rates.gpu;
+  const traits = { subgroupSize: VENDORS[vendor], software: false, maxBinding: LIMITS.maxBufferSize, rates: known };
+  return compile(traceNamed(name), ["logits"], { traits, limits: LIMITS, variants });
+};
+
+test("no net runs large layers by the plain kernels, whatever the GPU", () => {
+  /** Operations that a plain kernel may have: those of 100,000 weights, and of 10 million multiply-adds. */
+  const most: Readonly<Record<string, number>> = { linear: 2e5, conv2d: 2e7 };
+  for (const name of Object.keys(nets)) {
+    for (const vendor of isDeep ? Object.keys(VENDORS) : [pick(...Object.keys(VENDORS))]) {
+      for (const { kernel, label, flops } of planFor(name, vendor).steps) {
+        assert.ok(!(flops > most[kernel]), `${name} on ${vendor}: ${kernel} computes ${label}, ${flops} operations`);
+      }
+    }
+  }
+});
+
+test("a ResNet takes few dispatches on a GPU, where each costs as much as a layer", () => {
+  const count = (name: string, vendor: string) => planFor(name, vendor).steps.length;
+  for (const name of ["resnet18", "resnet50", "alexnet", "vgg16", "mobilenet_v2", "squeezenet1_1"]) {
+    const counts = Object.keys(VENDORS).map((vendor) => `${vendor} ${count(name, vendor)}`);
+    console.log(`note: dispatches of ${name}: ${counts.join(", ")}`);
+  }
+  // A step for every convolution, and four more: the layout, both poolings, the last layer.
+  assert.ok(count("resnet18", "nvidia") <= 24);
+  assert.ok(count("resnet50", "nvidia") <= 57);
 });
 
 test("a ResNet needs fewer than ten pipelines on a software adapter, where each takes long to compile", () => {

@@ -3,7 +3,7 @@ import { deriveParam } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { type Setting, unrolls } from "../../../engine/graph/variant.ts";
 import { asNchw, asNhwc } from "../../layout/layout.ts";
-import { by, type Conv2dVariant, gains, refuses, refusesSize } from "../dense.ts";
+import { by, type Conv2dVariant, gains, refuses, refusesChannels, refusesSize } from "../dense.ts";
 import { geometry } from "../geometry.ts";
 import { F2, F4, productsOf, tileCount, transformFilters, type Winograd } from "./winograd.ts";
 import { winogradInput } from "./winograd_input.ts";
@@ -55,7 +55,7 @@ function winograd(
       if (products.every((product) => product.refuses?.(setting))) return "the device runs none of its matrix products";
       const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
       const sizes = [matrices * tiles * Math.max(channels, outChannels), matrices * channels * outChannels];
-      return refusesSize(sizes, setting) ?? refuses(call, setting, inputs);
+      return refusesChannels(outChannels) ?? refusesSize(sizes, setting) ?? refuses(call, setting, inputs);
     },
     gains: (call) => gains(call) && call.y[1] >= fewestChannels,
     build({ x, w, b, r }, { options, y }, setting) {

@@ -134,10 +134,17 @@ test("a variant that cannot take a call says why", async () => {
     (x: Value) =>
       convLayer("a", x, channels, 3, options);
   const computed = (x: Value) => conv2d(x, relu(x.graph.param("w", [8, 8, 3, 3])));
+  const computedBias = (x: Value) => conv2d(x, x.graph.param("w", [6, 8, 3, 3]), relu(x.graph.param("b", [6])));
   const start = "conv2d cannot be run as asked for: conv2d_subgroup: ";
   await refusesVariant(conv({}), 0, "conv2d_subgroup", new RegExp(`^${start}the device has no subgroups`));
   await refusesVariant(conv({ groups: 2 }), 8, "conv2d_subgroup", new RegExp(`^${start}it has more than one group`));
-  await refusesVariant(conv({}, 6), 8, "conv2d_subgroup", new RegExp(`^${start}its 6 output channels`));
+  await refusesVariant(
+    conv({}, 6),
+    8,
+    "conv2d_winograd",
+    /: conv2d_winograd: its 6 output channels are no multiple of 4/,
+  );
+  await refusesVariant(computedBias, 8, "conv2d_subgroup", new RegExp(`^${start}its bias is no parameter`));
   await refusesVariant(computed, 8, "conv2d_subgroup", new RegExp(`^${start}its weight is no parameter`));
   await refusesVariant(
     conv({ stride: 2 }),
@@ -230,12 +237,19 @@ test("a depthwise convolution has a kernel of its own", () => {
 });
 
 test("a convolution of one pixel with one pixel is a linear layer", () => {
-  const graph = new Graph();
-  const x = graph.input("x", [2, 12, 1, 1]);
-  graph.name("y", convLayer("conv1", convLayer("conv0", x, 10, 1), 12, 1));
+  const chainBy = (channels: number) => {
+    const graph = new Graph();
+    const x = graph.input("x", [2, 12, 1, 1]);
+    graph.name("y", convLayer("conv1", convLayer("conv0", x, channels, 1), 12, 1));
+    return graph;
+  };
   for (const known of [undefined, ...Object.values(rates)]) {
-    const choices = choicesOf(graph, { traits: traitsOf(8, known) });
+    const choices = choicesOf(chainBy(8), { traits: traitsOf(8, known), variants: allVariants });
     for (const { variant } of Object.values(choices)) assert.is(variant, "conv2d_linear");
+    // Ten channels are padded to twelve, and stay so.
+    const forced = { conv2d: "conv2d_linear" };
+    const padded = lower(chainBy(10), ["y"], { traits: traitsOf(8, known), variants: allVariants }, { forced });
+    assert.equal(kernelsOf(padded), ["linear_gemv", "linear_gemv"]);
   }
 });
 
