@@ -19,14 +19,15 @@ type Widths = readonly [one: number, reduce3: number, three: number, reduce5: nu
 function inception(name: string, x: Value, [one, reduce3, three, reduce5, five, pooled]: Widths): Value {
   const deep = (branch: string, reduced: number, filters: number) =>
     named(branch, basicConv(`${branch}.1`, basicConv(`${branch}.0`, x, reduced, 1), filters, 3, { padding: 1 }));
-  const pool = named(`${name}.branch4.0`, maxPool2d(x, { kernel: 3, stride: 1, padding: 1, ceilMode: true }));
+  // Last, so that it is in memory only while it is needed.
+  const pool = () => named(`${name}.branch4.0`, maxPool2d(x, { kernel: 3, stride: 1, padding: 1, ceilMode: true }));
   return named(
     name,
     concat(
       basicConv(`${name}.branch1`, x, one, 1),
       deep(`${name}.branch2`, reduce3, three),
       deep(`${name}.branch3`, reduce5, five),
-      named(`${name}.branch4`, basicConv(`${name}.branch4.1`, pool, pooled, 1)),
+      named(`${name}.branch4`, basicConv(`${name}.branch4.1`, pool(), pooled, 1)),
     ),
   );
 }
