@@ -8,6 +8,7 @@ import { runOnce } from "../engine/model.ts";
 import * as exported from "../kernels/index.ts";
 import { evaluateReference, references } from "../kernels/references.ts";
 import { variants } from "../kernels/variants.ts";
+import { variants as softwareVariants } from "../kernels/variants_software.ts";
 
 /** What else kernels/index.ts exports are plain functions. */
 const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reflection" in each);
@@ -25,13 +26,17 @@ export interface SelfTest {
   readonly message?: string;
 }
 
-/** Runs the example of every kernel, by itself and by each variant that takes it, and compares with the reference. */
+/**
+ * Runs the example of every kernel, by itself and by each variant that the adapter may use, and compares with the reference.
+ * Software adapters use no tiles, and take seconds to compile each.
+ */
 export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
+  const table = gpu.traits.software ? softwareVariants : variants;
   for (const kernel of kernels) {
     const { shapes, options = {} } = referenceOf(kernel, references).example;
     const inputs = randomInputs(shapes);
     const wanted = evaluateReference(kernel, inputs, options).data;
-    for (const variant of [kernel.name, ...(variants[kernel.name] ?? []).map(({ name }) => name)]) {
+    for (const variant of [kernel.name, ...(table[kernel.name] ?? []).map(({ name }) => name)]) {
       const name = variant.startsWith(kernel.name) ? variant : `${kernel.name} ${variant}`;
       try {
         const error = difference(await runVariant(gpu, kernel, options, variant, inputs), wanted);
