@@ -31,3 +31,4 @@ export { reshape } from "./reshape.ts";
 export { roll } from "./roll.ts";
 export { slice } from "./slice.ts";
 export { softmax } from "./softmax.ts";
+export { sum } from "./sum.ts";

@@ -45,6 +45,7 @@ import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
 import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
 import { reference as softmax } from "./softmax.ts";
+import { reference as sum } from "./sum.ts";
 
 /** The same for each of some kernels. */
 const forAll = (kernels: readonly AnyKernel[], reference: AnyReference): References =>
@@ -105,6 +106,7 @@ export const references: References = {
   slice,
   softmax,
   softmax_rows: on([3, 100], softmax),
+  sum,
   tanh,
   to_nchw: toNchw,
   to_nhwc: toNhwc,
