@@ -127,8 +127,12 @@ const LOAD_OPTIONS: readonly string[] = [
 export const OUTPUTS = ["logits", "probabilities"] as const;
 
 /** A net as a graph, with its outputs named. Throws what the net's layers throw when nothing fits. */
-export function traceNet<O extends NetOptions>(definition: NetDefinition<O>, input: Shape, options: O): Graph {
-  const graph = new Graph();
+export function traceNet<O extends NetOptions>(
+  definition: NetDefinition<O>,
+  input: Shape,
+  options: O,
+  graph = new Graph(),
+): Graph {
   const logits = build(definition, graph.input("x", input), options);
   const [first, second] = OUTPUTS;
   graph.name(first, logits);

@@ -46,6 +46,9 @@ import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
 import { reference as softmax } from "./softmax.ts";
 import { reference as sum } from "./sum.ts";
+import { reference as drop } from "./training/drop.ts";
+import { reference as pack } from "./training/pack.ts";
+import { reference as squares } from "./training/squares.ts";
 
 /** The same for each of some kernels. */
 const forAll = (kernels: readonly AnyKernel[], reference: AnyReference): References =>
@@ -74,6 +77,7 @@ export const references: References = {
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   copy,
+  drop,
   gather,
   gelu,
   hardsigmoid,
@@ -96,6 +100,7 @@ export const references: References = {
   mean,
   mul,
   normalize,
+  pack,
   pad,
   peak,
   permute,
@@ -106,6 +111,7 @@ export const references: References = {
   slice,
   softmax,
   softmax_rows: on([3, 100], softmax),
+  squares,
   sum,
   tanh,
   to_nchw: toNchw,

@@ -65,8 +65,12 @@ export interface NetsFile {
 }
 
 /** The weights of one record as a checkpoint that makes them as they are read. */
-export function generatedCheckpoint(file: NetsFile, key: string): Checkpoint {
-  const records = new Map(file.nets[key].tensors.map((row) => [row[0], row]));
+export function generatedCheckpoint(
+  file: Pick<NetsFile, "seed" | "kinds">,
+  key: string,
+  { tensors }: Pick<NetRecord, "tensors"> = (file as NetsFile).nets[key],
+): Checkpoint {
+  const records = new Map(tensors.map((row) => [row[0], row]));
   return {
     name: `generated ${key}`,
     tensors: new Map([...records].map(([name, [, shape]]) => [name, { shape, dtype: "F32" }])),
@@ -81,13 +85,19 @@ export function generatedCheckpoint(file: NetsFile, key: string): Checkpoint {
   };
 }
 
-/** The input of one record: coarse blocks plus fine noise, so that logits depend on the image. */
-export function generatedInput(file: NetsFile, key: string): Float32Array {
-  const { input_shape: shape, input_block: block, input_scale_bits: bits } = file.nets[key];
+type InputRecord = Pick<NetRecord, "input_shape" | "input_block" | "input_scale_bits">;
+
+/** The input of one record, or one of several: coarse blocks plus fine noise, so that logits depend on the image. */
+export function generatedInput(
+  file: Pick<NetsFile, "seed">,
+  key: string,
+  { input_shape: shape, input_block: block, input_scale_bits: bits }: InputRecord = (file as NetsFile).nets[key],
+  which = "",
+): Float32Array {
   const [batch, channels, height, width] = shape;
   const [rows, columns] = [Math.ceil(height / block), Math.ceil(width / block)];
-  const coarse = generate(`${key}/input`, file.seed, 0, batch * channels * rows * columns, fromBits(bits));
-  const input = generate(`${key}/input_fine`, file.seed, 0, sizeOf(shape), 0.25);
+  const coarse = generate(`${key}/input${which}`, file.seed, 0, batch * channels * rows * columns, fromBits(bits));
+  const input = generate(`${key}/input_fine${which}`, file.seed, 0, sizeOf(shape), 0.25);
   for (let plane = 0, i = 0; plane < batch * channels; plane++) {
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {

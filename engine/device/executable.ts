@@ -118,7 +118,7 @@ export class Executable {
     const bindingOf = (place: Place | undefined): Binding =>
       place && "buffer" in place
         ? { ...place, buffer: activations[place.buffer] }
-        : { buffer: place ? pieces[place.param][place.piece] : absent, offset: 0 };
+        : { offset: 0, ...place, buffer: place ? pieces[place.param][place.piece] : absent };
     this.device.check(this.#generation);
     const bind = () => {
       this.dispatches = steps.map((step, i) => ({

@@ -47,6 +47,13 @@ export type Node = { readonly shape: Shape } & (
 
 export type OpNode = Extract<Node, { kind: "op" }>;
 
+/** What operators do in training that are nothing at inference. */
+export interface Training {
+  dropout(x: Value, p: number): Value;
+  /** Filters [O, C, ...] as fast convolutions want them, cut into tiles of so many output channels, if any. */
+  pack(w: Value, tile?: number): Value;
+}
+
 /**
  * A net as a flat list of nodes in the order they were added; a value's id is its node's index. Shapes are inferred and
  * checked as it is built, so that an error points at the line that made it.
@@ -55,6 +62,8 @@ export class Graph {
   readonly nodes: Node[] = [];
   /** Names of values: layers by torchvision's dotted names, and outputs. */
   readonly names = new Map<string, number>();
+  /** What operators do otherwise in a graph that is traced for training. */
+  declare training?: Training;
   /** Inputs and parameters, which nets have hundreds of, by kind and name. */
   readonly #given = new Map<string, number>();
 

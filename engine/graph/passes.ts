@@ -175,6 +175,7 @@ interface Next {
 /** Builds a new graph node by node: a visitor keeps a node, drops it, or puts a value of the new graph in its place. */
 export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next) => Value | "keep" | "drop"): Graph {
   const result = new Graph();
+  result.training = graph.training;
   const values: (Value | undefined)[] = [];
   const value = (id: number) => values[id] as Value;
   const inputsOf = (node: OpNode) =>

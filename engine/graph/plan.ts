@@ -22,8 +22,10 @@ export interface Range {
   readonly size: number;
 }
 
-/** A place in memory: a part of an activation buffer, or one piece of a parameter. */
-export type Place = Range | { readonly param: number; readonly piece: number };
+/** A place in memory: a part of an activation buffer, or one piece of a parameter, all of it or some of its bytes. */
+export type Place =
+  | Range
+  | { readonly param: number; readonly piece: number; readonly offset?: number; readonly size?: number };
 
 export interface Step {
   /** The layer's name where it has one, else the kernel's. */

@@ -26,6 +26,10 @@ export const refusesParams = (w: Value, b?: Value): string | undefined => {
   return b && !isParam(b) && refusesChannels(b.shape[0]) ? "its bias is no parameter" : undefined;
 };
 
+/** In training weights that are no parameters are packed whenever they are read. */
+export const refusesPacking = (w: Value, b?: Value): string | undefined =>
+  w.graph.training && w.shape[0] % 4 === 0 ? undefined : refusesParams(w, b);
+
 /** A parameter [rows, columns], or [columns], padded to multiples of 4 by zeros. */
 export function zeroPadded(param: Value, shape = param.shape): Value {
   const order = shape.map(padded);
@@ -47,7 +51,7 @@ export function refuses(
   if (options.groups !== 1) return "it has more than one group";
   const [batch, channels, ...size] = shapes.x;
   const image = batch * padded(channels) * sizeOf(size);
-  return refusesParams(w, b) ?? refusesSize([image, (padded(channels) * sizeOf(w.shape)) / w.shape[1]], setting);
+  return refusesPacking(w, b) ?? refusesSize([image, (padded(channels) * sizeOf(w.shape)) / w.shape[1]], setting);
 }
 
 /** A variant needs no tensor that the device cannot bind; `elements` of each. */
@@ -75,6 +79,8 @@ export function packed(w: Value, tile?: number, shape = w.shape): Value {
   const channels = padded(groupIn);
   const columns = padded(outChannels);
   const order = [...size, channels, columns];
+  const { training } = w.graph;
+  if (training && !isParam(w)) return training.pack(w.graph.reshape(w, shape), tile);
   return deriveParam(w, `packed as ${order}${by(tile)}`, order, (weights) => {
     const result = new Float32Array(sizeOf(order));
     for (let o = 0, i = 0; o < outChannels; o++) {

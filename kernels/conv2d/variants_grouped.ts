@@ -1,7 +1,6 @@
-import { isParam } from "../../engine/graph/graph.ts";
 import { asNchw, asNhwc } from "../layout/layout.ts";
 import { conv2dGrouped } from "./conv2d_grouped.ts";
-import { type Conv2dVariant, gains, nhwcOptions, packed } from "./dense.ts";
+import { type Conv2dVariant, gains, nhwcOptions, packed, refusesPacking } from "./dense.ts";
 
 // The way to compute convolutions in groups, on every kind of device. A page loads it for the nets that have some.
 
@@ -12,7 +11,7 @@ export const conv2dGroupedVariant: Conv2dVariant = {
     if (groups === 1) return "it has one group";
     if ((x[1] / groups) % 4 !== 0 || (y[1] / groups) % 4 !== 0)
       return "the channels of its groups are no multiples of 4";
-    return isParam(w) ? undefined : "its weight is no parameter";
+    return refusesPacking(w);
   },
   gains,
   build: ({ x, w, b, r }, { options }) =>

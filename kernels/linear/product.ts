@@ -1,7 +1,7 @@
 import type { Kernel } from "../../engine/graph/kernel.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
-import { packed, refusesParams, refusesSize } from "../conv2d/dense.ts";
+import { packed, refusesPacking, refusesSize } from "../conv2d/dense.ts";
 import { subgroupOf, type TileOptions } from "../conv2d/gemm.ts";
 import type { Inputs } from "../conv2d/nhwc.ts";
 import { LEAST_WEIGHTS, type LinearVariant } from "./variants.ts";
@@ -31,7 +31,7 @@ export const linearProduct = (
     const reason = refusesDevice(setting);
     if (reason) return reason;
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiple of 4`;
-    return refusesParams(weight) ?? refusesSize([sizeOf(w), sizeOf(y)], setting);
+    return refusesPacking(weight) ?? refusesSize([sizeOf(w), sizeOf(y)], setting);
   },
   gains: ({ shapes: { x, w } }, { software }) =>
     (sizeOf(w) >= LEAST_WEIGHTS || rowsOf(x) * sizeOf(w) >= MANY_PRODUCTS) &&

@@ -3,7 +3,7 @@ import { deriveParam } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { type Setting, unrolls } from "../../../engine/graph/variant.ts";
 import { asNchw, asNhwc } from "../../layout/layout.ts";
-import { by, type Conv2dVariant, gains, refuses, refusesChannels, refusesSize } from "../dense.ts";
+import { by, type Conv2dVariant, gains, refuses, refusesChannels, refusesParams, refusesSize } from "../dense.ts";
 import { geometry } from "../geometry.ts";
 import { F2, F4, productsOf, tileCount, transformFilters, type Winograd } from "./winograd.ts";
 import { winogradInput } from "./winograd_input.ts";
@@ -47,6 +47,8 @@ function winograd(
     nhwc: true,
     error,
     refuses(call, setting, inputs) {
+      const changing = refusesParams(inputs.w);
+      if (changing) return changing;
       const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
       const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
       if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")

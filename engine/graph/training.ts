@@ -1,0 +1,43 @@
+import type { Gradients } from "./gradients.ts";
+import type { Value } from "./value.ts";
+
+/** How an operator runs in training, where it does not as it stands: batch norm takes the statistics of its batch. */
+export type TrainingForm = (
+  inputs: Readonly<Record<string, Value>>,
+  options: object,
+) => {
+  readonly y: Value;
+  /** Adds what changes its statistics in place, unless `norm`, that of all gradients, is not finite. */
+  update(norm: Value): Value;
+};
+
+/** How parameters are changed by their gradients. */
+export interface Optimizer {
+  /** What it keeps for every parameter, by the names of its kernel's inputs. */
+  readonly moments: readonly string[];
+  /**
+   * Adds a step to a graph, on many parameters at once and in place: of weights w, gradients g and the moments, [n] each, norm,
+   * the sum of the squares of all gradients, and rates.
+   */
+  update(values: Readonly<Record<string, Value>>): Value;
+  /** The numbers that differ between steps, of which `step` counts from 1. */
+  ratesOf(step: number, learningRate: number): readonly number[];
+}
+
+/** What the engine has to be told of operators to train: kernels/training/table.ts. */
+export interface TrainingTable {
+  readonly gradients: Gradients;
+  /** By the names of the operators that a net has at inference. */
+  readonly forms: Readonly<Record<string, TrainingForm>>;
+  /** By their names; each throws a UsageError for options that make no sense. */
+  readonly optimizers: Readonly<Record<string, (options: object) => Optimizer>>;
+  /** The mean cross entropy of logits [N, K] and labels [N]. */
+  loss(logits: Value, labels: Value, options: object): Value;
+  /** The sum of the squares of gradients. */
+  norm(gradients: readonly Value[]): Value;
+  /** `key` is one number that differs from step to step, `layer` one that differs between layers. */
+  dropout(x: Value, key: Value, p: number, layer: number): Value;
+  /** Filters [O, C, ...] as fast convolutions want them: see Graph.training. */
+  pack(w: Value, tile?: number): Value;
+  copy(x: Value): Value;
+}

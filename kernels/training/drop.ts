@@ -1,0 +1,54 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
+import type { GradientOf } from "../../engine/graph/gradients.ts";
+import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { check, ShapeError } from "../../engine/ground/errors.ts";
+import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { wgsl } from "./drop.wgsl.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * Dropout in training: x of any shape, key [1] (a whole number below 2^24) -> y of x's shape. The same key, `layer` and index
+ * give the same choice. https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+ */
+export const drop = defineKernel({
+  name: "drop",
+  inputs: ["x", "key"],
+  options: { p: 0.5, layer: 0 },
+  wgsl,
+
+  shape({ x, key }, { p }) {
+    check(p >= 0 && p < 1, "drop: p", p, "at least 0 and below 1");
+    if (sizeOf(key) !== 1) throw new ShapeError(`drop: the key is ${formatShape(key)}; wanted [1]`);
+    return x;
+  },
+
+  cost: ({ y }) => ({ flops: sizeOf(y) }),
+  consts: () => ({ WORKGROUP }),
+  params: ({ y, options: { p, layer } }) => ({
+    count: sizeOf(y),
+    layer,
+    dropped: Math.floor(p * 2 ** 32),
+    scale: 1 / (1 - p),
+  }),
+  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
+
+export const gradient: GradientOf<typeof drop> = ({ inputs: { key }, options, dy }) => ({
+  x: () => drop(dy, key, options),
+});
+
+function pcg(v: number): number {
+  const state = (Math.imul(v, 747796405) + 2891336453) >>> 0;
+  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737);
+  return ((word >>> 22) ^ word) >>> 0;
+}
+
+export const reference: ReferenceOf<typeof drop> = {
+  example: { shapes: { x: [5, 40], key: [1] }, options: { p: 0.25, layer: 3 } },
+
+  compute({ x, key }, { options: { p, layer } }) {
+    const base = pcg((Math.trunc(key[0]) ^ pcg(layer)) >>> 0);
+    return Float64Array.from(x, (v, i) => (pcg((i ^ base) >>> 0) < Math.floor(p * 2 ** 32) ? 0 : v / (1 - p)));
+  },
+};

@@ -1,0 +1,74 @@
+import type { Optimizer, TrainingForm, TrainingTable } from "../../engine/graph/training.ts";
+import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
+import { sizeOf } from "../../engine/ground/tensor.ts";
+import { add } from "../elementwise/add.ts";
+import { gradients } from "../gradients.ts";
+import { crossEntropy } from "../loss/cross_entropy.ts";
+import { batchNormTrain } from "../norm/batchnorm_train.ts";
+import { slice } from "../slice.ts";
+import { sum } from "../sum.ts";
+import { drop } from "./drop.ts";
+import { adam, sgd } from "./optimizers.ts";
+import { pack } from "./pack.ts";
+import { running } from "./running.ts";
+import { squares } from "./squares.ts";
+
+/** Batch norm by the statistics of its batch, which move the running ones by a tenth of the difference. */
+const batchNormForm: TrainingForm = ({ x, mean, variance, weight, bias }, options) => {
+  const { eps } = options as { eps: number };
+  const { y, statistics } = batchNormTrain(x, weight, bias, { eps });
+  const count = sizeOf(x.shape) / x.shape[1];
+  return { y, update: (norm) => running(statistics, mean, variance, norm, { count }) };
+};
+
+/** Options filled with defaults; throws a UsageError for others, and for what is no number of the range. */
+function optionsOf<O extends object>(name: string, defaults: O, given: object): O {
+  checkOptions(`the optimizer "${name}"`, given, Object.keys(defaults));
+  const options = { ...defaults, ...given };
+  for (const [key, value] of Object.entries(options)) {
+    const what = `${name}: ${key}`;
+    if (typeof defaults[key as keyof O] === "boolean") check(typeof value === "boolean", what, value, "true or false");
+    else if (/^(beta|momentum)/.test(key)) check(value >= 0 && value < 1, what, value, "at least 0 and below 1");
+    else check(Number.isFinite(value) && value >= 0, what, value, "a number of at least 0");
+  }
+  return options;
+}
+
+const sgdOf = (given: object): Optimizer => {
+  const options = optionsOf("sgd", sgd.options, given);
+  if (options.nesterov && (options.momentum === 0 || options.dampening !== 0)) {
+    throw new UsageError(
+      `sgd: nesterov needs a momentum and no dampening; got ${show(options.momentum)} and ${show(options.dampening)}`,
+    );
+  }
+  return {
+    moments: ["m"],
+    update: ({ w, g, m, norm, rates }) => sgd(w, g, m, norm, rates, options),
+    ratesOf: (step, rate) => [rate, step === 1 ? 1 : 0],
+  };
+};
+
+const adamOf = (name: string, decoupled: boolean, weightDecay: number) => (given: object) => {
+  const { decoupled: _, ...defaults } = adam.options;
+  const options = optionsOf(name, { ...defaults, weightDecay }, given);
+  return {
+    moments: ["m", "v"],
+    update: ({ w, g, m, v, norm, rates }) => adam(w, g, m, v, norm, rates, { ...options, decoupled }),
+    ratesOf: (step, rate) => [rate, rate / (1 - options.beta1 ** step), Math.sqrt(1 - options.beta2 ** step)],
+  } satisfies Optimizer;
+};
+
+/** What training needs of operators. PyTorch's defaults. */
+export const training: TrainingTable = {
+  gradients,
+  forms: { batchnorm: batchNormForm },
+  optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
+  loss: (logits, labels, options) => crossEntropy(logits, labels, options),
+  norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
+  dropout: (x, key, p, layer) => drop(x, key, { p, layer }),
+  pack: (w, tile = 0) => pack(w, { tile }),
+  copy(x) {
+    const flat = x.graph.reshape(x, [sizeOf(x.shape)]);
+    return x.graph.reshape(slice(flat, { dim: 0, start: 0, end: flat.shape[0] }), x.shape);
+  },
+};
