@@ -13,6 +13,7 @@ import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
+import { reference as activationGradient } from "./elementwise/activation_gradient.ts";
 import { reference as add } from "./elementwise/add.ts";
 import { reference as clamp } from "./elementwise/clamp.ts";
 import { reference as gelu } from "./elementwise/gelu.ts";
@@ -59,6 +60,7 @@ const on = <K extends string, O extends object>(x: Shape, { compute }: Reference
 
 /** What every kernel is tested against, by its name. Kept apart from the kernels, so that no page loads it that asks for none. */
 export const references: References = {
+  activation_gradient: activationGradient,
   adaptive_avgpool2d: adaptiveAvgPool2d,
   add,
   avgpool2d: avgPool2d,
