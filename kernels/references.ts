@@ -25,7 +25,9 @@ import { reference as relu } from "./elementwise/relu.ts";
 import { reference as sigmoid } from "./elementwise/sigmoid.ts";
 import { reference as silu } from "./elementwise/silu.ts";
 import { reference as tanh } from "./elementwise/tanh.ts";
+import { reference as expand } from "./expand.ts";
 import { reference as gather } from "./gather.ts";
+import { reference as gatherGradient } from "./gather_gradient.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
@@ -76,7 +78,9 @@ export const references: References = {
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   copy,
+  expand,
   gather,
+  gather_gradient: gatherGradient,
   gelu,
   hardsigmoid,
   hardswish,
