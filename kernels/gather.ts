@@ -42,7 +42,8 @@ export const reference: ReferenceOf<typeof gather> = {
   },
 };
 
-function view(x: Shape, indices: Shape, dim: number) {
+/** x as [outer, size, inner], and how many places of it are taken. */
+export function view(x: Shape, indices: Shape, dim: number) {
   const d = axis("gather", "dim", dim, x.length);
   return { size: x[d], picks: sizeOf(indices), inner: sizeOf(x.slice(d + 1)) };
 }

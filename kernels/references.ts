@@ -13,6 +13,7 @@ import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
+import { reference as activationGradient } from "./elementwise/activation_gradient.ts";
 import { reference as add } from "./elementwise/add.ts";
 import { reference as clamp } from "./elementwise/clamp.ts";
 import { reference as gelu } from "./elementwise/gelu.ts";
@@ -24,7 +25,9 @@ import { reference as relu } from "./elementwise/relu.ts";
 import { reference as sigmoid } from "./elementwise/sigmoid.ts";
 import { reference as silu } from "./elementwise/silu.ts";
 import { reference as tanh } from "./elementwise/tanh.ts";
+import { reference as expand } from "./expand.ts";
 import { reference as gather } from "./gather.ts";
+import { reference as gatherGradient } from "./gather_gradient.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
@@ -62,6 +65,7 @@ const on = <K extends string, O extends object>(x: Shape, { compute }: Reference
 
 /** What every kernel is tested against, by its name. Kept apart from the kernels, so that no page loads it that asks for none. */
 export const references: References = {
+  activation_gradient: activationGradient,
   adaptive_avgpool2d: adaptiveAvgPool2d,
   add,
   avgpool2d: avgPool2d,
@@ -78,7 +82,9 @@ export const references: References = {
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   copy,
   drop,
+  expand,
   gather,
+  gather_gradient: gatherGradient,
   gelu,
   hardsigmoid,
   hardswish,

@@ -56,7 +56,7 @@ export const reference: ReferenceOf<typeof slice> = {
 };
 
 /** The dimension from the front, where the part begins, and how many there are in it. */
-function partOf(x: Shape, { dim, start, end, step }: SliceOptions) {
+export function partOf(x: Shape, { dim, start, end, step }: SliceOptions) {
   const d = axis("slice", "dim", dim, x.length);
   const place = (value: number) => Math.min(Math.max(value < 0 ? value + x[d] : value, 0), x[d]);
   return { d, start: place(start), size: Math.ceil((place(end) - place(start)) / step) };

@@ -18,7 +18,7 @@ export function broadcastShape(kernel: string, a: Shape, b: Shape): Shape {
 }
 
 /** Strides of x when it is read under the shape y; 0 where it is stretched. */
-function broadcastStrides(x: Shape, y: Shape): number[] {
+export function broadcastStrides(x: Shape, y: Shape): number[] {
   const strides = stridesOf(x);
   const missing = y.length - x.length;
   return y.map((_, d) => (d < missing || x[d - missing] === 1 ? 0 : strides[d - missing]));

@@ -9,8 +9,8 @@ export const gelu = elementwise("gelu", wgsl, 20);
 
 export const reference = /* @__PURE__ */ eachElement((x) => (x / 2) * (1 + erf(x / Math.SQRT2)));
 
-/** By its Taylor series, and 1 where that is as close as float64 gets. */
-function erf(x: number): number {
+/** The error function, by its Taylor series, and 1 where that is as close as float64 gets. */
+export function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   let term = x;
   let sum = x;

@@ -1,11 +1,13 @@
 import type { AnyNet } from "../../engine/definition.ts";
 import type { Gpu } from "../../engine/gpu.ts";
+import { differentiate } from "../../engine/graph/gradients.ts";
 import { Graph } from "../../engine/graph/graph.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
 import { runOnce } from "../../engine/model.ts";
 import type { Net } from "../../engine/net.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
+import { gradients } from "../../kernels/gradients.ts";
 import * as kernels from "../../kernels/index.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetsFile } from "../../tools/hashinit.ts";
@@ -36,6 +38,35 @@ export interface CaseResult {
   readonly status: "pass" | "fail" | "skip";
   /** For tolerances of kind "bound": the largest error in units of the bound. */
   readonly k?: number;
+  readonly message?: string;
+}
+
+/** A tensor of a file. */
+interface Stored {
+  readonly tensor: string;
+  readonly shape: Shape;
+}
+
+/** The gradients of an operator by its inputs, from that by its output. */
+export interface GradientCase {
+  readonly id: string;
+  readonly op: string;
+  readonly attrs: Attributes;
+  readonly inputs: readonly (Stored & { readonly name: string })[];
+  readonly dy: Stored;
+  /** By inputs; the error over the rms is to be within the limit. */
+  readonly grads: readonly (Stored & { readonly name: string; readonly rms: number; readonly limit: number })[];
+}
+
+export interface GradientResult {
+  readonly id: string;
+  readonly op: string;
+  /** Of the input. */
+  readonly name: string;
+  readonly status: "pass" | "fail";
+  /** The largest error over the rms; where that is 0, the error itself, which is to be 0. */
+  readonly err?: number;
+  readonly limit: number;
   readonly message?: string;
 }
 
@@ -139,6 +170,60 @@ export async function runCase(gpu: Gpu, test: Case, { tensors }: CasesFile): Pro
     return { id, op, ...compare(got.data, wanted, test.tol, bound) };
   } catch (error) {
     return { id, op, status: "fail", message: (error as Error).message };
+  }
+}
+
+/** A file of cases of gradients with its tensors. */
+export interface GradientsFile {
+  readonly cases: readonly GradientCase[];
+  readonly tensors: Checkpoint;
+}
+
+/** Runs one case of gradients; a result for each of them, whatever happens. */
+export async function runGradients(
+  gpu: Gpu,
+  test: GradientCase,
+  { tensors }: GradientsFile,
+): Promise<GradientResult[]> {
+  const { id, op, grads } = test;
+  const resultOf = async (
+    of: (grad: GradientCase["grads"][number]) => Promise<Pick<GradientResult, "err" | "message">>,
+  ) =>
+    Promise.all(
+      grads.map(async (grad): Promise<GradientResult> => {
+        const found = await of(grad);
+        return { id, op, name: grad.name, status: found.message ? "fail" : "pass", limit: grad.limit, ...found };
+      }),
+    );
+  try {
+    const read = async ({ tensor, shape }: Stored): Promise<Tensor> => ({ shape, data: await tensors.read(tensor) });
+    const graph = new Graph();
+    const inputs: Record<string, Tensor> = { dy: await read(test.dy) };
+    const values: Record<string, Value> = {};
+    for (const input of test.inputs) {
+      inputs[input.name] = await read(input);
+      values[input.name] = graph.input(input.name, input.shape);
+    }
+    if (!OPERATORS[op]) throw new Error(`there is no operator ${op}`);
+    const y = OPERATORS[op](values, test.attrs);
+    const wanted = grads.map(({ name }) => values[name]);
+    differentiate([[y, graph.input("dy", test.dy.shape)]], wanted, gradients).forEach((gradient, i) => {
+      if (!gradient) throw new Error(`y does not depend on ${grads[i].name}`);
+      graph.name(grads[i].name, gradient);
+    });
+    const got = await runOnce(
+      gpu,
+      graph,
+      inputs,
+      grads.map(({ name }) => name),
+    );
+    return await resultOf(async (grad) => {
+      const err = largestError(got[grad.name].data, await tensors.read(grad.tensor)) / (grad.rms || 1);
+      const isRight = err <= (grad.rms && grad.limit);
+      return { err, ...(isRight ? {} : { message: `error over rms is ${err}, limit ${grad.limit}` }) };
+    });
+  } catch (error) {
+    return resultOf(async () => ({ message: (error as Error).message }));
   }
 }
 
@@ -265,5 +350,8 @@ export async function runStages(
 }
 
 /** NaN where either has one. */
-const largestError = (got: ArrayLike<number>, wanted: readonly number[]): number =>
-  wanted.reduce((largest, value, i) => Math.max(largest, Math.abs(got[i] - value)), 0);
+function largestError(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < wanted.length; i++) largest = Math.max(largest, Math.abs(got[i] - wanted[i]));
+  return largest;
+}

@@ -3,15 +3,21 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileSource } from "../../engine/node/files.ts";
+import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { openSafetensors } from "../../engine/weights/safetensors.ts";
 import type { NetsFile } from "../../tools/hashinit.ts";
-import type { CasesFile } from "./conformance.ts";
+import type { CasesFile, GradientsFile } from "./conformance.ts";
 
 /** The folder of the sources, seen from dist/tests. */
 export const GOLDENS = fileURLToPath(new URL("../../../tests/goldens/", import.meta.url));
 
 /** Opens a file of operator cases with the safetensors file that it names, beside it. */
-export async function openCases(path: string = join(GOLDENS, "cases.json")): Promise<CasesFile> {
+export const openCases = (path: string = join(GOLDENS, "cases.json")): Promise<CasesFile> => openManifest(path);
+
+/** Opens a file of cases of gradients in the same way. */
+export const openGradients = (path: string): Promise<GradientsFile> => openManifest(path);
+
+async function openManifest<T>(path: string): Promise<{ cases: readonly T[]; tensors: Checkpoint }> {
   const manifest = JSON.parse(readFileSync(path, "utf8"));
   return {
     cases: manifest.cases,

@@ -1,28 +1,39 @@
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { openGpu } from "../../index.ts";
-import { type CaseResult, type NetResult, runCase, runNet, runStages } from "./conformance.ts";
-import { openCases, readNets } from "./goldens.ts";
+import {
+  type CaseResult,
+  type GradientResult,
+  type NetResult,
+  runCase,
+  runGradients,
+  runNet,
+  runStages,
+} from "./conformance.ts";
+import { openCases, openGradients, readNets } from "./goldens.ts";
 
-// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--only REGEX] [--stages] [--json FILE]
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--only REGEX] [--stages] [--json FILE]
 
-const { cases, nets, only, stages, json } = new Command("conformance")
+const { cases, nets, grads, only, stages, json } = new Command("conformance")
   .description("Checks every operator and net against PyTorch's reference outputs.")
-  .option("--cases <file>", "operator cases (default: the committed ones, unless --nets is given)")
-  .option("--nets <file>", "nets (default: the committed ones, unless --cases is given)")
-  .option("--only <regex>", "only the cases and nets whose id it matches", ".")
+  .option("--cases <file>", "operator cases (default: the committed ones, unless other files are given)")
+  .option("--nets <file>", "nets (default: the committed ones, unless other files are given)")
+  .option("--grads <file>", "gradients of operators")
+  .option("--only <regex>", "only the cases, nets and gradients whose id it matches", ".")
   .option("--stages", "every layer of the nets, too, not only the logits")
   .option("--json <file>", "writes the results to a file")
   .parse()
-  .opts<{ cases?: string; nets?: string; only: string; stages?: boolean; json?: string }>();
+  .opts<{ cases?: string; nets?: string; grads?: string; only: string; stages?: boolean; json?: string }>();
 
 const wanted = new RegExp(only);
+const isDefault = !cases && !nets && !grads;
 const gpu = await openGpu();
 const caseResults: CaseResult[] = [];
 const netResults: NetResult[] = [];
+const gradientResults: GradientResult[] = [];
 try {
   console.log(`adapter: ${gpu.adapter.name}`);
-  if (cases || !nets) {
+  if (cases || isDefault) {
     const file = await openCases(cases);
     for (const test of file.cases.filter(({ id }) => wanted.test(id))) {
       const result = await runCase(gpu, test, file);
@@ -34,7 +45,7 @@ try {
         );
     }
   }
-  if (nets || !cases) {
+  if (nets || isDefault) {
     const file = readNets(nets);
     for (const key of Object.keys(file.nets).filter((key) => wanted.test(key))) {
       const start = performance.now();
@@ -57,6 +68,18 @@ try {
       }
     }
   }
+  if (grads) {
+    const file = await openGradients(grads);
+    for (const test of file.cases.filter(({ id }) => wanted.test(id))) {
+      for (const result of await runGradients(gpu, test, file)) {
+        gradientResults.push(result);
+        const { status, id, name, err, message = "" } = result;
+        console.log(
+          `${status} ${id} d${name}${err === undefined ? "" : ` error/rms ${err.toExponential(2)}`} ${message}`,
+        );
+      }
+    }
+  }
 } catch (error) {
   console.error(`conformance: ${(error as Error).message}`);
   process.exitCode = 2;
@@ -69,13 +92,14 @@ function isOver({ errOverRms, limit }: { errOverRms: number; limit: number }): b
   return !(errOverRms <= limit);
 }
 
-const all = [...caseResults, ...netResults];
+const all = [...caseResults, ...netResults, ...gradientResults];
 const count = (status: string) => all.filter((result) => result.status === status).length;
 if (json) {
   const results = {
     adapter: gpu.adapter.name,
     cases: caseResults.map((result) => ({ k: null, message: "", ...result })),
     nets: netResults.map((result) => ({ errOverRms: null, message: "", ...result })),
+    grads: gradientResults.map((result) => ({ err: null, message: "", ...result })),
   };
   writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
 }

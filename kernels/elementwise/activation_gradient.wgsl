@@ -1,0 +1,72 @@
+// activation_gradient: y = dy * f'(x), f being an activation.
+//
+// Where f has a corner, f' is what PyTorch takes it for: 0 at both ends of relu6 and hardsigmoid, as of relu; 1 at both ends of
+// clamp. Gradients that f does not let through are 0 even if they are infinite or NaN. NaN is tested on bits, since WGSL may
+// assume that there is none. The tails keep their digits: 1 - f(x) is never computed from an f(x) that has been rounded to 1, and
+// dy is multiplied by the root of an exponential twice, since that itself is 0 where the product is not yet.
+// Layout: any; element by element.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+const ACTIVATION: u32 = 0; // by its place in ACTIVATIONS of activation_gradient.ts
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  count: u32,
+  low: f32, high: f32, // of clamp
+  negativeSlope: f32,  // of leaky_relu
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(1) var<storage, read> dy: array<Real>;
+@group(0) @binding(2) var<storage, read_write> y: array<Real>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let v = f32(x[index]);
+  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  let a = abs(v);
+  let given = f32(dy[index]);
+  var gradient = given;
+  switch ACTIVATION {
+    case 0 { gradient = select(0.0, given, v >= params.low && v <= params.high && !is_nan); } // clamp
+    case 1 { // gelu: P(x) + x p(x), p being the normal density and P its integral, which is p(x) times Mills' ratio at -x
+      // Mills' ratio over sqrt(2 pi), as a polynomial in 1 / (1 + 0.35 a), to 4e-8 of itself.
+      let t = 1.0 / (1.0 + 0.35 * a);
+      let mills = t * (0.13962125 + t * (0.13986447 + t * (0.11981453 + t * (0.10557850 + t * (-0.02327232
+        + t * (0.15940490 + t * (-0.25591209 + t * (0.14406563 + t * -0.02916490))))))));
+      let root = exp(-0.25 * a * a);
+      let slope = mills - a * 0.3989422804014327; // at -a, but for root squared
+      gradient = select(given * (1.0 - root * slope * root), given * root * slope * root, v < 0.0);
+    }
+    case 2 { gradient = select(0.0, given / 6.0, a < 3.0 && !is_nan); } // hardsigmoid
+    case 3 { gradient = select(select(given * (v / 3.0 + 0.5), given, v >= 3.0 && !is_nan), 0.0, v <= -3.0 && !is_nan); } // hardswish
+    case 4 { gradient = select(given * params.negativeSlope, given, v > 0.0 && !is_nan); } // leaky_relu
+    case 5 { gradient = select(given, 0.0, v <= 0.0 && !is_nan); } // relu
+    case 6 { gradient = select(given, 0.0, (v <= 0.0 || v >= 6.0) && !is_nan); } // relu6
+    case 7 { // sigmoid
+      let root = exp(-0.5 * a);
+      let e = root * root;
+      gradient = given * root / ((1.0 + e) * (1.0 + e)) * root;
+    }
+    case 8 { // silu: s + x s (1 - s), s being the sigmoid of x
+      let root = exp(-0.5 * a);
+      let e = root * root;
+      let tail = given * root * (1.0 + v / (1.0 + e)) / (1.0 + e) * root;
+      gradient = select(given * (1.0 + v * e / (1.0 + e)) / (1.0 + e), tail, v < 0.0);
+    }
+    default { // tanh
+      let root = exp(-a);
+      let e = root * root;
+      gradient = given * root * 4.0 / ((1.0 + e) * (1.0 + e)) * root;
+    }
+  }
+  let is_smooth = ACTIVATION == 1 || ACTIVATION == 3 || ACTIVATION >= 7;
+  y[index] = Real(select(gradient, v, is_nan && is_smooth));
+}

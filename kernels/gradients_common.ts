@@ -1,0 +1,9 @@
+import { UsageError } from "../engine/ground/errors.ts";
+import type { Activated } from "./activation.ts";
+
+/** Throws a UsageError for an operator with an activation fused into it: gradients are taken of graphs as they are written. */
+export function refuseFused(kernel: string, options: Readonly<Activated>): void {
+  if (options.activation !== "none") {
+    throw new UsageError(`${kernel} has no gradient with its activation fused: apply it as an operator of its own`);
+  }
+}
