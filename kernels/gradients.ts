@@ -1,8 +1,12 @@
 import type { Gradients } from "../engine/graph/gradients.ts";
 import { add } from "./elementwise/add.ts";
+import { gradient as batchNorm, trainGradient as batchNormTrain } from "./norm/batchnorm_gradient.ts";
 
 /** The gradients of operators by their names; each stands beside its operator. */
 export const gradients: Gradients = {
-  of: {},
+  of: {
+    batchnorm: batchNorm,
+    batchnorm_train: batchNormTrain,
+  },
   sum: (a, b) => add(a, b),
 };
