@@ -7,6 +7,7 @@ import { add } from "./elementwise/add.ts";
 import { gradient as addGradient } from "./elementwise/add_gradient.ts";
 import { gradient as mul } from "./elementwise/mul_gradient.ts";
 import { gradient as gather } from "./gather_gradient.ts";
+import { gradient as batchNorm, trainGradient as batchNormTrain } from "./norm/batchnorm_gradient.ts";
 import { gradient as pad } from "./pad_gradient.ts";
 import { gradient as permute } from "./permute_gradient.ts";
 import { meanGradient, sumGradient } from "./reduce_gradient.ts";
@@ -39,6 +40,8 @@ export const gradients: Gradients = {
     slice,
     sum: sumGradient,
     tanh: gradientOf("tanh"),
+    batchnorm: batchNorm,
+    batchnorm_train: batchNormTrain,
   },
   sum: (a, b) => add(a, b),
 };

@@ -34,6 +34,10 @@ import { reference as linear } from "./linear/linear.ts";
 import { reference as matmul } from "./matmul.ts";
 import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
+import { reference as batchNormGradient } from "./norm/batchnorm_gradient.ts";
+import { reference as batchNormGradientSums } from "./norm/batchnorm_gradient_sums.ts";
+import { reference as batchNormStatistics } from "./norm/batchnorm_statistics.ts";
+import { reference as batchNormTrain } from "./norm/batchnorm_train.ts";
 import { reference as layerNorm } from "./norm/layernorm.ts";
 import { reference as lrn } from "./norm/lrn.ts";
 import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
@@ -71,6 +75,10 @@ export const references: References = {
   avgpool2d: avgPool2d,
   avgpool2d_nhwc: pool2dNhwcReference(avgPool2d),
   batchnorm: batchNorm,
+  batchnorm_gradient: batchNormGradient,
+  batchnorm_gradient_sums: batchNormGradientSums,
+  batchnorm_statistics: batchNormStatistics,
+  batchnorm_train: batchNormTrain,
   channel_shuffle: channelShuffle,
   clamp,
   concat,

@@ -1,0 +1,92 @@
+import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
+import type { GradientOf } from "../../engine/graph/gradients.ts";
+import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Value } from "../../engine/graph/value.ts";
+import { sizeOf } from "../../engine/ground/tensor.ts";
+import { concat } from "../concat.ts";
+import { refuseFused } from "../gradients_common.ts";
+import { checkShapes } from "../shapes.ts";
+import { slice } from "../slice.ts";
+import type { batchNorm } from "./batchnorm.ts";
+import { wgsl } from "./batchnorm_gradient.wgsl.ts";
+import { batchNormGradientSums } from "./batchnorm_gradient_sums.ts";
+import { channelsOf } from "./batchnorm_statistics.ts";
+import type { batchNormBy } from "./batchnorm_train.ts";
+
+const WORKGROUP = 64;
+
+/**
+ * The gradient of a batch normalization by x: dy and x [N, C, ...], statistics [2, C] (means, variances), weight [C] -> y of x's
+ * shape. With `sums` [2, C], those of `batchNormGradientSums`, it is the one through the statistics as well.
+ */
+export const batchNormGradient = defineKernel({
+  name: "batchnorm_gradient",
+  inputs: ["dy", "x", "statistics", "weight?", "sums?"],
+  options: { eps: 1e-5 },
+  wgsl,
+
+  shape({ x, ...others }) {
+    const statistics = [2, x[1]];
+    checkShapes("batchnorm_gradient", others, { dy: x, statistics, weight: [x[1]], sums: statistics });
+    return x;
+  },
+
+  cost: ({ shapes: { sums }, y }) => ({ flops: (sums ? 9 : 4) * sizeOf(y) }),
+  consts: ({ shapes: { weight, sums } }) => ({ WORKGROUP, WEIGHT: weight !== undefined, SUMS: sums !== undefined }),
+  params: ({ y, options: { eps } }) => ({ count: sizeOf(y), ...channelsOf(y), terms: sizeOf(y) / y[1], eps }),
+  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+});
+
+export const reference: ReferenceOf<typeof batchNormGradient> = {
+  example: { shapes: { dy: [2, 8, 3, 5], x: [2, 8, 3, 5], statistics: [2, 8], weight: [8], sums: [2, 8] } },
+
+  compute({ dy, x, statistics, weight, sums }, { y, options: { eps } }) {
+    const { channels, inner } = channelsOf(y);
+    return Float64Array.from(dy, (d, index) => {
+      const c = Math.floor(index / inner) % channels;
+      const deviation = Math.sqrt(statistics[channels + c] + eps);
+      const normal = (x[index] - statistics[c]) / deviation;
+      const shared = sums ? ((sums[c] + normal * sums[channels + c]) * channels) / dy.length : 0;
+      return ((d - shared) / deviation) * (weight ? weight[c] : 1);
+    });
+  },
+};
+
+/** Mean and variance are constants: of a net's training they are the statistics. */
+export const gradient: GradientOf<typeof batchNorm> = ({ inputs: { x, mean, variance, weight }, options, dy }) => {
+  refuseFused("batchnorm", options);
+  const rows = [mean, variance].map((value) => value.graph.reshape(value, [1, value.shape[0]]));
+  const statistics = concat(...rows, { dim: 0 });
+  const { eps } = options;
+  return {
+    x: () => batchNormGradient(dy, x, statistics, weight, { eps }),
+    ...affineGradients(lazily(() => batchNormGradientSums(dy, x, statistics, { eps }))),
+  };
+};
+
+/** The gradient by the statistics is part of that by x. */
+export const trainGradient: GradientOf<typeof batchNormBy> = ({ inputs: { x, statistics, weight }, options, dy }) => {
+  const sums = lazily(() => batchNormGradientSums(dy, x, statistics, options));
+  return {
+    x: () => batchNormGradient(dy, x, statistics, weight, sums(), options),
+    ...affineGradients(sums),
+  };
+};
+
+/** Those by bias and weight are the sums themselves. */
+function affineGradients(sums: () => Value) {
+  const row = (start: number) => () => {
+    const value = slice(sums(), { dim: 0, start, end: start + 1 });
+    return value.graph.reshape(value, value.shape.slice(1));
+  };
+  return { bias: row(0), weight: row(1) };
+}
+
+/** A value that is added to the graph once, and only if it is wanted. */
+function lazily(make: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => {
+    value ??= make();
+    return value;
+  };
+}

@@ -1,0 +1,47 @@
+// batchnorm_gradient: y = (dy - (sums[0,c] + n * sums[1,c]) / terms) / sqrt(variance[c] + eps) * weight[c], where n is the
+// normalized x, (x - mean[c]) / sqrt(variance[c] + eps). Without the sums the statistics are constants.
+//
+// Layout: dy, x and y are [N, C, inner]; the statistics [2, C]: means, variances; the sums [2, C]: of dy, of dy * n.
+// Threads: one per element.
+
+const WORKGROUP: u32 = 64;
+const WEIGHT: bool = true;
+const SUMS: bool = true;
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  count: u32,
+  channels: u32,
+  inner: u32,
+  terms: f32, // of a channel: N * inner
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<Real>;
+@group(0) @binding(1) var<storage, read> x: array<Real>;
+@group(0) @binding(2) var<storage, read> statistics: array<Real>;
+@group(0) @binding(3) var<storage, read> weight: array<Real>;
+@group(0) @binding(4) var<storage, read> sums: array<Real>;
+@group(0) @binding(5) var<storage, read_write> y: array<Real>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = gid.x + gid.y * groups.x * WORKGROUP;
+  if (index >= params.count) {
+    return;
+  }
+  let c = index / params.inner % params.channels;
+  let deviation = sqrt(f32(statistics[params.channels + c]) + params.eps);
+  var v = f32(dy[index]);
+  if (SUMS) {
+    let normal = (f32(x[index]) - f32(statistics[c])) / deviation;
+    v -= (f32(sums[c]) + normal * f32(sums[params.channels + c])) / params.terms;
+  }
+  v /= deviation;
+  if (WEIGHT) {
+    v *= f32(weight[c]);
+  }
+  y[index] = Real(v);
+}

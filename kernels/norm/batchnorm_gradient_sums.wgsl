@@ -1,0 +1,72 @@
+// batchnorm_gradient_sums: y[0,c] = sum of dy over channel c, y[1,c] = sum of dy * (x - mean[c]) / sqrt(variance[c] + eps): the
+// gradients by bias and weight.
+//
+// Layout: dy and x are [N, C, inner], the statistics [2, C]: means, variances.
+// Threads: a workgroup per channel. Each thread adds up every WORKGROUP-th element, by parts of 32, and then half of them add
+// the sums of the others until one is left: always in the same order, and with the error of sums that are much shorter.
+
+const WORKGROUP: u32 = 256; // a power of two
+
+alias Real = f32; // what tensors are stored as; arithmetic is f32
+
+struct Params {
+  channels: u32,
+  inner: u32,
+  terms: u32, // of a channel: N * inner
+  eps: f32,
+}
+
+@group(0) @binding(0) var<storage, read> dy: array<Real>;
+@group(0) @binding(1) var<storage, read> x: array<Real>;
+@group(0) @binding(2) var<storage, read> statistics: array<Real>;
+@group(0) @binding(3) var<storage, read_write> y: array<Real>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> partial: array<vec2f, WORKGROUP>;
+
+// The sums over all threads.
+fn sum_of_all(thread: u32, sums: vec2f) -> vec2f {
+  partial[thread] = sums;
+  for (var half = WORKGROUP / 2; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (thread < half) {
+      partial[thread] += partial[thread + half];
+    }
+  }
+  workgroupBarrier();
+  let all = partial[0];
+  workgroupBarrier();
+  return all;
+}
+
+// Where the i-th element of a channel lies.
+fn place(c: u32, i: u32) -> u32 {
+  return (i / params.inner * params.channels + c) * params.inner + i % params.inner;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let c = wid.x + wid.y * groups.x;
+  // Not returning early, so that all threads meet at the barriers.
+  let terms = select(0, params.terms, c < params.channels);
+  let mean = f32(statistics[c]);
+  var sums = vec2f();
+  for (var i = thread; i < terms;) {
+    var part = vec2f();
+    for (let end = min(i + 32 * WORKGROUP, terms); i < end; i += WORKGROUP) {
+      let at = place(c, i);
+      let d = f32(dy[at]);
+      part += vec2f(d, d * (f32(x[at]) - mean));
+    }
+    sums += part;
+  }
+  let all = sum_of_all(thread, sums);
+  if (thread == 0 && c < params.channels) {
+    y[c] = Real(all.x);
+    y[params.channels + c] = Real(all.y / sqrt(f32(statistics[params.channels + c]) + params.eps));
+  }
+}

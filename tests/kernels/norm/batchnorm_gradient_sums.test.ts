@@ -1,0 +1,65 @@
+import { test } from "uvu";
+import { ShapeError } from "../../../engine/ground/errors.ts";
+import { type Shape, tensor } from "../../../engine/ground/tensor.ts";
+import { batchNormGradientSums } from "../../../kernels/norm/batchnorm_gradient_sums.ts";
+import {
+  apply,
+  checkKernel,
+  int,
+  magnitudes,
+  nonFiniteTensor,
+  open,
+  pick,
+  randomShape,
+  randomTensor,
+  refuses,
+  sumBound,
+} from "../../harness.ts";
+
+const gpu = await open();
+
+async function check(shape: Shape, dy = randomTensor(shape)): Promise<void> {
+  const { data } = magnitudes({ statistics: randomTensor([2, shape[1]]) }).statistics;
+  const statistics = (sign: number) =>
+    tensor(
+      [2, shape[1]],
+      data.map((v, c) => (c < shape[1] ? sign * v : v)),
+    );
+  const inputs = { dy, x: randomTensor(shape), statistics: statistics(pick(-1, 1)) };
+  const options = { eps: pick(1e-5, 0.1, 1) };
+  // The mean is subtracted.
+  const positive = { ...magnitudes(inputs), statistics: statistics(-1) };
+  await checkKernel(
+    gpu,
+    batchNormGradientSums,
+    inputs,
+    options,
+    sumBound(batchNormGradientSums, positive, options, 16),
+  );
+}
+
+test("40 random batches", async () => {
+  for (let i = 0; i < 40; i++) await check([int(1, 5), int(1, 9), ...randomShape(0, 3)]);
+});
+
+test("channels of every length, by all threads of a workgroup and by some", async () => {
+  for (const inner of [127, 128, 129, 4095, 4097]) await check([2, pick(1, 3), inner]);
+});
+
+test("the images of a large batch", () => check([8, 2, 160, 160]));
+
+test("NaN and infinity reach the sums that see them, and no others", () =>
+  check([3, 8, 20], nonFiniteTensor([3, 8, 20])));
+
+test("what does not fit is refused", async () => {
+  const refusesShape = (shapes: number[][], message: RegExp) =>
+    refuses(() => apply(batchNormGradientSums, shapes), ShapeError, "SHAPE", message);
+  const [x, statistics] = [
+    [4, 3, 5],
+    [2, 3],
+  ];
+  await refusesShape([[4, 3], x, statistics], /batchnorm_gradient_sums: dy is \[4, 3\]; it must be \[4, 3, 5\]/);
+  await refusesShape([x, x, [3, 2]], /batchnorm_gradient_sums: statistics is \[3, 2\]; it must be \[2, 3\]/);
+});
+
+test.run();
