@@ -59,6 +59,8 @@ async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): 
   return all;
 }
 
+const training = async () => (await import("./kernels/training/table.ts")).training;
+
 /**
  * Opens the browser's GPU. loadNet() knows every net by name; a family of nets is loaded when it is asked for, and of the
  * fast kernels those that the adapter can use. `openGpu({ nets, variants })` has them all at once. See engine/gpu.ts.
@@ -67,7 +69,7 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
   checkObject("openGpu(): options", options);
   // What any family needs, meanwhile; whoever asks for one hears of a failure.
   if (!options.nets) import("./nets/common.ts").catch(() => {});
-  return open({ nets: families, variants: variantsFor, rates, kernelHash: wgslHash, ...options }, host);
+  return open({ nets: families, variants: variantsFor, rates, kernelHash: wgslHash, training, ...options }, host);
 }
 
 /** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tuning/tune.ts. */

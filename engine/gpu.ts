@@ -1,14 +1,18 @@
 import { type AnyNet, checkDefinition, findNet, type Given, type Nets } from "./definition.ts";
 import { Device, type DeviceOptions, type Opened, openDevice } from "./device/device.ts";
 import type { Host } from "./device/host.ts";
+import type { TrainingTable } from "./graph/training.ts";
 import type { Value } from "./graph/value.ts";
 import { checkFields, checkOptions } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { Net } from "./net.ts";
+import type { Trainer, TrainOptions } from "./training/trainer.ts";
 
 export interface OpenOptions extends DeviceOptions {
   /** The nets that loadNet() knows by name, or what loads them. */
   readonly nets?: Nets;
+  /** Loads what train() has to know of operators. */
+  readonly training?: () => Promise<TrainingTable>;
 }
 
 const OPEN_OPTIONS = [
@@ -21,6 +25,7 @@ const OPEN_OPTIONS = [
   "variants",
   "rates",
   "kernelHash",
+  "training",
 ];
 
 /**
@@ -40,10 +45,12 @@ export async function openGpu(options: OpenOptions, host: Host): Promise<Gpu> {
 export class Gpu extends Device {
   /** The nets that are known by name. */
   readonly nets: Nets;
+  readonly training: OpenOptions["training"];
 
   constructor(opened: Opened, options: OpenOptions) {
     super(opened, options);
     this.nets = options.nets ?? {};
+    this.training = options.training;
   }
 
   /** The definition of a net that is known by name; throws a UsageError that lists the names there are. */
@@ -78,6 +85,15 @@ export class Gpu extends Device {
   async loadNet(net: string | AnyNet, options: Given = {}): Promise<Net> {
     await this.ready();
     return Net.load(this, await this.definition(net), options, this.nets);
+  }
+
+  /**
+   * Begins to train a net on batches of `batch` images, from the weights that `weights` names, else from random ones. Takes
+   * TrainOptions beside what loadNet() takes, and throws what that does.
+   */
+  async train(net: string | AnyNet, options: TrainOptions & Given): Promise<Trainer> {
+    const { Trainer } = await import("./training/trainer.ts");
+    return Trainer.load(this, net, options);
   }
 }
 

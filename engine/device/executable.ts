@@ -1,13 +1,12 @@
 import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
 import {
   check,
+  checkChoice,
   checkOptions,
   DisposedError,
   GpuError,
   isTexts,
   ShapeError,
-  show,
-  UsageError,
 } from "../ground/errors.ts";
 import { bytesPerElement } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
@@ -172,11 +171,9 @@ export class Executable {
   /** Where the last run left an output, as the plan's dtype: to draw it without reading it. Only inside exclusive(). */
   output(name: string): Binding {
     this.device.check(this.#generation);
-    const output = this.#outputs.find((each) => each.name === name);
-    if (output) return output.source;
-    throw new UsageError(
-      `the plan has no output ${show(name)}; it has ${this.#outputs.map((each) => each.name).join(", ")}`,
-    );
+    const names = this.#outputs.map((output) => output.name);
+    checkChoice("the output", name, names);
+    return this.#outputs[names.indexOf(name)].source;
   }
 
   /** Runs `work` after what was asked for before, and keeps what is asked for meanwhile waiting until it is done. */

@@ -1,4 +1,4 @@
-import { show, UsageError } from "../ground/errors.ts";
+import { checkChoice, UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
 import { formatShape } from "../ground/tensor.ts";
 import { type Candidate, candidatesOf, readInNhwc } from "./candidates.ts";
@@ -59,8 +59,9 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
 
     const wanted = forced[kernel.name];
     if (wanted !== undefined) {
-      const asked = candidates.find(({ name }) => name === wanted);
-      if (!asked) throw new UsageError(`${kernel.name} has no variant ${show(wanted)}; it has ${listOf(candidates)}`);
+      const names = candidates.map(({ name }) => name);
+      checkChoice(`${kernel.name}: the variant`, wanted, names);
+      const asked = candidates[names.indexOf(wanted)];
       if (asked.reason === undefined) return pick({ ...asked, error: 0 }, "asked for");
       throw new UsageError(
         `${kernel.name} cannot be run as asked for: ${wanted}: ${asked.reason}; here it can be run as ${listOf(applicable)}`,

@@ -41,6 +41,13 @@ export interface TrainOptions {
   readonly seed?: number;
 }
 
+/** What a Gpu is to a trainer. */
+export interface TrainingDevice extends Device {
+  readonly nets: Nets;
+  readonly training?: () => Promise<TrainingTable>;
+  definition(net: string | AnyNet): Promise<AnyNet>;
+}
+
 /** What a step of training tells. */
 export interface StepResult {
   /** How many steps there were, with this one. */
@@ -75,12 +82,14 @@ export class Trainer {
 
   /** See Gpu.train(). */
   static async load(
-    device: Device,
-    definition: AnyNet,
+    gpu: TrainingDevice,
+    net: string | AnyNet,
     options: TrainOptions & Given,
-    table: TrainingTable,
-    nets: Nets,
   ): Promise<Trainer> {
+    await gpu.ready();
+    const definition = await gpu.definition(net);
+    if (!gpu.training) throw new UsageError("openGpu() was given no gradients: pass its option `training`");
+    const table = await gpu.training();
     const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, ...given } = options;
     const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
@@ -89,18 +98,18 @@ export class Trainer {
     check(Number.isSafeInteger(seed), "seed", seed, "an integer");
     if (given.dtype === "f16") throw new UsageError('nets are trained in f32: leave out dtype: "f16"');
     const graph = trace(definition, given);
-    await device.ready(graph);
+    await gpu.ready(graph);
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
-    const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, device);
-    const forward = compileForward(graph, step, device);
+    const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
+    const forward = compileForward(graph, step, gpu);
     const first =
       given.weights === undefined
         ? initialWeights(graph, seed)
-        : await openFitting(definition, paramShapes(graph), given, device.host.open, nets);
-    const model = await Model.load(device, graph, stateOf(first, step));
+        : await openFitting(definition, paramShapes(graph), given, gpu.host.open, gpu.nets);
+    const model = await Model.load(gpu, graph, stateOf(first, step));
     try {
-      await device.survive(() => model.prepare(step.plan));
+      await gpu.survive(() => model.prepare(step.plan));
     } catch (error) {
       await model.dispose();
       throw error;

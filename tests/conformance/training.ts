@@ -1,7 +1,6 @@
 import type { Gpu } from "../../engine/gpu.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
-import { type OptimizerOptions, Trainer } from "../../engine/training/trainer.ts";
-import { training } from "../../kernels/training/table.ts";
+import type { OptimizerOptions } from "../../engine/training/trainer.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetRecord, type NetsFile } from "../../tools/hashinit.ts";
 
@@ -57,9 +56,9 @@ export async function runTraining(gpu: Gpu, file: TrainingFile, key: string): Pr
   if (!Object.hasOwn(nets, net)) return result("skip", `there is no net ${net}`);
   const shape = [batch, channels, imageSize, imageSize];
   const weights = generatedCheckpoint(file, key, run);
-  const given = { ...options, imageSize, batch, weights, optimizer, trainable: new RegExp(trainable) };
+  const given = { ...options, imageSize, batch, weights, optimizer, dropout: false, trainable: new RegExp(trainable) };
   try {
-    const trainer = await Trainer.load(gpu, nets[net as keyof typeof nets], given, training, gpu.nets);
+    const trainer = await gpu.train(nets[net as keyof typeof nets], given);
     try {
       let lossErr = 0;
       const wrong: string[] = [];

@@ -364,7 +364,7 @@ test("profile: what is wrong, in one line, and no half-written trace", async () 
     [["lenet5", "--runs", "0"], 2, /'--runs <n>' argument '0' is invalid. It must be a positive integer/],
     [["lenet5", "--variant", "conv2d"], 2, /must be an operator and its variant, such as conv2d=conv2d/],
     [["lenet5", "--variant", "conv3d=x"], 2, /lenet5 has no operator "conv3d"; it has conv2d, tanh, /],
-    [["lenet5", "--variant", "conv2d=x"], 2, /conv2d has no variant "x"; it has conv2d, /],
+    [["lenet5", "--variant", "conv2d=x"], 2, /conv2d: the variant is "x"; it must be one of conv2d, /],
     [["lenet5", "--weights", "none.pth"], 1, /none\.pth/],
     [["lenet5", "--image-size", "9"], 1, /cannot take images of 9 x 9 pixels/],
     [["lenet5", "--runs", "1", "--trace", "no/such/folder"], 1, /cannot write no\/such\/folder: its folder does not/],

@@ -116,7 +116,7 @@ test("a variant can be asked for", async () => {
   assert.ok(forced("conv2d_subgroup").includes("conv2d_subgroup"));
   assert.ok(forced("conv2d_winograd").includes("winograd_input"));
   const names = ["conv2d", ...variants.conv2d.map(({ name }) => name)].join(", ");
-  const unknown = new RegExp(`^conv2d has no variant "conv2d_fft"; it has ${names}$`);
+  const unknown = new RegExp(`^conv2d: the variant is "conv2d_fft"; it must be one of ${names}$`);
   await refuses(() => forced("conv2d_fft"), UsageError, "USAGE", unknown);
   const misspelt = () => compile(graph, ["y"], device, { variants: { conv: "conv2d" } });
   assert.ok(compile(graph, ["y"], device, { variants: { linear: "linear" } }).steps.length > 0);
