@@ -28,6 +28,8 @@ import { reference as gather } from "./gather.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
+import { reference as crossEntropy } from "./loss/cross_entropy.ts";
+import { reference as crossEntropyGradient } from "./loss/cross_entropy_gradient.ts";
 import { reference as matmul } from "./matmul.ts";
 import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
@@ -82,6 +84,8 @@ export const references: References = {
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   copy,
+  cross_entropy: crossEntropy,
+  cross_entropy_gradient: crossEntropyGradient,
   gather,
   gelu,
   hardsigmoid,
