@@ -7,6 +7,7 @@ import { add } from "./elementwise/add.ts";
 import { gradient as addGradient } from "./elementwise/add_gradient.ts";
 import { gradient as mul } from "./elementwise/mul_gradient.ts";
 import { gradient as gather } from "./gather_gradient.ts";
+import { gradient as crossEntropy } from "./loss/cross_entropy_gradient.ts";
 import { gradient as batchNorm, trainGradient as batchNormTrain } from "./norm/batchnorm_gradient.ts";
 import { gradient as pad } from "./pad_gradient.ts";
 import { gradient as permute } from "./permute_gradient.ts";
@@ -42,6 +43,7 @@ export const gradients: Gradients = {
     tanh: gradientOf("tanh"),
     batchnorm: batchNorm,
     batchnorm_train: batchNormTrain,
+    cross_entropy: crossEntropy,
   },
   sum: (a, b) => add(a, b),
 };

@@ -31,6 +31,8 @@ import { reference as gatherGradient } from "./gather_gradient.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
+import { reference as crossEntropy } from "./loss/cross_entropy.ts";
+import { reference as crossEntropyGradient } from "./loss/cross_entropy_gradient.ts";
 import { reference as matmul } from "./matmul.ts";
 import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
@@ -91,6 +93,8 @@ export const references: References = {
   copy,
   drop,
   expand,
+  cross_entropy: crossEntropy,
+  cross_entropy_gradient: crossEntropyGradient,
   gather,
   gather_gradient: gatherGradient,
   gelu,
