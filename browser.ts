@@ -19,23 +19,15 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-/** Fast kernels that few nets need: for which nodes of a graph, and what loads them. */
-const RARE = [
-  {
-    operator: "conv2d",
-    isFor: ({ options, shape }: OpNode) => (options as Conv2dOptions).groups === shape[1],
-    load: async () => (await import("./kernels/conv2d/variants_depthwise.ts")).conv2dDepthwiseVariant,
-  },
-  {
-    operator: "conv2d",
-    isFor: ({ options, shape }: OpNode) => ![1, shape[1]].includes((options as Conv2dOptions).groups),
-    load: async () => (await import("./kernels/conv2d/variants_grouped.ts")).conv2dGroupedVariant,
-  },
-  {
-    operator: "concat",
-    isFor: () => true,
-    load: async () => (await import("./kernels/layout/join.ts")).joinedInPlace,
-  },
+/** Fast kernels that few nets need: of which operator, for which nodes of a graph, and the module, which has nothing else. */
+const RARE: readonly (readonly [string, (groups: number, node: OpNode) => boolean, () => Promise<object>])[] = [
+  ["conv2d", (groups, { shape }) => groups === shape[1], () => import("./kernels/conv2d/variants_depthwise.ts")],
+  [
+    "conv2d",
+    (groups, { shape }) => ![1, shape[1]].includes(groups),
+    () => import("./kernels/conv2d/variants_grouped.ts"),
+  ],
+  ["concat", () => true, () => import("./kernels/layout/join.ts")],
 ];
 
 /** Those of them that some graph has needed. */
@@ -50,9 +42,10 @@ async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): 
       : import("./kernels/variants_gpu.ts"));
   const all: Record<string, readonly AnyVariant[]> = { ...variants };
   for (const rare of RARE) {
-    const { operator, isFor, load } = rare;
-    const wants = (node: Node) => node.kind === "op" && node.kernel.name === operator && isFor(node);
-    if (!loaded.has(rare) && graph?.nodes.some(wants)) loaded.set(rare, await load());
+    const [operator, isFor, load] = rare;
+    const wants = (node: Node) =>
+      node.kind === "op" && node.kernel.name === operator && isFor((node.options as Conv2dOptions).groups, node);
+    if (!loaded.has(rare) && graph?.nodes.some(wants)) loaded.set(rare, Object.values(await load())[0]);
     const variant = loaded.get(rare);
     if (variant) all[operator] = [variant, ...(all[operator] ?? [])];
   }

@@ -45,12 +45,11 @@ export async function openGpu(options: OpenOptions, host: Host): Promise<Gpu> {
 export class Gpu extends Device {
   /** The nets that are known by name. */
   readonly nets: Nets;
-  readonly training: OpenOptions["training"];
+  declare readonly options: OpenOptions;
 
   constructor(opened: Opened, options: OpenOptions) {
     super(opened, options);
     this.nets = options.nets ?? {};
-    this.training = options.training;
   }
 
   /** The definition of a net that is known by name; throws a UsageError that lists the names there are. */
@@ -92,8 +91,8 @@ export class Gpu extends Device {
    * TrainOptions beside what loadNet() takes, and throws what that does.
    */
   async train(net: string | AnyNet, options: TrainOptions & Given): Promise<Trainer> {
-    const { Trainer } = await import("./training/trainer.ts");
-    return Trainer.load(this, net, options);
+    const definition = await this.definition(net);
+    return (await import("./training/trainer.ts")).Trainer.load(this, definition, options);
   }
 }
 

@@ -6,10 +6,12 @@ import { reference as concat } from "./concat.ts";
 import { reference as conv2d } from "./conv2d/conv2d.ts";
 import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
 import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
+import { reference as conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
 import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
 import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
+import { reference as conv2dWeightGradient } from "./conv2d/conv2d_weight_gradient.ts";
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
@@ -48,8 +50,11 @@ import { reference as pad } from "./pad.ts";
 import { reference as peak } from "./peak.ts";
 import { reference as permute } from "./permute.ts";
 import { reference as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
+import { reference as adaptiveAvgPool2dGradient } from "./pool2d/adaptive_avgpool2d_gradient.ts";
 import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
+import { reference as avgPool2dGradient } from "./pool2d/avgpool2d_gradient.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
+import { reference as maxPool2dGradient } from "./pool2d/maxpool2d_gradient.ts";
 import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
 import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
@@ -73,8 +78,10 @@ const on = <K extends string, O extends object>(x: Shape, { compute }: Reference
 export const references: References = {
   activation_gradient: activationGradient,
   adaptive_avgpool2d: adaptiveAvgPool2d,
+  adaptive_avgpool2d_gradient: adaptiveAvgPool2dGradient,
   add,
   avgpool2d: avgPool2d,
+  avgpool2d_gradient: avgPool2dGradient,
   avgpool2d_nhwc: pool2dNhwcReference(avgPool2d),
   batchnorm: batchNorm,
   batchnorm_gradient: batchNormGradient,
@@ -87,9 +94,11 @@ export const references: References = {
   conv2d,
   conv2d_depthwise: depthwise,
   conv2d_grouped: grouped,
+  conv2d_input_gradient: conv2dInputGradient,
   conv2d_stem: stem,
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
+  conv2d_weight_gradient: conv2dWeightGradient,
   copy,
   drop,
   expand,
@@ -114,6 +123,7 @@ export const references: References = {
     matmulTileReference,
   ),
   maxpool2d: maxPool2d,
+  maxpool2d_gradient: maxPool2dGradient,
   maxpool2d_nhwc: pool2dNhwcReference(maxPool2d),
   mean,
   mul,

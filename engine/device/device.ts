@@ -163,7 +163,8 @@ export class Device {
   readonly warnings: string[] = [];
   /** Live GPU buffers and their bytes, for tests and reports. */
   readonly alive = { buffers: 0, bytes: 0 };
-  readonly #options: DeviceOptions;
+  /** What it was opened with. */
+  readonly options: DeviceOptions;
   readonly #buffers = new Set<GPUBuffer>();
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   /** When devices were lost within the last minute. */
@@ -181,13 +182,13 @@ export class Device {
   constructor(opened: Opened, options: DeviceOptions) {
     this.host = opened.host;
     this.kernelHash = options.kernelHash;
-    this.#options = options;
+    this.options = options;
     this.#take(opened);
   }
 
   /** Goes on with a device that was opened. */
   #take({ device, summary, usable: { traits, warnings }, variants }: Opened): void {
-    const { rates, onLost, device: own } = this.#options;
+    const { rates, onLost, device: own } = this.options;
     this.device = device;
     this.limits = device.limits;
     this.adapter = summary;
@@ -262,7 +263,7 @@ export class Device {
   /** Opens the device again if it was lost, and loads the variants for a graph. Throws what survive() throws. */
   async ready(graph?: Graph): Promise<void> {
     await this.survive(async () => this.check());
-    const { variants } = this.#options;
+    const { variants } = this.options;
     if (graph && typeof variants === "function") this.variants = await variants(this.traits, graph);
   }
 
@@ -274,7 +275,7 @@ export class Device {
     }
     let opened: Opened;
     try {
-      opened = await openDevice({ ...this.#options, signal: undefined }, this.host);
+      opened = await openDevice({ ...this.options, signal: undefined }, this.host);
     } catch (cause) {
       const why = `and cannot be opened again: ${(cause as Error).message}`;
       throw new GpuError("DEVICE_LOST", `${lost.message}, ${why}`, { cause });
@@ -398,7 +399,7 @@ export class Device {
   /** Ends everything made with the device, and the device unless it was given. Safe to call twice. */
   close(): void {
     this.#gone ??= new DisposedError("the GPU");
-    if (this.#options.device) for (const buffer of this.#buffers) buffer.destroy();
+    if (this.options.device) for (const buffer of this.#buffers) buffer.destroy();
     else {
       this.device.onuncapturederror = null;
       this.device.destroy();

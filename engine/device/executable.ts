@@ -1,13 +1,5 @@
 import { bytesOf, type Place, type Plan, type Step } from "../graph/plan.ts";
-import {
-  check,
-  checkChoice,
-  checkOptions,
-  DisposedError,
-  GpuError,
-  isTexts,
-  ShapeError,
-} from "../ground/errors.ts";
+import { check, checkChoice, checkOptions, DisposedError, GpuError, isTexts, ShapeError } from "../ground/errors.ts";
 import { bytesPerElement } from "../ground/options.ts";
 import { all, untilAborted } from "../ground/promises.ts";
 import { formatBytes, formatShape, roundUp, type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";

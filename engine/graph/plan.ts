@@ -83,11 +83,7 @@ export function makePlan(
   const lifetimes = findLifetimes(graph, outputIds, elementBytes);
   const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   for (const { id, size } of lifetimes) {
-    if (size <= limit) continue;
-    throw new GpuError(
-      "LIMIT",
-      `${describe(graph, id)} needs ${formatBytes(size)}; the device binds at most ${formatBytes(limit)}: use a smaller batch or image`,
-    );
+    if (size > limit) throw overLimit(describe(graph, id), size, limit, ": use a smaller batch or image");
   }
   const { placed, buffers } = assignMemory(lifetimes, limits.maxBufferSize);
 
@@ -287,16 +283,14 @@ function splitParam(name: string, shape: Shape, elementBytes: number, limit: num
   const [rows = 1] = shape;
   const rowBytes = (elementBytes * size) / rows;
   const most = Math.floor(limit / rowBytes);
-  if (!(most > 0 && rows / most < MOST_PIECES)) {
-    throw new GpuError(
-      "LIMIT",
-      `${show(name)} has ${rows} rows of ${rowBytes} bytes; a binding holds at most ${limit}`,
-    );
-  }
+  if (!(most > 0 && rows / most < MOST_PIECES)) throw overLimit(`a row of ${show(name)}`, rowBytes, limit);
   const pieces: number[] = [];
   for (let row = 0; row < rows; row += most) pieces.push((Math.min(most, rows - row) * size) / rows);
   return pieces;
 }
+
+const overLimit = (what: string, size: number, limit: number, advice = ""): GpuError =>
+  new GpuError("LIMIT", `${what} needs ${formatBytes(size)}; the device binds at most ${formatBytes(limit)}${advice}`);
 
 function describe(graph: Graph, id: number): string {
   const node = graph.nodes[id];

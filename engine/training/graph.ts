@@ -169,8 +169,7 @@ export function homesOf(kind: string, arenas: readonly Arena[], rename = (name: 
 function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: TrainingTable) {
   const weights = new Map<string, Shape>();
   const statistics = new Map<string, Shape>();
-  const isTrained = (node: Node) =>
-    node.kind === "param" && node.role === "trained" && !node.from && trains(node.name);
+  const isTrained = (node: Node) => node.kind === "param" && node.role === "trained" && !node.from && trains(node.name);
   const formed = (node: Node): node is OpNode =>
     node.kind === "op" &&
     Object.hasOwn(forms, node.kernel.name) &&

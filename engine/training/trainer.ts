@@ -9,7 +9,7 @@ import {
   trace,
   traceNet,
 } from "../definition.ts";
-import type { Device } from "../device/device.ts";
+import type { Device, DeviceOptions } from "../device/device.ts";
 import { type Graph, paramShapes } from "../graph/graph.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
@@ -44,8 +44,7 @@ export interface TrainOptions {
 /** What a Gpu is to a trainer. */
 export interface TrainingDevice extends Device {
   readonly nets: Nets;
-  readonly training?: () => Promise<TrainingTable>;
-  definition(net: string | AnyNet): Promise<AnyNet>;
+  readonly options: DeviceOptions & { readonly training?: () => Promise<TrainingTable> };
 }
 
 /** What a step of training tells. */
@@ -81,15 +80,10 @@ export class Trainer {
   #disposed = false;
 
   /** See Gpu.train(). */
-  static async load(
-    gpu: TrainingDevice,
-    net: string | AnyNet,
-    options: TrainOptions & Given,
-  ): Promise<Trainer> {
-    await gpu.ready();
-    const definition = await gpu.definition(net);
-    if (!gpu.training) throw new UsageError("openGpu() was given no gradients: pass its option `training`");
-    const table = await gpu.training();
+  static async load(gpu: TrainingDevice, definition: AnyNet, options: TrainOptions & Given): Promise<Trainer> {
+    const { training } = gpu.options;
+    if (!training) throw new UsageError('openGpu() was given no gradients: pass its option "training"');
+    const table = await training();
     const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, ...given } = options;
     const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
