@@ -24,7 +24,7 @@ const RARE: readonly (readonly [string, (groups: number, node: OpNode) => boolea
   ["conv2d", (groups, { shape }) => groups === shape[1], () => import("./kernels/conv2d/variants_depthwise.ts")],
   [
     "conv2d",
-    (groups, { shape }) => ![1, shape[1]].includes(groups),
+    (groups, { shape }) => groups > 1 && groups !== shape[1],
     () => import("./kernels/conv2d/variants_grouped.ts"),
   ],
   ["concat", () => true, () => import("./kernels/layout/join.ts")],
@@ -52,8 +52,6 @@ async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): 
   return all;
 }
 
-const training = async () => (await import("./kernels/training/table.ts")).training;
-
 /**
  * Opens the browser's GPU. loadNet() knows every net by name; a family of nets is loaded when it is asked for, and of the
  * fast kernels those that the adapter can use. `openGpu({ nets, variants })` has them all at once. See engine/gpu.ts.
@@ -62,7 +60,17 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
   checkObject("openGpu(): options", options);
   // What any family needs, meanwhile; whoever asks for one hears of a failure.
   if (!options.nets) import("./nets/common.ts").catch(() => {});
-  return open({ nets: families, variants: variantsFor, rates, kernelHash: wgslHash, training, ...options }, host);
+  return open(
+    {
+      nets: families,
+      variants: variantsFor,
+      rates,
+      kernelHash: wgslHash,
+      training: () => import("./kernels/training/table.ts"),
+      ...options,
+    },
+    host,
+  );
 }
 
 /** Measures which kernels are fastest for a net on this GPU, and keeps it in IndexedDB. See engine/tuning/tune.ts. */

@@ -24,12 +24,13 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-const training = async () => (await import("./kernels/training/table.ts")).training;
-
 /** Opens the best adapter: the system's GPU, else a software one. loadNet() knows every net by name. See engine/gpu.ts. */
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   checkObject("openGpu(): options", options);
-  return open({ nets, variants, rates, kernelHash: wgslHash, training, ...options }, nodeHost);
+  return open(
+    { nets, variants, rates, kernelHash: wgslHash, training: () => import("./kernels/training/table.ts"), ...options },
+    nodeHost,
+  );
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type AnyNet, checkDefinition, findNet, type Given, type Nets } from "./definition.ts";
 import { Device, type DeviceOptions, type Opened, openDevice } from "./device/device.ts";
 import type { Host } from "./device/host.ts";
-import type { TrainingTable } from "./graph/training.ts";
+import type { LoadTraining } from "./graph/training.ts";
 import type { Value } from "./graph/value.ts";
 import { checkFields, checkOptions } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
@@ -12,7 +12,7 @@ export interface OpenOptions extends DeviceOptions {
   /** The nets that loadNet() knows by name, or what loads them. */
   readonly nets?: Nets;
   /** Loads what train() has to know of operators. */
-  readonly training?: () => Promise<TrainingTable>;
+  readonly training?: LoadTraining;
 }
 
 const OPEN_OPTIONS = [
@@ -91,8 +91,7 @@ export class Gpu extends Device {
    * TrainOptions beside what loadNet() takes, and throws what that does.
    */
   async train(net: string | AnyNet, options: TrainOptions & Given): Promise<Trainer> {
-    const definition = await this.definition(net);
-    return (await import("./training/trainer.ts")).Trainer.load(this, definition, options);
+    return (await import("./training/trainer.ts")).Trainer.load(this, await this.definition(net), options);
   }
 }
 

@@ -20,7 +20,7 @@ import { gradient as maxPool2d } from "./pool2d/maxpool2d_gradient.ts";
 import { meanGradient, sumGradient } from "./reduce_gradient.ts";
 import { gradient as roll } from "./roll_gradient.ts";
 import { gradient as slice } from "./slice_gradient.ts";
-import { gradient as drop } from "./training/drop.ts";
+import { gradient as dropout } from "./training/dropout.ts";
 
 /** The gradients of operators by their names; each stands beside its operator. */
 export const gradients: Gradients = {
@@ -36,7 +36,7 @@ export const gradients: Gradients = {
     conv2d,
     copy,
     cross_entropy: crossEntropy,
-    drop,
+    dropout,
     gather,
     gelu: gradientOf("gelu"),
     hardsigmoid: gradientOf("hardsigmoid"),

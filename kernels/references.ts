@@ -60,7 +60,7 @@ import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
 import { reference as softmax } from "./softmax.ts";
 import { reference as sum } from "./sum.ts";
-import { reference as drop } from "./training/drop.ts";
+import { reference as dropout } from "./training/dropout.ts";
 import { reference as pack } from "./training/pack.ts";
 import { reference as squares } from "./training/squares.ts";
 
@@ -100,7 +100,7 @@ export const references: References = {
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   conv2d_weight_gradient: conv2dWeightGradient,
   copy,
-  drop,
+  dropout,
   expand,
   cross_entropy: crossEntropy,
   cross_entropy_gradient: crossEntropyGradient,

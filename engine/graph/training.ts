@@ -41,3 +41,6 @@ export interface TrainingTable {
   pack(w: Value, tile?: number): Value;
   copy(x: Value): Value;
 }
+
+/** Loads the table when somebody trains. */
+export type LoadTraining = () => Promise<{ readonly training: TrainingTable }>;

@@ -12,7 +12,7 @@ import {
 import type { Device, DeviceOptions } from "../device/device.ts";
 import { type Graph, paramShapes } from "../graph/graph.ts";
 import type { Plan } from "../graph/plan.ts";
-import type { Optimizer, TrainingTable } from "../graph/training.ts";
+import type { LoadTraining, Optimizer, TrainingTable } from "../graph/training.ts";
 import { check, DisposedError, GpuError, ShapeError, show, UsageError } from "../ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import { takeElements } from "../image/batch.ts";
@@ -24,7 +24,8 @@ import { initialWeights, pcg } from "./initial.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */
 export interface OptimizerOptions {
-  readonly name: "sgd" | "adam" | "adamw";
+  /** One of the names in kernels/training/table.ts. */
+  readonly name: string;
   /** The learning rate: a number, or one for every step, counted from 0. */
   readonly lr: number | ((step: number) => number);
   readonly [option: string]: unknown;
@@ -44,7 +45,7 @@ export interface TrainOptions {
 /** What a Gpu is to a trainer. */
 export interface TrainingDevice extends Device {
   readonly nets: Nets;
-  readonly options: DeviceOptions & { readonly training?: () => Promise<TrainingTable> };
+  readonly options: DeviceOptions & { readonly training?: LoadTraining };
 }
 
 /** What a step of training tells. */
@@ -83,7 +84,7 @@ export class Trainer {
   static async load(gpu: TrainingDevice, definition: AnyNet, options: TrainOptions & Given): Promise<Trainer> {
     const { training } = gpu.options;
     if (!training) throw new UsageError('openGpu() was given no gradients: pass its option "training"');
-    const table = await training();
+    const { training: table } = await training();
     const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, ...given } = options;
     const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
@@ -219,7 +220,7 @@ export class Trainer {
 }
 
 function optimizerOf(given: OptimizerOptions, { optimizers }: TrainingTable): Optimizer {
-  check(typeof given === "object" && given !== null, "optimizer", given, 'options such as { name: "sgd", lr: 0.01 }');
+  check(typeof given === "object" && given !== null, "optimizer", given, "its name and learning rate, lr");
   const { name, lr, ...options } = given;
   const isKnown = typeof name === "string" && Object.hasOwn(optimizers, name);
   check(isKnown, "the optimizer's name", name, Object.keys(optimizers).join(", "));

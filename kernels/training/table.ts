@@ -7,7 +7,7 @@ import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
-import { drop } from "./drop.ts";
+import { dropoutTrain } from "./dropout.ts";
 import { adam, sgd } from "./optimizers.ts";
 import { pack } from "./pack.ts";
 import { running } from "./running.ts";
@@ -65,7 +65,7 @@ export const training: TrainingTable = {
   optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
   loss: (logits, labels, options) => crossEntropy(logits, labels, options),
   norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
-  dropout: (x, key, p, layer) => drop(x, key, { p, layer }),
+  dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
   pack: (w, tile = 0) => pack(w, { tile }),
   copy(x) {
     const flat = x.graph.reshape(x, [sizeOf(x.shape)]);

@@ -21,11 +21,19 @@ const TRUNK = [
 ] as const;
 
 /** Rooms of the engine that none of its others needs. */
-const LEAVES = ["engine/tuning", "engine/onnx", "engine/web", "engine/worker", "engine/node"] as const;
+const LEAVES = [
+  "engine/training",
+  "engine/tuning",
+  "engine/onnx",
+  "engine/web",
+  "engine/worker",
+  "engine/node",
+] as const;
 
 /** What runs everywhere. */
 const PORTABLE = [
   ...TRUNK,
+  "engine/training",
   "engine/tuning",
   "engine/onnx",
   "engine/web",
@@ -71,7 +79,16 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/model": BASE,
   "engine/net": [...BASE, "engine/definition", "engine/model"],
   "engine/eager": [...BASE, "engine/model"],
-  "engine/gpu": [...BASE, "engine/definition", "engine/net", "lazily engine/eager", "lazily engine/tuning"],
+  "engine/gpu": [
+    ...BASE,
+    "engine/definition",
+    "engine/net",
+    "lazily engine/eager",
+    "lazily engine/training",
+    "types of engine/training",
+    "lazily engine/tuning",
+  ],
+  "engine/training": TRUNK,
   "engine/tuning": TRUNK,
   "engine/onnx": TRUNK,
   "engine/web": TRUNK,

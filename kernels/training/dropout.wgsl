@@ -1,4 +1,4 @@
-// drop: dropout. y = x / (1 - p) where a hash of the place and the key says so, with probability 1 - p, else 0.
+// dropout: y = x / (1 - p) where a hash of the place and the key says so, with probability 1 - p, else 0.
 //
 // The same key gives the same places, so that gradients go where values went. No generator has a state, and so none a place
 // in memory. Hash: PCG, as M. Jarzynski and M. Olano take it ("Hash functions for GPU rendering", 2020).

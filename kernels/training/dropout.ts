@@ -3,7 +3,7 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { check, ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { wgsl } from "./drop.wgsl.ts";
+import { wgsl } from "./dropout.wgsl.ts";
 
 const WORKGROUP = 64;
 
@@ -11,15 +11,15 @@ const WORKGROUP = 64;
  * Dropout in training: x of any shape, key [1] (a whole number below 2^24) -> y of x's shape. The same key, `layer` and index
  * give the same choice. https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
  */
-export const drop = defineKernel({
-  name: "drop",
+export const dropoutTrain = defineKernel({
+  name: "dropout",
   inputs: ["x", "key"],
   options: { p: 0.5, layer: 0 },
   wgsl,
 
   shape({ x, key }, { p }) {
-    check(p >= 0 && p < 1, "drop: p", p, "at least 0 and below 1");
-    if (sizeOf(key) !== 1) throw new ShapeError(`drop: the key is ${formatShape(key)}; wanted [1]`);
+    check(p >= 0 && p < 1, "dropout: p", p, "at least 0 and below 1");
+    if (sizeOf(key) !== 1) throw new ShapeError(`dropout: the key is ${formatShape(key)}; wanted [1]`);
     return x;
   },
 
@@ -34,8 +34,8 @@ export const drop = defineKernel({
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
-export const gradient: GradientOf<typeof drop> = ({ inputs: { key }, options, dy }) => ({
-  x: () => drop(dy, key, options),
+export const gradient: GradientOf<typeof dropoutTrain> = ({ inputs: { key }, options, dy }) => ({
+  x: () => dropoutTrain(dy, key, options),
 });
 
 function pcg(v: number): number {
@@ -44,7 +44,7 @@ function pcg(v: number): number {
   return ((word >>> 22) ^ word) >>> 0;
 }
 
-export const reference: ReferenceOf<typeof drop> = {
+export const reference: ReferenceOf<typeof dropoutTrain> = {
   example: { shapes: { x: [5, 40], key: [1] }, options: { p: 0.25, layer: 3 } },
 
   compute({ x, key }, { options: { p, layer } }) {
