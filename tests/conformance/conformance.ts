@@ -9,6 +9,8 @@ import type { Net } from "../../engine/net.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { gradients } from "../../kernels/gradients.ts";
 import * as kernels from "../../kernels/index.ts";
+import { crossEntropy } from "../../kernels/loss/cross_entropy.ts";
+import { batchNormTrain } from "../../kernels/norm/batchnorm_train.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetsFile } from "../../tools/hashinit.ts";
 
@@ -103,10 +105,12 @@ const OPERATORS: Readonly<Record<string, (inputs: Inputs, attributes: Attributes
     }),
   batch_norm: ({ x, mean, var: variance, weight, bias }, a) =>
     kernels.batchNorm(x, mean, variance, weight, bias, { eps: a.eps }),
+  batch_norm_train: ({ x, weight, bias }, a) => batchNormTrain(x, weight, bias, { eps: a.eps }).y,
   channel_shuffle: ({ x }, a) => kernels.channelShuffle(x, { groups: a.groups }),
   clamp: ({ x }, a) => kernels.clamp(x, { low: a.min ?? -Infinity, high: a.max ?? Infinity }),
   concat: (inputs, a) => kernels.concat(...Object.values(inputs), { dim: a.dim }),
   conv2d: convolution,
+  cross_entropy: ({ x, labels, weight }, a) => crossEntropy(x, labels, weight, { labelSmoothing: a.label_smoothing }),
   conv_bn_act: ({ x, w, mean, var: variance, weight, bias, r }, a) => {
     const y = kernels.batchNorm(kernels.conv2d(x, w, { padding: a.padding }), mean, variance, weight, bias, {
       eps: a.eps,
@@ -205,6 +209,11 @@ export async function runGradients(
       values[input.name] = graph.input(input.name, input.shape);
     }
     if (!OPERATORS[op]) throw new Error(`there is no operator ${op}`);
+    const { labels }: { labels?: number[] } = test.attrs;
+    if (labels) {
+      inputs.labels = { shape: [labels.length], data: Float32Array.from(labels) };
+      values.labels = graph.input("labels", [labels.length]);
+    }
     const y = OPERATORS[op](values, test.attrs);
     const wanted = grads.map(({ name }) => values[name]);
     differentiate([[y, graph.input("dy", test.dy.shape)]], wanted, gradients).forEach((gradient, i) => {

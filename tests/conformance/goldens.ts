@@ -7,6 +7,7 @@ import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
 import { openSafetensors } from "../../engine/weights/safetensors.ts";
 import type { NetsFile } from "../../tools/hashinit.ts";
 import type { CasesFile, GradientsFile } from "./conformance.ts";
+import type { TrainingFile } from "./training.ts";
 
 /** The folder of the sources, seen from dist/tests. */
 export const GOLDENS = fileURLToPath(new URL("../../../tests/goldens/", import.meta.url));
@@ -26,3 +27,5 @@ async function openManifest<T>(path: string): Promise<{ cases: readonly T[]; ten
 }
 
 export const readNets = (path: string = join(GOLDENS, "nets.json")): NetsFile => JSON.parse(readFileSync(path, "utf8"));
+
+export const readTraining = (path: string): TrainingFile => JSON.parse(readFileSync(path, "utf8"));

@@ -10,27 +10,38 @@ import {
   runNet,
   runStages,
 } from "./conformance.ts";
-import { openCases, openGradients, readNets } from "./goldens.ts";
+import { openCases, openGradients, readNets, readTraining } from "./goldens.ts";
+import { runTraining, type TrainingResult } from "./training.ts";
 
-// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--only REGEX] [--stages] [--json FILE]
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--training FILE.json] [--only REGEX] [--stages] [--json FILE]
 
-const { cases, nets, grads, only, stages, json } = new Command("conformance")
+const { cases, nets, grads, training, only, stages, json } = new Command("conformance")
   .description("Checks every operator and net against PyTorch's reference outputs.")
   .option("--cases <file>", "operator cases (default: the committed ones, unless other files are given)")
   .option("--nets <file>", "nets (default: the committed ones, unless other files are given)")
   .option("--grads <file>", "gradients of operators")
-  .option("--only <regex>", "only the cases, nets and gradients whose id it matches", ".")
+  .option("--training <file>", "whole training runs")
+  .option("--only <regex>", "only those of these whose id it matches", ".")
   .option("--stages", "every layer of the nets, too, not only the logits")
   .option("--json <file>", "writes the results to a file")
   .parse()
-  .opts<{ cases?: string; nets?: string; grads?: string; only: string; stages?: boolean; json?: string }>();
+  .opts<{
+    cases?: string;
+    nets?: string;
+    grads?: string;
+    training?: string;
+    only: string;
+    stages?: boolean;
+    json?: string;
+  }>();
 
 const wanted = new RegExp(only);
-const isDefault = !cases && !nets && !grads;
+const isDefault = !cases && !nets && !grads && !training;
 const gpu = await openGpu();
 const caseResults: CaseResult[] = [];
 const netResults: NetResult[] = [];
 const gradientResults: GradientResult[] = [];
+const trainingResults: TrainingResult[] = [];
 try {
   console.log(`adapter: ${gpu.adapter.name}`);
   if (cases || isDefault) {
@@ -80,6 +91,18 @@ try {
       }
     }
   }
+  if (training) {
+    const file = readTraining(training);
+    for (const key of Object.keys(file.runs).filter((key) => wanted.test(key))) {
+      const start = performance.now();
+      const result = await runTraining(gpu, file, key);
+      trainingResults.push(result);
+      const { status, lossErr, limit, message } = result;
+      const figures = [lossErr ?? NaN, limit].map((v) => v.toExponential(2));
+      const seconds = ((performance.now() - start) / 1000).toFixed(1);
+      console.log(`${status} ${key} loss off by ${figures[0]}, limit ${figures[1]} (${seconds} s) ${message}`);
+    }
+  }
 } catch (error) {
   console.error(`conformance: ${(error as Error).message}`);
   process.exitCode = 2;
@@ -92,7 +115,7 @@ function isOver({ errOverRms, limit }: { errOverRms: number; limit: number }): b
   return !(errOverRms <= limit);
 }
 
-const all = [...caseResults, ...netResults, ...gradientResults];
+const all = [...caseResults, ...netResults, ...gradientResults, ...trainingResults];
 const count = (status: string) => all.filter((result) => result.status === status).length;
 if (json) {
   const results = {
@@ -100,6 +123,7 @@ if (json) {
     cases: caseResults.map((result) => ({ k: null, message: "", ...result })),
     nets: netResults.map((result) => ({ errOverRms: null, message: "", ...result })),
     grads: gradientResults.map((result) => ({ err: null, message: "", ...result })),
+    training: trainingResults,
   };
   writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
 }
