@@ -13,14 +13,28 @@ import type { Device, DeviceOptions } from "../device/device.ts";
 import { type Graph, paramShapes } from "../graph/graph.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { LoadTraining, Optimizer, TrainingTable } from "../graph/training.ts";
-import { check, DisposedError, GpuError, ShapeError, show, UsageError } from "../ground/errors.ts";
+import {
+  check,
+  checkCount,
+  checkOptions,
+  DisposedError,
+  GpuError,
+  ShapeError,
+  show,
+  UsageError,
+  WeightsError,
+} from "../ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import { takeElements } from "../image/batch.ts";
 import { Model } from "../model.ts";
-import type { Checkpoint } from "../weights/checkpoint.ts";
-import { type Arena, arenaName } from "./arena.ts";
+import { Net } from "../net.ts";
+import type { Bytes, Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
+import { openWeights, type Weights } from "../weights/open.ts";
+import { arraysCheckpoint } from "../weights/sources.ts";
+import type { Dataset } from "./data.ts";
 import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
 import { initialWeights, pcg } from "./initial.ts";
+import { arenasOf, checkState, OPTIMIZER, readArenas, stateOf } from "./state.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */
 export interface OptimizerOptions {
@@ -40,6 +54,8 @@ export interface TrainOptions {
   readonly dropout?: boolean;
   /** What is drawn at random begins with it; 0 by default. */
   readonly seed?: number;
+  /** What save() gave, to go on from: the same options then end in the same bits as a training that was never ended. */
+  readonly resume?: Weights;
 }
 
 /** What a Gpu is to a trainer. */
@@ -58,8 +74,46 @@ export interface StepResult {
   readonly accuracy: number;
 }
 
-/** What comes before the names of tensors, by the kind of arena; the optimizer's have its name for them. */
-const PREFIXES: Readonly<Record<string, string>> = { weights: "", statistics: "", gradients: "gradient." };
+/** What a pass over a dataset tells. */
+export interface EpochResult {
+  /** Counted from 1. */
+  readonly epoch: number;
+  /** Steps since the training began. */
+  readonly step: number;
+  /** Means over the epoch's steps. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly validation?: Evaluation;
+  readonly seconds: number;
+}
+
+export interface Evaluation {
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Examples. */
+  readonly count: number;
+}
+
+/** What is told after every step of an epoch. */
+export interface FitProgress extends StepResult {
+  readonly phase: "train";
+  readonly epoch: number;
+  /** Steps of this epoch that are done, and all of them. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface FitOptions {
+  /** How many passes over the dataset there are in all, with those that were done before a resumed training was saved. */
+  readonly epochs: number;
+  /** What the net is evaluated on after every epoch. */
+  readonly validation?: Dataset;
+  /** Whether every epoch has an order of its own; it has by default. */
+  readonly shuffle?: boolean;
+  /** Ends the training after the step at hand. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: FitProgress) => void;
+}
 
 /** A net whose weights are being trained on the GPU. Ends with dispose(); its GPU stays open. */
 export class Trainer {
@@ -75,7 +129,13 @@ export class Trainer {
   readonly #optimizer: Optimizer;
   readonly #rate: (step: number) => number;
   readonly #seed: number;
-  #steps = 0;
+  readonly #gpu: TrainingDevice;
+  readonly #given: Given;
+  /** What the device's memory is filled from: at first, and after a loss. */
+  readonly #source: Source;
+  /** That of the device that the state is on. */
+  #generation: number;
+  #steps: number;
   /** Keeps what is asked for in order. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
@@ -85,7 +145,7 @@ export class Trainer {
     const { training } = gpu.options;
     if (!training) throw new UsageError('openGpu() was given no gradients: pass its option "training"');
     const { training: table } = await training();
-    const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, ...given } = options;
+    const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, resume, ...given } = options;
     const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
     check(isTrainable, "trainable", trainable, "a RegExp or a function of a name");
@@ -97,22 +157,25 @@ export class Trainer {
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
     const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
-    const forward = compileForward(graph, step, gpu);
-    const first =
-      given.weights === undefined
-        ? initialWeights(graph, seed)
-        : await openFitting(definition, paramShapes(graph), given, gpu.host.open, gpu.nets);
-    const model = await Model.load(gpu, graph, stateOf(first, step));
+    const arenas = arenasOf(step, chosen);
+    const source = await sourceOf(gpu, definition, graph, { ...given, seed, resume }, arenas);
+    const model = await Model.load(
+      gpu,
+      graph,
+      stateOf(() => source.checkpoint, arenas),
+    );
     try {
       await gpu.survive(() => model.prepare(step.plan));
     } catch (error) {
       await model.dispose();
       throw error;
     }
-    return new Trainer(model, definition, given, step, forward, chosen, rateOf(optimizer), seed);
+    const forward = compileForward(graph, step, gpu);
+    return new Trainer(gpu, model, definition, given, step, forward, chosen, rateOf(optimizer), seed, source);
   }
 
   private constructor(
+    gpu: TrainingDevice,
     model: Model,
     definition: AnyNet,
     given: Given,
@@ -121,17 +184,23 @@ export class Trainer {
     optimizer: Optimizer,
     rate: (step: number) => number,
     seed: number,
+    source: Source,
   ) {
     this.definition = definition;
     this.inputShape = inputShape(definition, given);
     this.numClasses = netOptions<NetOptions>(definition, given).numClasses;
     this.unused = step.unused;
+    this.#gpu = gpu;
     this.#model = model;
+    this.#given = given;
     this.#plan = step;
     this.#forward = forward;
     this.#optimizer = optimizer;
     this.#rate = rate;
     this.#seed = seed;
+    this.#source = source;
+    this.#steps = source.steps;
+    this.#generation = gpu.generation;
   }
 
   /** Steps that were done. */
@@ -176,37 +245,157 @@ export class Trainer {
     return this.#turn(async () => (await (await this.#model.prepare(this.#forward)).run({ x })).logits);
   }
 
+  /** The mean loss and the accuracy on a dataset, as at inference, with the weights as they are. */
+  async evaluate(dataset: Dataset, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Evaluation> {
+    const [batch, ...image] = this.inputShape;
+    let [loss, right] = [0, 0];
+    for (let first = 0; first < dataset.size; first += batch) {
+      signal?.throwIfAborted();
+      const places = range(first, Math.min(first + batch, dataset.size));
+      const { images, labels } = await dataset.examples(places);
+      const classes = checkLabels(labels, places.length, this.numClasses);
+      const padded = new Float32Array(batch * sizeOf(image));
+      padded.set(images);
+      const { data } = await this.run(padded);
+      classes.forEach((label, n) => {
+        const row = data.subarray(n * this.numClasses, (n + 1) * this.numClasses);
+        loss += crossEntropyOf(row, label);
+        right += Number(largestOf(row) === label);
+      });
+    }
+    return { loss: loss / dataset.size, accuracy: right / dataset.size, count: dataset.size };
+  }
+
+  /**
+   * Trains for whole epochs, and gives a result after each. An epoch is as many full batches as there are, in an order of
+   * its own; one that was begun before a training was saved is ended first. Where the device is lost, it goes on from the last
+   * epoch's end, or from what was saved since. Throws what step() and the dataset do, and the signal's reason.
+   */
+  async *fit(dataset: Dataset, options: FitOptions): AsyncGenerator<EpochResult, void, undefined> {
+    const { epochs, validation, shuffle = true, signal, onProgress } = options;
+    checkOptions("fit()", options, ["epochs", "validation", "shuffle", "signal", "onProgress"]);
+    checkCount("epochs", epochs);
+    const [batch] = this.inputShape;
+    const total = Math.floor(dataset.size / batch);
+    if (total === 0)
+      throw new UsageError(`a batch is ${batch} images and the dataset has ${dataset.size}: load with a smaller batch`);
+    while (this.#steps < epochs * total) {
+      const epoch = Math.floor(this.#steps / total);
+      const start = performance.now();
+      const key = pcg(this.#seed ^ pcg(epoch + 1));
+      const order = shuffle ? shuffled(dataset.size, key) : range(0, dataset.size);
+      const examplesAt = async (i: number) => dataset.examples(order.slice(i * batch, (i + 1) * batch), key);
+      let [loss, accuracy, count] = [0, 0, 0];
+      let next = examplesAt(this.#steps % total);
+      for (let i = this.#steps % total; i < total; i++) {
+        const { images, labels } = await next;
+        signal?.throwIfAborted();
+        const stepping = this.step(images, labels);
+        // While the device works. Who waits for it hears of a failure.
+        if (i + 1 < total) next = examplesAt(i + 1);
+        next.catch(() => {});
+        const result = await stepping.catch((error) => {
+          if (error instanceof GpuError && error.code === "DEVICE_LOST") return undefined;
+          throw error;
+        });
+        if (!result) break;
+        count++;
+        loss += result.loss;
+        accuracy += result.accuracy;
+        onProgress?.({ ...result, phase: "train", epoch: epoch + 1, loaded: i + 1, total });
+      }
+      // Of an epoch that was lost nothing is told: it begins again.
+      if (await this.#isLost()) continue;
+      await this.#keep();
+      yield {
+        epoch: epoch + 1,
+        step: this.#steps,
+        loss: loss / count,
+        accuracy: accuracy / count,
+        ...(validation && { validation: await this.evaluate(validation, { signal }) }),
+        seconds: (performance.now() - start) / 1000,
+      };
+    }
+  }
+
   /**
    * Reads what is trained from the device: parameters and statistics by their names, what the optimizer keeps of them as
    * "optimizer.m.NAME" and "optimizer.v.NAME", and if asked for the gradients of the last step as "gradient.NAME".
    */
   tensors({ gradients = false }: { readonly gradients?: boolean } = {}): Promise<Map<string, Tensor>> {
+    return this.#turn(() => this.#read(gradients));
+  }
+
+  #read(gradients = false): Promise<Map<string, Tensor>> {
+    return readArenas(
+      arenasOf(this.#plan, this.#optimizer, gradients),
+      (plan) => this.#model.prepare(plan),
+      (plan) => this.#model.release(plan),
+    );
+  }
+
+  /**
+   * The bytes of a safetensors file: every parameter of the net as it is, and what the optimizer keeps. It is a checkpoint of
+   * the net, and what `resume` goes on from. `classes` are the names of the classes, which stand in the file's metadata.
+   */
+  async save({ classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
+    const { tensors, steps } = await this.#keep();
+    const { encodeSafetensors } = await import("../weights/safetensors.ts");
+    const training = JSON.stringify({ steps, seed: this.#seed });
+    return encodeSafetensors(tensors, {
+      net: this.definition.name,
+      training,
+      ...(classes && { classes: JSON.stringify(classes) }),
+    });
+  }
+
+  /** The net with the weights as they are, to classify with; of its own from here on. Ends with its dispose(). */
+  async net(options: Given = {}): Promise<Net> {
+    const { tensors } = await this.#keep();
+    const weights = Object.fromEntries([...tensors].filter(([name]) => !name.startsWith(OPTIMIZER)));
+    return Net.load(this.#gpu, this.definition, { ...this.#given, ...options, weights }, this.#gpu.nets);
+  }
+
+  /** Reads everything, so that a device that is lost costs only what comes after it. */
+  #keep(): Promise<{ tensors: Map<string, Tensor>; steps: number }> {
     return this.#turn(async () => {
-      const { weights, statistics } = this.#plan;
-      const kinds = ["weights", ...this.#optimizer.moments, ...(gradients ? ["gradients"] : [])];
-      const all = [...kinds.map((kind) => [kind, weights] as const), ["statistics", statistics] as const];
+      const steps = this.#steps;
+      const changed = await this.#read();
+      const { checkpoint } = this.#source;
       const tensors = new Map<string, Tensor>();
-      for (const [kind, arenas] of all) {
-        for (const [i, arena] of arenas.entries()) {
-          const plan = readingPlan(arenaName(kind, i), arena.size);
-          const executable = await this.#model.prepare(plan);
-          const { data } = Object.values(await executable.run({}))[0];
-          await this.#model.release(plan);
-          for (const [name, { shape, offset }] of arena.parts) {
-            tensors.set(`${PREFIXES[kind] ?? `optimizer.${kind}.`}${name}`, {
-              shape,
-              data: data.slice(offset, offset + sizeOf(shape)),
-            });
-          }
-        }
+      for (const name of paramShapes(this.#model.graph).keys()) {
+        const { shape } = checkpoint.tensors.get(name) as TensorInfo;
+        tensors.set(name, changed.get(name) ?? { shape, data: await checkpoint.read(name) });
       }
-      return tensors;
+      for (const [name, tensor] of changed) tensors.set(name, tensor);
+      // What it was opened from is not needed any more.
+      await checkpoint.close();
+      Object.assign(this.#source, { checkpoint: arraysCheckpoint(tensors, "what was kept of the training"), steps });
+      return { tensors, steps };
+    });
+  }
+
+  /** Whether the device was lost since the last step; it is opened again. */
+  #isLost(): Promise<boolean> {
+    return this.#turn(async () => false).catch((error) => {
+      if (error instanceof GpuError && error.code === "DEVICE_LOST") return true;
+      throw error;
     });
   }
 
   #turn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(new DisposedError("the trainer"));
-    const result = this.#queue.then(work);
+    const result = this.#queue.then(async () => {
+      await this.#gpu.ready();
+      if (this.#generation !== this.#gpu.generation) {
+        this.#generation = this.#gpu.generation;
+        const lost = this.#steps - this.#source.steps;
+        this.#steps = this.#source.steps;
+        const since = `training goes on from step ${this.#steps}, the last that was kept`;
+        if (lost > 0) throw new GpuError("DEVICE_LOST", `the GPU device was lost, and ${lost} steps with it: ${since}`);
+      }
+      return work();
+    });
     this.#queue = result.catch(() => {});
     return result;
   }
@@ -243,45 +432,69 @@ function checkLabels(labels: ArrayLike<number>, batch: number, classes: number):
   });
 }
 
+const largestOf = (row: Float32Array): number => row.indexOf(Math.max(...row));
+
 function accuracyOf({ data, shape: [batch, classes] }: Tensor, labels: Float32Array): number {
-  let right = 0;
-  for (let n = 0; n < batch; n++) {
-    const row = data.subarray(n * classes, (n + 1) * classes);
-    if (row.indexOf(Math.max(...row)) === labels[n]) right++;
+  const isRight = (label: number, n: number) => largestOf(data.subarray(n * classes, (n + 1) * classes)) === label;
+  return labels.filter(isRight).length / batch;
+}
+
+/** In float64. */
+function crossEntropyOf(logits: Float32Array, label: number): number {
+  const largest = Math.max(...logits);
+  return Math.log(logits.reduce((sum, v) => sum + Math.exp(v - largest), 0)) + largest - logits[label];
+}
+
+const range = (start: number, end: number): number[] => Array.from({ length: end - start }, (_, i) => start + i);
+
+/** Places in an order that follows from a key (R. Durstenfeld's shuffle, 1964). */
+function shuffled(size: number, key: number): number[] {
+  const order = range(0, size);
+  for (let i = size - 1; i > 0; i--) {
+    const j = pcg(key ^ pcg(i)) % (i + 1);
+    [order[i], order[j]] = [order[j], order[i]];
   }
-  return right / batch;
+  return order;
 }
 
-/** The contents of all arenas at first: weights and statistics from a checkpoint, and zeros. */
-function stateOf(first: Checkpoint, { weights, statistics }: TrainingStep): Checkpoint {
-  const filled = new Map<string, Arena>([
-    ...weights.map((arena, i) => [arenaName("weights", i), arena] as const),
-    ...statistics.map((arena, i) => [arenaName("statistics", i), arena] as const),
-  ]);
-  const isArena = (name: string) => / \d+$/.test(name);
-  return {
-    ...first,
-    close: () => first.close(),
-    async read(name, start = 0, count = 0) {
-      if (!isArena(name)) return first.read(name, start, count || undefined);
-      const values = new Float32Array(count);
-      for (const [part, { shape, offset }] of filled.get(name)?.parts ?? []) {
-        const begin = Math.max(start, offset);
-        const end = Math.min(start + count, offset + sizeOf(shape));
-        if (begin < end) values.set(await first.read(part, begin - offset, end - begin), begin - start);
-      }
-      return values;
-    },
-  };
+/** What the state of a training is read from, and how many steps it had. */
+interface Source {
+  readonly checkpoint: Checkpoint;
+  readonly steps: number;
 }
 
-/** A plan that does nothing, and has an arena as its output. */
-const readingPlan = (arena: string, size: number): Plan => ({
-  dtype: "f32",
-  steps: [],
-  buffers: [],
-  params: [{ name: arena, shape: [size], pieces: [size] }],
-  inputs: [],
-  outputs: [{ name: "y", shape: [size], place: { param: 0, piece: 0 } }],
-  activationLowerBound: 0,
-});
+async function sourceOf(
+  gpu: TrainingDevice,
+  definition: AnyNet,
+  graph: Graph,
+  { seed, resume, ...given }: Given & { seed: number; resume?: Weights },
+  arenas: ReturnType<typeof arenasOf>,
+): Promise<Source> {
+  const wanted = paramShapes(graph);
+  if (resume !== undefined) {
+    const checkpoint = await openWeights(definition, { ...given, weights: resume }, gpu.host.open);
+    const moments = arenas
+      .filter(({ prefix }) => prefix !== "")
+      .flatMap(({ prefix, arena }) => [...arena.parts].map(([name, { shape }]) => [prefix + name, shape] as const));
+    try {
+      checkState(checkpoint, new Map([...wanted, ...moments]));
+      return { checkpoint, steps: stepsOf(checkpoint) };
+    } catch (error) {
+      await checkpoint.close();
+      throw error;
+    }
+  }
+  if (given.weights === undefined) return { checkpoint: initialWeights(graph, seed), steps: 0 };
+  return { checkpoint: await openFitting(definition, wanted, given, gpu.host.open, gpu.nets), steps: 0 };
+}
+
+/** How many steps a training had when it was saved to a checkpoint. */
+function stepsOf({ name, metadata }: Checkpoint): number {
+  try {
+    const { steps } = JSON.parse(metadata?.training ?? "") as { steps: unknown };
+    if (Number.isSafeInteger(steps) && (steps as number) >= 0) return steps as number;
+  } catch {}
+  throw new WeightsError(
+    `${name} does not say how many steps its training had: it is not what a training was saved to`,
+  );
+}

@@ -1,0 +1,95 @@
+import type { Executable } from "../device/executable.ts";
+import type { Plan } from "../graph/plan.ts";
+import type { Optimizer } from "../graph/training.ts";
+import { WeightsError } from "../ground/errors.ts";
+import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
+import { type Checkpoint, quote } from "../weights/checkpoint.ts";
+import { type Arena, arenaName } from "./arena.ts";
+import type { TrainingStep } from "./graph.ts";
+
+// What a training keeps on the device, and how it gets there and back. Files have parameters and statistics by their names,
+// and what the optimizer keeps of a parameter as "optimizer.m.NAME".
+
+type Kept = Pick<TrainingStep, "weights" | "statistics">;
+
+/** Tensors of an optimizer, and those of a step's gradients, have such names. */
+export const OPTIMIZER = "optimizer.";
+
+/** The arenas of a training by their names, and what comes before the names of their tensors. */
+export function arenasOf({ weights, statistics }: Kept, { moments }: Optimizer, gradients = false) {
+  const kinds: readonly (readonly [kind: string, prefix: string, arenas: readonly Arena[]])[] = [
+    ["weights", "", weights],
+    ...moments.map((kind) => [kind, `${OPTIMIZER}${kind}.`, weights] as const),
+    ...(gradients ? [["gradients", "gradient.", weights] as const] : []),
+    ["statistics", "", statistics],
+  ];
+  return kinds.flatMap(([kind, prefix, arenas]) =>
+    arenas.map((arena, i) => ({ name: arenaName(kind, i), prefix, arena })),
+  );
+}
+
+/** Reads arenas from the device into tensors by their names. `prepare` puts a plan on it, `release` takes it off. */
+export async function readArenas(
+  arenas: ReturnType<typeof arenasOf>,
+  prepare: (plan: Plan) => Promise<Executable>,
+  release: (plan: Plan) => Promise<void>,
+): Promise<Map<string, Tensor>> {
+  const tensors = new Map<string, Tensor>();
+  for (const { name, prefix, arena } of arenas) {
+    const plan = readingPlan(name, arena.size);
+    const { y } = await (await prepare(plan)).run({});
+    await release(plan);
+    for (const [part, { shape, offset }] of arena.parts)
+      tensors.set(prefix + part, { shape, data: y.data.slice(offset, offset + sizeOf(shape)) });
+  }
+  return tensors;
+}
+
+/** A plan that does nothing, and whose output is an arena. */
+const readingPlan = (arena: string, size: number): Plan => ({
+  dtype: "f32",
+  steps: [],
+  buffers: [],
+  params: [{ name: arena, shape: [size], pieces: [size] }],
+  inputs: [],
+  outputs: [{ name: "y", shape: [size], place: { param: 0, piece: 0 } }],
+  activationLowerBound: 0,
+});
+
+/**
+ * The arenas as a checkpoint: weights and statistics of `source()`, what it has of the optimizer's, and zeros. Other tensors
+ * are those of the source.
+ */
+export function stateOf(source: () => Checkpoint, arenas: ReturnType<typeof arenasOf>): Checkpoint {
+  const byName = new Map(arenas.map((each) => [each.name, each]));
+  const isArena = (name: string) => byName.has(name) || / \d+$/.test(name);
+  return {
+    name: source().name,
+    tensors: source().tensors,
+    close: () => source().close(),
+    async read(name, start = 0, count) {
+      const { read, tensors } = source();
+      if (!isArena(name)) return read(name, start, count);
+      const { arena, prefix } = byName.get(name) ?? { arena: undefined, prefix: "" };
+      const length = count ?? (arena?.size ?? 0) - start;
+      const values = new Float32Array(length);
+      for (const [part, { shape, offset }] of arena?.parts ?? []) {
+        const begin = Math.max(start, offset);
+        const end = Math.min(start + length, offset + sizeOf(shape));
+        if (begin >= end || (prefix !== "" && !tensors.has(prefix + part))) continue;
+        values.set(await read(prefix + part, begin - offset, end - begin), begin - start);
+      }
+      return values;
+    },
+  };
+}
+
+/** Throws a WeightsError unless a checkpoint to go on from has what the training needs. */
+export function checkState(checkpoint: Checkpoint, wanted: ReadonlyMap<string, Shape>): void {
+  for (const [name, shape] of wanted) {
+    const { shape: got } = checkpoint.tensors.get(name) ?? {};
+    if (got && sameShape(got, shape)) continue;
+    const what = got ? `has ${quote(name)} in another shape` : `lacks ${quote(name)}`;
+    throw new WeightsError(`${checkpoint.name} ${what}: it is not what this training was saved to`);
+  }
+}
