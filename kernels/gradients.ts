@@ -12,6 +12,9 @@ import { gradient as linear } from "./linear/linear_gradient.ts";
 import { gradient as crossEntropy } from "./loss/cross_entropy_gradient.ts";
 import { gradient as matmul } from "./matmul_gradient.ts";
 import { gradient as batchNorm, trainGradient as batchNormTrain } from "./norm/batchnorm_gradient.ts";
+import { gradient as layerNorm } from "./norm/layernorm_gradient.ts";
+import { gradient as lrn } from "./norm/lrn_gradient.ts";
+import { gradient as normalize } from "./norm/normalize_gradient.ts";
 import { gradient as pad } from "./pad_gradient.ts";
 import { gradient as permute } from "./permute_gradient.ts";
 import { gradient as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d_gradient.ts";
@@ -20,6 +23,7 @@ import { gradient as maxPool2d } from "./pool2d/maxpool2d_gradient.ts";
 import { meanGradient, sumGradient } from "./reduce_gradient.ts";
 import { gradient as roll } from "./roll_gradient.ts";
 import { gradient as slice } from "./slice_gradient.ts";
+import { gradient as softmax } from "./softmax_gradient.ts";
 import { gradient as dropout } from "./training/dropout.ts";
 
 /** The gradients of operators by their names; each stands beside its operator. */
@@ -56,6 +60,10 @@ export const gradients: Gradients = {
     slice,
     sum: sumGradient,
     tanh: gradientOf("tanh"),
+    layernorm: layerNorm,
+    lrn,
+    normalize,
+    softmax,
   },
   sum: (a, b) => add(a, b),
 };

@@ -43,9 +43,12 @@ import { reference as batchNormGradientSums } from "./norm/batchnorm_gradient_su
 import { reference as batchNormStatistics } from "./norm/batchnorm_statistics.ts";
 import { reference as batchNormTrain } from "./norm/batchnorm_train.ts";
 import { reference as layerNorm } from "./norm/layernorm.ts";
+import { reference as layerNormGradient } from "./norm/layernorm_gradient.ts";
 import { reference as lrn } from "./norm/lrn.ts";
+import { reference as lrnGradient } from "./norm/lrn_gradient.ts";
 import { reference as lrnNhwc } from "./norm/lrn_nhwc.ts";
 import { reference as normalize } from "./norm/normalize.ts";
+import { reference as normalizeGradient } from "./norm/normalize_gradient.ts";
 import { reference as pad } from "./pad.ts";
 import { reference as peak } from "./peak.ts";
 import { reference as permute } from "./permute.ts";
@@ -59,6 +62,7 @@ import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
 import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
 import { reference as softmax } from "./softmax.ts";
+import { reference as softmaxGradient } from "./softmax_gradient.ts";
 import { reference as sum } from "./sum.ts";
 import { reference as dropout } from "./training/dropout.ts";
 import { reference as pack } from "./training/pack.ts";
@@ -110,11 +114,13 @@ export const references: References = {
   hardsigmoid,
   hardswish,
   layernorm: layerNorm,
+  layernorm_gradient: layerNormGradient,
   layernorm_rows: layerNorm,
   leaky_relu: leakyRelu,
   linear,
   linear_gemv: linear,
   lrn,
+  lrn_gradient: lrnGradient,
   lrn_nhwc: lrnNhwc,
   matmul,
   matmul_subgroup: matmulSubgroupReference,
@@ -129,6 +135,7 @@ export const references: References = {
   mul,
   normalize,
   pack,
+  normalize_gradient: normalizeGradient,
   pad,
   peak,
   permute,
@@ -138,6 +145,7 @@ export const references: References = {
   silu,
   slice,
   softmax,
+  softmax_gradient: softmaxGradient,
   softmax_rows: on([3, 100], softmax),
   squares,
   sum,

@@ -56,7 +56,7 @@ export const reference: ReferenceOf<typeof softmax> = {
 };
 
 /** The tensor seen as [outer, size, inner] around dimension `dim`. */
-function view(shape: Shape, dim: number) {
+export function view(shape: Shape, dim: number) {
   const d = axis("softmax", "dim", dim, shape.length);
   return { outer: sizeOf(shape.slice(0, d)), size: shape[d], inner: sizeOf(shape.slice(d + 1)) };
 }

@@ -6,7 +6,7 @@ import { wgsl } from "./layernorm.wgsl.ts";
 
 const WORKGROUP = 64;
 
-interface LayerNormOptions {
+export interface LayerNormOptions {
   readonly normalizedShape: Shape | null;
   readonly eps: number;
 }
@@ -79,7 +79,7 @@ export const normalizedShape = (
 ): Shape => options.normalizedShape ?? weight ?? bias ?? x.slice(-1);
 
 /** x seen as [rows, size], a row being what is normalized together. */
-function rowsOf({ shapes, options }: LayerNormCall) {
+export function rowsOf({ shapes, options }: LayerNormCall) {
   const size = sizeOf(normalizedShape(shapes, options));
   return { rows: sizeOf(shapes.x) / size, size };
 }
