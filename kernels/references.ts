@@ -12,6 +12,8 @@ import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
 import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
 import { reference as conv2dWeightGradient } from "./conv2d/conv2d_weight_gradient.ts";
+import { reference as flipFilters } from "./conv2d/flip_filters.ts";
+import { reference as stretch } from "./conv2d/stretch.ts";
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
@@ -108,6 +110,7 @@ export const references: References = {
   expand,
   cross_entropy: crossEntropy,
   cross_entropy_gradient: crossEntropyGradient,
+  flip_filters: flipFilters,
   gather,
   gather_gradient: gatherGradient,
   gelu,
@@ -148,6 +151,7 @@ export const references: References = {
   softmax_gradient: softmaxGradient,
   softmax_rows: on([3, 100], softmax),
   squares,
+  stretch,
   sum,
   tanh,
   to_nchw: toNchw,

@@ -1,16 +1,69 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import { refuseFused } from "../gradients_common.ts";
+import { permute } from "../permute.ts";
+import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
-import type { conv2d } from "./conv2d.ts";
+import { conv2d } from "./conv2d.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
+import { flipFilters } from "./flip_filters.ts";
+import { type Conv2dOptions, geometry } from "./geometry.ts";
+import { stretch } from "./stretch.ts";
 
+/**
+ * Both gradients of a convolution without groups are convolutions, and have the fast kernels of these: that by x one of dy by the
+ * filters, turned; that by w one of x by dy, with the images of the batch as channels. The others have plain kernels.
+ */
 export const gradient: GradientOf<typeof conv2d> = ({ inputs: { x, w }, options: { activation, ...options }, dy }) => {
   refuseFused("conv2d", { activation });
   return {
-    x: () => conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] }),
-    w: () => conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
+    x: () => byInput(x, w, dy, options) ?? conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] }),
+    w: () =>
+      byWeight(x, w, dy, options) ?? conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
     b: () => sum(dy, { dims: [0, 2, 3] }),
     r: () => dy,
   };
 };
+
+type Options = Omit<Conv2dOptions, "activation">;
+
+/** The fast kernels have four output channels at a time. */
+const isFast = (outChannels: number, { groups }: Options): boolean => groups === 1 && outChannels % 4 === 0;
+
+function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
+  const [, channels, height, width] = x.shape;
+  const { kernel, stride, dilation, padding } = geometry(w.shape, options);
+  const reach = [0, 1].map((d) => dilation[d] * (kernel[d] - 1));
+  const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
+  if (!isFast(channels, options) || Math.min(top, left) < 0) return undefined;
+  const filters = flipFilters(w);
+  const isPoint = Math.max(...reach, ...padding) === 0;
+  if (isPoint) {
+    const back = conv2d(dy, filters);
+    return Math.max(...stride) === 1 ? back : stretch(back, { stride, size: [height, width] });
+  }
+  // Up to where x has its last pixels that any window reaches.
+  const size: [number, number] = [
+    height + padding[0] + padding[2] - reach[0],
+    width + padding[1] + padding[3] - reach[1],
+  ];
+  const [bottom, right] = [reach[0] - padding[2], reach[1] - padding[3]];
+  if (Math.min(bottom, right) < 0) return undefined;
+  const spread = Math.max(...stride) === 1 ? dy : stretch(dy, { stride, size });
+  return conv2d(spread, filters, { dilation, padding: [top, left, bottom, right] });
+}
+
+function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
+  if (!isFast(w.shape[0], options)) return undefined;
+  const { kernel, stride, dilation, padding } = geometry(w.shape, options);
+  const asChannels = (value: Value) => permute(value, { dims: [1, 0, 2, 3] });
+  const filters = asChannels(dy);
+  const slopes = conv2d(asChannels(x), filters, { stride: dilation, dilation: stride, padding });
+  // Where a stride leaves the last rows out, there are more than the filter has.
+  const cut = kernel.reduce(
+    (value, size, d) => (value.shape[2 + d] > size ? slice(value, { dim: 2 + d, start: 0, end: size }) : value),
+    slopes,
+  );
+  return asChannels(cut);
+}
