@@ -1,5 +1,6 @@
 import type { Gradients } from "./gradients.ts";
 import type { Value } from "./value.ts";
+import type { Variants } from "./variant.ts";
 
 /** How an operator runs in training, where it does not as it stands: batch norm takes the statistics of its batch. */
 export type TrainingForm = (
@@ -39,6 +40,8 @@ export interface TrainingTable {
   dropout(x: Value, key: Value, p: number, layer: number): Value;
   /** Filters [O, C, ...] as fast convolutions want them: see Graph.training. */
   pack(w: Value, tile?: number): Value;
+  /** Those that only training has. */
+  readonly variants: Variants;
   copy(x: Value): Value;
 }
 

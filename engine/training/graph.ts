@@ -112,7 +112,13 @@ export function compileStep(
 
   const outputs = ["loss", "logits", "norm"];
   const kept = [...outputs, ...gradients, ...updates];
-  const lowered = lower(optimize(graph, kept), kept, target, { tolerance: 0 });
+  const variants = { ...target.variants, ...table.variants };
+  const lowered = lower(
+    optimize(graph, kept),
+    kept,
+    { traits: target.traits, tuned: target.tuned, variants },
+    { tolerance: 0 },
+  );
   keepAsParams(lowered, new Set(FED));
   for (const name of trained.keys()) {
     const owner = lowered.root(lowered.find(gradientOf(name)));

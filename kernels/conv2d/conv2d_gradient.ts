@@ -1,6 +1,9 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import type { Value } from "../../engine/graph/value.ts";
+import { sizeOf } from "../../engine/ground/tensor.ts";
 import { refuseFused } from "../gradients_common.ts";
+import { asNchw } from "../layout/layout.ts";
+import { toNhwc } from "../layout/to_nhwc.ts";
 import { permute } from "../permute.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
@@ -56,14 +59,20 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
   if (!isFast(w.shape[0], options)) return undefined;
+  const { graph } = x;
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
-  const asChannels = (value: Value) => permute(value, { dims: [1, 0, 2, 3] });
-  const filters = asChannels(dy);
-  const slopes = conv2d(asChannels(x), filters, { stride: dilation, dilation: stride, padding });
+  const [batch, channels, height, width] = x.shape;
+  // As an image whose channels are the batch's images [C, H, W, N]: a matrix of x, transposed.
+  const flat = toNhwc(graph.reshape(x, [1, batch, channels * height, width]));
+  const image = asNchw(graph.reshape(flat, [channels, height, width, flat.shape[3]]), batch);
+  const filters = permute(dy, { dims: [1, 0, 2, 3] });
+  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding });
   // Where a stride leaves the last rows out, there are more than the filter has.
   const cut = kernel.reduce(
     (value, size, d) => (value.shape[2 + d] > size ? slice(value, { dim: 2 + d, start: 0, end: size }) : value),
     slopes,
   );
-  return asChannels(cut);
+  // From [C, KH, KW, O] to [O, C, KH, KW]: that matrix transposed.
+  const rows = toNhwc(cut);
+  return graph.reshape(asNchw(graph.reshape(rows, [1, sizeOf(rows.shape.slice(0, 3)), 1, rows.shape[3]])), w.shape);
 }

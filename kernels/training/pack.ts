@@ -1,47 +1,95 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
-import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
+import type { OpNode } from "../../engine/graph/graph.ts";
+import { defineKernel } from "../../engine/graph/kernel.ts";
+import type { Value } from "../../engine/graph/value.ts";
+import { type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { flipFilters } from "../conv2d/flip_filters.ts";
 import { columnAt } from "../conv2d/gemm.ts";
 import { padded } from "../layout/to_nhwc.ts";
+import { permute } from "../permute.ts";
 import { wgsl } from "./pack.wgsl.ts";
 
 const WORKGROUP = 64;
 
-const sizesOf = ([outChannels, groupIn, ...size]: Shape) => ({
-  area: sizeOf(size),
-  channels: padded(groupIn),
-  columns: padded(outChannels),
-});
+/** What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, or flipFilters(x). */
+type Source = "same" | "exchanged" | "flipped";
 
-/** Filters x [O, C, KH, KW], or [O, C], packed as `packed` in kernels/conv2d/dense.ts does: y [KH, KW, C, O], padded. */
+interface PackOptions {
+  /** Output channels that are cut into one tile; 0 for none. */
+  tile: number;
+  of: Source;
+}
+
+/** [O, C, ...] of the filters. */
+const filtersOf = (x: Shape, of: Source): Shape => (of === "same" ? x : [x[1], x[0], ...x.slice(2)]);
+
+/** Where an element of the filters is in x. */
+function stridesOf([, columns, ...size]: Shape, of: Source) {
+  const area = sizeOf(size);
+  const [outer, inner] = [columns * area, area];
+  if (of === "same") return { first: 0, stride_o: outer, stride_c: inner, stride_k: 1 };
+  const turned = of === "flipped";
+  return { first: turned ? area - 1 : 0, stride_o: inner, stride_c: outer, stride_k: turned ? -1 : 1 };
+}
+
+/** Filters of x [O, C, KH, KW], or [O, C], packed as `packed` in kernels/conv2d/dense.ts does: y [KH, KW, C, O], padded. */
 export const pack = defineKernel({
   name: "pack",
   inputs: ["x"],
-  options: { tile: 0 },
+  options: { tile: 0, of: "same" } as PackOptions,
   wgsl,
-  shape: ({ x }) => [...x.slice(2), padded(x[1]), padded(x[0])],
+
+  shape({ x }, { of }) {
+    const [columns, channels, ...size] = filtersOf(x, of);
+    return [...size, padded(channels), padded(columns)];
+  },
+
   cost: () => ({ flops: 0 }),
-  consts: () => ({ WORKGROUP }),
-  params: ({ shapes: { x }, y, options: { tile } }) => ({
-    count: sizeOf(y),
-    x_channels: x[1],
-    x_columns: x[0],
-    ...sizesOf(x),
-    tile,
-  }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  consts: ({ options: { tile } }) => ({ WORKGROUP, TILE: tile }),
+  params({ shapes: { x }, options: { of } }) {
+    const [columns, channels, ...size] = filtersOf(x, of);
+    return {
+      area: sizeOf(size),
+      x_channels: channels,
+      x_columns: columns,
+      channels: padded(channels),
+      columns: padded(columns),
+      ...stridesOf(x, of),
+    };
+  },
+  grid({ y }) {
+    const [channels, columns] = y.slice(-2);
+    return [Math.ceil(columns / WORKGROUP), channels, sizeOf(y.slice(0, -2))];
+  },
 });
+
+/** The same of filters that may have been turned or exchanged just before: from what they were then. */
+export function packOf(w: Value, tile = 0): Value {
+  const { graph } = w;
+  const node = graph.nodes[w.id] as Partial<OpNode>;
+  const source = () => graph.value((node as OpNode).inputs.x);
+  if (node.kernel?.name === flipFilters.name) return pack(source(), { tile, of: "flipped" });
+  const dims = (node.options as { dims?: readonly number[] } | undefined)?.dims;
+  const isExchanged = node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3]);
+  return isExchanged ? pack(source(), { tile, of: "exchanged" }) : pack(w, { tile });
+}
 
 export const reference: ReferenceOf<typeof pack> = {
   example: { shapes: { x: [10, 6, 3, 3] }, options: { tile: 8 } },
 
-  compute({ x }, { shapes, y: order, options: { tile } }) {
-    const [outChannels, groupIn] = shapes.x;
-    const { area, channels, columns } = sizesOf(shapes.x);
+  compute({ x }, { shapes, y: order, options: { tile, of } }) {
+    const [columns, channels, ...size] = filtersOf(shapes.x, of);
+    const area = sizeOf(size);
+    const strides = stridesOf(shapes.x, of);
     const y = new Float64Array(sizeOf(order));
-    for (let o = 0, i = 0; o < outChannels; o++) {
-      const at = columnAt(o, area * channels, columns, tile || undefined);
-      for (let c = 0; c < groupIn; c++) for (let k = 0; k < area; k++) y[at(k * channels + c)] = x[i++];
+    for (let o = 0; o < columns; o++) {
+      const at = columnAt(o, area * padded(channels), padded(columns), tile || undefined);
+      for (let c = 0; c < channels; c++) {
+        for (let k = 0; k < area; k++) {
+          const from = strides.first + o * strides.stride_o + c * strides.stride_c + k * strides.stride_k;
+          y[at(k * padded(channels) + c)] = x[from];
+        }
+      }
     }
     return y;
   },

@@ -1,19 +1,20 @@
 // pack: filters in the order of the fast convolutions, for weights that change, which cannot be packed once.
 //
-// Layout: x is O,C,area; y is area,C,O, both channels padded by zeros to multiples of 4, row by row, or cut into tiles of
-// output channels, one after the other and each in matrices of 4x4: see columnAt in kernels/conv2d/gemm.ts.
-// Threads: one per element of y.
+// Layout: w[o,c,k] is at x[first + o O + c C + k K], by the strides O, C and K; y is k,c,o, both channels padded by zeros to
+// multiples of 4, row by row, or cut into tiles of output channels, one after the other and each in matrices of 4x4: see
+// columnAt in kernels/conv2d/gemm.ts.
+// Threads: one per element of y: o across, c down, k deep, since divisions cost more here than all the rest.
 
 const WORKGROUP: u32 = 64;
+const TILE: u32 = 0; // columns; 0 for none
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32,
   area: u32,
   x_channels: u32, x_columns: u32,
   channels: u32, columns: u32, // padded
-  tile: u32, // columns; 0 for none
+  first: i32, stride_o: i32, stride_c: i32, stride_k: i32, // of x
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
@@ -21,23 +22,24 @@ struct Params {
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let index = gid.x + gid.y * groups.x * WORKGROUP;
-  if (index >= params.count) {
+fn main(@builtin(global_invocation_id) gid: vec3u) {
+  let o = gid.x;
+  let c = gid.y;
+  let k = gid.z;
+  if (o >= params.columns) {
     return;
   }
-  let o = index % params.columns;
-  let row = index / params.columns;
-  let c = row % params.channels;
-  let k = row / params.channels;
-  let at_x = (o * params.x_channels + c) * params.area + k;
-  let value = select(0, f32(x[at_x]), o < params.x_columns && c < params.x_channels);
-  var at = index;
-  if (params.tile > 0) {
-    let first = o - o % params.tile;
-    let width = min(params.tile, params.columns - first);
-    let start = first * params.area * params.channels + 4 * (o % params.tile - o % 4) + o % 4;
-    at = start + (row - row % 4) * width + 4 * (row % 4);
+  var value = Real();
+  if (o < params.x_columns && c < params.x_channels) {
+    value = x[u32(params.first + i32(o) * params.stride_o + i32(c) * params.stride_c + i32(k) * params.stride_k)];
   }
-  y[at] = Real(value);
+  let row = k * params.channels + c;
+  var at = row * params.columns + o;
+  if (TILE > 0) {
+    let within = o % max(TILE, 1);
+    let first = o - within;
+    let width = min(TILE, params.columns - first);
+    at = first * params.area * params.channels + (row - row % 4) * width + 4 * (within - within % 4 + row % 4) + o % 4;
+  }
+  y[at] = value;
 }

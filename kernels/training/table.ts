@@ -1,15 +1,18 @@
 import type { Optimizer, TrainingForm, TrainingTable } from "../../engine/graph/training.ts";
+import type { Value } from "../../engine/graph/value.ts";
+import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { add } from "../elementwise/add.ts";
 import { gradients } from "../gradients.ts";
+import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { dropoutTrain } from "./dropout.ts";
 import { adam, sgd } from "./optimizers.ts";
-import { pack } from "./pack.ts";
+import { packOf } from "./pack.ts";
 import { running } from "./running.ts";
 import { squares } from "./squares.ts";
 
@@ -58,6 +61,14 @@ const adamOf = (name: string, decoupled: boolean, weightDecay: number) => (given
   } satisfies Optimizer;
 };
 
+/** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
+const asItWas: AnyVariant = {
+  name: "as_it_was",
+  nhwc: true,
+  refuses: (_call, _setting, { x }: { x: Value }) => (isNhwc(x) ? undefined : "its image is none in NHWC"),
+  build: ({ x }: { x: Value }) => asNhwc(x),
+};
+
 /** What training needs of operators. PyTorch's defaults. */
 export const training: TrainingTable = {
   gradients,
@@ -66,7 +77,8 @@ export const training: TrainingTable = {
   loss: (logits, labels, options) => crossEntropy(logits, labels, options),
   norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
   dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
-  pack: (w, tile = 0) => pack(w, { tile }),
+  pack: packOf,
+  variants: { to_nhwc: [asItWas] },
   copy(x) {
     const flat = x.graph.reshape(x, [sizeOf(x.shape)]);
     return x.graph.reshape(slice(flat, { dim: 0, start: 0, end: flat.shape[0] }), x.shape);
