@@ -1,4 +1,4 @@
-import { deriveParam, isParam } from "../../engine/graph/graph.ts";
+import { deriveParam, isParam, type Training } from "../../engine/graph/graph.ts";
 import type { Call, Kernel, Named } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { Setting, Variant } from "../../engine/graph/variant.ts";
@@ -79,8 +79,7 @@ export function packed(w: Value, tile?: number, shape = w.shape): Value {
   const channels = padded(groupIn);
   const columns = padded(outChannels);
   const order = [...size, channels, columns];
-  const { training } = w.graph;
-  if (training && !isParam(w)) return training.pack(w.graph.reshape(w, shape), tile);
+  if (!isParam(w)) return (w.graph.training as Training).pack(w.graph.reshape(w, shape), tile);
   return deriveParam(w, `packed as ${order}${by(tile)}`, order, (weights) => {
     const result = new Float32Array(sizeOf(order));
     for (let o = 0, i = 0; o < outChannels; o++) {

@@ -21,12 +21,12 @@ export const toNchw = defineKernel({
   cost: () => ({ flops: 0 }),
   consts: () => ({ WORKGROUP }),
   params: ({ shapes: { x }, y }) => ({
-    count: sizeOf(y),
+    count: sizeOf(x) / 4,
     pixels: y[2] * y[3],
-    x_channels: x[3],
+    x_channels: x[3] / 4,
     y_channels: y[1],
   }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  grid: ({ shapes: { x } }) => linearGrid(sizeOf(x) / 4, WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof toNchw> = {

@@ -1,20 +1,20 @@
 // to_nchw: y[n,c,p] = x[n,p,c], p being a pixel, for the first channels of x.
 //
-// Layout: x [N, pixels, C], C padded; y [N, C, pixels].
-// Threads: one per element of y.
+// Layout: x [N, pixels, C] in vec4, C padded; y [N, C, pixels].
+// Threads: one per vec4 of x, pixels first, so that neighbours write side by side.
 
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32,
+  count: u32, // N * x_channels * pixels
   pixels: u32,
-  x_channels: u32,
+  x_channels: u32, // in vec4
   y_channels: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
 @group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -25,7 +25,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let pixel = index % params.pixels;
-  let c = index / params.pixels % params.y_channels;
-  let n = index / (params.pixels * params.y_channels);
-  y[index] = x[(n * params.pixels + pixel) * params.x_channels + c];
+  let c = index / params.pixels % params.x_channels;
+  let n = index / (params.pixels * params.x_channels);
+  let v = x[(n * params.pixels + pixel) * params.x_channels + c];
+  for (var e = 0u; e < 4; e++) {
+    let channel = c * 4 + e;
+    if (channel < params.y_channels) {
+      y[(n * params.y_channels + channel) * params.pixels + pixel] = v[e];
+    }
+  }
 }

@@ -5,7 +5,7 @@
 //
 // Layout: w, g, m and v are all parameters one after the other; norm is the sum of the squares of g; rates has the learning
 // rate, rate' = rate / (1 - beta1^t) and root = sqrt(1 - beta2^t). A step whose gradients are not finite changes nothing.
-// Threads: one per element.
+// Threads: one per vec4.
 
 const WORKGROUP: u32 = 64;
 const DECOUPLED: bool = false; // AdamW
@@ -13,17 +13,17 @@ const DECOUPLED: bool = false; // AdamW
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32,
+  count: u32, // vec4s
   beta1: f32, rest1: f32, // beta1, and what it lacks of 1
   beta2: f32, rest2: f32,
   eps: f32, decay: f32,
   most: f32, // the norm beyond which gradients are clipped to it; 0 for no clipping
 }
 
-@group(0) @binding(0) var<storage, read_write> w: array<Real>;
-@group(0) @binding(1) var<storage, read> g: array<Real>;
-@group(0) @binding(2) var<storage, read_write> m: array<Real>;
-@group(0) @binding(3) var<storage, read_write> v: array<Real>;
+@group(0) @binding(0) var<storage, read_write> w: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> g: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read_write> m: array<vec4<Real>>;
+@group(0) @binding(3) var<storage, read_write> v: array<vec4<Real>>;
 @group(0) @binding(4) var<storage, read> norm: array<Real>;
 @group(0) @binding(5) var<storage, read> rates: array<Real>;
 @group(0) @binding(6) var<uniform> params: Params;
@@ -45,16 +45,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (i >= params.count || !is_finite(f32(norm[0]))) {
     return;
   }
-  var old = f32(w[i]);
-  var step = f32(g[i]) * clipping();
+  var old = vec4f(w[i]);
+  var step = vec4f(g[i]) * clipping();
   if (DECOUPLED) {
     old *= 1 - f32(rates[0]) * params.decay;
   } else {
     step += params.decay * old;
   }
-  let mean = f32(m[i]) + params.rest1 * (step - f32(m[i]));
-  let square = params.beta2 * f32(v[i]) + params.rest2 * step * step;
-  m[i] = Real(mean);
-  v[i] = Real(square);
-  w[i] = Real(old - f32(rates[1]) * mean / (sqrt(square) / f32(rates[2]) + params.eps));
+  let mean = vec4f(m[i]) + params.rest1 * (step - vec4f(m[i]));
+  let square = params.beta2 * vec4f(v[i]) + params.rest2 * step * step;
+  m[i] = vec4<Real>(mean);
+  v[i] = vec4<Real>(square);
+  w[i] = vec4<Real>(old - f32(rates[1]) * mean / (sqrt(square) / f32(rates[2]) + params.eps));
 }

@@ -5,7 +5,7 @@ import { wgsl as sgdWgsl } from "./sgd.wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * A step of SGD on parameters w, with gradients g and momenta m, [n] each, in place; norm [1] and rates [2] as sgd.wgsl says.
+ * A step of SGD on parameters w, with gradients g and momenta m, [n] each, in place, n a multiple of 4; norm [1] and rates [2] as sgd.wgsl says.
  * What it gives is nothing. Semantics of https://pytorch.org/docs/stable/generated/torch.optim.SGD.html
  */
 export const sgd = defineKernel({
@@ -17,19 +17,19 @@ export const sgd = defineKernel({
   cost: ({ shapes: { w } }) => ({ flops: 8 * w[0] }),
   consts: () => ({ WORKGROUP }),
   params: ({ shapes: { w }, options }) => ({
-    count: w[0],
+    count: w[0] / 4,
     momentum: options.momentum,
     dampening: options.dampening,
     decay: options.weightDecay,
     nesterov: Number(options.nesterov),
     most: options.clipNorm,
   }),
-  grid: ({ shapes: { w } }) => linearGrid(w[0], WORKGROUP),
+  grid: ({ shapes: { w } }) => linearGrid(w[0] / 4, WORKGROUP),
 });
 
 /**
- * A step of Adam, or of AdamW if `decoupled`, on parameters w, with gradients g and moments m and v, [n] each, in place;
- * norm [1] and rates [3] as adam.wgsl says. What it gives is nothing.
+ * A step of Adam, or of AdamW if `decoupled`, on parameters w, with gradients g and moments m and v, [n] each, in place, n a
+ * multiple of 4; norm [1] and rates [3] as adam.wgsl says. What it gives is nothing.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html
  */
 export const adam = defineKernel({
@@ -41,7 +41,7 @@ export const adam = defineKernel({
   cost: ({ shapes: { w } }) => ({ flops: 14 * w[0] }),
   consts: ({ options }) => ({ WORKGROUP, DECOUPLED: options.decoupled }),
   params: ({ shapes: { w }, options: { beta1, beta2, eps, weightDecay, clipNorm } }) => ({
-    count: w[0],
+    count: w[0] / 4,
     beta1,
     rest1: 1 - beta1,
     beta2,
@@ -50,5 +50,5 @@ export const adam = defineKernel({
     decay: weightDecay,
     most: clipNorm,
   }),
-  grid: ({ shapes: { w } }) => linearGrid(w[0], WORKGROUP),
+  grid: ({ shapes: { w } }) => linearGrid(w[0] / 4, WORKGROUP),
 });

@@ -9,7 +9,7 @@ import { padded } from "../layout/to_nhwc.ts";
 import { permute } from "../permute.ts";
 import { wgsl } from "./pack.wgsl.ts";
 
-const WORKGROUP = 64;
+const WORKGROUP = 16;
 
 /** What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, or flipFilters(x). */
 type Source = "same" | "exchanged" | "flipped";
@@ -59,14 +59,17 @@ export const pack = defineKernel({
   },
   grid({ y }) {
     const [channels, columns] = y.slice(-2);
-    return [Math.ceil(columns / WORKGROUP), channels, sizeOf(y.slice(0, -2))];
+    return [Math.ceil(columns / 4 / WORKGROUP), channels, sizeOf(y.slice(0, -2))];
   },
 });
 
 /** The same of filters that may have been turned or exchanged just before: from what they were then. */
 export function packOf(w: Value, tile = 0): Value {
   const { graph } = w;
-  const node = graph.nodes[w.id] as Partial<OpNode>;
+  const viewed = graph.nodes[w.id];
+  const isSame = viewed.kind === "view" && sameShape(graph.nodes[viewed.x].shape, w.shape);
+  if (isSame) return packOf(graph.value(viewed.x), tile);
+  const node = viewed as Partial<OpNode>;
   const source = () => graph.value((node as OpNode).inputs.x);
   if (node.kernel?.name === flipFilters.name) return pack(source(), { tile, of: "flipped" });
   const dims = (node.options as { dims?: readonly number[] } | undefined)?.dims;

@@ -3,10 +3,10 @@
 // Layout: w[o,c,k] is at x[first + o O + c C + k K], by the strides O, C and K; y is k,c,o, both channels padded by zeros to
 // multiples of 4, row by row, or cut into tiles of output channels, one after the other and each in matrices of 4x4: see
 // columnAt in kernels/conv2d/gemm.ts.
-// Threads: one per element of y: o across, c down, k deep, since divisions cost more here than all the rest.
+// Threads: one per vec4 of y: o across, c down, k deep, since divisions cost more here than all the rest.
 
 const WORKGROUP: u32 = 64;
-const TILE: u32 = 0; // columns; 0 for none
+const TILE: u32 = 0; // columns, a multiple of 4; 0 for none
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -18,28 +18,30 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let o = gid.x;
+  let o = 4 * gid.x;
   let c = gid.y;
   let k = gid.z;
   if (o >= params.columns) {
     return;
   }
-  var value = Real();
-  if (o < params.x_columns && c < params.x_channels) {
-    value = x[u32(params.first + i32(o) * params.stride_o + i32(c) * params.stride_c + i32(k) * params.stride_k)];
+  let start = params.first + i32(c) * params.stride_c + i32(k) * params.stride_k;
+  var value = vec4<Real>();
+  for (var e = 0u; e < 4; e++) {
+    if (o + e < params.x_columns && c < params.x_channels) {
+      value[e] = x[u32(start + i32(o + e) * params.stride_o)];
+    }
   }
   let row = k * params.channels + c;
   var at = row * params.columns + o;
   if (TILE > 0) {
-    let within = o % max(TILE, 1);
-    let first = o - within;
+    let first = o - o % max(TILE, 1);
     let width = min(TILE, params.columns - first);
-    at = first * params.area * params.channels + (row - row % 4) * width + 4 * (within - within % 4 + row % 4) + o % 4;
+    at = first * params.area * params.channels + (row - row % 4) * width + 4 * (o - first + row % 4);
   }
-  y[at] = value;
+  y[at / 4] = value;
 }

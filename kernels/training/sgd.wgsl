@@ -4,22 +4,22 @@
 //
 // Layout: w, g and m are all parameters one after the other; norm is the sum of the squares of g; rates has the learning
 // rate, and 1 in the first step. A step whose gradients are not finite changes nothing.
-// Threads: one per element.
+// Threads: one per vec4.
 
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32,
+  count: u32, // vec4s
   momentum: f32, dampening: f32, decay: f32,
   nesterov: u32, // 1 if asked for
   most: f32, // the norm beyond which gradients are clipped to it; 0 for no clipping
 }
 
-@group(0) @binding(0) var<storage, read_write> w: array<Real>;
-@group(0) @binding(1) var<storage, read> g: array<Real>;
-@group(0) @binding(2) var<storage, read_write> m: array<Real>;
+@group(0) @binding(0) var<storage, read_write> w: array<vec4<Real>>;
+@group(0) @binding(1) var<storage, read> g: array<vec4<Real>>;
+@group(0) @binding(2) var<storage, read_write> m: array<vec4<Real>>;
 @group(0) @binding(3) var<storage, read> norm: array<Real>;
 @group(0) @binding(4) var<storage, read> rates: array<Real>;
 @group(0) @binding(5) var<uniform> params: Params;
@@ -41,13 +41,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (i >= params.count || !is_finite(f32(norm[0]))) {
     return;
   }
-  let old = f32(w[i]);
-  var step = f32(g[i]) * clipping() + params.decay * old;
+  let old = vec4f(w[i]);
+  var step = vec4f(g[i]) * clipping() + params.decay * old;
   if (params.momentum > 0) {
-    let moved = params.momentum * f32(m[i]) + (1 - params.dampening) * step;
+    let moved = params.momentum * vec4f(m[i]) + (1 - params.dampening) * step;
     let next = select(moved, step, rates[1] == 1);
-    m[i] = Real(next);
+    m[i] = vec4<Real>(next);
     step = select(next, step + params.momentum * next, params.nesterov == 1);
   }
-  w[i] = Real(old - f32(rates[0]) * step);
+  w[i] = vec4<Real>(old - f32(rates[0]) * step);
 }

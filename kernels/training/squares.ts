@@ -6,7 +6,7 @@ import { wgsl } from "./squares.wgsl.ts";
 const WORKGROUP = 64;
 const PART = 16384;
 
-/** Sums of the squares of x [any shape], of 16,384 elements each -> y [parts]. */
+/** Sums of the squares of x, any shape of a multiple of 4 elements, of 16,384 each -> y [parts]. */
 export const squares = defineKernel({
   name: "squares",
   inputs: ["x"],
@@ -14,8 +14,8 @@ export const squares = defineKernel({
   wgsl,
   shape: ({ x }) => [Math.ceil(sizeOf(x) / PART)],
   cost: ({ shapes: { x } }) => ({ flops: 2 * sizeOf(x) }),
-  consts: () => ({ WORKGROUP, PART }),
-  params: ({ shapes: { x }, y }) => ({ count: sizeOf(x), parts: y[0] }),
+  consts: () => ({ WORKGROUP, PART: PART / 4 }),
+  params: ({ shapes: { x }, y }) => ({ count: sizeOf(x) / 4, parts: y[0] }),
   // A workgroup per part.
   grid: ({ y }) => linearGrid(y[0], 1),
 });

@@ -4,16 +4,16 @@
 // others until one is left: always in the same order.
 
 const WORKGROUP: u32 = 64; // a power of two
-const PART: u32 = 16384; // elements
+const PART: u32 = 4096; // vec4s
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32, // of x
+  count: u32, // vec4s of x
   parts: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<Real>>;
 @group(0) @binding(1) var<storage, read_write> y: array<Real>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -26,11 +26,11 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let part = wid.x + wid.y * groups.x;
-  var sum = 0.0;
+  var sum = vec4f();
   for (var i = part * PART + thread; i < min((part + 1) * PART, params.count); i += WORKGROUP) {
-    sum += f32(x[i]) * f32(x[i]);
+    sum += vec4f(x[i]) * vec4f(x[i]);
   }
-  sums[thread] = sum;
+  sums[thread] = sum.x + sum.y + sum.z + sum.w;
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (thread < half) {

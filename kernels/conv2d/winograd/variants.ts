@@ -47,8 +47,6 @@ function winograd(
     nhwc: true,
     error,
     refuses(call, setting, inputs) {
-      const changing = refusesParams(inputs.w);
-      if (changing) return changing;
       const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
       const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
       if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
@@ -57,7 +55,12 @@ function winograd(
       if (products.every((product) => product.refuses?.(setting))) return "the device runs none of its matrix products";
       const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
       const sizes = [matrices * tiles * Math.max(channels, outChannels), matrices * channels * outChannels];
-      return refusesChannels(outChannels) ?? refusesSize(sizes, setting) ?? refuses(call, setting, inputs);
+      return (
+        refusesParams(inputs.w) ??
+        refusesChannels(outChannels) ??
+        refusesSize(sizes, setting) ??
+        refuses(call, setting, inputs)
+      );
     },
     gains: (call) => gains(call) && call.y[1] >= fewestChannels,
     build({ x, w, b, r }, { options, y }, setting) {
