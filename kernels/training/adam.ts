@@ -1,31 +1,7 @@
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import { wgsl as adamWgsl } from "./adam.wgsl.ts";
-import { wgsl as sgdWgsl } from "./sgd.wgsl.ts";
+import { wgsl } from "./adam.wgsl.ts";
 
 const WORKGROUP = 64;
-
-/**
- * A step of SGD on parameters w, with gradients g and momenta m, [n] each, in place; norm [1] and rates [2] as sgd.wgsl says.
- * What it gives is nothing. Semantics of https://pytorch.org/docs/stable/generated/torch.optim.SGD.html
- */
-export const sgd = defineKernel({
-  name: "sgd",
-  inputs: ["w", "g", "m", "norm", "rates"],
-  options: { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, clipNorm: 0 },
-  wgsl: sgdWgsl,
-  shape: () => [1],
-  cost: ({ shapes: { w } }) => ({ flops: 8 * w[0] }),
-  consts: () => ({ WORKGROUP }),
-  params: ({ shapes: { w }, options }) => ({
-    count: w[0],
-    momentum: options.momentum,
-    dampening: options.dampening,
-    decay: options.weightDecay,
-    nesterov: Number(options.nesterov),
-    most: options.clipNorm,
-  }),
-  grid: ({ shapes: { w } }) => linearGrid(w[0], WORKGROUP),
-});
 
 /**
  * A step of Adam, or of AdamW if `decoupled`, on parameters w, with gradients g and moments m and v, [n] each, in place;
@@ -36,7 +12,7 @@ export const adam = defineKernel({
   name: "adam",
   inputs: ["w", "g", "m", "v", "norm", "rates"],
   options: { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, decoupled: false, clipNorm: 0 },
-  wgsl: adamWgsl,
+  wgsl,
   shape: () => [1],
   cost: ({ shapes: { w } }) => ({ flops: 14 * w[0] }),
   consts: ({ options }) => ({ WORKGROUP, DECOUPLED: options.decoupled }),
