@@ -20,7 +20,7 @@ import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
 import { asNchw } from "../kernels/layout/layout.ts";
 import { toNhwc } from "../kernels/layout/to_nhwc.ts";
-import { type Pair, pair } from "../kernels/options.ts";
+import { type Pair, pair, sides } from "../kernels/options.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { evaluateReference } from "../kernels/references.ts";
@@ -136,6 +136,36 @@ export function drawPool(dilation: Pair = 1) {
   return {
     x: [pick(1, 3, 5), pick(int(1, 7), 4, 8), ...image],
     options: { kernel, stride, padding, ceilMode: pick(false, true) },
+  };
+}
+
+interface DrawConvolution {
+  readonly groups?: number;
+  readonly groupIn?: number;
+  readonly groupOut?: number;
+  /** 3x3 with stride and dilation 1. */
+  readonly plain3x3?: boolean;
+  /** Pixels that the image is larger than the window, at most. */
+  readonly room?: number;
+}
+
+/** A random convolution that fits: the shapes of x and w, and options. */
+export function drawConvolution({ plain3x3 = false, room = plain3x3 ? 20 : 8, ...channels }: DrawConvolution = {}) {
+  const { groups = 1, groupIn = int(1, 9), groupOut = int(1, 9) } = channels;
+  const kernel = plain3x3 ? [3, 3] : [int(1, 5), int(1, 5)];
+  const dilation = plain3x3 ? 1 : pairOf(() => int(1, 3));
+  const stride = plain3x3 ? 1 : pairOf(() => int(1, 6));
+  const side = () => int(0, 3);
+  const padding = pick(side(), [side(), side()] as const, [side(), side(), side(), side()] as const);
+  const [top, left, bottom, right] = sides("padding", padding);
+  const size = pair("dilation", dilation).map((step, d) => {
+    const window = step * (kernel[d] - 1) + 1;
+    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, room);
+  });
+  return {
+    x: [pick(1, 3, 5), groups * groupIn, ...size],
+    w: [groups * groupOut, groupIn, ...kernel],
+    options: { stride, dilation, padding, groups },
   };
 }
 
@@ -320,6 +350,20 @@ export const checkRow = async (
   y: readonly number[],
   options: object = {},
 ): Promise<void> => sameBits(await gpu.eager(op, tensor([x.length], x), options), tensor([y.length], y));
+
+/**
+ * What is linear in x, y = A x, has gradients dx = A^T dy: the sums of the products of y and dy, and of x and dx, are one. In
+ * float64, by references.
+ */
+export function assertAdjoint([y, dy]: readonly [Wanted, Wanted], [x, dx]: readonly [Wanted, Wanted]): void {
+  assert.equal([dy.shape, dx.shape], [y.shape, x.shape]);
+  const products = (a: Wanted, b: Wanted) => Array.from(a.data, (v, i) => v * b.data[i]);
+  const [forward, backward] = [products(y, dy), products(x, dx)];
+  const total = (terms: readonly number[]) => terms.reduce((sum, v) => sum + v, 0);
+  const size = total([...forward, ...backward].map(Math.abs));
+  const off = Math.abs(total(forward) - total(backward));
+  assert.ok(off <= 1e-9 * size, `${total(forward)} and ${total(backward)}, of ${size}`);
+}
 
 /** Denormals may be flushed to zero. */
 const TINY = 2 ** -126;

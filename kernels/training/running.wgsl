@@ -2,8 +2,8 @@
 //
 //   mean += momentum (batch mean - mean);   variance += momentum (correction batch variance - variance)
 //
-// Layout: statistics has the means of the channels, then their variances; correction = n / (n - 1) makes these unbiased; norm is the sum of the squares of all
-// gradients: where it is not finite, nothing is changed.
+// Layout: statistics has the means of the channels, then their variances; correction = n / (n - 1) makes these unbiased; norm
+// is the sum of the squares of all gradients: where it is not finite, nothing is changed.
 // Threads: one per channel.
 
 const WORKGROUP: u32 = 64;

@@ -1,5 +1,6 @@
 // squares: the sum of the squares of x in parts, for the norm of all gradients.
 //
+// Layout: x is of any shape, element by element; y has a sum per part.
 // Threads: a workgroup per part, of which each thread adds up every WORKGROUP-th square; then half of them add the sums of the
 // others until one is left: always in the same order.
 

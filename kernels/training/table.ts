@@ -10,10 +10,11 @@ import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
+import { adam } from "./adam.ts";
 import { dropoutTrain } from "./dropout.ts";
-import { adam, sgd } from "./optimizers.ts";
 import { packOf } from "./pack.ts";
 import { running } from "./running.ts";
+import { sgd } from "./sgd.ts";
 import { squares } from "./squares.ts";
 
 /** Batch norm by the statistics of its batch, which move the running ones by a tenth of the difference. */
@@ -31,8 +32,12 @@ function optionsOf<O extends object>(name: string, defaults: O, given: object): 
   for (const [key, value] of Object.entries(options)) {
     const what = `${name}: ${key}`;
     if (typeof defaults[key as keyof O] === "boolean") check(typeof value === "boolean", what, value, "true or false");
-    else if (/^(beta|momentum)/.test(key)) check(value >= 0 && value < 1, what, value, "at least 0 and below 1");
-    else check(Number.isFinite(value) && value >= 0, what, value, "a number of at least 0");
+    else {
+      const [most, wanted] = /^(beta|momentum)/.test(key)
+        ? [1, "at least 0 and below 1"]
+        : [Infinity, "a number of at least 0"];
+      check(typeof value === "number" && value >= 0 && value < most, what, value, wanted);
+    }
   }
   return options;
 }

@@ -10,18 +10,17 @@ import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
 import { tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
 import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
-import { pair, sides } from "../../../kernels/options.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import {
   apply,
   checkKernel,
+  drawConvolution,
   int,
   isDeep,
   magnitudes,
   nonFiniteTensor,
   open,
-  pairOf,
   pick,
   random,
   randomTensor,
@@ -60,38 +59,8 @@ const LEFT_OUT = isSlow ? [pick(...SLOW)] : [];
 
 const without = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, false as const]));
 
-interface Draw {
-  readonly groups?: number;
-  readonly groupIn?: number;
-  readonly groupOut?: number;
-  /** 3x3 with stride and dilation 1. */
-  readonly plain3x3?: boolean;
-  /** Pixels that the image is larger than the window, at most. */
-  readonly room?: number;
-}
-
-/** A convolution that fits: shapes and options. */
-function draw({ plain3x3 = false, room = plain3x3 ? 20 : 8, ...channels }: Draw = {}) {
-  const { groups = 1, groupIn = int(1, 9), groupOut = int(1, 9) } = channels;
-  const kernel = plain3x3 ? [3, 3] : [int(1, 5), int(1, 5)];
-  const dilation = plain3x3 ? 1 : pairOf(() => int(1, 3));
-  const stride = plain3x3 ? 1 : pairOf(() => int(1, 6));
-  const side = () => int(0, 3);
-  const padding = pick(side(), [side(), side()] as const, [side(), side(), side(), side()] as const);
-  const [top, left, bottom, right] = sides("padding", padding);
-  const size = pair("dilation", dilation).map((step, d) => {
-    const window = step * (kernel[d] - 1) + 1;
-    return Math.max(1, window - [top + bottom, left + right][d]) + int(0, room);
-  });
-  return {
-    x: [pick(1, 3, 5), groups * groupIn, ...size],
-    w: [groups * groupOut, groupIn, ...kernel],
-    options: { stride, dilation, padding, groups },
-  };
-}
-
 async function check(
-  { x, w, options }: ReturnType<typeof draw>,
+  { x, w, options }: ReturnType<typeof drawConvolution>,
   epilogue = random() < 0.6 ? MAIN_EPILOGUE : pick(...OTHER_EPILOGUES),
 ): Promise<void> {
   const [bias, residual, activation] = epilogue;
@@ -107,34 +76,35 @@ async function check(
 }
 
 test("random convolutions", async () => {
-  for (let i = 0; i < rounds(40); i++) await check(draw());
+  for (let i = 0; i < rounds(40); i++) await check(drawConvolution());
 });
 
 test("random convolutions to whole vec4s of channels", async () => {
-  for (let i = 0; i < rounds(30); i++) await check(draw({ groupOut: 4 * int(1, 17) }));
+  for (let i = 0; i < rounds(30); i++) await check(drawConvolution({ groupOut: 4 * int(1, 17) }));
 });
 
 test("random 3x3 convolutions", async () => {
   for (let i = 0; i < rounds(30); i++)
-    await check(draw({ groupIn: 4 * int(1, 4), groupOut: 4 * int(1, 10), plain3x3: true }));
+    await check(drawConvolution({ groupIn: 4 * int(1, 4), groupOut: 4 * int(1, 10), plain3x3: true }));
 });
 
 test("random grouped convolutions", async () => {
   for (let i = 0; i < rounds(20); i++)
-    await check(draw({ groups: int(2, 4), groupIn: int(1, 3), groupOut: int(1, 3) }));
+    await check(drawConvolution({ groups: int(2, 4), groupIn: int(1, 3), groupOut: int(1, 3) }));
 });
 
 test("random convolutions in groups of whole vec4s of channels", async () => {
   for (let i = 0; i < rounds(20); i++)
-    await check(draw({ groups: int(2, 4), groupIn: 4 * int(1, 3), groupOut: 4 * int(1, 3) }));
+    await check(drawConvolution({ groups: int(2, 4), groupIn: 4 * int(1, 3), groupOut: 4 * int(1, 3) }));
 });
 
 test("random depthwise convolutions", async () => {
-  for (let i = 0; i < rounds(10); i++) await check(draw({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
+  for (let i = 0; i < rounds(10); i++)
+    await check(drawConvolution({ groups: int(2, 9), groupIn: 1, groupOut: pick(1, 1, 2) }));
 });
 
 test("random depthwise convolutions of whole vec4s of channels", async () => {
-  for (let i = 0; i < rounds(20); i++) await check(draw({ groups: 4 * int(1, 5), groupIn: 1, groupOut: 1 }));
+  for (let i = 0; i < rounds(20); i++) await check(drawConvolution({ groups: 4 * int(1, 5), groupIn: 1, groupOut: 1 }));
 });
 
 test("random convolutions of one pixel with one pixel", async () => {
@@ -149,7 +119,7 @@ test("random convolutions of one pixel with one pixel", async () => {
 test("random convolutions of small images with long sums", async () => {
   for (let i = 0; i < rounds(10); i++) {
     const plain3x3 = i % 2 === 0 || pick(true, false);
-    await check(draw({ groupIn: int(29, 70), groupOut: 4 * int(1, 20), plain3x3, room: 4 }));
+    await check(drawConvolution({ groupIn: int(29, 70), groupOut: 4 * int(1, 20), plain3x3, room: 4 }));
   }
 });
 
@@ -157,7 +127,7 @@ testVariants(gpu, conv2d, ["conv2d_matrix", "conv2d_matrix_128", ...LEFT_OUT]);
 
 test("NaN and infinity reach the outputs that see them, and no others", async () => {
   for (let i = 0; i < rounds(10); i++) {
-    const { x, w, options } = draw({ groupIn: 4, groupOut: 4 });
+    const { x, w, options } = drawConvolution({ groupIn: 4, groupOut: 4 });
     const [bias, residual, activation] = MAIN_EPILOGUE;
     const b = bias ? randomTensor([w[0]]) : undefined;
     const r = residual ? randomTensor(apply(conv2d, [x, w], options).shape) : undefined;

@@ -1,0 +1,397 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  type AnyNet,
+  type Given,
+  inputShape,
+  type NetDefinition,
+  type NetOptions,
+  netOptions,
+  traceNet,
+} from "../../../engine/definition.ts";
+import { type Gpu, openGpu as openWith } from "../../../engine/gpu.ts";
+import type { Graph } from "../../../engine/graph/graph.ts";
+import { DEFAULT_LIMITS, type Plan } from "../../../engine/graph/plan.ts";
+import type { Rates } from "../../../engine/graph/variant.ts";
+import { DisposedError, GpuError, ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
+import { nodeHost } from "../../../engine/node/dawn.ts";
+import { compileStep, traceTraining } from "../../../engine/training/graph.ts";
+import type { Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
+import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
+import { dropout } from "../../../kernels/dropout.ts";
+import { relu } from "../../../kernels/elementwise/relu.ts";
+import { flatten } from "../../../kernels/flatten.ts";
+import { maxPool2d } from "../../../kernels/pool2d/maxpool2d.ts";
+import { rates } from "../../../kernels/rates.ts";
+import { training } from "../../../kernels/training/table.ts";
+import { variants } from "../../../kernels/variants.ts";
+import { batchNormLayer, convLayer, linearLayer, named } from "../../../nets/layers.ts";
+import { lenet5 } from "../../../nets/lenet.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
+import { resnet18 } from "../../../nets/resnet.ts";
+import { idle, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+
+const gpu = await open();
+
+const sgd = { name: "sgd", lr: 0.05, momentum: 0.9 };
+
+/** With what training changes besides weights, and what it draws at random. */
+const noisy: NetDefinition = {
+  ...small,
+  name: "noisy",
+  build(x, { numClasses }) {
+    const y = named("relu", relu(batchNormLayer("bn", convLayer("conv", x, 8, 3, { bias: false }))));
+    return linearLayer("fc", dropout(flatten(maxPool2d(y, { kernel: 2 }))), numClasses);
+  },
+};
+
+const BATCH = 4;
+const drawLabels = (classes: number) => Array.from({ length: BATCH }, () => int(0, classes - 1));
+const digits = () => ({ x: randomTensor([BATCH, 1, 32, 32]), labels: drawLabels(10) });
+const images = () => ({ x: randomTensor([BATCH, 3, 12, 12]), labels: drawLabels(7) });
+
+/** Trains a net in a test, and asserts that nothing is left of it on the GPU. */
+async function withTrainer<T>(
+  net: AnyNet,
+  options: TrainOptions & Given,
+  use: (trainer: Trainer) => Promise<T>,
+  on: Gpu = gpu,
+): Promise<T> {
+  await idle();
+  const before = { ...on.alive };
+  const trainer = await on.train(net, { batch: BATCH, ...options });
+  try {
+    return await use(trainer);
+  } finally {
+    await trainer.dispose();
+    assert.equal(on.alive, before, "the trainer left something on the GPU");
+  }
+}
+
+const sameTensors = (got: ReadonlyMap<string, Tensor>, want: ReadonlyMap<string, Tensor>) => {
+  assert.equal([...got.keys()], [...want.keys()]);
+  for (const [name, each] of want) sameBits(got.get(name) as Tensor, each, name);
+};
+
+const isEqual = (a: Tensor, b: Tensor): boolean => a.data.every((v, i) => Object.is(v, b.data[i]));
+
+test("the loss falls on a batch that is repeated, by every optimizer", async () => {
+  const { x, labels } = digits();
+  for (const optimizer of [sgd, { name: "adam", lr: 0.002 }, { name: "adamw", lr: 0.002 }]) {
+    await withTrainer(lenet5, { optimizer }, async (trainer) => {
+      const first = await trainer.step(x, labels);
+      assert.is(first.step, 1);
+      let last = first;
+      for (let i = 0; i < 25; i++) last = await trainer.step(x, labels);
+      assert.is(trainer.steps, 26);
+      assert.is(last.accuracy, 1);
+      assert.ok(last.loss < first.loss / 4, `${optimizer.name}: ${first.loss} and then ${last.loss}`);
+      // What is known by heart is known at inference, too.
+      const { data } = await trainer.run(x);
+      labels.forEach((label, n) => {
+        const row = data.subarray(10 * n, 10 * n + 10);
+        assert.is(row.indexOf(Math.max(...row)), label);
+      });
+    });
+  }
+});
+
+test("the same seed and data end in the same bits, another seed does not", async () => {
+  const batches = [images(), images(), images()];
+  const trained = (options: object) =>
+    withTrainer(noisy, { optimizer: sgd, ...options }, async (trainer) => {
+      for (const { x, labels } of batches) await trainer.step(x, labels);
+      return trainer.tensors({ gradients: true });
+    });
+  const first = await trained({ seed: 5 });
+  sameTensors(await trained({ seed: 5 }), first);
+  const differs = (other: ReadonlyMap<string, Tensor>) =>
+    ["conv.weight", "fc.weight"].every((name) => !isEqual(other.get(name) as Tensor, first.get(name) as Tensor));
+  assert.ok(differs(await trained({ seed: 6 })), "another seed ends elsewhere");
+  assert.ok(differs(await trained({})), "so does that by default");
+});
+
+test("from the same weights a seed decides what is dropped, and nothing where nothing is", async () => {
+  const weights = randomWeights(noisy);
+  const { x, labels } = images();
+  const lossOf = (options: object) =>
+    withTrainer(
+      noisy,
+      { optimizer: sgd, weights, ...options },
+      async (trainer) => (await trainer.step(x, labels)).loss,
+    );
+  const first = await lossOf({ seed: 1 });
+  assert.is(await lossOf({ seed: 1 }), first);
+  assert.is.not(await lossOf({ seed: 2 }), first);
+  const whole = await lossOf({ seed: 1, dropout: false });
+  assert.is.not(whole, first);
+  assert.is(await lossOf({ seed: 2, dropout: false }), whole);
+});
+
+test("a batch norm's statistics move with its weights, and stay where these are frozen", async () => {
+  const weights = randomWeights(noisy);
+  const { x, labels } = images();
+  const tensorsOf = (trainable: RegExp) =>
+    withTrainer(noisy, { optimizer: sgd, weights, trainable }, async (trainer) => {
+      await trainer.step(x, labels);
+      return trainer.tensors();
+    });
+  const all = await tensorsOf(/./);
+  const given = async (name: string) => ({ shape: [8], data: await weights.read(name) });
+  for (const name of ["bn.running_mean", "bn.running_var"]) {
+    assert.ok(!isEqual(all.get(name) as Tensor, await given(name)), name);
+  }
+  const names = [...(await tensorsOf(/^fc/)).keys()];
+  assert.equal(names, ["fc.weight", "fc.bias", "optimizer.m.fc.weight", "optimizer.m.fc.bias"]);
+});
+
+/** A step of training of a net, as a device with these traits would have it. */
+function stepOf(
+  net: AnyNet,
+  given: Given,
+  { trainable = /./, known = rates.software }: { trainable?: RegExp; known?: Rates } = {},
+): Plan {
+  const trace = (graph: Graph) => traceNet(net, inputShape(net, given), netOptions<NetOptions>(net, given), graph);
+  const graph = traceTraining(trace, true, training);
+  const isSoftware = known === rates.software;
+  const traits = { subgroupSize: isSoftware ? 8 : 32, software: isSoftware, maxBinding: 2 ** 27, rates: known };
+  const target = { traits, variants, limits: DEFAULT_LIMITS };
+  const optimizer = training.optimizers.sgd({ momentum: 0.9 });
+  return compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target).plan;
+}
+
+test("what is frozen has no gradients in the plan, and is written by no step", () => {
+  const plan = stepOf(lenet5, { batch: BATCH }, { trainable: /^linear2/ });
+  const kernels = plan.steps.map(({ kernel }) => kernel);
+  const layers = kernels.filter((name) => /gradient/.test(name) && name !== "cross_entropy_gradient");
+  assert.equal(layers, []);
+  const written = plan.steps.flatMap(({ bindings }) =>
+    bindings.flatMap(({ type, place }) =>
+      type === "storage" && place && "param" in place ? [plan.params[place.param].name] : [],
+    ),
+  );
+  assert.equal([...new Set(written)].sort(), ["gradients 0", "m 0", "weights 0"]);
+  const all = stepOf(lenet5, { batch: BATCH }).steps.map(({ kernel }) => kernel);
+  for (const wanted of [/^conv2d.*weight_gradient/, /^conv2d.*input_gradient/, /^activation_gradient$/]) {
+    assert.ok(
+      all.some((name) => wanted.test(name)),
+      `${wanted}`,
+    );
+  }
+});
+
+test("what is frozen stays as it was: the net is what was given, but for what was trained", async () => {
+  const { x, labels } = digits();
+  const weights = randomWeights(lenet5);
+  const { logits, trained } = await withTrainer(
+    lenet5,
+    { optimizer: sgd, weights, trainable: /^linear2/ },
+    async (trainer) => {
+      for (let i = 0; i < 3; i++) await trainer.step(x, labels);
+      return { logits: await trainer.run(x), trained: await trainer.tensors() };
+    },
+  );
+  const names = ["linear2.weight", "linear2.bias"];
+  assert.equal([...trained.keys()], [...names, ...names.map((name) => `optimizer.m.${name}`)]);
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, { shape }] of weights.tensors) {
+    tensors[name] = trained.get(name) ?? { shape, data: await weights.read(name) };
+  }
+  const net = await gpu.loadNet(lenet5, { batch: BATCH, weights: arraysCheckpoint(tensors) });
+  const wanted = await net.run(x);
+  await net.dispose();
+  const largest = Math.max(...wanted.logits.data.map(Math.abs));
+  logits.data.forEach((v, i) => {
+    assert.ok(Math.abs(v - wanted.logits.data[i]) < 1e-5 * largest, `${v} and ${wanted.logits.data[i]}`);
+  });
+});
+
+test("activations of a step take at most 1.25 times what is alive at once", () => {
+  for (const [net, given] of [
+    [lenet5, { batch: 16 }],
+    [resnet18, { batch: 16, imageSize: 64 }],
+  ] as const) {
+    for (const known of [rates.software, rates.nvidia]) {
+      const { buffers, activationLowerBound } = stepOf(net, given, { known });
+      const ratio = buffers.reduce((sum, size) => sum + size, 0) / activationLowerBound;
+      assert.ok(ratio <= 1.25, `${net.name}: ${ratio.toFixed(3)}`);
+    }
+  }
+});
+
+test("200 steps take no more memory than one, and results no more than they are read for", async () => {
+  const { x, labels } = images();
+  await withTrainer(small, { optimizer: { ...sgd, lr: 0.001 } }, async (trainer) => {
+    await trainer.step(x, labels);
+    const before = { ...gpu.alive };
+    for (let i = 1; i < 200; i++) await trainer.step(x, labels);
+    assert.is(trainer.steps, 200);
+    assert.equal(gpu.alive, before);
+    await trainer.tensors({ gradients: true });
+    assert.equal(gpu.alive, before);
+  });
+});
+
+test("steps that are asked for at once are done in order", async () => {
+  const { x, labels } = images();
+  await withTrainer(small, { optimizer: sgd }, async (trainer) => {
+    const results = await Promise.all([1, 2, 3].map(() => trainer.step(x, labels)));
+    assert.equal(
+      results.map(({ step }) => step),
+      [1, 2, 3],
+    );
+    assert.ok(results[2].loss < results[0].loss);
+  });
+});
+
+test("dispose() waits for the steps that were asked for, frees all, and may be called twice", async () => {
+  await idle();
+  const before = { ...gpu.alive };
+  const { x, labels } = images();
+  const trainer = await gpu.train(small, { batch: BATCH, optimizer: sgd });
+  const step = trainer.step(x, labels);
+  await Promise.all([trainer.dispose(), trainer.dispose()]);
+  assert.equal(gpu.alive, before);
+  assert.is((await step).step, 1);
+  for (const use of [() => trainer.step(x, labels), () => trainer.run(x), () => trainer.tensors()]) {
+    await refuses(use, DisposedError, "DISPOSED", /the trainer/);
+  }
+});
+
+test("what is no batch is refused, and is no step", async () => {
+  const { x, labels } = digits();
+  await withTrainer(lenet5, { optimizer: sgd }, async (trainer) => {
+    const refusesLabels = (given: unknown[], message: RegExp) =>
+      refuses(() => trainer.step(x, given as number[]), UsageError, "USAGE", message);
+    await refusesLabels([0, 1, 2, 10], /the label of image 3 is 10; it must be a class from 0 to 9/);
+    await refusesLabels([-1, 1, 2, 3], /the label of image 0 is -1; it must be a class from 0 to 9/);
+    await refusesLabels([0, 1.5, 2, 3], /the label of image 1 is 1.5/);
+    await refusesLabels([0, 1, NaN, 3], /the label of image 2 is NaN/);
+    await refusesLabels([0, 1, 2, "3"], /the label of image 3 is "3"/);
+    const refusesShape = (images: Tensor | Float32Array, given: number[], message: RegExp) =>
+      refuses(() => trainer.step(images, given), ShapeError, "SHAPE", message);
+    await refusesShape(x, [0, 1, 2], /there are 3 labels for 4 images/);
+    await refusesShape(x, [...labels, 1], /there are 5 labels for 4 images/);
+    await refusesShape(randomTensor([BATCH, 1, 28, 28]), labels, /\[4,1,28,28\]; .* \[4, 1, 32, 32\]/);
+    await refusesShape(randomTensor([2, 1, 32, 32]), labels, /\[2,1,32,32\]; .* \[4, 1, 32, 32\]/);
+    await refusesShape(new Float32Array(7), labels, /7 elements; its shape \[4, 1, 32, 32\] has 4096/);
+    await refuses(() => trainer.run(randomTensor([1, 1, 32, 32])), ShapeError, "SHAPE", /\[1,1,32,32\]/);
+    assert.is(trainer.steps, 0);
+    await trainer.step(x.data, labels);
+    assert.is(trainer.steps, 1);
+  });
+});
+
+test("options that make no sense are refused before anything is loaded", async () => {
+  await idle();
+  const before = { ...gpu.alive };
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => gpu.train(lenet5, { optimizer: sgd, ...options }), UsageError, "USAGE", message);
+  await refusesUse({ optimizer: undefined }, /optimizer is undefined; it must be its name and learning rate, lr/);
+  await refusesUse(
+    { optimizer: { name: "lion", lr: 1 } },
+    /the optimizer's name is "lion"; it must be sgd, adam, adamw/,
+  );
+  await refusesUse({ optimizer: { name: "toString", lr: 1 } }, /the optimizer's name is "toString"/);
+  await refusesUse({ optimizer: { name: "sgd" } }, /the optimizer's lr is undefined; it must be a learning rate of at/);
+  await refusesUse({ optimizer: { name: "sgd", lr: NaN } }, /the optimizer's lr is NaN/);
+  await refusesUse({ optimizer: { name: "sgd", lr: -1 } }, /the optimizer's lr is -1/);
+  await refusesUse({ optimizer: { name: "sgd", lr: 1, beta1: 0.9 } }, /the optimizer "sgd" has no option "beta1"; its/);
+  await refusesUse(
+    { optimizer: { name: "adam", lr: 1, beta1: 1 } },
+    /adam: beta1 is 1; it must be at least 0 and below 1/,
+  );
+  await refusesUse({ dtype: "f16" }, /nets are trained in f32: leave out dtype: "f16"/);
+  await refusesUse({ trainable: "linear2" }, /trainable is "linear2"; it must be a RegExp or a function of a name/);
+  await refusesUse({ trainable: /^fc/ }, /the loss depends on none of the parameters that are to be trained/);
+  await refusesUse({ seed: 0.5 }, /seed is 0.5; it must be an integer/);
+  await refusesUse({ loss: { labelSmoothing: 2 } }, /labelSmoothing is 2; it must be from 0 to 1/);
+  await refusesUse({ loss: { smoothing: 0.1 } }, /no option "smoothing"; its options are labelSmoothing/);
+  await refusesUse({ bach: 4 }, /lenet5 has no option "bach"/);
+  await refuses(() => gpu.train(lenet5, { optimizer: sgd, batch: 0 }), ShapeError, "SHAPE", /batch is 0/);
+  assert.equal(gpu.alive, before);
+});
+
+test("a learning rate that is a function is asked in every step, and has to answer with a number", async () => {
+  const { x, labels } = images();
+  const asked: number[] = [];
+  const lr = (step: number) => {
+    asked.push(step);
+    return step < 2 ? 0.1 : NaN;
+  };
+  await withTrainer(small, { optimizer: { name: "sgd", lr } }, async (trainer) => {
+    await trainer.step(x, labels);
+    await trainer.step(x, labels);
+    const third = () => trainer.step(x, labels);
+    await refuses(third, UsageError, "USAGE", /the learning rate of step 3 is NaN; it must be a finite number/);
+    assert.equal(asked, [0, 1, 2]);
+    assert.is(trainer.steps, 2);
+  });
+});
+
+test("a learning rate of 1e30 ends in an error, with the weights finite and those of the step before", async () => {
+  const { x, labels } = images();
+  for (const optimizer of [
+    { name: "sgd", lr: 1e30, momentum: 0.9 },
+    { name: "adamw", lr: 1e30, weightDecay: 0 },
+  ]) {
+    await withTrainer(noisy, { optimizer, dropout: false, trainable: /^(conv|fc)/ }, async (trainer) => {
+      let before = await trainer.tensors();
+      const overflow = async () => {
+        for (let i = 0; i < 10; i++) {
+          await trainer.step(x, labels);
+          before = await trainer.tensors();
+        }
+      };
+      const message =
+        /in step \d+ the loss is .* and the gradients' norm .*: the weights are those of the step before; try/;
+      await refuses(overflow, GpuError, "OVERFLOW", message);
+      const { steps } = trainer;
+      sameTensors(await trainer.tensors(), before);
+      for (const [name, { data }] of before) assert.ok(data.every(Number.isFinite), name);
+      await refuses(() => trainer.step(x, labels), GpuError, "OVERFLOW", message);
+      sameTensors(await trainer.tensors(), before);
+      assert.is(trainer.steps, steps);
+    });
+  }
+});
+
+test("images with NaN end in an error, and what was trained is as it was, statistics too", async () => {
+  const { x, labels } = images();
+  await withTrainer(noisy, { optimizer: sgd }, async (trainer) => {
+    await trainer.step(x, labels);
+    const before = await trainer.tensors();
+    const spoiled = tensor(x.shape, x.data.with(500, NaN));
+    await refuses(() => trainer.step(spoiled, labels), GpuError, "OVERFLOW", /in step 2 the loss is NaN/);
+    sameTensors(await trainer.tensors(), before);
+    assert.is((await trainer.step(x, labels)).step, 2);
+  });
+});
+
+test("a device that is lost ends the step, and those after it, with a clear error", async () => {
+  const { x, labels } = images();
+  const own = await openWith({ variants, rates, training: async () => ({ training }) }, nodeHost);
+  const trainer = await own.train(small, { batch: BATCH, optimizer: sgd });
+  await trainer.step(x, labels);
+  own.device.destroy();
+  const lost = /^the GPU device was lost/;
+  for (const use of [() => trainer.step(x, labels), () => trainer.run(x), () => trainer.tensors()]) {
+    await refuses(use, GpuError, "DEVICE_LOST", lost);
+  }
+  assert.is(trainer.steps, 1);
+  await trainer.dispose();
+  // Another one can be trained on a new device.
+  const { loss } = await withTrainer(small, { optimizer: sgd }, (other) => other.step(x, labels), own);
+  assert.ok(loss > 0);
+  own.close();
+});
+
+test("a GPU that was opened without gradients says so", async () => {
+  const plain = await openWith({ variants, rates }, nodeHost);
+  const message = /openGpu\(\) was given no gradients: pass its option "training"/;
+  await refuses(() => plain.train(small, { optimizer: sgd }), UsageError, "USAGE", message);
+  plain.close();
+});
+
+test.run();

@@ -1,0 +1,29 @@
+import { test } from "uvu";
+import { tensor } from "../../../engine/ground/tensor.ts";
+import { squares } from "../../../kernels/training/squares.ts";
+import { checkKernel, open, randomShape, randomTensor, sameBits, ulps } from "../../harness.ts";
+
+const gpu = await open();
+
+/** A thread adds up to 256 squares, and six pairs of sums follow. */
+const tolerance = ulps(256);
+
+test("20 random tensors of any shape", async () => {
+  for (let i = 0; i < 20; i++) await checkKernel(gpu, squares, { x: randomTensor(randomShape()) }, {}, tolerance);
+});
+
+test("a part more where the last is full", async () => {
+  for (const size of [16383, 16384, 16385, 3 * 16384 + 7]) {
+    await checkKernel(gpu, squares, { x: randomTensor([size]) }, {}, tolerance);
+  }
+});
+
+test("what is not finite, or whose square is not, shows in its part, and in no other", async () => {
+  for (const value of [NaN, Infinity, -Infinity, -1e20]) {
+    const x = new Float32Array(3 * 16384);
+    x[16384 + 100] = value;
+    sameBits(await gpu.eager(squares, tensor([3, 16384], x)), tensor([3], [0, value * value > 0 ? Infinity : NaN, 0]));
+  }
+});
+
+test.run();
