@@ -20,11 +20,7 @@ export interface Dataset {
 }
 
 /** A dataset in memory: images [N, C, H, W] one after the other, and the class of each. */
-export function arrays(
-  images: Float32Array,
-  labels: ArrayLike<number>,
-  classes?: readonly string[],
-): Dataset {
+export function arrays(images: Float32Array, labels: ArrayLike<number>, classes?: readonly string[]): Dataset {
   const size = labels.length;
   const elements = images.length / size;
   return {

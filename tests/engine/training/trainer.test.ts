@@ -77,7 +77,9 @@ const sameTensors = (got: ReadonlyMap<string, Tensor>, want: ReadonlyMap<string,
 const isEqual = (a: Tensor, b: Tensor): boolean => a.data.every((v, i) => Object.is(v, b.data[i]));
 
 test("the loss falls on a batch that is repeated, by every optimizer", async () => {
-  const { x, labels } = digits();
+  // Not drawn: how fast they are learnt is not to be left to chance.
+  const x = { shape: [BATCH, 1, 32, 32], data: Float32Array.from({ length: BATCH * 1024 }, (_, i) => Math.sin(i * i)) };
+  const labels = [3, 1, 4, 9];
   for (const optimizer of [sgd, { name: "adam", lr: 0.002 }, { name: "adamw", lr: 0.002 }]) {
     await withTrainer(lenet5, { optimizer }, async (trainer) => {
       const first = await trainer.step(x, labels);
@@ -369,21 +371,24 @@ test("images with NaN end in an error, and what was trained is as it was, statis
   });
 });
 
-test("a device that is lost ends the step, and those after it, with a clear error", async () => {
+test("a device that is lost ends the step, and training goes on from what was kept", async () => {
   const { x, labels } = images();
   const own = await openWith({ variants, rates, training: async () => ({ training }) }, nodeHost);
   const trainer = await own.train(small, { batch: BATCH, optimizer: sgd });
-  await trainer.step(x, labels);
+  const losses: number[] = [];
+  for (let i = 0; i < 3; i++) losses.push((await trainer.step(x, labels)).loss);
   own.device.destroy();
-  const lost = /^the GPU device was lost/;
-  for (const use of [() => trainer.step(x, labels), () => trainer.run(x), () => trainer.tensors()]) {
-    await refuses(use, GpuError, "DEVICE_LOST", lost);
-  }
-  assert.is(trainer.steps, 1);
+  const lost = /^the GPU device was lost, and 3 steps with it: training goes on from step 0, the last that was kept/;
+  await refuses(() => trainer.step(x, labels), GpuError, "DEVICE_LOST", lost);
+  assert.is(trainer.steps, 0);
+  assert.is((await trainer.step(x, labels)).loss, losses[0]);
+  await trainer.save();
+  assert.is((await trainer.step(x, labels)).loss, losses[1]);
+  own.device.destroy();
+  await refuses(() => trainer.run(x), GpuError, "DEVICE_LOST", /and 1 steps with it: training goes on from step 1/);
+  assert.is((await trainer.step(x, labels)).loss, losses[1]);
+  assert.is((await trainer.step(x, labels)).loss, losses[2]);
   await trainer.dispose();
-  // Another one can be trained on a new device.
-  const { loss } = await withTrainer(small, { optimizer: sgd }, (other) => other.step(x, labels), own);
-  assert.ok(loss > 0);
   own.close();
 });
 

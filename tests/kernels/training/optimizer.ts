@@ -8,8 +8,8 @@ import { runInPlace } from "./in_place.ts";
 /** A rule in float64: changes w and the moments of one parameter by its gradient g, in step t, which counts from 1. */
 export type Rule = (state: Record<string, number>, g: number, t: number, lr: number) => void;
 
-/** Elements, also one, and one more or less than a workgroup has. */
-export const drawCount = (): number => pick(1, 63, 65, 1001);
+/** Elements in vec4s, also one of these, and one more or less than a workgroup has. */
+export const drawCount = (): number => 4 * pick(1, 63, 65, 1001);
 
 const squaresOf = ({ data }: Tensor): number => data.reduce((sum, v) => sum + v * v, 0);
 
@@ -62,10 +62,10 @@ export async function checkOptimizer(
 /** A step whose gradients are not finite changes nothing. */
 export async function checkUnchanged(gpu: Gpu, name: string, options: object): Promise<void> {
   const optimizer = training.optimizers[name](options);
-  const first = Object.fromEntries(["w", ...optimizer.moments].map((kept) => [kept, randomTensor([65])]));
+  const first = Object.fromEntries(["w", ...optimizer.moments].map((kept) => [kept, randomTensor([68])]));
   const steps = [NaN, Infinity].flatMap((norm) =>
     [1, 2].map((step) => ({
-      g: randomTensor([65]),
+      g: randomTensor([68]),
       norm: tensor([1], [norm]),
       rates: tensor([optimizer.ratesOf(1, 0).length], optimizer.ratesOf(step, 0.1)),
     })),
