@@ -1,10 +1,15 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Graph } from "../../../engine/graph/graph.ts";
+import type { Value } from "../../../engine/graph/value.ts";
+import { runOnce } from "../../../engine/model.ts";
 import { TILE } from "../../../kernels/conv2d/conv2d_subgroup.ts";
 import { packed } from "../../../kernels/conv2d/dense.ts";
+import { flipFilters } from "../../../kernels/conv2d/flip_filters.ts";
 import { sizeOfTile, TILES } from "../../../kernels/conv2d/tiles.ts";
-import { pack } from "../../../kernels/training/pack.ts";
+import { relu } from "../../../kernels/elementwise/relu.ts";
+import { permute } from "../../../kernels/permute.ts";
+import { pack, packOf } from "../../../kernels/training/pack.ts";
 import { training } from "../../../kernels/training/table.ts";
 import { checkBits, int, kernelsOf, open, pick, randomTensor, sameBits } from "../../harness.ts";
 
@@ -25,7 +30,9 @@ test("filters are packed on the GPU as they are when they are loaded, for every 
       assert.ok(node.kind === "param" && node.from);
       const want = { shape, data: node.from.compute(w.data) };
       sameBits(await gpu.eager(pack, w, { tile: tile ?? 0 }), want, `[${w.shape}] by ${tile}`);
-      await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0 });
+      for (const of of ["same", "exchanged", "flipped"]) {
+        await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0, of });
+      }
     }
   }
 });
@@ -38,6 +45,21 @@ test("filters that training changes are packed by this kernel, parameters when t
   const { shape } = packed(graph.input("trained", [8, 4, 3, 3]), TILE);
   assert.equal(kernelsOf(graph), ["pack"]);
   assert.equal(shape, [3, 3, 4, 8]);
+});
+
+test("filters that were turned or exchanged just before are packed from what they were", async () => {
+  for (const turn of [flipFilters, (x: Value) => permute(x, { dims: [1, 0, 2, 3] }), relu]) {
+    const graph = new Graph();
+    const w = randomTensor([8, 6, 3, 2]);
+    const turned = turn(graph.input("w", w.shape));
+    graph.name("packed", packOf(turned, TILE));
+    graph.name("separate", pack(turned, { tile: TILE }));
+    const fed = graph.nodes[graph.find("packed")];
+    assert.ok(fed.kind === "op");
+    assert.is(fed.inputs.x, turn === relu ? turned.id : 0);
+    const { packed: got, separate: want } = await runOnce(gpu, graph, { w }, ["packed", "separate"]);
+    sameBits(got, want);
+  }
 });
 
 test.run();

@@ -1,0 +1,113 @@
+// The gradients of a convolution as training has them: convolutions themselves, or kernels of their own.
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { compile } from "../../../engine/graph/compile.ts";
+import { differentiate } from "../../../engine/graph/gradients.ts";
+import { Graph } from "../../../engine/graph/graph.ts";
+import type { Plan } from "../../../engine/graph/plan.ts";
+import type { Shape } from "../../../engine/ground/tensor.ts";
+import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
+import { conv2dInputGradient } from "../../../kernels/conv2d/conv2d_input_gradient.ts";
+import { conv2dWeightGradient } from "../../../kernels/conv2d/conv2d_weight_gradient.ts";
+import { gradients } from "../../../kernels/gradients.ts";
+import type { Padding, Pair } from "../../../kernels/options.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
+import { training } from "../../../kernels/training/table.ts";
+import {
+  assertClose,
+  drawConvolution,
+  int,
+  magnitudes,
+  open,
+  pick,
+  randomTensor,
+  rounds,
+  runPlan,
+  sumBound,
+} from "../../harness.ts";
+
+const gpu = await open();
+
+interface Convolution {
+  readonly x: Shape;
+  readonly w: Shape;
+  readonly options: {
+    readonly stride?: Pair;
+    readonly padding?: Padding;
+    readonly dilation?: Pair;
+    readonly groups?: number;
+  };
+}
+
+const kernelsOf = ({ steps }: Plan): string[] => steps.map(({ kernel }) => kernel);
+
+/** Both gradients by the loops of their definition; the kernels that computed them. */
+async function check({ x, w, options }: Convolution): Promise<string[]> {
+  const graph = new Graph();
+  graph.training = { dropout: (each) => each, pack: training.pack };
+  const [image, filters] = [graph.input("x", x), graph.input("w", w)];
+  const y = conv2d(image, filters, options);
+  const [dx, dw] = differentiate([[y, graph.input("dy", y.shape)]], [image, filters], gradients);
+  assert.ok(dx && dw);
+  graph.name("dx", dx);
+  graph.name("dw", dw);
+  const target = { traits: gpu.traits, limits: gpu.limits, variants: { ...gpu.variants, ...training.variants } };
+  const plan = compile(graph, ["dx", "dw"], target, { precision: "strict" });
+  const tensors = { x: randomTensor(x), w: randomTensor(w), dy: randomTensor(y.shape) };
+  const got = await runPlan(gpu, plan, tensors);
+  for (const [name, kernel, inputs, all] of [
+    ["dx", conv2dInputGradient, { dy: tensors.dy, w: tensors.w }, { ...options, size: x.slice(2) }],
+    ["dw", conv2dWeightGradient, { x: tensors.x, dy: tensors.dy }, { ...options, kernel: w.slice(2) }],
+  ] as const) {
+    const what = `${name} of [${x}] by [${w}] with ${JSON.stringify(options)}`;
+    assertClose(got[name], evaluateReference(kernel, inputs, all), sumBound(kernel, magnitudes(inputs), all, 8), what);
+  }
+  return kernelsOf(plan);
+}
+
+test("random convolutions", async () => {
+  for (let i = 0; i < rounds(40); i++) await check(drawConvolution());
+});
+
+test("random convolutions of whole vec4s of channels", async () => {
+  for (let i = 0; i < rounds(60); i++) {
+    await check(drawConvolution({ groupIn: 4 * int(1, 3), groupOut: 4 * int(1, 3) }));
+  }
+});
+
+test("random grouped and depthwise convolutions", async () => {
+  for (let i = 0; i < rounds(20); i++) {
+    await check(drawConvolution({ groups: 4, groupIn: pick(1, 2), groupOut: pick(1, 2) }));
+  }
+});
+
+test("the layers that nets have, by their fast kernels: dense ones have no others", async () => {
+  const layers: Convolution[] = [
+    { x: [4, 16, 20, 20], w: [16, 16, 3, 3], options: { padding: 1 } },
+    { x: [2, 16, 19, 20], w: [24, 16, 3, 3], options: { padding: 1, stride: 2 } },
+    { x: [2, 16, 16, 17], w: [32, 16, 1, 1], options: { stride: 2 } },
+    { x: [3, 32, 12, 12], w: [32, 32, 1, 1], options: {} },
+    { x: [2, 8, 14, 14], w: [16, 8, 5, 5], options: { padding: 2 } },
+    { x: [2, 8, 20, 14], w: [16, 8, 3, 3], options: { padding: 2, dilation: 2 } },
+    { x: [2, 8, 15, 15], w: [8, 8, 1, 7], options: { padding: [0, 3] } },
+  ];
+  for (const layer of layers) {
+    const kernels = await check(layer);
+    assert.not.ok(
+      kernels.some((name) => /_gradient$/.test(name)),
+      `${kernels}`,
+    );
+  }
+});
+
+test("the first layer of a net, of three channels", async () => {
+  await check({ x: [2, 3, 32, 32], w: [16, 3, 7, 7], options: { padding: 3, stride: 2 } });
+});
+
+test("padding beyond the kernel, and rows that a stride leaves out", async () => {
+  for (const options of [{ padding: 3 }, { padding: [0, 0, 3, 1] as const, stride: 2 }, { stride: [3, 2] as const }]) {
+    await check({ x: [2, 4, 9, 11], w: [8, 4, 2, 2], options });
+  }
+});
+
+test.run();

@@ -1,0 +1,31 @@
+import { test } from "uvu";
+import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import { tensor } from "../../../engine/ground/tensor.ts";
+import { stretch } from "../../../kernels/conv2d/stretch.ts";
+import { apply, checkBits, int, open, pairOf, randomShape, refuses, sameBits, specialTensor } from "../../harness.ts";
+
+const gpu = await open();
+
+test("40 random images, on bits, to smaller and larger sizes than they take", async () => {
+  for (let i = 0; i < 40; i++) {
+    const options = { stride: pairOf(() => int(1, 4)), size: pairOf(() => int(1, 20)) };
+    await checkBits(gpu, stretch, { x: specialTensor(randomShape(4)) }, options);
+  }
+});
+
+test("zeros stand between pixels and behind the last", async () => {
+  const y = await gpu.eager(stretch, tensor([1, 1, 1, 2], [NaN, 3]), { stride: [2, 3], size: [2, 6] });
+  sameBits(y, tensor([1, 1, 2, 6], [NaN, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]));
+});
+
+test("what does not fit is refused", async () => {
+  const refusesUse = (options: object, message: RegExp) =>
+    refuses(() => apply(stretch, [[1, 2, 3, 4]], options), UsageError, "USAGE", message);
+  await refusesUse({ size: 3 }, /stretch needs the option "stride"/);
+  await refusesUse({ stride: 2 }, /stretch needs the option "size"/);
+  await refusesUse({ stride: 0, size: 3 }, /stretch: stride is 0; it must be an integer of at least 1/);
+  const flat = () => apply(stretch, [[3, 4]], { stride: 2, size: 7 });
+  await refuses(flat, ShapeError, "SHAPE", /stretch takes images of shape .*, got \[3, 4\]/);
+});
+
+test.run();
