@@ -2,6 +2,7 @@
 // Everything that neither Node nor a choice of nets decides: import from here for the smallest bundle.
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
+import type { mnist as readMnist } from "./engine/training/mnist.ts";
 import { browserHost } from "./engine/web/host.ts";
 
 export type { LoadOptions, NetDefinition, NetOptions } from "./engine/definition.ts";
@@ -33,6 +34,8 @@ export type { PictureOptions } from "./engine/image/pictures.ts";
 export type { Interpolation, Transforms } from "./engine/image/transforms.ts";
 export type { ClassifyOptions, Net, Prediction, RunInput, RunOptions, RunResult } from "./engine/net.ts";
 export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/summary.ts";
+export { arrays, type Dataset, type Examples } from "./engine/training/data.ts";
+export type { IdxFile } from "./engine/training/mnist.ts";
 export type { ByteSource, Checkpoint, TensorInfo } from "./engine/weights/checkpoint.ts";
 export type { Weights } from "./engine/weights/open.ts";
 export { encodeSafetensors, openSafetensors } from "./engine/weights/safetensors.ts";
@@ -44,3 +47,6 @@ export { batchNormLayer, convLayer, linearLayer, named } from "./nets/layers.ts"
 
 /** Opens the browser's GPU, for the nets and kernels that it is given. See engine/gpu.ts. */
 export const openGpu = (options: OpenOptions = {}, host: Host = browserHost): Promise<Gpu> => open(options, host);
+
+/** MNIST's digits as a dataset, from the bytes of its files. See engine/training/mnist.ts. */
+export const mnist: typeof readMnist = async (...given) => (await import("./engine/training/mnist.ts")).mnist(...given);

@@ -1,10 +1,11 @@
 // The library in Node.
 
-import type { AnyNet } from "./engine/definition.ts";
+import type { AnyNet, Given } from "./engine/definition.ts";
 import { findNet } from "./engine/definition.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
 import { checkObject } from "./engine/ground/errors.ts";
 import { nodeHost } from "./engine/node/dawn.ts";
+import { type FolderOptions, type ImageFolder, imageFolder as openFolder } from "./engine/node/image_folder.ts";
 import { encodeOnnx } from "./engine/node/onnx.ts";
 import type { ExportOptions } from "./engine/onnx/export.ts";
 import { onnxOperators } from "./kernels/onnx.ts";
@@ -16,6 +17,7 @@ import { nets } from "./nets/index.ts";
 export * from "./core.ts";
 export { type DecodeOptions, decodeImage, readImage } from "./engine/node/decode.ts";
 export { fileSource } from "./engine/node/files.ts";
+export type { FolderOptions, ImageFolder } from "./engine/node/image_folder.ts";
 export type { ExportOptions } from "./engine/onnx/export.ts";
 export { type Timed, type Tuned, type TuneOptions, tune } from "./engine/tuning/tune.ts";
 // For programs of pages, whose types and server-side builds come from this entry.
@@ -45,3 +47,13 @@ export const exportOnnx = (
   options: ExportOptions & { readonly [option: string]: unknown } = {},
 ): AsyncGenerator<Uint8Array, void, undefined> =>
   encodeOnnx(typeof net === "string" ? findNet(nets, net) : net, options, onnxOperators, nets);
+
+/**
+ * The pictures of a folder that has a folder for each class, as a dataset to train a net on or to evaluate it:
+ * `await imageFolder("flowers/train", "resnet18", { weights: "IMAGENET1K_V1" })`. See engine/node/image_folder.ts.
+ */
+export const imageFolder = async (
+  path: string,
+  net: string | AnyNet,
+  options: FolderOptions & Given = {},
+): Promise<ImageFolder> => openFolder(path, typeof net === "string" ? findNet(nets, net) : net, options);

@@ -1,7 +1,8 @@
 // npm run eval: LeNet-5 on the 10,000 test images of MNIST, with the weights that come with the package or others.
 
+import { digitInputs } from "../engine/training/mnist.ts";
 import { lenet5 } from "../nets/lenet.ts";
-import { readMnist, toInput } from "../nets/weights/mnist.ts";
+import { readMnist } from "../nets/weights/mnist.ts";
 import { type CommonOptions, type Context, command, weightsOption } from "../tools/command.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { isMain } from "../tools/package.ts";
@@ -33,7 +34,8 @@ async function evaluate(options: Options, { signal }: Context): Promise<void> {
     const start = performance.now();
     for (let first = 0; first < count; first += BATCH) {
       signal.throwIfAborted();
-      const { logits } = await net.run(toInput(images, first, BATCH));
+      const places = Array.from({ length: BATCH }, (_, i) => first + i);
+      const { logits } = await net.run(digitInputs(images, places));
       const [, classes] = logits.shape;
       for (let i = 0; i < BATCH; i++) {
         if (argmax(logits.data.subarray(i * classes, (i + 1) * classes)) === labels[first + i]) right++;

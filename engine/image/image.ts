@@ -116,7 +116,7 @@ function cropOffset(size: number, crop: number): number {
 }
 
 /** `(p / 255 - mean) / std` for each byte p, rounded to float32 after each step as PyTorch does. */
-function normalized(mean: number, std: number): Float32Array {
+export function normalized(mean: number, std: number): Float32Array {
   const [m, s] = [Math.fround(mean), Math.fround(std)];
   return Float32Array.from({ length: 256 }, (_, p) => Math.fround(Math.fround(p / 255) - m) / s);
 }

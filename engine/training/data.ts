@@ -1,3 +1,5 @@
+import { check, isCount, ShapeError, show } from "../ground/errors.ts";
+
 /** Some examples of a dataset, ready for a net. */
 export interface Examples {
   /** Elements [N, C, H, W], as the net takes them. */
@@ -19,9 +21,15 @@ export interface Dataset {
   examples(places: readonly number[], key?: number): Examples | Promise<Examples>;
 }
 
-/** A dataset in memory: images [N, C, H, W] one after the other, and the class of each. */
+/**
+ * A dataset in memory: images [N, C, H, W] one after the other, and the class of each. Throws a UsageError for what is no
+ * Float32Array, a ShapeError where there is not the same number of elements for every label.
+ */
 export function arrays(images: Float32Array, labels: ArrayLike<number>, classes?: readonly string[]): Dataset {
-  const size = labels.length;
+  check(images instanceof Float32Array, "images", images, "a Float32Array");
+  const { length: size }: { length?: unknown } = Object(labels);
+  if (!isCount(size) || images.length === 0 || images.length % size !== 0)
+    throw new ShapeError(`there are ${show(size)} labels for ${images.length} elements of images`);
   const elements = images.length / size;
   return {
     size,

@@ -15,8 +15,9 @@ import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf, tensor } from "../../engine/ground/tensor.ts";
+import { type Digits, digitInputs } from "../../engine/training/mnist.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
-import { IMAGE, INPUT, MEAN, type Mnist, readMnist, STD, toInput } from "./mnist.ts";
+import { IMAGE, INPUT, MEAN, readMnist, STD } from "./mnist.ts";
 
 const BATCH = 100;
 const SHARDS = 4;
@@ -399,14 +400,14 @@ function startThreads(shared: Shared) {
 function work({ seed, threads, thread, order, parameters, gradients, sums }: Shared & { thread: number }): void {
   const nets = gradients.map((gradient) => lenet5(parameters, gradient));
   const input = new Float64Array(INPUT * INPUT);
-  const splits: Partial<Record<Job["split"], Mnist>> = {};
+  const splits: Partial<Record<Job["split"], Digits>> = {};
 
-  function loss(net: Net, { images, labels }: Mnist, i: number, epoch: number): number {
+  function loss(net: Net, { images, labels }: Digits, i: number, epoch: number): number {
     augment(images.subarray(i * IMAGE ** 2, (i + 1) * IMAGE ** 2), randomFrom(seed, epoch, i), input);
     return net.backward(input, labels[i]);
   }
-  function hit(net: Net, { images, labels }: Mnist, i: number): number {
-    input.set(toInput(images, i, 1));
+  function hit(net: Net, { images, labels }: Digits, i: number): number {
+    input.set(digitInputs(images, [i]));
     const logits = net.forward(input);
     return logits.indexOf(Math.max(...logits)) === labels[i] ? 1 : 0;
   }

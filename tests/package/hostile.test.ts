@@ -1,6 +1,8 @@
 // What no program means to give: whatever is exported answers with an error of the library's, short and with a code, and
 // with nothing left behind. Every function is found in the modules themselves, so that a new one is called, too.
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { test } from "uvu";
@@ -13,6 +15,7 @@ import { nodeHost } from "../../engine/node/dawn.ts";
 import * as node from "../../index.ts";
 import { references } from "../../kernels/references.ts";
 import * as worker from "../../worker.ts";
+import { idx } from "../engine/training/digits.ts";
 import { inside, startWorker } from "../engine/worker/in_process.ts";
 import { idle, int, isDeep, open, random } from "../harness.ts";
 
@@ -175,6 +178,9 @@ const TRANSFORMS = { resize: 32, crop: 32, mean: [0.5], std: [0.5] };
 const ofTensors = () => new Map([["a", node.tensor([2], [1, 2])]]);
 const encoded = node.encodeSafetensors(ofTensors());
 const digit = fileURLToPath(new URL("../../../examples/digits/digit-0-a.png", import.meta.url));
+const pictures = mkdtempSync(join(tmpdir(), "shadenet-hostile-"));
+symlinkSync(dirname(digit), join(pictures, "digits"), "junction");
+test.after(() => rmSync(pictures, { recursive: true }));
 const file = fileURLToPath(new URL("../../../nets/weights/lenet5.safetensors", import.meta.url));
 const spec = () => ({ ...node.relu, name: "own", reflection: undefined });
 type Graphed = ReturnType<typeof graphed>;
@@ -192,6 +198,7 @@ const anyLenet = () => (random() < 0.5 ? "lenet5" : node.lenet5);
 
 /** Arguments that are legal, by the subject's name: what is called with one of them spoilt gets further than nonsense does. */
 const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
+  arrays: () => [new Float32Array(24), [0, 1], ["cat", "dog"]],
   arraysCheckpoint: () => [{ a: new Float32Array(3) }, "mine"],
   batchNormLayer: ({ x }) => ["bn", x],
   blobSource: () => [new Blob([encoded]), "mine"],
@@ -205,8 +212,10 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   exportOnnx: () => [anyLenet(), { batch: 2, outputs: ["logits"] }],
   fileSource: () => [file],
   flatten: ({ x }) => [x, { startDim: 1 }],
+  imageFolder: () => [pictures, anyLenet(), { skipUnreadable: true, augment: true, batch: 2 }],
   linearLayer: ({ x }) => ["fc", node.flatten(x), 5, { inFeatures: 192, bias: false }],
   makePlan: ({ graph }) => [graph, ["y"], { maxStorageBufferBindingSize: 1e6, maxBufferSize: 1e6 }, "f32"],
+  mnist: () => [idx([1, 28, 28], new Uint8Array(784)), idx([1], new Uint8Array(1)), [..."0123456789"]],
   named: ({ x }) => ["name", x],
   openCheckpoint: () => [node.bytesSource(encoded)],
   openGpu: () => [{ powerPreference: "low-power", limits: "default", kernelHash: undefined }],

@@ -94,8 +94,8 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/web": TRUNK,
   // It runs in a browser.
   "engine/worker": [...TRUNK, "engine/web"],
-  // It encodes what onnx/ describes.
-  "engine/node": [...TRUNK, "engine/onnx"],
+  // It encodes what onnx/ describes, and reads what is trained on.
+  "engine/node": [...TRUNK, "engine/onnx", "engine/training"],
   kernels: ["engine/ground", "engine/graph"],
   nets: ["engine/ground", "engine/graph", "engine/image", "types of engine/weights", "engine/definition", "kernels"],
   // Programs, which make what is shipped.
