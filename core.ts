@@ -36,6 +36,17 @@ export type { ClassifyOptions, Net, Prediction, RunInput, RunOptions, RunResult 
 export { type EngineNeeds, type LayerSummary, type Summary, summarize } from "./engine/summary.ts";
 export { arrays, type Dataset, type Examples } from "./engine/training/data.ts";
 export type { IdxFile } from "./engine/training/mnist.ts";
+export { cosineSchedule, oneCycleSchedule, type Schedule, stepSchedule } from "./engine/training/schedules.ts";
+export type {
+  EpochResult,
+  Evaluation,
+  FitOptions,
+  FitProgress,
+  OptimizerOptions,
+  StepResult,
+  Trainer,
+  TrainOptions,
+} from "./engine/training/trainer.ts";
 export type { ByteSource, Checkpoint, TensorInfo } from "./engine/weights/checkpoint.ts";
 export type { Weights } from "./engine/weights/open.ts";
 export { encodeSafetensors, openSafetensors } from "./engine/weights/safetensors.ts";

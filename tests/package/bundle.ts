@@ -87,6 +87,12 @@ export const PROGRAMS: readonly Program[] = [
   ...["convnext", "vision_transformer", "swin_transformer", "maxvit"].map((name) => family(name, TRANSFORMERS)),
   family("swin_transformer_v2", "the family swin_transformer"),
   {
+    name: "what training adds",
+    program: `${all("./engine/training/trainer.js")} import * as table from "./kernels/training/table.js"; console.log(table);`,
+    limitBytes: 12_000,
+    after: "what a software adapter adds",
+  },
+  {
     name: "the page's side of a worker",
     program: `import { openWorkerGpu } from "./worker.js"; console.log(openWorkerGpu);`,
     limitBytes: 5_000,

@@ -9,7 +9,8 @@ const gpu = await open();
 const tolerance = ulps(256);
 
 test("20 random tensors of whole vec4s", async () => {
-  for (let i = 0; i < 20; i++) await checkKernel(gpu, squares, { x: randomTensor([...randomShape(0, 3), 4]) }, {}, tolerance);
+  for (let i = 0; i < 20; i++)
+    await checkKernel(gpu, squares, { x: randomTensor([...randomShape(0, 3), 4]) }, {}, tolerance);
 });
 
 test("a part more where the last is full", async () => {
