@@ -45,13 +45,20 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   var from_a = (left_matrix * params.m + min(rows, vec4u(params.m - 1))) * params.k;
   var from_b = right_matrix * params.k * params.n + min(columns, vec4u(params.n - 1));
   var sums = mat4x4f();
+  var part = mat4x4f();
   for (var k = 0u; k < params.k; k++) {
     let left = vec4f(f32(a[from_a.x]), f32(a[from_a.y]), f32(a[from_a.z]), f32(a[from_a.w]));
     let right = vec4f(f32(b[from_b.x]), f32(b[from_b.y]), f32(b[from_b.z]), f32(b[from_b.w]));
-    sums += mat4x4f(left.x * right, left.y * right, left.z * right, left.w * right);
+    part += mat4x4f(left.x * right, left.y * right, left.z * right, left.w * right);
     from_a += vec4u(1);
     from_b += vec4u(params.n);
+    // In blocks: a sum rounds the less, the shorter its chains are.
+    if (k % 64 == 63) {
+      sums += part;
+      part = mat4x4f();
+    }
   }
+  sums += part;
   for (var r = 0u; r < 4; r++) {
     for (var c = 0u; c < 4; c++) {
       if (rows[r] < params.m && columns[c] < params.n) {

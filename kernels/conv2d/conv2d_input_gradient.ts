@@ -9,6 +9,9 @@ import { checkConvolution, convolutionParams, eachProduct, type WindowOptions } 
 const NAME = "conv2d_input_gradient";
 const WORKGROUP = 64;
 
+/** Channels of a group, and columns of each, that a thread computes. */
+const BLOCK = 4;
+
 export interface InputGradientOptions extends WindowOptions {
   /** [height, width] of x, which a stride leaves open. */
   size: Pair;
@@ -35,7 +38,10 @@ export const conv2dInputGradient = defineKernel({
     return x;
   },
 
-  cost: ({ shapes: { dy, w } }) => ({ flops: 2 * sizeOf(dy) * sizeOf(w.slice(1)) }),
+  cost(call) {
+    const flops = 2 * sizeOf(call.shapes.dy) * sizeOf(call.shapes.w.slice(1));
+    return { flops, work: (flops * blocksOf(call) * BLOCK ** 2) / sizeOf(call.y) };
+  },
   consts: () => ({ WORKGROUP }),
   params: (call) => ({ count: blocksOf(call), ...convolutionParams(shapesOf(call), call.options) }),
   grid: (call) => linearGrid(blocksOf(call), WORKGROUP),
@@ -61,4 +67,5 @@ type GradientCall = Call<"dy" | "w", InputGradientOptions>;
 /** Of the convolution. */
 const shapesOf = ({ shapes: { dy, w }, y }: GradientCall) => ({ x: y, w, y: dy });
 
-const blocksOf = ({ y }: GradientCall): number => sizeOf(y);
+const blocksOf = ({ shapes: { w }, y, options: { groups } }: GradientCall): number =>
+  y[0] * groups * Math.ceil(w[1] / BLOCK) * y[2] * Math.ceil(y[3] / BLOCK);

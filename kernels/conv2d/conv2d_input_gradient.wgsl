@@ -4,14 +4,15 @@
 //
 // o runs over the output channels of c's group; c counts within the group in w.
 // Layout: dy and dx, which is y, are NCHW; w is O,C,KH,KW.
-// Threads: one per element of dx, in the order of (n, c, row, column). Each tap has a sum of its own over the output channels.
+// Threads: one per block of 4 channels of a group by 4 columns, in the order of (n, channel, row, column): each value that it
+// loads is used four times. Every tap of the filter has a sum of its own over the output channels.
 
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
-  count: u32, // elements of dx
+  count: u32, // blocks
   x_channels: u32, x_height: u32, x_width: u32,
   y_channels: u32, y_height: u32, y_width: u32,
   group_in: u32, group_out: u32, // channels per group
@@ -32,18 +33,24 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let column = index % params.x_width;
-  let row = index / params.x_width % params.x_height;
-  let channel = index / (params.x_width * params.x_height) % params.x_channels;
-  let n = index / (params.x_width * params.x_height * params.x_channels);
-  let c = channel % params.group_in;
-  let o_first = channel / params.group_in * params.group_out;
+  let across = (params.x_width + 3) / 4;
+  let columns = index % across * 4 + vec4u(0, 1, 2, 3);
+  let row = index / across % params.x_height;
+  let block = index / (across * params.x_height);
+  let deep = (params.group_in + 3) / 4;
+  let group_count = params.x_channels / params.group_in;
+  let c_first = block % deep * 4;
+  let group = block / deep % group_count;
+  let n = block / (deep * group_count);
+  let o_first = group * params.group_out;
+  // What stands over the edge of a group is computed from its last channel, and not stored.
+  let c = min(c_first + vec4u(0, 1, 2, 3), vec4u(params.group_in - 1));
 
   let taps = params.kernel_height * params.kernel_width;
   let y_size = params.y_height * params.y_width;
   let y_first = (n * params.y_channels + o_first) * y_size;
   let w_first = (o_first * params.group_in + c) * taps;
-  var sum = 0.0;
+  var sums = mat4x4f(); // a column for each of dx's
   for (var k = 0u; k < params.kernel_height; k++) {
     let down = i32(row + params.pad_top) - i32(k * params.dilation_height);
     let i = u32(down) / params.stride_height;
@@ -51,21 +58,34 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       continue;
     }
     for (var l = 0u; l < params.kernel_width; l++) {
-      let right = i32(column + params.pad_left) - i32(l * params.dilation_width);
-      let j = u32(right) / params.stride_width;
-      if (right < 0 || j * params.stride_width != u32(right) || j >= params.y_width) {
+      let right = vec4i(columns + params.pad_left) - vec4i(i32(l * params.dilation_width));
+      let j = vec4u(right) / params.stride_width;
+      let seen = (right >= vec4i(0)) & (j * params.stride_width == vec4u(right)) & (j < vec4u(params.y_width));
+      if (!any(seen)) {
         continue;
       }
-      var from_y = y_first + i * params.y_width + j;
+      var from_y = y_first + i * params.y_width + select(vec4u(0), j, seen);
       var from_w = w_first + k * params.kernel_width + l;
-      var tap = 0.0;
+      var tap = mat4x4f();
       for (var o = 0u; o < params.group_out; o++) {
-        tap += f32(dy[from_y]) * f32(w[from_w]);
-        from_y += y_size;
-        from_w += params.group_in * taps;
+        let slope = vec4f(f32(dy[from_y.x]), f32(dy[from_y.y]), f32(dy[from_y.z]), f32(dy[from_y.w]));
+        let weight = vec4f(f32(w[from_w.x]), f32(w[from_w.y]), f32(w[from_w.z]), f32(w[from_w.w]));
+        tap += mat4x4f(slope.x * weight, slope.y * weight, slope.z * weight, slope.w * weight);
+        from_y += vec4u(y_size);
+        from_w += vec4u(params.group_in * taps);
       }
-      sum += tap;
+      sums += mat4x4f(
+        select(vec4f(), tap[0], seen.x),
+        select(vec4f(), tap[1], seen.y),
+        select(vec4f(), tap[2], seen.z),
+        select(vec4f(), tap[3], seen.w),
+      );
     }
   }
-  y[index] = Real(sum);
+  let first = n * params.x_channels + group * params.group_in + c_first;
+  for (var r = 0u; r < 4 && c_first + r < params.group_in; r++) {
+    for (var s = 0u; s < 4 && columns[s] < params.x_width; s++) {
+      y[((first + r) * params.x_height + row) * params.x_width + columns[s]] = Real(sums[s][r]);
+    }
+  }
 }

@@ -6,7 +6,7 @@ import { wgsl } from "./conv2d_weight_gradient.wgsl.ts";
 import { checkConvolution, convolutionParams, eachProduct, type WindowOptions } from "./gradient_geometry.ts";
 
 const NAME = "conv2d_weight_gradient";
-const WORKGROUP = 64;
+const WORKGROUP = 32;
 
 /** Output channels, and weights of each, that a workgroup computes. */
 const BLOCK = 4;

@@ -8,7 +8,7 @@
 // loaded is used four times. A thread adds up every WORKGROUP-th row of all of dy's images, row by row. Then half of the threads
 // add the sums of the others until one is left: always in the same order, and with the error of sums that are much shorter.
 
-const WORKGROUP: u32 = 64; // a power of two, 16 or more
+const WORKGROUP: u32 = 32; // a power of two, 16 or more
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 

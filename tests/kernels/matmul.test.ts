@@ -6,6 +6,7 @@ import {
   checkKernel,
   drawBroadcast,
   int,
+  magnitudes,
   nonFiniteTensor,
   open,
   pick,
@@ -32,6 +33,12 @@ test("20 random products whose leading dimensions are broadcast both ways, and s
     const inputs = { a: randomTensor([...left, m, k]), b: randomTensor([...right, k, n]) };
     await checkKernel(gpu, matmul, inputs, { scale: pick(1, 0.125, 3) }, k + 2);
   }
+});
+
+test("long sums, as those over all rows of a batch, are added up in two levels", async () => {
+  // Of one sign: in a single chain, some of the hundred would be off by three times as much and more.
+  const inputs = magnitudes({ a: randomTensor([10, 4096]), b: randomTensor([4096, 10]) });
+  await checkKernel(gpu, matmul, inputs, {}, 16);
 });
 
 test("NaN and infinity stay in their row", () =>
