@@ -1,6 +1,7 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
 import { asNchw } from "../layout/layout.ts";
 import { toNhwc } from "../layout/to_nhwc.ts";
@@ -31,6 +32,9 @@ export const gradient: GradientOf<typeof conv2d> = ({ inputs: { x, w }, options:
 
 type Options = Omit<Conv2dOptions, "activation">;
 
+/** The fast kernels add in one chain: so many products of a gradient by w round about as much as the loss itself. */
+const LONGEST = 4096;
+
 /** The fast kernels have four output channels at a time. */
 const isFast = (outChannels: number, { groups }: Options): boolean => groups === 1 && outChannels % 4 === 0;
 
@@ -58,7 +62,20 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
 }
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
-  if (!isFast(w.shape[0], options)) return undefined;
+  const [batch, , ...size] = dy.shape;
+  // Longer sums go by some images at a time, as many as fill vec4s.
+  const images = Math.max(4, Math.floor(LONGEST / sizeOf(size) / 4) * 4);
+  if (!isFast(w.shape[0], options) || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
+  const of = (value: Value, start: number) =>
+    images < batch ? slice(value, { dim: 0, start, end: Math.min(start + images, batch) }) : value;
+  const parts = Array.from({ length: Math.ceil(batch / images) }, (_, i) =>
+    product(of(x, i * images), w, of(dy, i * images), options),
+  );
+  return parts.reduce((sum, part) => add(sum, part));
+}
+
+/** The gradient by w, of images that are channels. */
+function product(x: Value, w: Value, dy: Value, options: Options): Value {
   const { graph } = x;
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
   const [batch, channels, height, width] = x.shape;
