@@ -2,14 +2,14 @@ import type { Gradients } from "./gradients.ts";
 import type { Value } from "./value.ts";
 import type { Variants } from "./variant.ts";
 
-/** How an operator runs in training, where it does not as it stands: batch norm takes the statistics of its batch. */
+/** How an operator with parameters that are trained runs, where it does not as it stands: batch norm by its batch. */
 export type TrainingForm = (
   inputs: Readonly<Record<string, Value>>,
   options: object,
 ) => {
   readonly y: Value;
   /** Adds what changes its statistics in place, unless `norm`, that of all gradients, is not finite. */
-  update(norm: Value): Value;
+  update?(norm: Value): Value;
 };
 
 /** How parameters are changed by their gradients. */

@@ -63,7 +63,7 @@ export function compileStep(
     if (isState) return next.graph.input(node.name, node.shape);
     if (!formed(node)) return "keep";
     const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
-    changes.push(update);
+    if (update) changes.push(update);
     return y;
   });
   const logits = graph.value(graph.find("logits"));

@@ -35,15 +35,15 @@ type Options = Omit<Conv2dOptions, "activation">;
 /** The fast kernels add in one chain: so many products of a gradient by w round about as much as the loss itself. */
 const LONGEST = 4096;
 
-/** The fast kernels have four output channels at a time. */
-const isFast = (outChannels: number, { groups }: Options): boolean => groups === 1 && outChannels % 4 === 0;
+/** So many of such sums cost less than the plain kernel. */
+const MOST_PARTS = 8;
 
 function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
-  const [, channels, height, width] = x.shape;
+  const [, , height, width] = x.shape;
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
   const reach = [0, 1].map((d) => dilation[d] * (kernel[d] - 1));
   const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
-  if (!isFast(channels, options) || Math.min(top, left) < 0) return undefined;
+  if (options.groups !== 1 || Math.min(top, left) < 0) return undefined;
   const filters = flipFilters(w);
   const isPoint = Math.max(...reach, ...padding) === 0;
   if (isPoint) {
@@ -65,13 +65,13 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
   const [batch, , ...size] = dy.shape;
   // Longer sums go by some images at a time, as many as fill vec4s.
   const images = Math.max(4, Math.floor(LONGEST / sizeOf(size) / 4) * 4);
-  if (!isFast(w.shape[0], options) || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
+  const parts = Math.ceil(batch / images);
+  if (options.groups !== 1 || parts > MOST_PARTS || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
   const of = (value: Value, start: number) =>
     images < batch ? slice(value, { dim: 0, start, end: Math.min(start + images, batch) }) : value;
-  const parts = Array.from({ length: Math.ceil(batch / images) }, (_, i) =>
-    product(of(x, i * images), w, of(dy, i * images), options),
+  return Array.from({ length: parts }, (_, i) => product(of(x, i * images), w, of(dy, i * images), options)).reduce(
+    (sum, part) => add(sum, part),
   );
-  return parts.reduce((sum, part) => add(sum, part));
 }
 
 /** The gradient by w, of images that are channels. */
@@ -91,5 +91,8 @@ function product(x: Value, w: Value, dy: Value, options: Options): Value {
   );
   // From [C, KH, KW, O] to [O, C, KH, KW]: that matrix transposed.
   const rows = toNhwc(cut);
-  return graph.reshape(asNchw(graph.reshape(rows, [1, sizeOf(rows.shape.slice(0, 3)), 1, rows.shape[3]])), w.shape);
+  return graph.reshape(
+    asNchw(graph.reshape(rows, [1, sizeOf(rows.shape.slice(0, 3)), 1, rows.shape[3]]), w.shape[0]),
+    w.shape,
+  );
 }

@@ -26,9 +26,9 @@ export const refusesParams = (w: Value, b?: Value): string | undefined => {
   return b && !isParam(b) && refusesChannels(b.shape[0]) ? "its bias is no parameter" : undefined;
 };
 
-/** In training weights that are no parameters are packed whenever they are read. */
+/** In training weights that are no parameters are packed whenever they are read; biases are whole vec4s by then. */
 export const refusesPacking = (w: Value, b?: Value): string | undefined =>
-  w.graph.training && w.shape[0] % 4 === 0 ? undefined : refusesParams(w, b);
+  w.graph.training ? undefined : refusesParams(w, b);
 
 /** A parameter [rows, columns], or [columns], padded to multiples of 4 by zeros. */
 export function zeroPadded(param: Value, shape = param.shape): Value {

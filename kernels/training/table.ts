@@ -3,6 +3,8 @@ import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { conv2d } from "../conv2d/conv2d.ts";
+import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
 import { gradients } from "../gradients.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
@@ -23,6 +25,14 @@ const batchNormForm: TrainingForm = ({ x, mean, variance, weight, bias }, option
   const { y, statistics } = batchNormTrain(x, weight, bias, { eps });
   const count = sizeOf(x.shape) / x.shape[1];
   return { y, update: (norm) => running(statistics, mean, variance, norm, { count }) };
+};
+
+/** The fast kernels pad filters with zeros to a multiple of 4, but no bias that changes: that is added behind them. */
+const conv2dForm: TrainingForm = ({ x, w, b, r }, given) => {
+  const options = given as Conv2dOptions;
+  const [channels] = w.shape;
+  if (!b || r || options.activation !== "none" || channels % 4 === 0) return { y: conv2d(x, w, b, r, options) };
+  return { y: add(conv2d(x, w, options), b.graph.reshape(b, [channels, 1, 1])) };
 };
 
 /** Options filled with defaults; throws a UsageError for others, and for what is no number of the range. */
@@ -77,7 +87,7 @@ const asItWas: AnyVariant = {
 /** What training needs of operators. PyTorch's defaults. */
 export const training: TrainingTable = {
   gradients,
-  forms: { batchnorm: batchNormForm },
+  forms: { batchnorm: batchNormForm, conv2d: conv2dForm },
   optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
   loss: (logits, labels, options) => crossEntropy(logits, labels, options),
   norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
