@@ -1,0 +1,172 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { UsageError, WeightsError } from "../../../engine/ground/errors.ts";
+import type { Tensor } from "../../../engine/ground/tensor.ts";
+import { arrays } from "../../../engine/training/data.ts";
+import type { EpochResult, Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
+import { int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+
+const gpu = await open();
+
+const BATCH = 4;
+const adam = { name: "adam", lr: 0.01 };
+
+/** So many images, and their classes. */
+const draw = (count: number) => ({
+  images: randomTensor([count, 3, 12, 12]).data,
+  labels: Array.from({ length: count }, () => int(0, 6)),
+});
+
+async function withTrainer<T>(options: Partial<TrainOptions>, use: (trainer: Trainer) => Promise<T>): Promise<T> {
+  const trainer = await gpu.train(small, { batch: BATCH, optimizer: adam, ...options });
+  try {
+    return await use(trainer);
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+const sameTensors = (got: ReadonlyMap<string, Tensor>, want: ReadonlyMap<string, Tensor>) => {
+  assert.equal([...got.keys()], [...want.keys()]);
+  for (const [name, each] of want) sameBits(got.get(name) as Tensor, each, name);
+};
+
+async function fit(trainer: Trainer, ...given: Parameters<Trainer["fit"]>): Promise<EpochResult[]> {
+  const results: EpochResult[] = [];
+  for await (const result of trainer.fit(...given)) results.push(result);
+  return results;
+}
+
+test("epochs are as many full batches as there are, and end in the same bits by the same seed", async () => {
+  const { images, labels } = draw(11);
+  const dataset = arrays(images, labels);
+  const trained = (options: object) =>
+    withTrainer(options, async (trainer) => {
+      const steps: number[] = [];
+      const onProgress = ({ step, loaded, total }: { step: number; loaded: number; total: number }) =>
+        steps.push(step, loaded, total);
+      const epochs = await fit(trainer, dataset, { epochs: 2, onProgress });
+      assert.equal(
+        epochs.map(({ epoch, step }) => [epoch, step]),
+        [
+          [1, 2],
+          [2, 4],
+        ],
+      );
+      assert.equal(steps, [1, 1, 2, 2, 2, 2, 3, 1, 2, 4, 2, 2]);
+      return { losses: epochs.map(({ loss }) => loss), tensors: await trainer.tensors() };
+    });
+  const first = await trained({ seed: 3 });
+  const again = await trained({ seed: 3 });
+  assert.equal(again.losses, first.losses);
+  sameTensors(again.tensors, first.tensors);
+});
+
+test("what was saved goes on where it was, to the bit, also within an epoch", async () => {
+  const { images, labels } = draw(12);
+  const dataset = arrays(images, labels);
+  const batches = await Promise.all(
+    [
+      [0, 1, 2, 3],
+      [4, 5, 6, 7],
+    ].map((places) => dataset.examples(places)),
+  );
+  const { saved, wanted } = await withTrainer({ seed: 9 }, async (trainer) => {
+    for (const batch of batches) await trainer.step(batch.images, batch.labels);
+    const bytes = await trainer.save();
+    await fit(trainer, dataset, { epochs: 2 });
+    return { saved: bytes, wanted: await trainer.tensors() };
+  });
+  await withTrainer({ seed: 9, resume: saved }, async (trainer) => {
+    assert.is(trainer.steps, 2);
+    const results = await fit(trainer, dataset, { epochs: 2 });
+    assert.equal(
+      results.map(({ epoch, step }) => [epoch, step]),
+      [
+        [1, 3],
+        [2, 6],
+      ],
+    );
+    sameTensors(await trainer.tensors(), wanted);
+    // All of it is done.
+    assert.equal(await fit(trainer, dataset, { epochs: 2 }), []);
+  });
+});
+
+test("an evaluation is the mean over all examples, also of a last batch that is not full", async () => {
+  const { images, labels } = draw(7);
+  await withTrainer({}, async (trainer) => {
+    const { loss, accuracy, count } = await trainer.evaluate(arrays(images, labels));
+    assert.is(count, 7);
+    const size = 3 * 12 * 12;
+    let [sum, right] = [0, 0];
+    for (let i = 0; i < 7; i++) {
+      const batch = new Float32Array(BATCH * size);
+      batch.set(images.subarray(i * size, (i + 1) * size));
+      const logits = Array.from((await trainer.run(batch)).data.subarray(0, 7));
+      const largest = Math.max(...logits);
+      sum += largest + Math.log(logits.reduce((a, v) => a + Math.exp(v - largest), 0)) - logits[labels[i]];
+      right += Number(logits.indexOf(largest) === labels[i]);
+    }
+    assert.ok(Math.abs(loss - sum / 7) < 1e-5, `${loss} and ${sum / 7}`);
+    assert.is(accuracy, right / 7);
+    assert.is(trainer.steps, 0);
+  });
+});
+
+test("the net of a training gives what the training does, and stays as it is while that goes on", async () => {
+  const { images, labels } = draw(BATCH);
+  await withTrainer({}, async (trainer) => {
+    await trainer.step(images, labels);
+    const { data } = await trainer.run(images);
+    const net = await trainer.net();
+    await trainer.step(images, labels);
+    const { logits } = await net.run(images);
+    await net.dispose();
+    const largest = Math.max(...data.map(Math.abs));
+    logits.data.forEach((v, i) => {
+      assert.ok(Math.abs(v - data[i]) <= 1e-5 * largest, `${v} and ${data[i]}`);
+    });
+  });
+});
+
+test("a signal ends a training after the step at hand, which can be gone on with", async () => {
+  const { images, labels } = draw(16);
+  const dataset = arrays(images, labels);
+  await withTrainer({}, async (trainer) => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const onProgress = ({ step }: { step: number }) => {
+      if (step === 2) controller.abort(reason);
+    };
+    const ended = fit(trainer, dataset, { epochs: 3, signal: controller.signal, onProgress });
+    assert.is(await ended.catch((error) => error), reason);
+    assert.is(trainer.steps, 2);
+    assert.equal(
+      (await fit(trainer, dataset, { epochs: 1 })).map(({ step }) => step),
+      [4],
+    );
+  });
+});
+
+test("what cannot be gone on from, or trained on, is refused", async () => {
+  const { images, labels } = draw(3);
+  await withTrainer({}, async (trainer) => {
+    const few = () => fit(trainer, arrays(images, labels), { epochs: 1 });
+    await refuses(few, UsageError, "USAGE", /a batch is 4 images and the dataset has 3: load with a smaller batch/);
+    const none = () => fit(trainer, arrays(images, labels), { epochs: 0 });
+    await refuses(none, UsageError, "USAGE", /epochs is 0; it must be a positive integer/);
+    const odd = () => fit(trainer, arrays(images, labels), { epoch: 1 } as object as { epochs: number });
+    await refuses(odd, UsageError, "USAGE", /fit\(\) has no option "epoch"; its options are epochs, /);
+  });
+  const sgd = await withTrainer({ optimizer: { name: "sgd", lr: 1 } }, (trainer) => trainer.save());
+  const resumed = () => withTrainer({ resume: sgd }, async () => {});
+  await refuses(
+    resumed,
+    WeightsError,
+    "WEIGHTS",
+    /lacks "optimizer\.v\..*": it is not what this training was saved to/,
+  );
+});
+
+test.run();
