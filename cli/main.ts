@@ -12,11 +12,13 @@ import { exportCommand } from "./export.ts";
 import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
 import { summaryCommand } from "./summary.ts";
+import { trainCommand } from "./train.ts";
 import { tuneCommand } from "./tune.ts";
 
 const COMMANDS = [
   classifyCommand,
   runCommand,
+  trainCommand,
   summaryCommand,
   profileCommand,
   tuneCommand,

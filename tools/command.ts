@@ -33,6 +33,14 @@ export function positiveNumber(text: string): number {
   throw new InvalidArgumentError("It must be a positive number.");
 }
 
+export function wholeNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
+}
+
+/** Parser of a number that may be 0. */
+export const factor = (text: string): number => (Number(text) === 0 && text.trim() ? 0 : positiveNumber(text));
+
 /** Parser of names separated by commas. */
 export const nameList = (text: string): string[] => text.split(",").map((name) => name.trim());
 

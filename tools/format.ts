@@ -56,4 +56,6 @@ export const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (let
 
 /** A message of the library, which names options as programs give them, as the command line gives them. */
 export const inFlags = (message: string): string =>
-  message.replace(/\bthe option (\w+): "?(\w+)"?/g, (_, name: string, value: string) => `${flagOf(name)} ${value}`);
+  message.replace(/\bthe option (\w+): "?(\w+)"?/g, (_, name: string, value: string) =>
+    value === "true" ? flagOf(name) : `${flagOf(name)} ${value}`,
+  );

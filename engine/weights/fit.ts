@@ -35,7 +35,8 @@ export async function fitCheckpoint(
   others?: () => Promise<readonly OtherNet[]>,
 ): Promise<Checkpoint> {
   const parts = checkpoint.parts ?? new Map([["", checkpoint]]);
-  const asked = [...parts].filter(([name]) => key === undefined || name === key);
+  const named = [...parts].filter(([name]) => key === undefined || name === key);
+  const asked = named.map(([name, part]) => [name, withoutOptimizer(part)] as const);
   if (asked.length === 0) {
     const told = `has no mapping ${quote(key ?? "")} for weightsKey; it has ${listNames(parts.keys())}`;
     throw new UsageError(`${checkpoint.name} ${told}`);
@@ -57,6 +58,12 @@ export async function fitCheckpoint(
   // The fault is to be told even where the nets cannot be loaded that it might be of.
   const instead = advice ? "" : tellOthers(asked, (await others?.().catch(() => undefined)) ?? []);
   throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest)}${advice}${of}${instead}`);
+}
+
+/** A checkpoint without what an optimizer keeps of its tensors, as a training saves it beside them. */
+function withoutOptimizer(part: Checkpoint): Checkpoint {
+  const kept = [...part.tensors].filter(([name]) => !name.startsWith("optimizer."));
+  return kept.length === part.tensors.size ? part : { ...part, tensors: new Map(kept) };
 }
 
 type Parts = readonly (readonly [key: string, part: Checkpoint])[];

@@ -16,7 +16,7 @@ test("wrong usage: exit code 2, and what would be right", () =>
     [
       ["clasify"],
       2,
-      /unknown command 'clasify'; the commands are classify, run, summary, profile, tune, bench, convert, export, doctor, demo$/,
+      /unknown command 'clasify'; the commands are classify, run, train, summary, profile, tune, bench, convert, export, doctor, demo$/,
     ],
     [
       ["classify", "--tpo", "3", digit(1)],
@@ -39,7 +39,19 @@ test("wrong usage: exit code 2, and what would be right", () =>
   ]));
 
 test("help with an example for every command, and the version", async () => {
-  const commands = ["classify", "run", "summary", "profile", "tune", "bench", "convert", "export", "doctor", "demo"];
+  const commands = [
+    "classify",
+    "run",
+    "train",
+    "summary",
+    "profile",
+    "tune",
+    "bench",
+    "convert",
+    "export",
+    "doctor",
+    "demo",
+  ];
   for (const command of commands) {
     const { code, stdout, errors } = await shadenet([command, "--help"]);
     assert.is(code, 0);

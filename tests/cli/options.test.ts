@@ -54,7 +54,7 @@ test("every option of every net can be given, and is the net's", async () => {
 });
 
 test("all commands that take a net have them", async () => {
-  const commands = ["classify", "run", "summary", "profile", "tune", "export"];
+  const commands = ["classify", "run", "train", "summary", "profile", "tune", "export"];
   for (const name of commands) {
     const { stdout } = await shadenet([name, "--help"]);
     for (const flag of ["--num-classes", "--in-channels", "--conv-bias", "--lrn", "--image-size"])

@@ -1,0 +1,216 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+import { PNG } from "pngjs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { fileSource, openCheckpoint } from "../../index.ts";
+import { madeDigits } from "../engine/training/digits.ts";
+import { assertFails, eachFails, inFolder, inProcess, shadenet } from "./harness.ts";
+
+/** MNIST's four files: 64 digits to train on, gzipped, and 20 others as they are. */
+async function makeMnist(folder: string): Promise<void> {
+  await mkdir(inFolder(folder), { recursive: true });
+  const [trained, others] = [madeDigits(64), madeDigits(20)];
+  const files = {
+    "train-images-idx3-ubyte.gz": gzipSync(trained.images),
+    "train-labels.idx1-ubyte.gz": gzipSync(trained.labels),
+    "t10k-images-idx3-ubyte": others.images,
+    "t10k-labels-idx1-ubyte": others.labels,
+  };
+  for (const [name, bytes] of Object.entries(files)) await writeFile(inFolder(`${folder}/${name}`), bytes);
+}
+
+/** Pictures of two classes: dark strokes that lie, and such that stand. */
+async function makePictures(folder: string, count: number): Promise<void> {
+  for (const name of ["lying", "standing"]) {
+    await mkdir(inFolder(`${folder}/${name}`), { recursive: true });
+    for (let n = 0; n < count; n++) {
+      const png = new PNG({ width: 28, height: 28 });
+      png.data.fill(255);
+      for (let i = 0; i < 28 * 28; i++) {
+        const [x, y] = [i % 28, Math.floor(i / 28)];
+        const [along, across] = name === "lying" ? [x, y] : [y, x];
+        if (along > 3 && along < 25 && Math.abs(across - 10 - (n % 8)) < 2) png.data.fill(0, 4 * i, 4 * i + 3);
+      }
+      await writeFile(inFolder(`${folder}/${name}/${n}.png`), PNG.sync.write(png));
+    }
+  }
+}
+
+await makeMnist("mnist");
+await makePictures("strokes/train", 8);
+await makePictures("strokes/val", 3);
+
+const digits = ["train", "lenet5", "--data", "mnist", "--batch", "16"];
+const linesOf = (stdout: string) =>
+  stdout
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+const withoutTime = (lines: readonly object[]) => lines.map((line) => ({ ...line, seconds: 0 }));
+
+async function tensorsOf(file: string): Promise<Record<string, Float32Array>> {
+  const checkpoint = await openCheckpoint(await fileSource(inFolder(file)));
+  const names = [...checkpoint.tensors.keys()];
+  const values = await Promise.all(names.map((name) => checkpoint.read(name)));
+  await checkpoint.close();
+  return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+}
+
+test("LeNet-5 learns digits, a line an epoch; a training that is gone on with ends in the same bits", async () => {
+  const options = ["--optimizer", "adam", "--lr", "0.003", "--seed", "5", "--json"];
+  const whole = await shadenet([...digits, ...options, "--epochs", "8", "--out", "whole.safetensors"]);
+  assert.equal([whole.code, whole.errors], [0, []]);
+  const epochs = linesOf(whole.stdout);
+  assert.equal(
+    epochs.map(({ epoch, step, validation }) => [epoch, step, validation.count]),
+    [1, 2, 3, 4, 5, 6, 7, 8].map((epoch) => [epoch, 4 * epoch, 20]),
+  );
+  assert.ok(epochs[7].loss < epochs[0].loss / 2, `${epochs[0].loss}, and then ${epochs[7].loss}`);
+  assert.ok(epochs[7].validation.accuracy > 0.5, `${epochs[7].validation.accuracy}`);
+
+  const first = await shadenet([...digits, ...options, "--epochs", "5", "--out", "half.safetensors"]);
+  const second = await shadenet([
+    ...digits,
+    ...options,
+    ...["--epochs", "8", "--resume", "half.safetensors", "--out", "half.safetensors"],
+  ]);
+  assert.equal([second.code, second.errors], [0, []]);
+  assert.equal(withoutTime([...linesOf(first.stdout), ...linesOf(second.stdout)]), withoutTime(epochs));
+  assert.equal(await tensorsOf("half.safetensors"), await tensorsOf("whole.safetensors"));
+
+  const again = await shadenet([...digits, ...options, "--epochs", "5", "--resume", "half.safetensors"]);
+  assert.is(again.code, 0);
+  assert.equal(again.errors.length, 2);
+  assert.match(again.errors[1], /half\.safetensors has had its 5 epochs: give more --epochs to go on$/);
+});
+
+test("what was trained on a folder of pictures tells its classes apart", async () => {
+  await writeFile(inFolder("labels.txt"), "lying\nstanding\n");
+  const train = ["train", "lenet5", "--data", "strokes/train", "--validation", "strokes/val", "--batch", "8"];
+  const options = ["--epochs", "12", "--schedule", "onecycle", "--lr", "0.05", "--out", "strokes.safetensors"];
+  const { code, stdout, errors } = await shadenet([...train, ...options]);
+  assert.equal([code, errors], [0, []]);
+  const [head, gap, ...lines] = stdout.split("\n");
+  assert.match(head, /^lenet5 on 16 pictures of 2 classes, 8 a step, on ./);
+  assert.is(gap, "");
+  const facts = "loss \\d\\.\\d{4}, accuracy +\\d+\\.\\d %";
+  assert.match(lines[0], new RegExp(`^epoch  1 of 12   ${facts}   validation: ${facts}   \\d.* m?s$`));
+  assert.match(lines[11], /^epoch 12 of 12 .*validation: loss 0\.\d+, accuracy 100\.0 %/);
+  assert.equal(lines.slice(12), ["", "written to strokes.safetensors", ""]);
+  const { metadata } = await openCheckpoint(await fileSource(inFolder("strokes.safetensors")));
+  assert.is(metadata?.classes, '["lying","standing"]');
+
+  // What the optimizer keeps stands beside the weights, and is no part of the net.
+  const net = ["--weights", "strokes.safetensors", "--num-classes", "2", "--labels", "labels.txt"];
+  const pictures = ["strokes/val/lying/1.png", "strokes/val/standing/2.png"];
+  const classified = await shadenet(["classify", ...pictures, "--net", "lenet5", ...net, "--json"]);
+  assert.equal([classified.code, classified.errors], [0, []]);
+  const tops = JSON.parse(classified.stdout).map(({ top }: { top: { label: string }[] }) => top[0].label);
+  assert.equal(tops, ["lying", "standing"]);
+});
+
+test("only what --trainable names changes", async () => {
+  const options = [
+    "--epochs",
+    "1",
+    "--weights",
+    "MNIST",
+    "--trainable",
+    "linear2|conv1\\.b",
+    "--out",
+    "head.safetensors",
+  ];
+  const { code } = await shadenet([...digits, ...options]);
+  assert.is(code, 0);
+  const before = await openCheckpoint(
+    await fileSource(new URL("../../../nets/weights/lenet5.safetensors", import.meta.url)),
+  );
+  const after = await tensorsOf("head.safetensors");
+  for (const name of before.tensors.keys()) {
+    const isSame = Buffer.from((await before.read(name)).buffer).equals(Buffer.from(after[name].buffer));
+    assert.is(isSame, !["linear2.weight", "linear2.bias", "conv1.bias"].includes(name), name);
+  }
+  await before.close();
+});
+
+test("Ctrl-C ends the step, saves, and exits with 130", async () => {
+  const options = ["--epochs", "100000", "--out", "stopped.safetensors"];
+  const { code, errors } = await inProcess([...digits, ...options, "--json"], {
+    onOutput: (child) => child.kill("SIGINT"),
+  });
+  assert.is(code, 130);
+  assert.is(errors.length, 1);
+  const [, step] = /stopped after step (\d+); go on with --resume stopped\.safetensors$/.exec(errors[0]) ?? [];
+  assert.ok(Number(step) >= 4, errors[0]);
+  const { metadata } = await openCheckpoint(await fileSource(inFolder("stopped.safetensors")));
+  assert.is(JSON.parse(metadata?.training ?? "").steps, Number(step));
+  const epochs = String(Math.floor(Number(step) / 4) + 1);
+  const on = await shadenet([...digits, "--epochs", epochs, "--resume", "stopped.safetensors", "--json"]);
+  assert.equal(
+    linesOf(on.stdout).map((line) => line.epoch),
+    [Number(epochs)],
+  );
+});
+
+test("files that cannot be read are left out if that is asked for", async () => {
+  await makePictures("mixed", 2);
+  await writeFile(inFolder("mixed/lying/bad.jpg"), "no picture");
+  const train = ["train", "lenet5", "--data", "mixed", "--epochs", "1", "--batch", "4", "--out", "m.safetensors"];
+  const { code, errors } = await shadenet([...train, "--skip-unreadable"]);
+  assert.is(code, 0);
+  assert.is(errors.length, 1);
+  assert.match(errors[0], /^shadenet: warning: left out: .*bad\.jpg is not an image that can be read: got a text file/);
+  const refused = await shadenet([...train.slice(0, -4), "--batch", "5", "--out", "m.safetensors", "--json"]);
+  assertFails(refused, 1, /bad\.jpg is not an image .*; --skip-unreadable leaves such files out$/);
+});
+
+test("what cannot be trained is told before the GPU is opened", async () => {
+  const env = { SHADENET_ADAPTER: "none" };
+  const fails = async (args: readonly string[], code: number, message: RegExp) =>
+    assertFails(await shadenet(["train", ...args], { env }), code, message);
+  await rm(inFolder("mnist/t10k-labels-idx1-ubyte"));
+  const put =
+    /MNIST is not in mnist or .*mnist: put t10k-images-idx3-ubyte\.gz and t10k-labels-idx1-ubyte\.gz there, from/;
+  await fails(["lenet5", "--data", "mnist"], 1, put);
+  await fails(["lenet5", "--data", "mnist:strokes"], 1, /MNIST is not in strokes: put train-images-idx3-ubyte\.gz and/);
+  await makeMnist("mnist");
+  await writeFile(
+    inFolder("mnist/t10k-images-idx3-ubyte"),
+    (await readFile(inFolder("mnist/t10k-images-idx3-ubyte"))).subarray(0, 99),
+  );
+  await fails(["lenet5", "--data", "mnist"], 1, /mnist.t10k-images-idx3-ubyte is cut short: it has 99 bytes of 15696/);
+  await fails(
+    ["resnet18", "--data", "mnist"],
+    2,
+    /digits are \[1, 1, 32, 32\], and resnet18 takes \[1, 3, 224, 224\]: train/,
+  );
+  await fails(["lenet5", "--data", "nowhere"], 1, /cannot read nowhere: there is no such file; wanted a folder with/);
+  await fails(["lenet5", "--data", "strokes/val/lying"], 1, /lying has no folders in it; wanted/);
+  const strokes = ["lenet5", "--data", "strokes/train"];
+  await fails(
+    [...strokes, "--validation", "strokes"],
+    2,
+    /strokes has 2 classes, and strokes\/train 2: both must have folders/,
+  );
+  await fails([...strokes, "--batch", "17"], 2, /a batch has 17 pictures, and strokes\/train only 16: give a smaller/);
+  await fails([...strokes, "--out", "no/such/file"], 1, /cannot write no\/such\/file: its folder does not exist$/);
+  await fails(
+    [...strokes, "--resume", "a", "--weights", "b"],
+    2,
+    /'--resume <file>' cannot be used with option '--weights/,
+  );
+});
+
+test("wrong usage", () =>
+  eachFails([
+    [["train", "lenet5"], 2, /required option '--data <path>' not specified/],
+    [[...digits, "--trainable", "["], 2, /argument '\[' is invalid. It must be the beginning of a name, or/],
+    [[...digits, "--lr", "-1"], 2, /must be a positive number/],
+    [[...digits, "--weight-decay", "x"], 2, /must be a positive number/],
+    [[...digits, "--seed", "1.5"], 2, /must be a whole number/],
+    [[...digits, "--optimizer", "lion"], 2, /Allowed choices are sgd, adam, adamw/],
+    [[...digits, "--schedule", "none"], 2, /Allowed choices are constant, cosine, step, onecycle/],
+  ]));
+
+test.run();
