@@ -7,7 +7,7 @@ import { type Contender, type EngineName, type Job, type NetFiles, nameOf } from
 import type { FirstRun, Turn } from "./measure.ts";
 import type { Prepared, Wanted } from "./prepare.ts";
 import { WorkerProcess } from "./process.ts";
-import { type Agreement, agreements, type Effort, progressOf, rotated } from "./results.ts";
+import { type Agreement, agreements, type Effort, LOGITS, LOSSES, progressOf, rotated } from "./results.ts";
 
 /** Where a contender runs: it answers with its first run, and with a turn whenever it is asked. */
 export interface Place {
@@ -15,6 +15,9 @@ export interface Place {
   ask(): Promise<Turn>;
   stop(): Promise<void>;
 }
+
+/** A net and what is done with it. */
+export type NetJob = Pick<NetFiles, "net" | "shape" | "training">;
 
 /** What does not depend on the net. */
 export interface Setting extends Effort, Pick<Job, "maxBinding" | "software"> {
@@ -43,17 +46,17 @@ interface Entrant {
   place?: Place;
   /** Milliseconds of each cold start. */
   colds: number[];
-  logits?: readonly number[];
+  outputs?: readonly number[];
   agreement: Agreement;
   times: number[];
 }
 
 /**
  * Measures a net in every engine: first results one after the other, each in a new process, of which the last ones stay;
- * then, of those whose logits agree, runs in turn. An engine that fails is left out from there on, and its error told.
+ * then, of those whose logits or losses agree, runs in turn. An engine that fails is left out from there on, and its error told.
  */
 export async function compareNet(
-  net: Pick<NetFiles, "net" | "shape">,
+  net: NetJob,
   setting: Setting,
   onProgress: (share: number) => void,
 ): Promise<Measured[]> {
@@ -69,7 +72,7 @@ export async function compareNet(
     }
     const files = { ...net, ...filesIn((name) => `${setting.base}/${name}`) };
     await startCold(entrants, files, setting, (share) => onProgress(0.5 * share));
-    compareLogits(entrants);
+    compareOutputs(entrants, net.training ? LOSSES : LOGITS);
     await takeTurns(entrants, setting, (share) => onProgress(0.5 + 0.5 * share));
     return entrants.map(({ contender, colds, times, agreement }) => {
       return { contender, coldMs: colds.length > 0 ? median(colds) : null, times, ...agreement };
@@ -80,10 +83,11 @@ export async function compareNet(
   }
 }
 
-export const filesIn = (at: (name: string) => string): Omit<NetFiles, "net" | "shape"> => ({
+export const filesIn = (at: (name: string) => string): Omit<NetFiles, keyof NetJob> => ({
   weights: at("weights.safetensors"),
   model: at("model.onnx"),
   tflite: at("model.tflite"),
+  batch: at("batch.safetensors"),
 });
 
 /** Writes a net's files. What an engine's own model cannot say is an error of that engine. */
@@ -104,7 +108,7 @@ async function prepare(
   }
 }
 
-/** Starts the contenders, as often as is wanted, and waits for the first logits of each. */
+/** Starts the contenders, as often as is wanted, and waits for the first results of each. */
 async function startCold(
   entrants: readonly Entrant[],
   files: NetFiles,
@@ -119,9 +123,9 @@ async function startCold(
       await attempt(entrant, signal, async () => {
         await entrant.place?.stop();
         entrant.place = setting.start({ ...entrant.contender, ...files, maxBinding, software });
-        const { coldMs, logits } = await entrant.place.answer();
+        const { coldMs, outputs } = await entrant.place.answer();
         entrant.colds.push(coldMs);
-        entrant.logits = logits;
+        entrant.outputs = outputs;
       });
     }
   }
@@ -135,19 +139,19 @@ async function attempt(entrant: Entrant, signal: AbortSignal, work: () => Promis
     signal.throwIfAborted();
     entrant.agreement = { agreesWith: null, error: oneLine((error as Error).message.split("\n")[0]) };
     entrant.times = [];
-    entrant.logits = undefined;
+    entrant.outputs = undefined;
     await entrant.place?.stop();
   }
 }
 
 /** What does not compute on WebGPU is compared with first: it has the least in common with the others. */
-function compareLogits(entrants: readonly Entrant[]): void {
+function compareOutputs(entrants: readonly Entrant[], kind: typeof LOGITS): void {
   const first = ({ contender }: Entrant) => (contender.provider === "webgpu" ? 1 : 0);
   const outputs = new Map<string, readonly number[]>();
-  for (const { contender, logits } of [...entrants].sort((a, b) => first(a) - first(b))) {
-    if (logits) outputs.set(nameOf(contender), logits);
+  for (const { contender, outputs: own } of [...entrants].sort((a, b) => first(a) - first(b))) {
+    if (own) outputs.set(nameOf(contender), own);
   }
-  const found = agreements(outputs);
+  const found = agreements(outputs, kind);
   for (const entrant of entrants) entrant.agreement = found.get(nameOf(entrant.contender)) ?? entrant.agreement;
 }
 

@@ -3,7 +3,7 @@ import type { Host } from "./host.ts";
 
 // What is compared: plain data, so that nothing of an engine is loaded before it is asked for.
 
-export type EngineName = "shadenet" | "onnxruntime" | "tfjs" | "jax-js" | "litert";
+export type EngineName = "shadenet" | "onnxruntime" | "tfjs" | "jax-js" | "litert" | "pytorch";
 
 /** Where an engine computes: on an adapter, on the CPU by machine code, or there by WebAssembly. */
 export type Provider = "webgpu" | "cpu" | "wasm";
@@ -14,17 +14,36 @@ export interface Contender {
   readonly provider: Provider;
 }
 
+/** How a net is trained where it is not only run. */
+export interface Training {
+  /** Steps whose losses are compared. */
+  readonly steps: number;
+  /** The net's, and the size of its images. */
+  readonly options: { readonly numClasses: number; readonly imageSize: number };
+  /** SGD, as gpu.train() takes it. */
+  readonly optimizer: {
+    readonly name: "sgd";
+    readonly lr: number;
+    readonly momentum: number;
+    readonly weightDecay: number;
+  };
+}
+
 /** A net and the files that hold it, by their paths, or in a page by their addresses. */
 export interface NetFiles {
   readonly net: string;
   /** Of the input: [N, C, H, W]. */
   readonly shape: Shape;
+  /** Undefined where the net is run. */
+  readonly training?: Training;
   /** The .safetensors file that every engine reads, or that its model was made from. */
   readonly weights: string;
   /** The .onnx file. */
   readonly model: string;
   /** The .tflite file. */
   readonly tflite: string;
+  /** A .safetensors file with the input and its labels. */
+  readonly batch: string;
 }
 
 /** What a contender's process is told. */
@@ -35,16 +54,24 @@ export interface Job extends Contender, NetFiles {
   readonly software: boolean;
 }
 
-/** Uploads the input, runs the net, and reads its logits back. */
+/** How a job's net is trained, for engines that only train. */
+export function trainingOf({ training, net }: Job): Training {
+  if (!training) throw new Error(`${net} is not to be trained`);
+  return training;
+}
+
+/** Uploads the input, runs the net, and reads its logits back; or makes a step of training, and reads its loss. */
 export type Run = () => Promise<ArrayLike<number>>;
 
-/** Loads an engine and a job's net in it, to be run on an input in NCHW. */
+/** Loads an engine and a job's net in it, to be run or trained on an input in NCHW. */
 export type Open = (job: Job, input: Tensor, host: Host) => Promise<Run>;
 
-interface Engine {
+export interface Engine {
   readonly providers: readonly Provider[];
   /** The npm packages it needs, installed in bench/peers/; the first one's version is the engine's. */
   readonly packages: readonly string[];
+  /** Of one that is no npm package. */
+  readonly version?: string;
 }
 
 /** The engines that run in one place, by their names. */
@@ -72,11 +99,20 @@ export const IN_BROWSER: Engines = {
   litert: { providers: ["webgpu", "wasm"], packages: ["@litertjs/core", "@litertjs/wasm-utils", "flatbuffers"] },
 };
 
+export const TRAINED = {
+  shadenet: EVERYWHERE.shadenet,
+  // The last of these has the gradients.
+  tfjs: { ...EVERYWHERE.tfjs, packages: [...EVERYWHERE.tfjs.packages, "@tensorflow/tfjs-layers"] },
+  "jax-js": EVERYWHERE["jax-js"],
+  // Where python3 has it, for scale.
+  pytorch: { providers: ["cpu"], packages: [] },
+} as const satisfies Engines;
+
 export const namesOf = (engines: Engines): EngineName[] => Object.keys(engines) as EngineName[];
 
 /** A contender as the table and `agreesWith` have it. */
 export const nameOf = ({ engine, provider }: Contender): string =>
-  engine === "onnxruntime" || engine === "litert" ? `${engine} ${provider}` : engine;
+  Object.hasOwn(EVERYWHERE, engine) ? engine : `${engine} ${provider}`;
 
 /** The contenders of some engines, in the order in which the engines are listed. */
 export const contendersOf = (engines: Engines, names: readonly string[]): Contender[] =>

@@ -1,5 +1,5 @@
 import { findNet, trace } from "../../engine/definition.ts";
-import { callOf, type Derivation, derive, type Graph, type Node } from "../../engine/graph/graph.ts";
+import { callOf, type Derivation, derive, type Graph, type Node, type Role } from "../../engine/graph/graph.ts";
 import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
@@ -19,6 +19,15 @@ import type { Job } from "./engines.ts";
 
 /** The graph of a net as its file in nets/ has it. */
 export const traceNamed = (name: string, batch: number): Graph => trace(findNet(nets, name), { batch });
+
+/** The graph of a net that is trained: activations are in the operators, batch norms are not in the weights. */
+export function traceToTrain({ net, shape: [batch], training }: Pick<Job, "net" | "shape" | "training">): Graph {
+  const traced = trace(findNet(nets, net), { ...training?.options, batch });
+  return [passes.fuseBias, passes.fuseActivation].reduce((graph, pass) => pass(graph, ["logits"]), traced);
+}
+
+/** How far a step of training moves running statistics towards those of its batch, as PyTorch's batch norms do. */
+export const RUNNING = 0.1;
 
 const inputOf = (graph: Graph): number => graph.nodes.findIndex((node) => node.kind === "input");
 
@@ -147,6 +156,8 @@ export function checkOperators<T>(graph: Graph, { engine, operators }: Dialect<T
 /** A parameter with its values in the order of PyTorch, and what reads it: "conv2d.w". */
 export interface Param {
   readonly use: string;
+  /** Whether a training's steps change it by its gradient. */
+  readonly role: Role;
   readonly shape: Shape;
   readonly data: Float32Array;
 }
@@ -166,7 +177,7 @@ export async function loadParams<T>(
       const { whole: from = node.from, take = (values: Float32Array) => values } = (node.from ?? {}) as Partial<Rows>;
       const read = (name: string) => checkpoint.read(name);
       if (!from || from !== last.from) last = { from, values: await (from ? derive(from, read) : read(node.name)) };
-      params.set(id, load({ use: useOf(graph, id), shape: node.shape, data: take(last.values) }));
+      params.set(id, load({ use: useOf(graph, id), role: node.role, shape: node.shape, data: take(last.values) }));
     }
     return params;
   } finally {

@@ -19,6 +19,14 @@ export function randomInput(shape: Shape): Tensor {
   return { shape, data };
 }
 
+/** A random class for every image. */
+export const randomLabels = (batch: number, classes: number): number[] =>
+  Array.from(generate("labels", SEED, 0, batch, 1), (x) => Math.floor(((x + 1) / 2) * classes));
+
+/** Labels as a row of zeros for each image, but for a one at its class. */
+export const oneHot = (labels: readonly number[], classes: number): Float32Array =>
+  Float32Array.from(labels.flatMap((label) => Array.from({ length: classes }, (_, i) => Number(i === label))));
+
 /** An input's pixels with their channels side by side, as an application has them that reads pictures. */
 export function toNhwc(data: Float32Array, [n, c, h, w]: Shape): Float32Array {
   const pixels = new Float32Array(data.length);

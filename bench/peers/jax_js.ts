@@ -9,10 +9,11 @@ import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { shiftsOf } from "../../kernels/roll.ts";
 import type { Open } from "./engines.ts";
 import { checkOperators, type Dialect, evaluate, loadParams, type Operator, traceForPeer } from "./graph.ts";
+import type { Host } from "./host.ts";
 import { type Pair, padWidths, poolWidths, sliceStart } from "./places.ts";
 
 /** Whatever takes an array takes it over; `ref` is another one of the same. */
-interface JaxArray {
+export interface JaxArray {
   readonly ref: JaxArray;
   readonly shape: Shape;
   reshape(shape: Shape): JaxArray;
@@ -30,7 +31,11 @@ interface JaxArray {
 export interface Jax {
   init(...devices: string[]): Promise<string[]>;
   defaultDevice(name: string): void;
-  jit<A extends unknown[]>(f: (...args: A) => JaxArray): (...args: A) => JaxArray;
+  jit<A extends unknown[], Y>(f: (...args: A) => Y): (...args: A) => Y;
+  valueAndGrad<A extends unknown[], Aux>(
+    f: (...args: A) => [loss: JaxArray, aux: Aux],
+    options: { readonly hasAux: true },
+  ): (...args: A) => [[loss: JaxArray, aux: Aux], gradients: A[0]];
   readonly numpy: {
     array(data: Float32Array, options: { readonly shape: Shape }): JaxArray;
     matmul(x: JaxArray, y: JaxArray): JaxArray;
@@ -57,6 +62,7 @@ export interface Jax {
     sigmoid(x: JaxArray): JaxArray;
     gelu(x: JaxArray, options: { readonly approximate: boolean }): JaxArray;
     softmax(x: JaxArray, dim: number): JaxArray;
+    logSoftmax(x: JaxArray, dim: number): JaxArray;
     standardize(
       x: JaxArray,
       dims: readonly number[],
@@ -80,11 +86,16 @@ export interface Jax {
   };
 }
 
-export const open: Open = async (job, { shape, data }, host) => {
+export async function openJax(host: Host): Promise<Jax> {
   await host.provideWebGpu();
   const jax = (await host.load("@jax-js/jax")) as Jax;
   if (!(await jax.init("webgpu")).includes("webgpu")) throw new Error("jax-js got no device on WebGPU");
   jax.defaultDevice("webgpu");
+  return jax;
+}
+
+export const open: Open = async (job, { shape, data }, host) => {
+  const jax = await openJax(host);
   const graph = traceForPeer(job);
   const dialect = dialectOf(jax);
   checkOperators(graph, dialect);

@@ -3,9 +3,10 @@ import type { Host } from "./host.ts";
 import { randomInput } from "./input.ts";
 
 export interface FirstRun {
-  /** From before the engine is imported to the logits in memory. */
+  /** From before the engine is imported to the logits, or the first loss, in memory. */
   readonly coldMs: number;
-  readonly logits: readonly number[];
+  /** The logits, or the losses of the first steps. */
+  readonly outputs: readonly number[];
 }
 
 export interface Turn {
@@ -19,7 +20,7 @@ const TURN = 300;
 /** Lets threads that still spin, and callbacks that are still to come, end before the next contender runs. */
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 
-/** Imports an engine, opens it and runs it once. */
+/** Imports an engine, opens it and runs it once, or trains for the steps that are compared. */
 export async function runFirst(
   load: () => Promise<{ open: Open }>,
   job: Job,
@@ -29,10 +30,11 @@ export async function runFirst(
   const start = performance.now();
   const { open } = await load();
   const run = await open(job, input, host);
-  const logits = await run();
+  const outputs = Array.from(await run());
   const coldMs = performance.now() - start;
+  for (let step = 1; step < (job.training?.steps ?? 1); step++) outputs.push(...Array.from(await run()));
   await rest();
-  return { run, first: { coldMs, logits: Array.from(logits) } };
+  return { run, first: { coldMs, outputs } };
 }
 
 /** Runs for a while when all is warm. */

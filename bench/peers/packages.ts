@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -15,9 +16,18 @@ const manifest = (name: string, folder: string): string => join(folder, "node_mo
 
 /** The installed version of an engine. */
 export function versionOf(engines: Engines, engine: EngineName): string {
-  const name = engines[engine]?.packages[0];
-  return name ? JSON.parse(readFileSync(manifest(name, peersFolder), "utf8")).version : ownVersion();
+  const { packages: [name] = [], version = ownVersion() } = engines[engine] ?? {};
+  return name ? JSON.parse(readFileSync(manifest(name, peersFolder), "utf8")).version : version;
 }
+
+/** The version of the PyTorch that python3 has; undefined where it has none. */
+export const findPyTorch = (signal: AbortSignal): Promise<string | undefined> =>
+  new Promise((resolve, reject) => {
+    execFile("python3", ["-c", "import torch; print(torch.__version__)"], { signal }, (error, stdout) => {
+      if (signal.aborted) reject(signal.reason);
+      else resolve(error ? undefined : stdout.trim());
+    });
+  });
 
 /** Loads a package from bench/peers/node_modules, which is not where Node looks from here. */
 export const requirePeer = createRequire(join(peersFolder, "package.json"));

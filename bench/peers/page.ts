@@ -3,7 +3,7 @@ import type { EngineName, Job, Open, Run } from "./engines.ts";
 import { inPage } from "./host_page.ts";
 import { type FirstRun, runFirst, runTurn, type Turn } from "./measure.ts";
 
-const OPEN: Readonly<Record<EngineName, () => Promise<{ open: Open }>>> = {
+const OPEN: Readonly<Record<Exclude<EngineName, "pytorch">, () => Promise<{ open: Open }>>> = {
   shadenet: () => import("./shadenet.ts"),
   onnxruntime: () => import("./onnxruntime_web.ts"),
   tfjs: () => import("./tfjs.ts"),
@@ -31,7 +31,7 @@ let running: Run;
 
 export const first = (job: Job): Promise<Answer<FirstRun>> =>
   answer(
-    runFirst(OPEN[job.engine], job, inPage).then(({ run, first }) => {
+    runFirst(OPEN[job.engine as keyof typeof OPEN], job, inPage).then(({ run, first }) => {
       running = run;
       return first;
     }),

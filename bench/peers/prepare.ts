@@ -1,4 +1,4 @@
-// Writes the files of one net for bench:peers, in a process of its own that gives its memory back: random weights, the
+// Writes the files of one net that engines are compared with, in a process of its own that gives its memory back: random weights, the
 // same in every run, as safetensors, and the net with them as the models that the engines read.
 import { createWriteStream, writeFileSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -7,6 +7,7 @@ import { fileSource } from "../../engine/node/files.ts";
 import { encodeSafetensors, exportOnnx, nets, type Tensor } from "../../index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import type { EngineName, Job, NetFiles } from "./engines.ts";
+import { randomInput, randomLabels } from "./input.ts";
 import { requirePeer } from "./packages.ts";
 import { encodeTflite, type Flatbuffers, recordTflite } from "./tflite.ts";
 
@@ -23,13 +24,18 @@ const tell = (answer: Prepared | { error: string }): void => writeFileSync(3, `$
 
 try {
   const wanted: Wanted = JSON.parse(process.argv[2]);
-  const { net, shape, weights, model, engines } = wanted;
-  const checkpoint = randomWeights(findNet(nets, net));
+  const { net, shape, training, weights, model, batch, engines } = wanted;
+  const checkpoint = randomWeights(findNet(nets, net), training?.options);
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of checkpoint.tensors) tensors.set(name, { shape, data: await checkpoint.read(name) });
   writeFileSync(weights, encodeSafetensors(tensors));
   if (engines.includes("onnxruntime")) {
     await pipeline(exportOnnx(net, { weights, batch: shape[0] }), createWriteStream(model));
+  }
+  if (engines.includes("pytorch") && training) {
+    const labels = Float32Array.from(randomLabels(shape[0], training.options.numClasses));
+    const both = { x: randomInput(shape), labels: { shape: [labels.length], data: labels } };
+    writeFileSync(batch, encodeSafetensors(new Map(Object.entries(both))));
   }
   tell({ failed: engines.includes("litert") ? await writeTflite(wanted) : {} });
 } catch (error) {

@@ -5,6 +5,8 @@ import { fileURLToPath } from "node:url";
 import { oneLine } from "../../tools/format.ts";
 
 export interface ProcessOptions {
+  /** What runs the program: Node unless it is given. */
+  readonly command?: string;
   /** Over the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
   /** Seconds after which an answer no longer comes. */
@@ -14,7 +16,7 @@ export interface ProcessOptions {
 }
 
 /**
- * A Node process that runs a program, is asked by a byte on its stdin, and answers with a line of JSON on file descriptor
+ * A process of Node, or of `command`, that runs a program, is asked by a byte on its stdin, and answers with a line of JSON on file descriptor
  * 3. A program ends when its stdin does, and so when this process ends in whatever way.
  */
 export class WorkerProcess {
@@ -25,9 +27,9 @@ export class WorkerProcess {
   #errors = "";
   #late = false;
 
-  constructor(program: URL, argument: unknown, { env, timeout, signal }: ProcessOptions) {
+  constructor(program: URL, argument: unknown, { command = process.execPath, env, timeout, signal }: ProcessOptions) {
     // The engines' own talk on stdout is nobody's data.
-    this.#child = spawn(process.execPath, [fileURLToPath(program), JSON.stringify(argument)], {
+    this.#child = spawn(command, [fileURLToPath(program), JSON.stringify(argument)], {
       env: { ...process.env, ...env },
       stdio: ["pipe", "ignore", "pipe", "pipe"],
       signal,

@@ -1,6 +1,7 @@
 import { median } from "../../engine/ground/statistics.ts";
 import { columns, count } from "../../tools/format.ts";
-import type { EngineName, Provider } from "./engines.ts";
+import { netName } from "../html/reports.ts";
+import type { EngineName, Provider, Training } from "./engines.ts";
 
 // Which engines agree, how long to go on, and what is told of it all: pure functions.
 
@@ -14,19 +15,21 @@ export interface PeerRow {
   readonly browser?: string;
   readonly net: string;
   readonly batch: number;
-  /** From before the engine is imported to the first logits in memory, in new processes without a shader cache: the median. */
+  /** How the net is trained; undefined where it is run. */
+  readonly training?: Training;
+  /** From before the engine is imported to the first logits, or loss, in memory, in new processes without a shader cache: the median. */
   readonly coldMs: number | null;
-  /** From the input in memory to the logits in memory, when all is warm. */
+  /** From the input in memory to the logits, or a step's loss, in memory, when all is warm. */
   readonly medianMs: number | null;
   readonly minMs: number | null;
   readonly runs: number;
-  /** Another engine that computes the same logits; null where none was compared or none agrees. */
+  /** Another engine that computes the same logits or losses; null where none was compared or none agrees. */
   readonly agreesWith: string | null;
   /** Why it was not timed. */
   readonly error?: string;
 }
 
-/** Largest difference of equal logits over their rms. Engines in float32 differ by less than a tenth of this. */
+/** Largest difference of equal logits over their rms, and of equal losses over themselves. Engines in float32 differ by less than a tenth of this. */
 export const TOLERANCE = 1e-4;
 
 /** Largest difference of two outputs over the rms of the second; infinite where there is a NaN. */
@@ -42,20 +45,33 @@ export function difference(got: ArrayLike<number>, want: ArrayLike<number>): num
   return largest / Math.sqrt(squares / want.length);
 }
 
+/** Largest difference of values over those of the second; infinite where there is a NaN. */
+export function relativeDifference(got: ArrayLike<number>, want: ArrayLike<number>): number {
+  const errors = Array.from(want, (value, i) => Math.abs(got[i] / value - 1));
+  return got.length !== want.length || errors.some(Number.isNaN) ? Infinity : Math.max(...errors);
+}
+
+/** How outputs are compared and called. */
+export const LOGITS = { name: "logits", unit: "the rms", difference };
+export const LOSSES: typeof LOGITS = { name: "losses", unit: "their size", difference: relativeDifference };
+
 export interface Agreement {
   readonly agreesWith: string | null;
   readonly error?: string;
 }
 
 /** Compares outputs by the names of their engines: each agrees with the first other one that it is close to. */
-export function agreements(outputs: ReadonlyMap<string, ArrayLike<number>>): Map<string, Agreement> {
+export function agreements(
+  outputs: ReadonlyMap<string, ArrayLike<number>>,
+  { name: what, unit, difference }: typeof LOGITS,
+): Map<string, Agreement> {
   const agreement = (name: string, output: ArrayLike<number>): Agreement => {
     const others = [...outputs].filter(([other]) => other !== name);
     const differences = others.map(([other, want]) => ({ other, by: difference(output, want) }));
     const close = differences.find(({ by }) => by <= TOLERANCE);
     if (close || others.length === 0) return { agreesWith: close?.other ?? null };
     const { other, by } = differences.reduce((nearest, each) => (each.by < nearest.by ? each : nearest));
-    const error = `its logits are ${by.toPrecision(2)} of the rms away from the nearest, those of ${other}`;
+    const error = `its ${what} are ${by.toPrecision(2)} of ${unit} away from the nearest, those of ${other}`;
     return { agreesWith: null, error: `${error}; ${TOLERANCE} is allowed` };
   };
   return new Map([...outputs].map(([name, output]) => [name, agreement(name, output)]));
@@ -97,7 +113,7 @@ export function table(rows: readonly PeerRow[], nameOf: (row: PeerRow) => string
   const body = rows.map((row, i) => {
     const ours = rows.find(({ engine, net }) => engine === "shadenet" && net === row.net);
     return [
-      rows[i - 1]?.net === row.net ? "" : row.net,
+      rows[i - 1]?.net === row.net ? "" : netName(row),
       nameOf(row),
       milliseconds(row.coldMs),
       ratio(row.coldMs, ours?.coldMs),

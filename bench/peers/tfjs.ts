@@ -18,6 +18,7 @@ import {
   splitGroups,
   traceForPeer,
 } from "./graph.ts";
+import type { Host } from "./host.ts";
 import { toNhwc } from "./input.ts";
 import { type Pair, padWidths, poolWidths, sliceStart } from "./places.ts";
 
@@ -65,7 +66,11 @@ export interface Tf {
   softmax(x: TfTensor): TfTensor;
   mean(x: TfTensor, dims: readonly number[], keepDims: boolean): TfTensor;
   norm(x: TfTensor, order: "euclidean", dim: number, keepDims: boolean): TfTensor;
-  moments(x: TfTensor, dim: number, keepDims: boolean): { readonly mean: TfTensor; readonly variance: TfTensor };
+  moments(
+    x: TfTensor,
+    dims: number | readonly number[],
+    keepDims: boolean,
+  ): { readonly mean: TfTensor; readonly variance: TfTensor };
   batchNorm(
     x: TfTensor,
     mean: TfTensor,
@@ -99,11 +104,16 @@ export interface Ordered {
   readonly order: readonly number[];
 }
 
-export const open: Open = async (job, { shape, data }, host) => {
+export async function openTfjs(host: Host): Promise<Tf> {
   await host.provideWebGpu();
   const tf = (await host.load("@tensorflow/tfjs-core")) as Tf;
   await host.load("@tensorflow/tfjs-backend-webgpu");
   if (!(await tf.setBackend("webgpu"))) throw new Error("tfjs did not take its backend webgpu");
+  return tf;
+}
+
+export const open: Open = async (job, { shape, data }, host) => {
+  const tf = await openTfjs(host);
   const graph = traceForPeer(job, PASSES);
   const dialect = dialectOf(tf);
   checkOperators(graph, dialect);

@@ -36,6 +36,7 @@ import { WorkerProcess } from "../../bench/peers/process.ts";
 import {
   agreements,
   difference,
+  LOGITS,
   type PeerRow,
   progressOf,
   rotated,
@@ -70,7 +71,7 @@ test("engines agree with the first other one that is close to them", () => {
     ["c", [1, -1, 2.1, -2]],
     ["d", [1, -1, Number.NaN, -2]],
   ]);
-  const found = agreements(outputs);
+  const found = agreements(outputs, LOGITS);
   assert.equal(found.get("a"), { agreesWith: "b" });
   assert.equal(found.get("b"), { agreesWith: "a" });
   assert.is(found.get("c")?.agreesWith, null);
@@ -79,7 +80,7 @@ test("engines agree with the first other one that is close to them", () => {
     /0\.063 of the rms away from the nearest, those of [ab]; 0\.0001 is allowed/,
   );
   assert.match(found.get("d")?.error ?? "", /Infinity of the rms/);
-  assert.equal(agreements(new Map([["a", [1, 2]]])).get("a"), { agreesWith: null });
+  assert.equal(agreements(new Map([["a", [1, 2]]]), LOGITS).get("a"), { agreesWith: null });
   assert.is(difference([1, 2], [1, 2, 3]), Infinity);
   assert.is(difference([3, 5], [3, 4]), 1 / Math.sqrt(12.5));
 });
@@ -178,6 +179,7 @@ const jobOf = (shape: readonly number[], maxBinding: number): Job => ({
   weights: inFolder("lenet5.safetensors"),
   model: "",
   tflite: "",
+  batch: "",
   maxBinding,
   software: true,
 });
@@ -532,7 +534,7 @@ test("a run writes its rows, prints its table, and leaves nothing behind", async
   const { code, stdout, errors } = await inProcess([...args, "--json", "rows.json"], { main: BENCH, env: { TMPDIR } });
   assert.equal(errors, []);
   assert.is(code, 0);
-  assert.match(stdout, /batch 2\nshadenet \d.*\n\nNet +Engine .*\nlenet5 +shadenet .* none compared\n$/);
+  assert.match(stdout, /shadenet \d.*\n\nNet +Engine .*\nlenet5, batch 2 +shadenet .* none compared\n$/);
   const [row, ...rest] = JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
   assert.is(rest.length, 0);
   const { coldMs, medianMs, minMs, runs, version, adapter, ...fixed } = row;
@@ -560,7 +562,7 @@ for (const [what, engines] of [
     });
     assert.equal(errors, []);
     assert.is(code, 0);
-    assert.match(stdout, /Chromium \d.*, batch 1\n/);
+    assert.match(stdout, /Chromium \d.*\n/);
     const rows: PeerRow[] = JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
     assert.equal(rows.map(nameOf), contendersOf(IN_BROWSER, engines).map(nameOf));
     for (const { error, runs, browser, agreesWith } of rows) {
