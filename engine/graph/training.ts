@@ -14,6 +14,7 @@ export type TrainingForm = (
 
 /** How parameters are changed by their gradients. */
 export interface Optimizer {
+  readonly name: string;
   /** What it keeps for every parameter, by the names of its kernel's inputs. */
   readonly moments: readonly string[];
   /**

@@ -25,7 +25,11 @@ export interface TrainingStep {
 /** What every step is given. */
 const FED = ["x", "labels", "one", "rates", "key"];
 
-const gradientOf = (name: string): string => `gradient of ${name}`;
+/** Names that no layer has. */
+const LOSS = "/loss";
+const NORM = "/norm";
+const gradientOf = (name: string): string => `/gradient of ${name}`;
+const updateOf = (i: number): string => `/update ${i}`;
 
 /** A net's graph as it is trained: with dropout if asked for. Its input `key` is there only where something is dropped. */
 export function traceTraining(trace: (graph: Graph) => Graph, drops: boolean, table: TrainingTable): Graph {
@@ -67,7 +71,7 @@ export function compileStep(
     return y;
   });
   const logits = graph.value(graph.find("logits"));
-  const cost = graph.name("loss", table.loss(logits, graph.input("labels", [logits.shape[0]]), loss));
+  const cost = graph.name(LOSS, table.loss(logits, graph.input("labels", [logits.shape[0]]), loss));
 
   const inputs = new Map(
     graph.nodes.flatMap((node, id) => (node.kind === "input" ? [[node.name, graph.value(id)]] : [])),
@@ -97,7 +101,7 @@ export function compileStep(
   const weights = layOut(trained, limit);
   const arenas = (kind: string) => weights.map(({ size }, i) => graph.input(arenaName(kind, i), [size]));
   const g = arenas("gradients");
-  const norm = graph.name("norm", table.norm(g));
+  const norm = graph.name(NORM, table.norm(g));
   const rates = graph.input("rates", [optimizer.ratesOf(1, 0).length]);
   const w = arenas("weights");
   const moments = optimizer.moments.map((kind) => [kind, arenas(kind)] as const);
@@ -106,11 +110,11 @@ export function compileStep(
     ...changes.map((change) => change(norm)),
     ...weights.map((_, i) => optimizer.update({ w: w[i], g: g[i], ...momentsOf(i), norm, rates })),
   ].map((value, i) => {
-    graph.name(`update ${i}`, value);
-    return `update ${i}`;
+    graph.name(updateOf(i), value);
+    return updateOf(i);
   });
 
-  const outputs = ["loss", "logits", "norm"];
+  const outputs = [LOSS, "logits", NORM];
   const kept = [...outputs, ...gradients, ...updates];
   const variants = { ...target.variants, ...table.variants };
   const lowered = lower(
@@ -134,7 +138,12 @@ export function compileStep(
   ]);
   const linked = link(plan, (name) => homes.get(name));
   return {
-    plan: { ...linked, outputs: linked.outputs.filter(({ name }) => outputs.includes(name)) },
+    plan: {
+      ...linked,
+      outputs: linked.outputs.flatMap((output) =>
+        outputs.includes(output.name) ? { ...output, name: output.name.replace("/", "") } : [],
+      ),
+    },
     weights,
     statistics,
     unused,

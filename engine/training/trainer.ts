@@ -16,6 +16,7 @@ import type { LoadTraining, Optimizer, TrainingTable } from "../graph/training.t
 import {
   check,
   checkCount,
+  checkObject,
   checkOptions,
   DisposedError,
   GpuError,
@@ -24,7 +25,7 @@ import {
   UsageError,
   WeightsError,
 } from "../ground/errors.ts";
-import { type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
+import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import { takeElements } from "../image/batch.ts";
 import { Model } from "../model.ts";
 import { Net } from "../net.ts";
@@ -123,6 +124,8 @@ export class Trainer {
   /** Parameters that were to be trained, but that the loss does not depend on. */
   readonly unused: readonly string[];
   readonly numClasses: number;
+  /** Parameters that began at random: all of them, or the last layer's where the weights are for other classes. */
+  readonly fresh: readonly string[];
   readonly #model: Model;
   readonly #plan: TrainingStep;
   readonly #forward: Plan;
@@ -142,6 +145,7 @@ export class Trainer {
 
   /** See Gpu.train(). */
   static async load(gpu: TrainingDevice, definition: AnyNet, options: TrainOptions & Given): Promise<Trainer> {
+    checkObject("train(): options", options);
     const { training } = gpu.options;
     if (!training) throw new UsageError('openGpu() was given no gradients: pass its option "training"');
     const { training: table } = await training();
@@ -149,16 +153,26 @@ export class Trainer {
     const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
     check(isTrainable, "trainable", trainable, "a RegExp or a function of a name");
-    const trains = trainable instanceof RegExp ? (name: string) => trainable.test(name) : trainable;
+    // Those with flags g and y remember where they were.
+    const trains =
+      trainable instanceof RegExp
+        ? (name: string) => new RegExp(trainable.source, trainable.flags.replace(/[gy]/g, "")).test(name)
+        : trainable;
+    check(typeof dropout === "boolean", "train(): dropout", dropout, "true or false");
     check(Number.isSafeInteger(seed), "seed", seed, "an integer");
-    if (given.dtype === "f16") throw new UsageError('nets are trained in f32: leave out dtype: "f16"');
+    for (const name of ["dtype", "precision", "passes", "variants"] as const) {
+      if (given[name] === undefined || given[name] === "f32") continue;
+      throw new UsageError(
+        `nets are trained in f32, by kernels that train() chooses: leave out ${name}: ${show(given[name])}`,
+      );
+    }
     const graph = trace(definition, given);
     await gpu.ready(graph);
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
     const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
     const arenas = arenasOf(step, chosen);
-    const source = await sourceOf(gpu, definition, graph, { ...given, seed, resume }, arenas);
+    const source = await sourceOf(gpu, definition, graph, { ...given, seed, resume, optimizer: chosen.name }, arenas);
     const model = await Model.load(
       gpu,
       graph,
@@ -190,6 +204,7 @@ export class Trainer {
     this.inputShape = inputShape(definition, given);
     this.numClasses = netOptions<NetOptions>(definition, given).numClasses;
     this.unused = step.unused;
+    this.fresh = source.fresh;
     this.#gpu = gpu;
     this.#model = model;
     this.#given = given;
@@ -217,8 +232,9 @@ export class Trainer {
     const classes = checkLabels(labels, this.inputShape[0], this.numClasses);
     return this.#turn(async () => {
       const rate = this.#rate(this.#steps);
-      check(Number.isFinite(rate), `the learning rate of step ${this.#steps + 1}`, rate, "a finite number");
       const rates = Float32Array.from(this.#optimizer.ratesOf(this.#steps + 1, rate));
+      const isSound = rates.every(Number.isFinite);
+      check(isSound, `the learning rate of step ${this.#steps + 1}`, rate, "a number that is finite in float32");
       const executable = await this.#model.prepare(this.#plan.plan);
       const { loss, logits, norm } = await executable.run({
         x,
@@ -341,7 +357,7 @@ export class Trainer {
   async save({ classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
     const { tensors, steps } = await this.#keep();
     const { encodeSafetensors } = await import("../weights/safetensors.ts");
-    const training = JSON.stringify({ steps, seed: this.#seed });
+    const training = JSON.stringify({ steps, seed: this.#seed, optimizer: this.#optimizer.name });
     return encodeSafetensors(tensors, {
       net: this.definition.name,
       training,
@@ -391,8 +407,9 @@ export class Trainer {
         this.#generation = this.#gpu.generation;
         const lost = this.#steps - this.#source.steps;
         this.#steps = this.#source.steps;
+        const steps = lost === 1 ? "a step" : `${lost} steps`;
         const since = `training goes on from step ${this.#steps}, the last that was kept`;
-        if (lost > 0) throw new GpuError("DEVICE_LOST", `the GPU device was lost, and ${lost} steps with it: ${since}`);
+        if (lost > 0) throw new GpuError("DEVICE_LOST", `the GPU device was lost, and ${steps} with it: ${since}`);
       }
       return work();
     });
@@ -423,7 +440,8 @@ const rateOf = ({ lr }: OptimizerOptions): ((step: number) => number) => (typeof
 /** Labels as the kernels take them; throws unless there is a class for each image. */
 function checkLabels(labels: ArrayLike<number>, batch: number, classes: number): Float32Array {
   const { length } = Object(labels);
-  if (length !== batch) throw new ShapeError(`there are ${show(length)} labels for ${batch} images`);
+  check(Number.isInteger(length), "the labels", labels, "an array of a class for each image");
+  if (length !== batch) throw new ShapeError(`there are ${length} labels for ${batch} images`);
   return Float32Array.from({ length: batch }, (_, i) => {
     const label: unknown = labels[i];
     const isClass = Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes;
@@ -461,13 +479,15 @@ function shuffled(size: number, key: number): number[] {
 interface Source {
   readonly checkpoint: Checkpoint;
   readonly steps: number;
+  /** Parameters that begin at random. */
+  readonly fresh: readonly string[];
 }
 
 async function sourceOf(
   gpu: TrainingDevice,
   definition: AnyNet,
   graph: Graph,
-  { seed, resume, ...given }: Given & { seed: number; resume?: Weights },
+  { seed, resume, optimizer, ...given }: Given & { seed: number; resume?: Weights; optimizer: string },
   arenas: ReturnType<typeof arenasOf>,
 ): Promise<Source> {
   const wanted = paramShapes(graph);
@@ -478,23 +498,71 @@ async function sourceOf(
       .flatMap(({ prefix, arena }) => [...arena.parts].map(([name, { shape }]) => [prefix + name, shape] as const));
     try {
       checkState(checkpoint, new Map([...wanted, ...moments]));
-      return { checkpoint, steps: stepsOf(checkpoint) };
+      return { checkpoint, steps: stepsOf(checkpoint, optimizer), fresh: [] };
     } catch (error) {
       await checkpoint.close();
       throw error;
     }
   }
-  if (given.weights === undefined) return { checkpoint: initialWeights(graph, seed), steps: 0 };
-  return { checkpoint: await openFitting(definition, wanted, given, gpu.host.open, gpu.nets), steps: 0 };
+  return { ...(await firstWeights(gpu, definition, graph, given, seed)), steps: 0 };
 }
 
 /** How many steps a training had when it was saved to a checkpoint. */
-function stepsOf({ name, metadata }: Checkpoint): number {
-  try {
-    const { steps } = JSON.parse(metadata?.training ?? "") as { steps: unknown };
-    if (Number.isSafeInteger(steps) && (steps as number) >= 0) return steps as number;
-  } catch {}
+function stepsOf({ name, metadata }: Checkpoint, optimizer: string): number {
+  const kept = parsed(metadata?.training);
+  if (Number.isSafeInteger(kept?.steps) && (kept?.steps as number) >= 0) {
+    if (kept?.optimizer === optimizer) return kept.steps as number;
+    throw new WeightsError(
+      `${name} is of a training by ${show(kept?.optimizer)}; it cannot go on by ${show(optimizer)}`,
+    );
+  }
   throw new WeightsError(
     `${name} does not say how many steps its training had: it is not what a training was saved to`,
   );
+}
+
+function parsed(text = ""): { readonly steps?: unknown; readonly optimizer?: unknown } | undefined {
+  try {
+    return Object(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The weights that a training begins with. Those of a net for other classes are taken, too, and their last layer begins at
+ * random.
+ */
+async function firstWeights(
+  gpu: TrainingDevice,
+  definition: AnyNet,
+  graph: Graph,
+  given: Given,
+  seed: number,
+): Promise<Omit<Source, "steps">> {
+  const initial = initialWeights(graph, seed);
+  if (given.weights === undefined) return { checkpoint: initial, fresh: [...initial.tensors.keys()] };
+  const wanted = paramShapes(graph);
+  const { numClasses, labels, ...others } = given as Given & { numClasses?: number };
+  try {
+    return { checkpoint: await openFitting(definition, wanted, given, gpu.host.open, gpu.nets), fresh: [] };
+  } catch (error) {
+    if (!(error instanceof WeightsError) || numClasses === undefined) throw error;
+    const shapes = paramShapes(trace(definition, others));
+    const opened = await openFitting(definition, shapes, others, gpu.host.open, gpu.nets).catch(() => {
+      throw error;
+    });
+    const isFresh = (name: string) => !sameShape(shapes.get(name) ?? [], wanted.get(name) ?? []);
+    const fresh = [...wanted.keys()].filter(isFresh);
+    const checkpoint: Checkpoint = {
+      name: opened.name,
+      tensors: new Map([
+        ...opened.tensors,
+        ...fresh.map((name) => [name, initial.tensors.get(name) as TensorInfo] as const),
+      ]),
+      read: (name, start, count) => (fresh.includes(name) ? initial : opened).read(name, start, count),
+      close: () => opened.close(),
+    };
+    return { checkpoint, fresh };
+  }
 }

@@ -14,9 +14,11 @@ export const toNchw = defineKernel({
   wgsl,
   converts: true,
   shape({ x }, { channels }) {
-    if (x.length === 4 && Number.isInteger(channels) && channels > 0 && channels <= x[3])
+    if (x.length === 4 && Number.isInteger(channels) && channels > 0 && channels <= x[3] && x[3] % 4 === 0)
       return [x[0], channels, x[1], x[2]];
-    throw new ShapeError(`to_nchw takes [N, H, W, C] and at most C channels, got ${formatShape(x)} and ${channels}`);
+    throw new ShapeError(
+      `to_nchw takes [N, H, W, 4 C] and at most 4 C channels, got ${formatShape(x)} and ${channels}`,
+    );
   },
   cost: () => ({ flops: 0 }),
   consts: () => ({ WORKGROUP }),

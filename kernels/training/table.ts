@@ -60,6 +60,7 @@ const sgdOf = (given: object): Optimizer => {
     );
   }
   return {
+    name: "sgd",
     moments: ["m"],
     update: ({ w, g, m, norm, rates }) => sgd(w, g, m, norm, rates, options),
     ratesOf: (step, rate) => [rate, step === 1 ? 1 : 0],
@@ -70,6 +71,7 @@ const adamOf = (name: string, decoupled: boolean, weightDecay: number) => (given
   const { decoupled: _, ...defaults } = adam.options;
   const options = optionsOf(name, { ...defaults, weightDecay }, given);
   return {
+    name,
     moments: ["m", "v"],
     update: ({ w, g, m, v, norm, rates }) => adam(w, g, m, v, norm, rates, { ...options, decoupled }),
     ratesOf: (step, rate) => [rate, rate / (1 - options.beta1 ** step), Math.sqrt(1 - options.beta2 ** step)],

@@ -236,7 +236,7 @@ test("an output can stay on the GPU, to be used there", () =>
     });
     assert.equal(new Float32Array(staging.getMappedRange().slice(0)), all.relu.data);
     staging.destroy();
-    assert.throws(() => executable.output("sum"), /no output "sum"; it has logits, probabilities, relu/);
+    assert.throws(() => executable.output("sum"), /the output is "sum"; it must be one of logits, probabilities, relu/);
   }));
 
 test.run();

@@ -188,7 +188,7 @@ test("what is frozen has no gradients in the plan, and is written by no step", (
   );
   assert.equal([...new Set(written)].sort(), ["gradients 0", "m 0", "weights 0"]);
   const all = stepOf(lenet5, { batch: BATCH }).steps.map(({ kernel }) => kernel);
-  for (const wanted of [/^conv2d.*weight_gradient/, /^conv2d.*input_gradient/, /^activation_gradient$/]) {
+  for (const wanted of [/^pack$/, /^avgpool2d_gradient$/, /^activation_gradient$/]) {
     assert.ok(
       all.some((name) => wanted.test(name)),
       `${wanted}`,
@@ -318,7 +318,7 @@ test("options that make no sense are refused before anything is loaded", async (
     { optimizer: { name: "adam", lr: 1, beta1: 1 } },
     /adam: beta1 is 1; it must be at least 0 and below 1/,
   );
-  await refusesUse({ dtype: "f16" }, /nets are trained in f32: leave out dtype: "f16"/);
+  await refusesUse({ dtype: "f16" }, /nets are trained in f32, .*: leave out dtype: "f16"/);
   await refusesUse({ trainable: "linear2" }, /trainable is "linear2"; it must be a RegExp or a function of a name/);
   await refusesUse({ trainable: /^fc/ }, /the loss depends on none of the parameters that are to be trained/);
   await refusesUse({ seed: 0.5 }, /seed is 0.5; it must be an integer/);
@@ -340,7 +340,12 @@ test("a learning rate that is a function is asked in every step, and has to answ
     await trainer.step(x, labels);
     await trainer.step(x, labels);
     const third = () => trainer.step(x, labels);
-    await refuses(third, UsageError, "USAGE", /the learning rate of step 3 is NaN; it must be a finite number/);
+    await refuses(
+      third,
+      UsageError,
+      "USAGE",
+      /the learning rate of step 3 is NaN; it must be a number that is finite in float32/,
+    );
     assert.equal(asked, [0, 1, 2]);
     assert.is(trainer.steps, 2);
   });
@@ -404,7 +409,7 @@ test("a device that is lost ends the steps that nobody kept with a clear error, 
       own.device.destroy();
       await idle();
       const message =
-        /the GPU device was lost, and \d steps? with it: training goes on from step 0, the last that was kept/;
+        /the GPU device was lost, and (a step|\d steps) with it: training goes on from step 0, the last that was kept/;
       await refuses(use, GpuError, "DEVICE_LOST", message);
       assert.is(trainer.steps, 0);
       // What it began with, to the bit, and not what is on no device any more.

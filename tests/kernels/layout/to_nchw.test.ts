@@ -8,7 +8,7 @@ const gpu = await open();
 
 test("40 random images, on bits, with any of the channels left out at the end", async () => {
   for (let i = 0; i < 40; i++) {
-    const channels = int(1, 13);
+    const channels = 4 * int(1, 4);
     const x = specialTensor([pick(1, 3, 5), int(1, 9), int(1, 9), channels]);
     await checkBits(gpu, toNchw, { x }, { channels: int(1, channels) });
   }
@@ -28,7 +28,7 @@ test("more channels than there are, or none, are refused", async () => {
       call,
       ShapeError,
       "SHAPE",
-      /to_nchw takes \[N, H, W, C\] and at most C channels, got \[1, 2, 3, 8\] and/,
+      /to_nchw takes \[N, H, W, 4 C\] and at most 4 C channels, got \[1, 2, 3, 8\] and/,
     );
   }
 });
