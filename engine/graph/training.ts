@@ -31,6 +31,10 @@ export interface TrainingTable {
   readonly gradients: Gradients;
   /** By the names of the operators that a net has at inference. */
   readonly forms: Readonly<Record<string, TrainingForm>>;
+  /** How operators run whose weight is over the device's binding limit: on pieces [o, ...] of it, one after the other. */
+  readonly split: Readonly<
+    Record<string, (inputs: Readonly<Record<string, Value>>, pieces: readonly Value[], options: object) => Value>
+  >;
   /** By their names; each throws a UsageError for options that make no sense. */
   readonly optimizers: Readonly<Record<string, (options: object) => Optimizer>>;
   /** The mean cross entropy of logits [N, K] and labels [N]. */

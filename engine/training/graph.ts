@@ -6,9 +6,9 @@ import { rewrite } from "../graph/passes.ts";
 import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
-import { UsageError } from "../ground/errors.ts";
+import { GpuError, show, UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
-import { type Arena, arenaName, layOut, link } from "./arena.ts";
+import { type Arena, arenaName, layOut, link, type Piece, piecesOf } from "./arena.ts";
 
 /** A step of training on a device, and where it keeps its tensors. */
 export interface TrainingStep {
@@ -57,15 +57,13 @@ export function compileStep(
   table: TrainingTable,
   target: Target & { readonly limits: Limits },
 ): TrainingStep {
-  const { maxStorageBufferBindingSize, maxBufferSize } = target.limits;
-  const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const limit = bindingLimit(target.limits);
   const { weights: wanted, statistics: running, formed } = statesOf(forward, trains, table);
   const changes: ((norm: Value) => Value)[] = [];
-  const graph = rewrite(forward, (node, _id, next) => {
-    // As inputs, since parameters may be packed and folded when they are loaded, and never again.
-    const isState = node.kind === "param" && (wanted.has(node.name) || running.has(node.name));
-    if (isState) return next.graph.input(node.name, node.shape);
-    if (!formed(node)) return "keep";
+  const states = statesIn(forward, (name) => wanted.has(name) || running.has(name), limit, table);
+  const graph = rewrite(forward, (node, id, next) => {
+    const state = states.visit(node, id, next);
+    if (state !== "keep" || !formed(node)) return state;
     const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
     if (update) changes.push(update);
     return y;
@@ -76,14 +74,15 @@ export function compileStep(
   const inputs = new Map(
     graph.nodes.flatMap((node, id) => (node.kind === "input" ? [[node.name, graph.value(id)]] : [])),
   );
-  const names = [...wanted.keys()];
+  const names = [...wanted.keys()].flatMap((name) => [...states.pieces(name).keys()]);
   const found = differentiate(
     [[cost, graph.input("one", cost.shape)]],
     names.map((name) => inputs.get(name) as Value),
     table.gradients,
   );
   const unused = names.filter((_, i) => !found[i]);
-  const trained = new Map([...wanted].filter(([name]) => !unused.includes(name)));
+  const all = new Map([...wanted.keys()].flatMap((name) => [...states.pieces(name)]));
+  const trained = new Map([...all].filter(([name]) => !unused.includes(name)));
   if (trained.size === 0) throw new UsageError("the loss depends on none of the parameters that are to be trained");
   const taken = new Set<number>();
   const gradients: string[] = [];
@@ -126,11 +125,11 @@ export function compileStep(
   keepAsParams(lowered, new Set(FED));
   for (const name of trained.keys()) {
     const owner = lowered.root(lowered.find(gradientOf(name)));
-    const { id: into } = lowered.param(gradientOf(name), trained.get(name) as Shape);
+    const { id: into } = lowered.param(gradientOf(name), (trained.get(name) as Piece).shape);
     lowered.nodes[owner] = { ...(lowered.nodes[owner] as OpNode), into };
   }
   const plan = makePlan(lowered, kept, target.limits);
-  const statistics = layOut(running, limit);
+  const statistics = layOut(new Map([...running.keys()].flatMap((name) => [...states.pieces(name)])), limit);
   const homes = new Map([
     ...homesOf("weights", weights),
     ...homesOf("statistics", statistics),
@@ -150,6 +149,42 @@ export function compileStep(
   };
 }
 
+/**
+ * What changes is an input while variants are chosen, since parameters may be packed and folded when they are loaded, and never
+ * again; a weight over the binding limit is several.
+ */
+function statesIn(graph: Graph, isState: (name: string) => boolean, limit: number, { split }: TrainingTable) {
+  const shapes = new Map(
+    graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])),
+  );
+  const pieces = (name: string) => piecesOf(name, shapes.get(name) as Shape, limit);
+  const isSplit = (id: number): boolean => {
+    const node = graph.nodes[id];
+    return node.kind === "param" && isState(node.name) && pieces(node.name).size > 1;
+  };
+  const visit: Parameters<typeof rewrite>[1] = (node, id, next) => {
+    const inputsOf = (name: string) => [...pieces(name)].map(([piece, { shape }]) => next.graph.input(piece, shape));
+    if (node.kind === "param") {
+      if (!isState(node.name)) return "keep";
+      return isSplit(id) ? "drop" : inputsOf(node.name)[0];
+    }
+    if (node.kind !== "op") return "keep";
+    const [weight, ...others] = Object.entries(node.inputs).filter(([, input]) => isSplit(input));
+    if (!weight) return "keep";
+    const [name, input] = weight;
+    const { kernel } = node;
+    const param = graph.nodes[input] as Extract<Node, { kind: "param" }>;
+    if (others.length > 0 || name !== kernel.split || !Object.hasOwn(split, kernel.name)) {
+      throw new GpuError(
+        "LIMIT",
+        `${kernel.name} cannot be trained with ${show(param.name)}, over the device's binding limit`,
+      );
+    }
+    return split[kernel.name](next.inputsOf(node), inputsOf(param.name), node.options);
+  };
+  return { pieces, visit };
+}
+
 /** Turns inputs, but for these, into parameters: memory that outlives a run. */
 function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
   for (const [id, node] of nodes.entries()) {
@@ -162,12 +197,12 @@ function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
 export function compileForward(
   forward: Graph,
   { weights, statistics }: Pick<TrainingStep, "weights" | "statistics">,
+  table: TrainingTable,
   target: Target & { readonly limits: Limits },
 ): Plan {
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
-  const graph = rewrite(forward, (node, _id, next) =>
-    node.kind === "param" && homes.has(node.name) ? next.graph.input(node.name, node.shape) : "keep",
-  );
+  const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
+  const graph = rewrite(forward, statesIn(forward, (name) => held.has(name), bindingLimit(target.limits), table).visit);
   const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
   keepAsParams(lowered, new Set(["x"]));
   return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));
@@ -199,6 +234,9 @@ function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: Tr
   }
   return { weights, statistics, formed };
 }
+
+const bindingLimit = ({ maxStorageBufferBindingSize, maxBufferSize }: Limits): number =>
+  Math.min(maxStorageBufferBindingSize, maxBufferSize);
 
 /** Whether an operator reads what this node holds, itself or by a view. */
 const isRead = (graph: Graph, owner: number): boolean =>

@@ -35,14 +35,30 @@ export async function readArenas(
   release: (plan: Plan) => Promise<void>,
 ): Promise<Map<string, Tensor>> {
   const tensors = new Map<string, Tensor>();
+  const shapes = shapesOf(arenas);
+  const empty = (shape: Shape): Tensor => ({ shape, data: new Float32Array(sizeOf(shape)) });
   for (const { name, prefix, arena } of arenas) {
     const plan = readingPlan(name, arena.size);
     const { y } = await (await prepare(plan)).run({});
     await release(plan);
-    for (const [part, { shape, offset }] of arena.parts)
-      tensors.set(prefix + part, { shape, data: y.data.slice(offset, offset + sizeOf(shape)) });
+    for (const { of, start, shape, offset } of arena.parts.values()) {
+      const whole = tensors.get(prefix + of) ?? empty(shapes.get(of) as Shape);
+      whole.data.set(y.data.subarray(offset, offset + sizeOf(shape)), start);
+      tensors.set(prefix + of, whole);
+    }
   }
   return tensors;
+}
+
+/** The shapes of the tensors whose pieces are in arenas. */
+export function shapesOf(arenas: ReturnType<typeof arenasOf>): Map<string, Shape> {
+  const shapes = new Map<string, Shape>();
+  for (const { prefix, arena } of arenas) {
+    if (prefix !== "") continue;
+    for (const { of, shape } of arena.parts.values())
+      shapes.set(of, shape.length === 0 ? shape : shape.with(0, shape[0] + (shapes.get(of)?.[0] ?? 0)));
+  }
+  return shapes;
 }
 
 /** A plan that does nothing, and whose output is an arena. */
@@ -73,11 +89,11 @@ export function stateOf(source: () => Checkpoint, arenas: ReturnType<typeof aren
       const { arena, prefix } = byName.get(name) ?? { arena: undefined, prefix: "" };
       const length = count ?? (arena?.size ?? 0) - start;
       const values = new Float32Array(length);
-      for (const [part, { shape, offset }] of arena?.parts ?? []) {
+      for (const { of, start: first, shape, offset } of arena?.parts.values() ?? []) {
         const begin = Math.max(start, offset);
         const end = Math.min(start + length, offset + sizeOf(shape));
-        if (begin >= end || (prefix !== "" && !tensors.has(prefix + part))) continue;
-        values.set(await read(prefix + part, begin - offset, end - begin), begin - start);
+        if (begin >= end || (prefix !== "" && !tensors.has(prefix + of))) continue;
+        values.set(await read(prefix + of, first + begin - offset, end - begin), begin - start);
       }
       return values;
     },

@@ -35,7 +35,7 @@ import { arraysCheckpoint } from "../weights/sources.ts";
 import type { Dataset } from "./data.ts";
 import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
 import { initialWeights, pcg } from "./initial.ts";
-import { arenasOf, checkState, OPTIMIZER, readArenas, stateOf } from "./state.ts";
+import { arenasOf, checkState, OPTIMIZER, readArenas, shapesOf, stateOf } from "./state.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */
 export interface OptimizerOptions {
@@ -184,7 +184,7 @@ export class Trainer {
       await model.dispose();
       throw error;
     }
-    const forward = compileForward(graph, step, gpu);
+    const forward = compileForward(graph, step, table, gpu);
     return new Trainer(gpu, model, definition, given, step, forward, chosen, rateOf(optimizer), seed, source);
   }
 
@@ -493,9 +493,12 @@ async function sourceOf(
   const wanted = paramShapes(graph);
   if (resume !== undefined) {
     const checkpoint = await openWeights(definition, { ...given, weights: resume }, gpu.host.open);
+    const shapes = shapesOf(arenas);
     const moments = arenas
       .filter(({ prefix }) => prefix !== "")
-      .flatMap(({ prefix, arena }) => [...arena.parts].map(([name, { shape }]) => [prefix + name, shape] as const));
+      .flatMap(({ prefix, arena }) =>
+        [...arena.parts.values()].map(({ of }) => [prefix + of, shapes.get(of) as Shape] as const),
+      );
     try {
       checkState(checkpoint, new Map([...wanted, ...moments]));
       return { checkpoint, steps: stepsOf(checkpoint, optimizer), fresh: [] };

@@ -3,11 +3,13 @@ import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { concat } from "../concat.ts";
 import { conv2d } from "../conv2d/conv2d.ts";
 import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
 import { gradients } from "../gradients.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
+import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
 import { slice } from "../slice.ts";
@@ -33,6 +35,17 @@ const conv2dForm: TrainingForm = ({ x, w, b, r }, given) => {
   const [channels] = w.shape;
   if (!b || r || options.activation !== "none" || channels % 4 === 0) return { y: conv2d(x, w, b, r, options) };
   return { y: add(conv2d(x, w, options), b.graph.reshape(b, [channels, 1, 1])) };
+};
+
+/** Outputs beside each other, each with its part of the bias. */
+const splitLinear: TrainingTable["split"][string] = ({ x, b }, pieces, options) => {
+  let first = 0;
+  const parts = pieces.map((w) => {
+    const bias = b && slice(b, { dim: 0, start: first, end: first + w.shape[0] });
+    first += w.shape[0];
+    return linear(x, w, bias, options);
+  });
+  return concat(...parts, { dim: -1 });
 };
 
 /** Options filled with defaults; throws a UsageError for others, and for what is no number of the range. */
@@ -89,6 +102,7 @@ const asItWas: AnyVariant = {
 /** What training needs of operators. PyTorch's defaults. */
 export const training: TrainingTable = {
   gradients,
+  split: { linear: splitLinear },
   forms: { batchnorm: batchNormForm, conv2d: conv2dForm },
   optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
   loss: (logits, labels, options) => crossEntropy(logits, labels, options),

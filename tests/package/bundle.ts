@@ -89,7 +89,7 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "what training adds",
     program: `${all("./engine/training/trainer.js")} import * as table from "./kernels/training/table.js"; console.log(table);`,
-    limitBytes: 30_000,
+    limitBytes: 31_000,
     after: "what a software adapter adds",
   },
   {

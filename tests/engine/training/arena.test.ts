@@ -4,7 +4,7 @@ import { Graph } from "../../../engine/graph/graph.ts";
 import { makePlan } from "../../../engine/graph/plan.ts";
 import { GpuError } from "../../../engine/ground/errors.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
-import { arenaName, layOut, link } from "../../../engine/training/arena.ts";
+import { type Arena, arenaName, layOut, link, piecesOf } from "../../../engine/training/arena.ts";
 import { homesOf } from "../../../engine/training/graph.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
@@ -22,6 +22,10 @@ import {
 
 const gpu = await open();
 
+/** Where each of these tensors is, all of it in one piece. */
+const laidOut = (tensors: ReadonlyMap<string, Shape>, limit: number): Arena[] =>
+  layOut(new Map([...tensors].map(([of, shape]) => [of, { shape, of, start: 0 }])), limit);
+
 const shapesOf = (shapes: readonly Shape[]) => new Map(shapes.map((shape, i) => [`t${i}`, shape]));
 
 test("tensors lie one after the other, where they can be bound, in as few arenas as the limit allows", () => {
@@ -29,7 +33,7 @@ test("tensors lie one after the other, where they can be bound, in as few arenas
     const tensors = shapesOf(Array.from({ length: int(1, 20) }, () => randomShape()));
     const largest = Math.max(...[...tensors.values()].map(sizeOf));
     const limit = pick(1, 1.5, 4, 1e6) * 4 * Math.ceil(largest / 64) * 64;
-    const arenas = layOut(tensors, limit);
+    const arenas = laidOut(tensors, limit);
     const names: string[] = [];
     let had = Infinity;
     for (const { size, parts } of arenas) {
@@ -59,8 +63,33 @@ test("a tensor that is over the limit by itself is refused by its name", async (
     ["fc.weight", [2 ** 19, 5]],
   ]);
   const message = /^"fc.weight" has 10.0 MiB, and the device binds at most 8.0 MiB: it cannot be trained there$/;
-  await refuses(() => layOut(tensors, 2 ** 23), GpuError, "LIMIT", message);
-  assert.is(layOut(new Map([["fc.weight", [2 ** 19, 4]]]), 2 ** 23).length, 1);
+  await refuses(() => laidOut(tensors, 2 ** 23), GpuError, "LIMIT", message);
+  assert.is(laidOut(new Map([["fc.weight", [2 ** 19, 4]]]), 2 ** 23).length, 1);
+});
+
+test("a tensor over the limit is pieces of whole rows, one after the other", async () => {
+  assert.equal([...piecesOf("w", [8, 16], 512)], [["w", { shape: [8, 16], of: "w", start: 0 }]]);
+  assert.equal(
+    [...piecesOf("w", [9, 16], 512)],
+    [
+      ["w[0:8]", { shape: [8, 16], of: "w", start: 0 }],
+      ["w[8:9]", { shape: [1, 16], of: "w", start: 128 }],
+    ],
+  );
+  assert.equal([...piecesOf("s", [], 4).keys()], ["s"]);
+  for (let i = 0; i < 30; i++) {
+    const [rows, row] = [int(1, 99), int(1, 9)];
+    const limit = 4 * row * int(4, 40);
+    let end = 0;
+    for (const { shape, of, start } of piecesOf("w", [rows, row], limit).values()) {
+      assert.equal([of, start], ["w", end]);
+      assert.ok(4 * sizeOf(shape) <= limit);
+      end += sizeOf(shape);
+    }
+    assert.is(end, rows * row);
+  }
+  const message = /^a row of "w" has 0.0 MiB, and the device binds at most 0.0 MiB: it cannot be trained there$/;
+  await refuses(() => piecesOf("w", [2, 65], 256), GpuError, "LIMIT", message);
 });
 
 /** Two layers, of which `w0` and `b0`, and `w1` and `b1`, are parameters. */
@@ -94,7 +123,7 @@ test("a plan whose parameters are parts of arenas computes the same, and leaves 
     for (const [name, shape] of shapes) tensors[name] = randomTensor(shape);
     const { b0, ...moved } = Object.fromEntries(shapes);
     assert.ok(b0);
-    const arenas = layOut(new Map(Object.entries(moved)), limit);
+    const arenas = laidOut(new Map(Object.entries(moved)), limit);
     assert.is(arenas.length, limit === 256 ? 3 : 1);
     const homes = new Map(homesOf("weights", arenas));
     const before = JSON.stringify(plan);

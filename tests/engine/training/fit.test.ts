@@ -1,10 +1,19 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { UsageError, WeightsError } from "../../../engine/ground/errors.ts";
+import type { NetDefinition } from "../../../engine/definition.ts";
+import { openGpu as openWith } from "../../../engine/gpu.ts";
+import { GpuError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
+import { nodeHost } from "../../../engine/node/dawn.ts";
 import { arrays } from "../../../engine/training/data.ts";
 import type { EpochResult, Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
-import { int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+import { relu } from "../../../kernels/elementwise/relu.ts";
+import { flatten } from "../../../kernels/flatten.ts";
+import { rates } from "../../../kernels/rates.ts";
+import { training } from "../../../kernels/training/table.ts";
+import { variants } from "../../../kernels/variants.ts";
+import { linearLayer } from "../../../nets/layers.ts";
+import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const gpu = await open();
 
@@ -25,6 +34,46 @@ async function withTrainer<T>(options: Partial<TrainOptions>, use: (trainer: Tra
     await trainer.dispose();
   }
 }
+
+/** A net whose last layers have weights of 19 and 3 KiB. */
+const wide: NetDefinition = {
+  ...small,
+  name: "wide",
+  imageSize: [4, 4],
+  build: (x, { numClasses }) => linearLayer("fc2", relu(linearLayer("fc1", flatten(x), 100)), numClasses),
+};
+
+test("a weight over the binding limit is trained in pieces, and saved as one", async () => {
+  const limited = await openWith({ variants, rates, training: async () => ({ training }) }, nodeHost);
+  limited.limits = { maxStorageBufferBindingSize: 8192, maxBufferSize: 8192 };
+  const options = { batch: BATCH, optimizer: adam };
+  const trainers = [await gpu.train(wide, options), await limited.train(wide, options)];
+  const x = randomTensor([BATCH, 3, 4, 4]);
+  const labels = [0, 1, 2, 6];
+  for (let i = 0; i < 3; i++) {
+    const [want, got] = await Promise.all(trainers.map((trainer) => trainer.step(x, labels)));
+    assert.ok(Math.abs(got.loss / want.loss - 1) < 1e-5, `${got.loss} in pieces, ${want.loss} at once`);
+  }
+  const [want, got] = await Promise.all(trainers.map((trainer) => trainer.tensors()));
+  assert.equal([...got.keys()].sort(), [...want.keys()].sort());
+  for (const [name, { shape, data }] of want)
+    assertClose(got.get(name) as Tensor, { shape, data: Float64Array.from(data) }, () => 1e-4, name);
+  const [logits, inPieces] = await Promise.all(trainers.map((trainer) => trainer.run(x)));
+  assertClose(inPieces, { ...logits, data: Float64Array.from(logits.data) }, () => 1e-3);
+  const file = await trainers[1].save();
+  const resumed = await limited.train(wide, { ...options, resume: file });
+  sameTensors(await resumed.tensors(), got);
+  for (const trainer of [...trainers, resumed]) await trainer.dispose();
+  const tight = { maxStorageBufferBindingSize: 160, maxBufferSize: 160 };
+  limited.limits = tight;
+  await refuses(
+    () => limited.train(wide, options),
+    GpuError,
+    "LIMIT",
+    /a row of "fc1.weight" has|the device binds at most/,
+  );
+  limited.close();
+});
 
 const sameTensors = (got: ReadonlyMap<string, Tensor>, want: ReadonlyMap<string, Tensor>) => {
   assert.equal([...got.keys()], [...want.keys()]);
