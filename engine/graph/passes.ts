@@ -164,7 +164,7 @@ function usedOnce(graph: Graph, outputs: readonly string[]): (id: number) => boo
   return (id) => uses[id] === 1;
 }
 
-interface Next {
+export interface Next {
   readonly graph: Graph;
   /** The new value of an old id. */
   value(id: number): Value;

@@ -44,6 +44,10 @@ export interface TrainingTable {
   /** Those that only training has. */
   readonly variants: Variants;
   copy(x: Value): Value;
+  /** The elements of x [N] from `start` on, but for those from `end` on. */
+  slice(x: Value, start: number, end: number): Value;
+  /** The elements of x [N] at `places`; 0 for a place of -1. */
+  gather(x: Value, places: Value): Value;
 }
 
 /** Loads the table when somebody trains. */

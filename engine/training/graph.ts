@@ -2,13 +2,14 @@ import { optimize } from "../graph/compile.ts";
 import { differentiate } from "../graph/gradients.ts";
 import { Graph, type Node, type OpNode, readsOf } from "../graph/graph.ts";
 import { lower, type Target } from "../graph/lower.ts";
-import { rewrite } from "../graph/passes.ts";
+import { type Next, rewrite } from "../graph/passes.ts";
 import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
 import { UsageError } from "../ground/errors.ts";
 import type { Shape } from "../ground/tensor.ts";
 import { type Arena, arenaName, layOut, link } from "./arena.ts";
+import { deriveByOperators } from "./derived.ts";
 
 /** A step of training on a device, and where it keeps its tensors. */
 export interface TrainingStep {
@@ -20,6 +21,8 @@ export interface TrainingStep {
   readonly statistics: readonly Arena[];
   /** Parameters that are to be trained, and that the loss does not depend on. */
   readonly unused: readonly string[];
+  /** What it was made with. */
+  readonly table: TrainingTable;
 }
 
 /** What every step is given. */
@@ -61,10 +64,8 @@ export function compileStep(
   const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const { weights: wanted, statistics: running, formed } = statesOf(forward, trains, table);
   const changes: ((norm: Value) => Value)[] = [];
-  const graph = rewrite(forward, (node, _id, next) => {
-    // As inputs, since parameters may be packed and folded when they are loaded, and never again.
-    const isState = node.kind === "param" && (wanted.has(node.name) || running.has(node.name));
-    if (isState) return next.graph.input(node.name, node.shape);
+  const isState = (name: string) => wanted.has(name) || running.has(name);
+  const graph = withStates(forward, isState, table, (node, next) => {
     if (!formed(node)) return "keep";
     const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
     if (update) changes.push(update);
@@ -147,7 +148,29 @@ export function compileStep(
     weights,
     statistics,
     unused,
+    table,
   };
+}
+
+/**
+ * A graph in which what changes, and what is derived from it, is no parameter: parameters may be packed and folded when they
+ * are loaded, and never again.
+ */
+function withStates(
+  graph: Graph,
+  isState: (name: string) => boolean,
+  table: TrainingTable,
+  visit: (node: Node, next: Next) => Value | "keep" = () => "keep",
+): Graph {
+  const params = new Map(graph.nodes.flatMap((node, id) => (node.kind === "param" ? [[node.name, id] as const] : [])));
+  return rewrite(graph, (node, _id, next) => {
+    if (node.kind !== "param") return visit(node, next);
+    const { name, shape, from } = node;
+    if (isState(name)) return next.graph.input(name, shape);
+    if (!from?.sources.some(isState)) return "keep";
+    const sources = from.sources.map((source) => next.value(params.get(source) as number));
+    return deriveByOperators(name, shape, from, sources, table);
+  });
 }
 
 /** Turns inputs, but for these, into parameters: memory that outlives a run. */
@@ -161,13 +184,11 @@ function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
 /** The net at inference on what a step trains. */
 export function compileForward(
   forward: Graph,
-  { weights, statistics }: Pick<TrainingStep, "weights" | "statistics">,
+  { weights, statistics, table }: Pick<TrainingStep, "weights" | "statistics" | "table">,
   target: Target & { readonly limits: Limits },
 ): Plan {
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
-  const graph = rewrite(forward, (node, _id, next) =>
-    node.kind === "param" && homes.has(node.name) ? next.graph.input(node.name, node.shape) : "keep",
-  );
+  const graph = withStates(forward, (name) => homes.has(name), table);
   const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
   keepAsParams(lowered, new Set(["x"]));
   return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));

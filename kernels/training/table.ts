@@ -6,10 +6,12 @@ import { sizeOf } from "../../engine/ground/tensor.ts";
 import { conv2d } from "../conv2d/conv2d.ts";
 import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
+import { gather } from "../gather.ts";
 import { gradients } from "../gradients.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
+import { pad } from "../pad.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { adam } from "./adam.ts";
@@ -99,5 +101,11 @@ export const training: TrainingTable = {
   copy(x) {
     const flat = x.graph.reshape(x, [sizeOf(x.shape)]);
     return x.graph.reshape(slice(flat, { dim: 0, start: 0, end: flat.shape[0] }), x.shape);
+  },
+  slice: (x, start, end) => slice(x, { dim: 0, start, end }),
+  gather(x, places) {
+    const size = x.shape[0];
+    const zeroBehind = pad(x.graph.reshape(x, [1, 1, 1, size]), { padding: [0, 0, 0, 1] });
+    return gather(x.graph.reshape(zeroBehind, [size + 1]), places);
   },
 };
