@@ -8,8 +8,8 @@ import { pcg } from "./initial.ts";
 
 /** A derived parameter as elements of its sources and constants, which are added up. */
 interface Picks {
-  /** For each source where each element is taken from, -1 where none is. */
-  readonly places: readonly Int32Array[];
+  /** For each source where each element is taken from, counted from 1, and 0 where none is. */
+  readonly places: readonly Float32Array[];
   readonly constants: Float32Array;
 }
 
@@ -21,16 +21,14 @@ export function picksOf({ compute }: Derivation, sizes: readonly number[]): Pick
   const of = (element: (source: number, i: number) => number) =>
     compute(...sizes.map((size, source) => Float32Array.from({ length: size }, (_, i) => element(source, i))));
   const constants = of(() => 0);
-  const places = sizes.map((_, s) => {
-    const counted = of((source, i) => (source === s ? i + 1 : 0));
-    return Int32Array.from(counted, (v, i) => v - constants[i] - 1);
-  });
+  const places = sizes.map((_, s) =>
+    of((source, i) => (source === s ? i + 1 : 0)).map((place, i) => place - constants[i]),
+  );
   // Integers of 16 bits, whose sums f32 has exactly.
   const probe = (source: number, i: number) => pcg(pcg(i) ^ source) >>> 16;
-  const isThat = of(probe).every((v, i) => {
-    const sum = places.reduce((all, at, source) => all + (at[i] < 0 ? 0 : probe(source, at[i])), 0);
-    return places.every((at, source) => at[i] >= -1 && at[i] < sizes[source]) && v - constants[i] === sum;
-  });
+  const isThat = of(probe).every(
+    (v, i) => v - constants[i] === places.reduce((sum, at, s) => sum + (at[i] > 0 ? probe(s, at[i] - 1) : 0), 0),
+  );
   return isThat ? { places, constants } : undefined;
 }
 
@@ -46,33 +44,29 @@ export function deriveByOperators(
   { slice, gather, gradients }: TrainingTable,
 ): Value {
   const [{ graph }] = sources;
-  const picks = picksOf(
-    from,
-    sources.map((source) => sizeOf(source.shape)),
-  );
+  const sizes = sources.map((source) => sizeOf(source.shape));
+  const picks = picksOf(from, sizes);
   if (!picks) {
-    throw new UsageError(
-      `"${name}" is computed from ${from.sources.map(quote).join(", ")} when weights are loaded, which has no gradient: ` +
-        'leave these out of what is trained, by the option "trainable"',
-    );
+    const made = from.sources.map(quote).join(", ");
+    throw new UsageError(`"${name}" is computed from ${made}, and has no gradient: leave that out by "trainable"`);
   }
   const { places, constants } = picks;
-  const constant = (label: string, values: ArrayLike<number>, dims: Shape) =>
-    graph.param(`${name}, ${label}`, dims, { sources: [], compute: () => Float32Array.from(values) });
-  const adds = constants.some((v) => v !== 0);
+  const constant = (label: string, dims: Shape, values: Float32Array) =>
+    graph.param(`${name}, ${label}`, dims, { sources: [], compute: () => values });
+  const adds = constants.some(Boolean);
   // Rows that differ in their constants alone are picked once.
   const row = constants.length / shape[0];
-  const isRepeated = adds && places.every((at) => at.every((place, i) => place === at[i % row]));
+  const isRepeated = adds && places.every((all) => all.every((place, i) => place === all[i % row]));
   const dims = isRepeated ? shape.with(0, 1) : shape;
-  const terms = sources.map((source, s) => {
-    const x = graph.reshape(source, [sizeOf(source.shape)]);
-    const at = places[s].subarray(0, sizeOf(dims));
-    const [start] = at;
-    const isPart = start >= 0 && at.every((place, i) => place === start + i);
-    if (isPart && at.length === x.shape[0]) return graph.reshape(x, dims);
-    if (isPart) return graph.reshape(slice(x, start, start + at.length), dims);
-    return graph.reshape(gather(x, constant(`places in source ${s}`, at, [at.length])), dims);
+  const terms = places.map((all, s) => {
+    const at = all.subarray(0, sizeOf(dims));
+    const start = at[0] - 1;
+    const isPart = start >= 0 && at.every((place, i) => place === at[0] + i);
+    const y = isPart
+      ? slice(sources[s], start, start + at.length)
+      : gather(sources[s], constant(`places ${s}`, [at.length], at));
+    return graph.reshape(y, dims);
   });
-  if (adds) terms.push(constant("constants", constants, shape));
+  if (adds) terms.push(constant("constants", shape, constants));
   return terms.reduce(gradients.sum);
 }

@@ -7,7 +7,7 @@ import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
 import { UsageError } from "../ground/errors.ts";
-import type { Shape } from "../ground/tensor.ts";
+import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Arena, arenaName, layOut, link } from "./arena.ts";
 import { deriveByOperators } from "./derived.ts";
 
@@ -95,7 +95,9 @@ export function compileStep(
     const owner = graph.root(gradient.id);
     const isShared = taken.has(owner) || graph.nodes[owner].kind !== "op" || isRead(graph, owner);
     taken.add(owner);
-    graph.name(gradientOf(name), isShared ? table.copy(gradient) : gradient);
+    const { shape } = gradient;
+    const own = isShared ? graph.reshape(table.slice(gradient, 0, sizeOf(shape)), shape) : gradient;
+    graph.name(gradientOf(name), own);
     gradients.push(gradientOf(name));
   });
 

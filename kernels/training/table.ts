@@ -98,14 +98,7 @@ export const training: TrainingTable = {
   dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
   pack: packOf,
   variants: { to_nhwc: [asItWas] },
-  copy(x) {
-    const flat = x.graph.reshape(x, [sizeOf(x.shape)]);
-    return x.graph.reshape(slice(flat, { dim: 0, start: 0, end: flat.shape[0] }), x.shape);
-  },
-  slice: (x, start, end) => slice(x, { dim: 0, start, end }),
-  gather(x, places) {
-    const size = x.shape[0];
-    const zeroBehind = pad(x.graph.reshape(x, [1, 1, 1, size]), { padding: [0, 0, 0, 1] });
-    return gather(x.graph.reshape(zeroBehind, [size + 1]), places);
-  },
+  slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
+  gather: (x, places) =>
+    gather(pad(x.graph.reshape(x, [1, 1, 1, sizeOf(x.shape)]), { padding: [0, 1, 0, 0] }), places, { dim: 3 }),
 };

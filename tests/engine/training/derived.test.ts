@@ -24,17 +24,17 @@ test("what a derivation picks and adds is known by what it makes of numbers that
     by((x) => x.slice(2, 5)),
     [9],
   );
-  assert.equal(part, { places: [Int32Array.of(2, 3, 4)], constants: new Float32Array(3) });
+  assert.equal(part, { places: [Float32Array.of(3, 4, 5)], constants: new Float32Array(3) });
   const twice = picksOf(
     by((x) => Float32Array.of(x[3], x[0] - 100, 7, x[3])),
     [4],
   );
-  assert.equal(twice, { places: [Int32Array.of(3, 0, -1, 3)], constants: Float32Array.of(0, -100, 7, 0) });
+  assert.equal(twice, { places: [Float32Array.of(4, 1, 0, 4)], constants: Float32Array.of(0, -100, 7, 0) });
   const sum = picksOf(
     by((x, y) => x.map((v, i) => (i === 0 ? v + y[1] : v))),
     [2, 2],
   );
-  assert.equal(sum, { places: [Int32Array.of(0, 1), Int32Array.of(1, -1)], constants: new Float32Array(2) });
+  assert.equal(sum, { places: [Float32Array.of(1, 2), Float32Array.of(2, 0)], constants: new Float32Array(2) });
 });
 
 test("what is more than that is none", () => {
@@ -129,7 +129,7 @@ test("gradients go through derived parameters to what they are made of", async (
 test("what no gradient leads through is an error that names what it is made of, unless that is frozen", async () => {
   const squared = derived((values) => Float32Array.from({ length: 14 }, (_, i) => values[i % 9] ** 2));
   const options = { batch: 2, optimizer: { name: "sgd", lr: 0.1 } };
-  await refuses(() => gpu.train(squared, options), UsageError, "USAGE", /is computed from "table" .*trainable/);
+  await refuses(() => gpu.train(squared, options), UsageError, "USAGE", /is computed from "table".*"trainable"/);
   const trainer = await gpu.train(squared, { ...options, trainable: (name) => name !== "table" });
   await trainer.dispose();
 });
