@@ -47,7 +47,10 @@ export interface TrainingTable {
   pack(w: Value, tile?: number): Value;
   /** Those that only training has. */
   readonly variants: Variants;
-  copy(x: Value): Value;
+  /** The elements of x from `start` on, but for those from `end` on: [end - start]. */
+  slice(x: Value, start: number, end: number): Value;
+  /** The elements of x at `places` [I], counted from 1, and 0 for a place of 0: [1, 1, 1, I]. */
+  gather(x: Value, places: Value): Value;
 }
 
 /** Loads the table when somebody trains. */

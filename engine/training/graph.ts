@@ -7,8 +7,9 @@ import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
 import { GpuError, show, UsageError } from "../ground/errors.ts";
-import type { Shape } from "../ground/tensor.ts";
+import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Arena, arenaName, layOut, link, type Piece, piecesOf } from "./arena.ts";
+import { deriveByOperators } from "./derived.ts";
 
 /** A step of training on a device, and where it keeps its tensors. */
 export interface TrainingStep {
@@ -93,7 +94,9 @@ export function compileStep(
     const owner = graph.root(gradient.id);
     const isShared = taken.has(owner) || graph.nodes[owner].kind !== "op" || isRead(graph, owner);
     taken.add(owner);
-    graph.name(gradientOf(name), isShared ? table.copy(gradient) : gradient);
+    const { shape } = gradient;
+    const own = isShared ? graph.reshape(table.slice(gradient, 0, sizeOf(shape)), shape) : gradient;
+    graph.name(gradientOf(name), own);
     gradients.push(gradientOf(name));
   });
 
@@ -151,13 +154,12 @@ export function compileStep(
 
 /**
  * What changes is an input while variants are chosen, since parameters may be packed and folded when they are loaded, and never
- * again; a weight over the binding limit is several.
+ * again, and what is derived from it is computed by operators; a weight over the binding limit is several.
  */
-function statesIn(graph: Graph, isState: (name: string) => boolean, limit: number, { split }: TrainingTable) {
-  const shapes = new Map(
-    graph.nodes.flatMap((node) => (node.kind === "param" ? [[node.name, node.shape] as const] : [])),
-  );
-  const pieces = (name: string) => piecesOf(name, shapes.get(name) as Shape, limit);
+function statesIn(graph: Graph, isState: (name: string) => boolean, limit: number, table: TrainingTable) {
+  const { split } = table;
+  const params = new Map(graph.nodes.flatMap((node, id) => (node.kind === "param" ? [[node.name, id] as const] : [])));
+  const pieces = (name: string) => piecesOf(name, graph.nodes[params.get(name) as number].shape, limit);
   const isSplit = (id: number): boolean => {
     const node = graph.nodes[id];
     return node.kind === "param" && isState(node.name) && pieces(node.name).size > 1;
@@ -165,8 +167,11 @@ function statesIn(graph: Graph, isState: (name: string) => boolean, limit: numbe
   const visit: Parameters<typeof rewrite>[1] = (node, id, next) => {
     const inputsOf = (name: string) => [...pieces(name)].map(([piece, { shape }]) => next.graph.input(piece, shape));
     if (node.kind === "param") {
-      if (!isState(node.name)) return "keep";
-      return isSplit(id) ? "drop" : inputsOf(node.name)[0];
+      const { name, shape, from } = node;
+      if (isState(name)) return isSplit(id) ? "drop" : inputsOf(name)[0];
+      if (!from?.sources.some(isState)) return "keep";
+      const sources = from.sources.map((source) => next.value(params.get(source) as number));
+      return deriveByOperators(name, shape, from, sources, table);
     }
     if (node.kind !== "op") return "keep";
     const [weight, ...others] = Object.entries(node.inputs).filter(([, input]) => isSplit(input));

@@ -7,11 +7,13 @@ import { concat } from "../concat.ts";
 import { conv2d } from "../conv2d/conv2d.ts";
 import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
+import { gather } from "../gather.ts";
 import { gradients } from "../gradients.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
+import { pad } from "../pad.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { adam } from "./adam.ts";
@@ -110,8 +112,7 @@ export const training: TrainingTable = {
   dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
   pack: packOf,
   variants: { to_nhwc: [asItWas] },
-  copy(x) {
-    const flat = x.graph.reshape(x, [sizeOf(x.shape)]);
-    return x.graph.reshape(slice(flat, { dim: 0, start: 0, end: flat.shape[0] }), x.shape);
-  },
+  slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
+  gather: (x, places) =>
+    gather(pad(x.graph.reshape(x, [1, 1, 1, sizeOf(x.shape)]), { padding: [0, 1, 0, 0] }), places, { dim: 3 }),
 };
