@@ -109,7 +109,8 @@ function readIdx({ name, bytes }: Named, kind: "images" | "labels", rank: number
 async function unpacked(given: IdxFile, what: string): Promise<Named> {
   const isBytes = given instanceof Uint8Array || given instanceof ArrayBuffer;
   if (!isBytes && !(given instanceof Blob)) throw new FileError(`${what} is ${show(given)}; wanted its bytes`);
-  const blob = isBytes ? new Blob([new Uint8Array(given)]) : given;
+  // One that was transferred has no bytes, and no view of it can be made.
+  const blob = isBytes ? new Blob(given.byteLength > 0 ? [new Uint8Array(given)] : []) : given;
   const name = clip((given as Partial<File>).name ?? what);
   try {
     const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
