@@ -1,13 +1,8 @@
+import { pcg } from "../engine/ground/hash.ts";
 import { type Shape, sizeOf } from "../engine/ground/tensor.ts";
 import type { Checkpoint } from "../engine/weights/checkpoint.ts";
 
 // hashinit-1: weights and inputs from a hash, bit-exact in any language, so that a net of 500 MB needs no weight file.
-
-function pcg(v: number): number {
-  const s = (Math.imul(v, 747796405) + 2891336453) >>> 0;
-  const w = Math.imul((s >>> ((s >>> 28) + 4)) ^ s, 277803737) >>> 0;
-  return ((w >>> 22) ^ w) >>> 0;
-}
 
 function fnv(text: string): number {
   let h = 2166136261;

@@ -1,6 +1,6 @@
+import { pcg } from "../ground/hash.ts";
 import { type Image, resizeImage } from "../image/image.ts";
 import type { Interpolation } from "../image/transforms.ts";
-import { pcg } from "./initial.ts";
 
 /** A number from 0 up to 1, another one with every call. */
 export type Draw = () => number;

@@ -2,9 +2,9 @@ import type { Derivation } from "../graph/graph.ts";
 import type { TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
 import { UsageError } from "../ground/errors.ts";
+import { pcg } from "../ground/hash.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { quote } from "../weights/checkpoint.ts";
-import { pcg } from "./initial.ts";
 
 /** A derived parameter as elements of its sources and constants, which are added up. */
 interface Picks {

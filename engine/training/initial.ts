@@ -1,17 +1,11 @@
 import type { Graph } from "../graph/graph.ts";
 import { WeightsError } from "../ground/errors.ts";
+import { pcg } from "../ground/hash.ts";
 import { sizeOf } from "../ground/tensor.ts";
 import { type Checkpoint, quote } from "../weights/checkpoint.ts";
 
-/** A hash of 32 bits (M. O'Neill's PCG, as Jarzynski and Olano take it for GPUs, 2020). */
-export function pcg(v: number): number {
-  const state = (Math.imul(v, 747796405) + 2891336453) >>> 0;
-  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
-  return ((word >>> 22) ^ word) >>> 0;
-}
-
 /** A hash of a text and a seed. */
-export const hashOf = (text: string, seed: number): number =>
+const hashOf = (text: string, seed: number): number =>
   [...text].reduce((hash, character) => pcg(hash ^ (character.codePointAt(0) as number)), pcg(seed >>> 0));
 
 /**

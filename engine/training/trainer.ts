@@ -25,6 +25,7 @@ import {
   UsageError,
   WeightsError,
 } from "../ground/errors.ts";
+import { pcg } from "../ground/hash.ts";
 import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
 import { takeElements } from "../image/batch.ts";
 import { Model } from "../model.ts";
@@ -34,7 +35,7 @@ import { openWeights, type Weights } from "../weights/open.ts";
 import { arraysCheckpoint } from "../weights/sources.ts";
 import type { Dataset } from "./data.ts";
 import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
-import { initialWeights, pcg } from "./initial.ts";
+import { initialWeights } from "./initial.ts";
 import { arenasOf, checkState, OPTIMIZER, readArenas, shapesOf, stateOf } from "./state.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */

@@ -2,6 +2,7 @@ import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { check, ShapeError } from "../../engine/ground/errors.ts";
+import { pcg } from "../../engine/ground/hash.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./dropout.wgsl.ts";
 
@@ -37,12 +38,6 @@ export const dropoutTrain = defineKernel({
 export const gradient: GradientOf<typeof dropoutTrain> = ({ inputs: { key }, options, dy }) => ({
   x: () => dropoutTrain(dy, key, options),
 });
-
-function pcg(v: number): number {
-  const state = (Math.imul(v, 747796405) + 2891336453) >>> 0;
-  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737);
-  return ((word >>> 22) ^ word) >>> 0;
-}
 
 export const reference: ReferenceOf<typeof dropoutTrain> = {
   example: { shapes: { x: [5, 40], key: [1] }, options: { p: 0.25, layer: 3 } },
