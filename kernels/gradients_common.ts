@@ -1,7 +1,6 @@
 import { UsageError } from "../engine/ground/errors.ts";
 import type { Activated } from "./activation.ts";
 
-/** Throws a UsageError for an operator with an activation fused into it: gradients are taken of graphs as they are written. */
 /** Throws a UsageError for an operator whose activation is fused: gradients are taken of graphs before that. */
 export function refuseFused(kernel: string, options: Readonly<Activated>): void {
   if (options.activation !== "none") {

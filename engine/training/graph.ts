@@ -1,6 +1,6 @@
 import { optimize } from "../graph/compile.ts";
 import { differentiate } from "../graph/gradients.ts";
-import { Graph, type Node, type OpNode, readsOf } from "../graph/graph.ts";
+import { Graph, type Node, type OpNode, paramShapes, readsOf } from "../graph/graph.ts";
 import { lower, type Target } from "../graph/lower.ts";
 import { rewrite } from "../graph/passes.ts";
 import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
@@ -58,10 +58,10 @@ export function compileStep(
   table: TrainingTable,
   target: Target & { readonly limits: Limits },
 ): TrainingStep {
-  const limit = bindingLimit(target.limits);
+  const { maxBinding: limit } = target.traits;
   const { weights: wanted, statistics: running, formed } = statesOf(forward, trains, table);
   const changes: ((norm: Value) => Value)[] = [];
-  const states = statesIn(forward, (name) => wanted.has(name) || running.has(name), limit, table);
+  const states = statesIn(forward, new Map([...wanted, ...running]), limit, table);
   const graph = rewrite(forward, (node, id, next) => {
     const state = states.visit(node, id, next);
     if (state !== "keep" || !formed(node)) return state;
@@ -75,21 +75,18 @@ export function compileStep(
   const inputs = new Map(
     graph.nodes.flatMap((node, id) => (node.kind === "input" ? [[node.name, graph.value(id)]] : [])),
   );
-  const names = [...wanted.keys()].flatMap((name) => [...states.pieces(name).keys()]);
+  const all = states.piecesOf(wanted);
   const found = differentiate(
     [[cost, graph.input("one", cost.shape)]],
-    names.map((name) => inputs.get(name) as Value),
+    [...all.keys()].map((name) => inputs.get(name) as Value),
     table.gradients,
   );
-  const unused = names.filter((_, i) => !found[i]);
-  const all = new Map([...wanted.keys()].flatMap((name) => [...states.pieces(name)]));
-  const trained = new Map([...all].filter(([name]) => !unused.includes(name)));
+  const trained = new Map([...all].filter((_, i) => found[i]));
   if (trained.size === 0) throw new UsageError("the loss depends on none of the parameters that are to be trained");
   const taken = new Set<number>();
-  const gradients: string[] = [];
-  names.forEach((name, i) => {
+  for (const [i, name] of [...all.keys()].entries()) {
     const gradient = found[i];
-    if (!gradient) return;
+    if (!gradient) continue;
     // In memory of its own, which nothing else reads or writes.
     const owner = graph.root(gradient.id);
     const isShared = taken.has(owner) || graph.nodes[owner].kind !== "op" || isRead(graph, owner);
@@ -97,8 +94,7 @@ export function compileStep(
     const { shape } = gradient;
     const own = isShared ? graph.reshape(table.slice(gradient, 0, sizeOf(shape)), shape) : gradient;
     graph.name(gradientOf(name), own);
-    gradients.push(gradientOf(name));
-  });
+  }
 
   const weights = layOut(trained, limit);
   const arenas = (kind: string) => weights.map(({ size }, i) => graph.input(arenaName(kind, i), [size]));
@@ -117,7 +113,7 @@ export function compileStep(
   });
 
   const outputs = [LOSS, "logits", NORM];
-  const kept = [...outputs, ...gradients, ...updates];
+  const kept = [...outputs, ...[...trained.keys()].map(gradientOf), ...updates];
   const variants = { ...target.variants, ...table.variants };
   const lowered = lower(
     optimize(graph, kept),
@@ -126,13 +122,13 @@ export function compileStep(
     { tolerance: 0 },
   );
   keepAsParams(lowered, new Set(FED));
-  for (const name of trained.keys()) {
+  for (const [name, { shape }] of trained) {
     const owner = lowered.root(lowered.find(gradientOf(name)));
-    const { id: into } = lowered.param(gradientOf(name), (trained.get(name) as Piece).shape);
+    const { id: into } = lowered.param(gradientOf(name), shape);
     lowered.nodes[owner] = { ...(lowered.nodes[owner] as OpNode), into };
   }
   const plan = makePlan(lowered, kept, target.limits);
-  const statistics = layOut(new Map([...running.keys()].flatMap((name) => [...states.pieces(name)])), limit);
+  const statistics = layOut(states.piecesOf(running), limit);
   const homes = new Map([
     ...homesOf("weights", weights),
     ...homesOf("statistics", statistics),
@@ -148,7 +144,7 @@ export function compileStep(
     },
     weights,
     statistics,
-    unused,
+    unused: [...all.keys()].filter((name) => !trained.has(name)),
   };
 }
 
@@ -156,20 +152,22 @@ export function compileStep(
  * What changes is an input while variants are chosen, since parameters may be packed and folded when they are loaded, and never
  * again, and what is derived from it is computed by operators; a weight over the binding limit is several.
  */
-function statesIn(graph: Graph, isState: (name: string) => boolean, limit: number, table: TrainingTable) {
+function statesIn(graph: Graph, states: ReadonlyMap<string, Shape>, limit: number, table: TrainingTable) {
   const { split } = table;
   const params = new Map(graph.nodes.flatMap((node, id) => (node.kind === "param" ? [[node.name, id] as const] : [])));
-  const pieces = (name: string) => piecesOf(name, graph.nodes[params.get(name) as number].shape, limit);
-  const isSplit = (id: number): boolean => {
+  const pieces = new Map([...states].map(([name, shape]) => [name, piecesOf(name, shape, limit)]));
+  const piecesAt = (id: number): ReadonlyMap<string, Piece> | undefined => {
     const node = graph.nodes[id];
-    return node.kind === "param" && isState(node.name) && pieces(node.name).size > 1;
+    return node.kind === "param" ? pieces.get(node.name) : undefined;
   };
+  const isSplit = (id: number): boolean => (piecesAt(id)?.size ?? 0) > 1;
   const visit: Parameters<typeof rewrite>[1] = (node, id, next) => {
-    const inputsOf = (name: string) => [...pieces(name)].map(([piece, { shape }]) => next.graph.input(piece, shape));
+    const inputsAt = (param: number) =>
+      [...(piecesAt(param) ?? [])].map(([piece, { shape }]) => next.graph.input(piece, shape));
     if (node.kind === "param") {
       const { name, shape, from } = node;
-      if (isState(name)) return isSplit(id) ? "drop" : inputsOf(name)[0];
-      if (!from?.sources.some(isState)) return "keep";
+      if (pieces.has(name)) return isSplit(id) ? "drop" : inputsAt(id)[0];
+      if (!from?.sources.some((source) => pieces.has(source))) return "keep";
       const sources = from.sources.map((source) => next.value(params.get(source) as number));
       return deriveByOperators(name, shape, from, sources, table);
     }
@@ -185,9 +183,11 @@ function statesIn(graph: Graph, isState: (name: string) => boolean, limit: numbe
         `${kernel.name} cannot be trained with ${show(param.name)}, over the device's binding limit`,
       );
     }
-    return split[kernel.name](next.inputsOf(node), inputsOf(param.name), node.options);
+    return split[kernel.name](next.inputsOf(node), inputsAt(input), node.options);
   };
-  return { pieces, visit };
+  const of = (names: ReadonlyMap<string, unknown>) =>
+    new Map([...names.keys()].flatMap((name) => [...(pieces.get(name) ?? [])]));
+  return { piecesOf: of, visit };
 }
 
 /** Turns inputs, but for these, into parameters: memory that outlives a run. */
@@ -207,7 +207,8 @@ export function compileForward(
 ): Plan {
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
   const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
-  const graph = rewrite(forward, statesIn(forward, (name) => held.has(name), bindingLimit(target.limits), table).visit);
+  const states = new Map([...paramShapes(forward)].filter(([name]) => held.has(name)));
+  const graph = rewrite(forward, statesIn(forward, states, target.traits.maxBinding, table).visit);
   const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
   keepAsParams(lowered, new Set(["x"]));
   return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));
@@ -239,9 +240,6 @@ function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: Tr
   }
   return { weights, statistics, formed };
 }
-
-const bindingLimit = ({ maxStorageBufferBindingSize, maxBufferSize }: Limits): number =>
-  Math.min(maxStorageBufferBindingSize, maxBufferSize);
 
 /** Whether an operator reads what this node holds, itself or by a view. */
 const isRead = (graph: Graph, owner: number): boolean =>

@@ -3,7 +3,7 @@ import type { Plan } from "../graph/plan.ts";
 import type { Optimizer } from "../graph/training.ts";
 import { WeightsError } from "../ground/errors.ts";
 import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
-import { type Checkpoint, quote } from "../weights/checkpoint.ts";
+import { type Checkpoint, OPTIMIZER, quote } from "../weights/checkpoint.ts";
 import { type Arena, arenaName } from "./arena.ts";
 import type { TrainingStep } from "./graph.ts";
 
@@ -11,9 +11,6 @@ import type { TrainingStep } from "./graph.ts";
 // and what the optimizer keeps of a parameter as "optimizer.m.NAME".
 
 type Kept = Pick<TrainingStep, "weights" | "statistics">;
-
-/** Tensors of an optimizer, and those of a step's gradients, have such names. */
-export const OPTIMIZER = "optimizer.";
 
 /** The arenas of a training by their names, and what comes before the names of their tensors. */
 export function arenasOf({ weights, statistics }: Kept, { moments }: Optimizer, gradients = false) {
@@ -78,18 +75,18 @@ const readingPlan = (arena: string, size: number): Plan => ({
  */
 export function stateOf(source: () => Checkpoint, arenas: ReturnType<typeof arenasOf>): Checkpoint {
   const byName = new Map(arenas.map((each) => [each.name, each]));
-  const isArena = (name: string) => byName.has(name) || / \d+$/.test(name);
   return {
     name: source().name,
     tensors: source().tensors,
     close: () => source().close(),
     async read(name, start = 0, count) {
       const { read, tensors } = source();
-      if (!isArena(name)) return read(name, start, count);
-      const { arena, prefix } = byName.get(name) ?? { arena: undefined, prefix: "" };
-      const length = count ?? (arena?.size ?? 0) - start;
+      const found = byName.get(name);
+      if (!found) return read(name, start, count);
+      const { arena, prefix } = found;
+      const length = count ?? arena.size - start;
       const values = new Float32Array(length);
-      for (const { of, start: first, shape, offset } of arena?.parts.values() ?? []) {
+      for (const { of, start: first, shape, offset } of arena.parts.values()) {
         const begin = Math.max(start, offset);
         const end = Math.min(start + length, offset + sizeOf(shape));
         if (begin >= end || (prefix !== "" && !tensors.has(prefix + of))) continue;

@@ -30,13 +30,13 @@ import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts"
 import { takeElements } from "../image/batch.ts";
 import { Model } from "../model.ts";
 import { Net } from "../net.ts";
-import type { Bytes, Checkpoint, TensorInfo } from "../weights/checkpoint.ts";
+import { type Bytes, type Checkpoint, OPTIMIZER, type TensorInfo } from "../weights/checkpoint.ts";
 import { openWeights, type Weights } from "../weights/open.ts";
 import { arraysCheckpoint } from "../weights/sources.ts";
 import type { Dataset } from "./data.ts";
 import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
 import { initialWeights } from "./initial.ts";
-import { arenasOf, checkState, OPTIMIZER, readArenas, shapesOf, stateOf } from "./state.ts";
+import { arenasOf, checkState, readArenas, shapesOf, stateOf } from "./state.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */
 export interface OptimizerOptions {
@@ -117,6 +117,18 @@ export interface FitOptions {
   readonly onProgress?: (progress: FitProgress) => void;
 }
 
+/** What a trainer is made of. */
+interface Parts {
+  readonly model: Model;
+  readonly step: TrainingStep;
+  /** The net at inference. */
+  readonly forward: Plan;
+  readonly optimizer: Optimizer;
+  readonly rate: (step: number) => number;
+  readonly seed: number;
+  readonly source: Source;
+}
+
 /** A net whose weights are being trained on the GPU. Ends with dispose(); its GPU stays open. */
 export class Trainer {
   readonly definition: AnyNet;
@@ -155,10 +167,8 @@ export class Trainer {
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
     check(isTrainable, "trainable", trainable, "a RegExp or a function of a name");
     // Those with flags g and y remember where they were.
-    const trains =
-      trainable instanceof RegExp
-        ? (name: string) => new RegExp(trainable.source, trainable.flags.replace(/[gy]/g, "")).test(name)
-        : trainable;
+    const pattern = trainable instanceof RegExp && new RegExp(trainable.source, trainable.flags.replace(/[gy]/g, ""));
+    const trains = pattern ? (name: string) => pattern.test(name) : (trainable as (name: string) => boolean);
     check(typeof dropout === "boolean", "train(): dropout", dropout, "true or false");
     check(Number.isSafeInteger(seed), "seed", seed, "an integer");
     for (const name of ["dtype", "precision", "passes", "variants"] as const) {
@@ -172,7 +182,7 @@ export class Trainer {
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
     const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
-    const arenas = arenasOf(step, chosen);
+    const arenas = arenasOf(step, chosen, true);
     const source = await sourceOf(gpu, definition, graph, { ...given, seed, resume, optimizer: chosen.name }, arenas);
     const model = await Model.load(
       gpu,
@@ -186,20 +196,15 @@ export class Trainer {
       throw error;
     }
     const forward = compileForward(graph, step, table, gpu);
-    return new Trainer(gpu, model, definition, given, step, forward, chosen, rateOf(optimizer), seed, source);
+    const rate = rateOf(optimizer);
+    return new Trainer(gpu, definition, given, { model, step, forward, optimizer: chosen, rate, seed, source });
   }
 
   private constructor(
     gpu: TrainingDevice,
-    model: Model,
     definition: AnyNet,
     given: Given,
-    step: TrainingStep,
-    forward: Plan,
-    optimizer: Optimizer,
-    rate: (step: number) => number,
-    seed: number,
-    source: Source,
+    { model, step, forward, optimizer, rate, seed, source }: Parts,
   ) {
     this.definition = definition;
     this.inputShape = inputShape(definition, given);
@@ -311,10 +316,7 @@ export class Trainer {
         // While the device works. Who waits for it hears of a failure.
         if (i + 1 < total) next = examplesAt(i + 1);
         next.catch(() => {});
-        const result = await stepping.catch((error) => {
-          if (error instanceof GpuError && error.code === "DEVICE_LOST") return undefined;
-          throw error;
-        });
+        const result = await stepping.catch(unlessLost);
         if (!result) break;
         count++;
         loss += result.loss;
@@ -374,11 +376,12 @@ export class Trainer {
   }
 
   /** Reads everything, so that a device that is lost costs only what comes after it. */
-  #keep(): Promise<{ tensors: Map<string, Tensor>; steps: number }> {
+  #keep(): Promise<{ tensors: ReadonlyMap<string, Tensor>; steps: number }> {
     return this.#turn(async () => {
       const steps = this.#steps;
+      const { checkpoint, kept } = this.#source;
+      if (kept && this.#source.steps === steps) return { tensors: kept, steps };
       const changed = await this.#read();
-      const { checkpoint } = this.#source;
       const tensors = new Map<string, Tensor>();
       for (const name of paramShapes(this.#model.graph).keys()) {
         const { shape } = checkpoint.tensors.get(name) as TensorInfo;
@@ -387,17 +390,15 @@ export class Trainer {
       for (const [name, tensor] of changed) tensors.set(name, tensor);
       // What it was opened from is not needed any more.
       await checkpoint.close();
-      Object.assign(this.#source, { checkpoint: arraysCheckpoint(tensors, "what was kept of the training"), steps });
+      const source = arraysCheckpoint(tensors, "what was kept of the training");
+      Object.assign(this.#source, { checkpoint: source, kept: tensors, steps });
       return { tensors, steps };
     });
   }
 
   /** Whether the device was lost since the last step; it is opened again. */
   #isLost(): Promise<boolean> {
-    return this.#turn(async () => false).catch((error) => {
-      if (error instanceof GpuError && error.code === "DEVICE_LOST") return true;
-      throw error;
-    });
+    return this.#turn(async () => false).catch((error) => unlessLost(error) ?? true);
   }
 
   #turn<T>(work: () => Promise<T>): Promise<T> {
@@ -451,6 +452,11 @@ function checkLabels(labels: ArrayLike<number>, batch: number, classes: number):
   });
 }
 
+/** Throws an error again, but for that of a lost device. */
+function unlessLost(error: unknown): undefined {
+  if (!(error instanceof GpuError) || error.code !== "DEVICE_LOST") throw error;
+}
+
 const largestOf = (row: Float32Array): number => row.indexOf(Math.max(...row));
 
 function accuracyOf({ data, shape: [batch, classes] }: Tensor, labels: Float32Array): number {
@@ -480,6 +486,8 @@ function shuffled(size: number, key: number): number[] {
 interface Source {
   readonly checkpoint: Checkpoint;
   readonly steps: number;
+  /** All that was read from the device when there were so many steps. */
+  readonly kept?: ReadonlyMap<string, Tensor>;
   /** Parameters that begin at random. */
   readonly fresh: readonly string[];
 }
@@ -496,7 +504,7 @@ async function sourceOf(
     const checkpoint = await openWeights(definition, { ...given, weights: resume }, gpu.host.open);
     const shapes = shapesOf(arenas);
     const moments = arenas
-      .filter(({ prefix }) => prefix !== "")
+      .filter(({ prefix }) => prefix.startsWith(OPTIMIZER))
       .flatMap(({ prefix, arena }) =>
         [...arena.parts.values()].map(({ of }) => [prefix + of, shapes.get(of) as Shape] as const),
       );

@@ -77,6 +77,9 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
+/** What an optimizer keeps of tensors stands beside them under names that begin so. */
+export const OPTIMIZER = "optimizer.";
+
 /** A name from a file, fit for a message: quoted, escaped and of bounded length. */
 export const quote = (name: unknown): string =>
   typeof name === "string" ? JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name) : show(name);

@@ -2,7 +2,7 @@
 
 import { UsageError, WeightsError } from "../ground/errors.ts";
 import { formatShape, type Shape, sameShape, sizeOf } from "../ground/tensor.ts";
-import { type Checkpoint, listNames, quote, type TensorInfo } from "./checkpoint.ts";
+import { type Checkpoint, listNames, OPTIMIZER, quote, type TensorInfo } from "./checkpoint.ts";
 import { isCounted, type Knowledge, type OtherNet } from "./match.ts";
 
 /** Names that wrappers put between those of the modules they wrap: DataParallel, compile, FSDP, activation checkpoints. */
@@ -62,7 +62,7 @@ export async function fitCheckpoint(
 
 /** A checkpoint without what an optimizer keeps of its tensors, as a training saves it beside them. */
 function withoutOptimizer(part: Checkpoint): Checkpoint {
-  const kept = [...part.tensors].filter(([name]) => !name.startsWith("optimizer."));
+  const kept = [...part.tensors].filter(([name]) => !name.startsWith(OPTIMIZER));
   return kept.length === part.tensors.size ? part : { ...part, tensors: new Map(kept) };
 }
 

@@ -4,8 +4,8 @@ import { wgsl } from "./adam.wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * A step of Adam, or of AdamW if `decoupled`, on parameters w, with gradients g and moments m and v, [n] each, in place, n a multiple of 4;
- * norm [1] and rates [3] as adam.wgsl says. What it gives is nothing.
+ * A step of Adam, or of AdamW if `decoupled`, on parameters w, with gradients g and moments m and v, [n] each, in place, n a
+ * multiple of 4; norm [1] and rates [3] as adam.wgsl says. What it gives is nothing.
  * Semantics of https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html
  */
 export const adam = defineKernel({

@@ -4,8 +4,8 @@ import { wgsl } from "./sgd.wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * A step of SGD on parameters w, with gradients g and momenta m, [n] each, in place, n a multiple of 4; norm [1] and rates [2] as sgd.wgsl says.
- * What it gives is nothing. Semantics of https://pytorch.org/docs/stable/generated/torch.optim.SGD.html
+ * A step of SGD on parameters w, with gradients g and momenta m, [n] each, in place, n a multiple of 4; norm [1] and rates [2]
+ * as sgd.wgsl says. What it gives is nothing. Semantics of https://pytorch.org/docs/stable/generated/torch.optim.SGD.html
  */
 export const sgd = defineKernel({
   name: "sgd",
