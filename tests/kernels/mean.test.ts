@@ -1,69 +1,11 @@
 import { test } from "uvu";
-import { ShapeError, UsageError } from "../../engine/ground/errors.ts";
 import { mean } from "../../kernels/mean.ts";
-import {
-  apply,
-  checkKernel,
-  int,
-  nonFiniteTensor,
-  open,
-  pick,
-  random,
-  randomShape,
-  randomTensor,
-  refuses,
-  testGoldens,
-  testVariants,
-} from "../harness.ts";
+import { open, testGoldens } from "../harness.ts";
+import { testReduction } from "./reduction.ts";
 
 const gpu = await open();
 
-test("40 random averages over any dimensions", async () => {
-  for (let i = 0; i < 40; i++) {
-    const shape = randomShape(1);
-    const all = shape.map((_, d) => pick(d, d - shape.length));
-    const dims = [pick(...all), ...all.filter(() => random() < 0.4)];
-    await checkKernel(gpu, mean, { x: randomTensor(shape) }, { dims, keepDim: pick(false, true) });
-  }
-});
-
-test("20 random averages of five and six dimensions, of which four are left when neighbours are joined", async () => {
-  for (let i = 0; i < 20; i++) {
-    const x = randomTensor(randomShape(5, 6).map((size) => Math.min(size, 5)));
-    const dims = pick([0, 1], [2, 3], [-1], [-3, -2, -1], [0, -1], [1, 2, -1], [2, 3, 0, 1, 4]);
-    await checkKernel(gpu, mean, { x }, { dims, keepDim: pick(false, true) });
-  }
-});
-
-test("NaN and infinity reach the averages that see them, and no others", () =>
-  checkKernel(gpu, mean, { x: nonFiniteTensor([int(1, 9), 4, 4]) }, { dims: [-1] }));
-
-test("20 random averages of images of whole vec4s of channels", async () => {
-  for (let i = 0; i < 20; i++) {
-    const x = randomTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
-    await checkKernel(
-      gpu,
-      mean,
-      { x },
-      { dims: pick([2, 3], [-1, 2], [1], [0], [3], [1, 2, 3]), keepDim: pick(false, true) },
-    );
-  }
-});
-
-test("what does not fit is refused", async () => {
-  const refusesUse = (options: object, message: RegExp) =>
-    refuses(() => apply(mean, [[2, 3]], options), UsageError, "USAGE", message);
-  await refusesUse({}, /mean needs the option "dims"/);
-  await refusesUse({ dims: [] }, /mean: dims is .*; it must be a list of at least one dimension/);
-  await refusesUse({ dims: 1 }, /mean: dims is .*; it must be a list of at least one dimension/);
-  await refusesUse({ dims: [2] }, /mean: dims is 2; it must be from -2 to 1, since there are 2 dimensions/);
-  await refusesUse({ dim: 1 }, /mean has no option "dim"; its options are dims, keepDim/);
-  const deep = () => apply(mean, [[2, 3, 2, 3, 2]], { dims: [1, 3] });
-  const five = /mean takes up to 4 dimensions, and \[2, 3, 2, 3, 2\] has 5 none of which can be joined here/;
-  await refuses(deep, ShapeError, "SHAPE", five);
-});
-
-testVariants(gpu, mean);
+testReduction(gpu, mean);
 
 await testGoldens(gpu, "mean");
 test.run();
