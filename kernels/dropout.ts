@@ -7,6 +7,6 @@ import { check } from "../engine/ground/errors.ts";
  */
 export function dropout(x: Value, p = 0.5): Value {
   checkValue("dropout: x", x);
-  check(p >= 0 && p < 1, "dropout: p", p, "at least 0 and below 1");
+  check(Number.isFinite(p) && p >= 0 && p < 1, "dropout: p", p, "at least 0 and below 1");
   return x.graph.training?.dropout(x, p) ?? x;
 }

@@ -156,7 +156,6 @@ export class Device {
   declare variants: Variants;
   /** How often a device was opened: what was made on an earlier one is gone. */
   generation = 0;
-  readonly kernelHash: string | undefined;
   /** The variants that were measured to be fastest on this device, by callKey(): see tune.ts. */
   tuned: ReadonlyMap<string, string> = new Map();
   /** What is odd about this device or what is kept for it. */
@@ -181,7 +180,6 @@ export class Device {
 
   constructor(opened: Opened, options: DeviceOptions) {
     this.host = opened.host;
-    this.kernelHash = options.kernelHash;
     this.options = options;
     this.#take(opened);
   }

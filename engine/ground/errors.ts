@@ -111,11 +111,19 @@ export function checkObject(what: string, given: unknown): asserts given is obje
   check(kindOf(given) === "[object Object]", what, given, "an object");
 }
 
-/** Throws a UsageError unless something has fields of these types, by the names that `typeof` has for them. */
+/**
+ * Throws a UsageError unless something has fields of these types, by the names that `typeof` has for them. A field of bytes is
+ * no object here: its indices would be taken for names.
+ */
 export function checkFields(what: string, given: unknown, types: Readonly<Record<string, string>>): void {
   for (const [name, type] of Object.entries(types)) {
     const value: unknown = Object(given)[name];
-    check(typeof value === type && value !== null, what, given, `something with ${name} (${type})`);
+    check(
+      typeof value === type && value !== null && !ArrayBuffer.isView(value),
+      what,
+      given,
+      `something with ${name} (${type})`,
+    );
   }
 }
 

@@ -24,7 +24,7 @@ export function cosineSchedule(lr: number, steps: number, least = 0): Schedule {
  */
 export function oneCycleSchedule(lr: number, steps: number, rise = 0.3): Schedule {
   checkCount("steps", steps);
-  check(rise > 0 && rise < 1, "rise", rise, "between 0 and 1");
+  check(Number.isFinite(rise) && rise > 0 && rise < 1, "rise", rise, "between 0 and 1");
   const top = rise * steps - 1;
   return (step) =>
     step <= top

@@ -41,7 +41,7 @@ async function read(gpu: Device): Promise<string | undefined> {
   if (text === undefined) return undefined;
   const kept = parse(text);
   if (!kept) return `${name} is damaged; ${again}`;
-  if (kept.kernels !== gpu.kernelHash) return `${name} is of another version's kernels; ${again}`;
+  if (kept.kernels !== gpu.options.kernelHash) return `${name} is of another version's kernels; ${again}`;
   const choices = Object.entries(kept.choices);
   const [unknown] = choices.filter(([key, variant]) => !exists(gpu, operatorOf(key), variant));
   if (unknown) {
@@ -78,7 +78,8 @@ function exists({ variants }: Device, operator: string, name: string): boolean {
  * FileError where that is not possible.
  */
 export async function writeTuning(gpu: Device, measured: ReadonlyMap<string, string>): Promise<void> {
-  const { adapter, host, kernelHash } = gpu;
+  const { adapter, host, options } = gpu;
+  const { kernelHash } = options;
   if (!kernelHash) return;
   const add = (text = "") => {
     const before = parse(text);

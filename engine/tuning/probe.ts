@@ -47,7 +47,7 @@ const MOST = 7;
 export async function probeLoads(gpu: Device): Promise<void> {
   if (gpu.traits.subgroupSize < 4) return;
   const name = nameFor("probed", gpu.adapter);
-  const storage = gpu.kernelHash ? gpu.host.storage : undefined;
+  const storage = gpu.options.kernelHash ? gpu.host.storage : undefined;
   // What cannot be read, or is damaged, is measured again; what cannot be kept is measured the next time.
   const kept = await storage?.read(name).catch(() => undefined);
   let fastLoads = { true: true, false: false }[kept ?? ""];

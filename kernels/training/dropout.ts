@@ -19,7 +19,7 @@ export const dropoutTrain = defineKernel({
   wgsl,
 
   shape({ x, key }, { p }) {
-    check(p >= 0 && p < 1, "dropout: p", p, "at least 0 and below 1");
+    check(Number.isFinite(p) && p >= 0 && p < 1, "dropout: p", p, "at least 0 and below 1");
     if (sizeOf(key) !== 1) throw new ShapeError(`dropout: the key is ${formatShape(key)}; wanted [1]`);
     return x;
   },

@@ -42,7 +42,6 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
     /^gpu\.(check|survive|settle|guarded|write|createBuffer|destroyBuffer|pipeline)$/,
     "the engine's own, of objects of WebGPU: see tests/engine/device/given.test.ts",
   ],
-  [/^(imageFolder|mnist)$/, "not proof against all of it yet: a definition whose options are an array of 50 MB, say"],
   [/^executable\.(exclusive|write)$/, "the engine's own: a work in turn, and what it does in it"],
 ];
 

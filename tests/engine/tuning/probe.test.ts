@@ -23,7 +23,7 @@ async function probe(texts: Record<string, string>, more: Partial<Gpu> = {}) {
     device,
     adapter,
     traits,
-    kernelHash: "abc",
+    options: { kernelHash: "abc" },
     host: { storage },
     measured: {},
     ...more,
@@ -61,8 +61,7 @@ if (hasSubgroups) {
     assert.is(typeof fastLoads, "boolean");
   });
 
-  test("nothing is kept where nothing is to be", async () =>
-    assert.equal((await probe({}, { kernelHash: undefined })).kept, {}));
+  test("nothing is kept where nothing is to be", async () => assert.equal((await probe({}, { options: {} })).kept, {}));
 
   test("where it cannot be measured loads are taken for slow", async () => {
     const lost = new Proxy(gpu.device, {

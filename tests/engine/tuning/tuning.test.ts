@@ -46,7 +46,8 @@ function gpuWith(text: string | undefined, more: Partial<Gpu> = {}) {
     read: async (name) => texts.get(name),
     update: async (name, change) => void texts.set(name, change(texts.get(name))),
   };
-  const gpu = { adapter, host: { storage: own }, variants, kernelHash: "abc", warnings: [], tuned: new Map(), ...more };
+  const options = { kernelHash: "abc" };
+  const gpu = { adapter, host: { storage: own }, variants, options, warnings: [], tuned: new Map(), ...more };
   return { gpu: gpu as unknown as Gpu, texts };
 }
 
@@ -107,7 +108,7 @@ test("with another driver, or on another adapter, it is measured again, and what
 });
 
 test("a device that was opened without a hash of its kernels keeps nothing", async () => {
-  const { gpu, texts } = gpuWith(undefined, { kernelHash: undefined });
+  const { gpu, texts } = gpuWith(undefined, { options: {} });
   await writeTuning(gpu, new Map([[KEY, "conv2d"]]));
   assert.is(texts.size, 0);
 });
@@ -204,7 +205,7 @@ test("two that measure at once keep both, the latest of each layer, and nothing 
   await writeTuning(other, new Map([["linear c", "linear"]]));
   const choices = { [KEY]: "conv2d_tile", "linear a": "linear", "linear c": "linear" };
   assert.equal(JSON.parse([...texts.values()][0]).choices, choices);
-  const newer = gpuWith(undefined, { host: gpu.host, kernelHash: "abd" }).gpu;
+  const newer = gpuWith(undefined, { host: gpu.host, options: { kernelHash: "abd" } }).gpu;
   await writeTuning(newer, new Map([[KEY, "conv2d"]]));
   assert.equal(JSON.parse([...texts.values()][0]), { kernels: "abd", choices: { [KEY]: "conv2d" } });
 });
