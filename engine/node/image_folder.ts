@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type AnyNet, checkDefinition, type Given, inputShape, publishedOf } from "../definition.ts";
-import { check, checkObject, checkText, FileError, ImageError, ShapeError } from "../ground/errors.ts";
+import { check, checkFields, checkObject, checkText, FileError, ImageError, ShapeError } from "../ground/errors.ts";
 import { formatShape, sizeOf } from "../ground/tensor.ts";
 import type { Image } from "../image/image.ts";
 import { choosePreparation } from "../image/pictures.ts";
@@ -56,6 +56,10 @@ export async function imageFolder(
   const published = publishedOf(definition, given)?.transforms;
   const { transforms, orientation } = choosePreparation(definition, published, given, shape);
   const usual = transforms ?? definition.transforms;
+  if (usual)
+    checkFields("the net's transforms", usual, { resize: "number", crop: "number", mean: "object", std: "object" });
+  const isFitting = !usual || (Array.isArray(usual.mean) && Array.isArray(usual.std));
+  check(isFitting, "the net's transforms", usual, "with a mean and a std for each channel");
   // What is cut out has the net's size already.
   const ofParts = augment && usual && { ...fitTransforms(usual, height, channels), resize: height };
   const read = (file: string) => readImage(file, { orientation });
