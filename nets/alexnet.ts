@@ -66,8 +66,8 @@ export const alexnet2012: NetDefinition<AlexNet2012Options> = {
     x = named("relu5", relu(convLayer("c5", x, 256, 3, { padding: 1 })));
     x = named("flatten", flatten(named("pool5", maxPool2d(x, POOL))));
     x = named("relu6", relu(linearLayer("fc1", x, 4096, { inFeatures: 256 * 6 * 6 })));
-    x = named("relu7", relu(linearLayer("fc2", x, 4096)));
-    return linearLayer("fc3", x, numClasses);
+    x = named("relu7", relu(linearLayer("fc2", dropout(x), 4096)));
+    return linearLayer("fc3", dropout(x), numClasses);
   },
 
   weights: {},

@@ -16,8 +16,9 @@ export interface ConvNormOptions {
   readonly groups?: number;
   /** None by default. */
   readonly activation?: Activation;
-  /** Of the batch norm; 1e-5 by default. */
+  /** Of the batch norm, as its momentum; PyTorch's by default. */
   readonly eps?: number;
+  readonly momentum?: number;
 }
 
 /**
@@ -29,16 +30,16 @@ export function convNormLayer(
   x: Value,
   outChannels: number,
   kernel: number,
-  { stride = 1, groups = 1, activation, eps = 1e-5 }: ConvNormOptions = {},
+  { stride = 1, groups = 1, activation, ...norm }: ConvNormOptions = {},
 ): Value {
   const padding = (kernel - 1) / 2;
   const y = convLayer(`${name}.0`, x, outChannels, kernel, { stride, padding, groups, bias: false });
-  const z = batchNormLayer(`${name}.1`, y, { eps });
+  const z = batchNormLayer(`${name}.1`, y, norm);
   return named(name, activation ? named(`${name}.2`, activation(z)) : z);
 }
 
 /** Convolutions without bias and their batch norms, numbered as layers of one sequence; each has a relu unless it is not `active`. */
-export function sequence(name: string) {
+export function sequence(name: string, norm: { readonly momentum?: number } = {}) {
   let i = 0;
   return {
     /** The number of the next layer, for what is none of these. */
@@ -46,7 +47,7 @@ export function sequence(name: string) {
     add(x: Value, channels: number, kernel: number, { stride = 1, groups = 1, active = true } = {}): Value {
       const padding = (kernel - 1) / 2;
       let y = convLayer(`${name}.${i++}`, x, channels, kernel, { stride, padding, groups, bias: false });
-      y = batchNormLayer(`${name}.${i++}`, y);
+      y = batchNormLayer(`${name}.${i++}`, y, norm);
       return active ? named(`${name}.${i++}`, relu(y)) : y;
     },
   };

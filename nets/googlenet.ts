@@ -64,7 +64,7 @@ export const googlenet: NetDefinition<InceptionOptions> = {
     for (const [name, layer] of Object.entries(LAYERS))
       x = typeof layer === "number" ? maximum(name, x, layer) : inception(name, x, layer);
     x = flatten(named("avgpool", adaptiveAvgPool2d(x, { outputSize: 1 })));
-    return linearLayer("fc", named("dropout", dropout(x)), numClasses);
+    return linearLayer("fc", named("dropout", dropout(x, 0.2)), numClasses);
   },
 
   weights: { IMAGENET1K_V1: { ...torchvision("googlenet-1378be20"), options: { transformInput: true } } },

@@ -41,10 +41,10 @@ export function convLayer(
 export function batchNormLayer(
   name: string,
   x: Value,
-  given: { readonly eps?: number; readonly output?: string } = {},
+  options: { readonly eps?: number; readonly momentum?: number } = {},
+  output = name,
 ): Value {
-  const graph = graphOf(name, x, given);
-  const { output = name, ...options } = given;
+  const graph = graphOf(name, x, options);
   const perChannel = [x.shape[1]];
   const mean = graph.statistic(`${name}.running_mean`, perChannel);
   const variance = graph.statistic(`${name}.running_var`, perChannel);

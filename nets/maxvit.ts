@@ -26,7 +26,7 @@ const SIDE = 7;
 const HEAD = 32;
 
 /** Of batch norms. */
-const eps = 1e-3;
+const norm = { eps: 1e-3, momentum: 0.01 };
 
 /** An inverted residual with its norm in front. */
 function mbConv(name: string, x: Value, channels: number, stride: number): Value {
@@ -36,9 +36,9 @@ function mbConv(name: string, x: Value, channels: number, stride: number): Value
     shortcut = named(`${name}.proj`, convLayer(`${name}.proj.1`, shortcut, channels, 1));
   }
   const [at, width] = [`${name}.layers`, 4 * channels];
-  let y = batchNormLayer(`${at}.pre_norm`, x, { eps });
-  y = convNormLayer(`${at}.conv_a`, y, width, 1, { activation: gelu, eps });
-  y = convNormLayer(`${at}.conv_b`, y, width, 3, { stride, groups: width, activation: gelu, eps });
+  let y = batchNormLayer(`${at}.pre_norm`, x, norm);
+  y = convNormLayer(`${at}.conv_a`, y, width, 1, { activation: gelu, ...norm });
+  y = convNormLayer(`${at}.conv_b`, y, width, 3, { stride, groups: width, activation: gelu, ...norm });
   y = squeezeExcitation(`${at}.squeeze_excitation`, y, channels / 4, silu);
   return named(name, add(shortcut, named(at, convLayer(`${at}.conv_c`, y, channels, 1))));
 }
@@ -94,7 +94,7 @@ export const maxvit = (name: string, first: number, depths: readonly number[], f
   imageSize: [224, 224],
 
   build(x, { numClasses }) {
-    x = convNormLayer("stem.0", x, first, 3, { stride: 2, activation: gelu, eps });
+    x = convNormLayer("stem.0", x, first, 3, { stride: 2, activation: gelu, ...norm });
     x = named("stem", named("stem.1", convLayer("stem.1.0", x, first, 3, { padding: 1 })));
     for (const [i, depth] of depths.entries()) {
       for (let j = 0; j < depth; j++) {

@@ -19,6 +19,9 @@ const STACKS = [
   { channels: 320, kernel: 3, stride: 1, factor: 6, blocks: 1 },
 ];
 
+/** Of batch norms. */
+const NORM = { momentum: 0.0003 };
+
 function invertedResidual(
   name: string,
   x: Value,
@@ -27,7 +30,7 @@ function invertedResidual(
   stride: number,
   factor: number,
 ): Value {
-  const layers = sequence(`${name}.layers`);
+  const layers = sequence(`${name}.layers`, NORM);
   const width = factor * x.shape[1];
   let y = layers.add(layers.add(x, width, 1), width, kernel, { stride, groups: width });
   y = named(`${name}.layers`, layers.add(y, channels, 1, { active: false }));
@@ -43,7 +46,7 @@ function mnasnet(name: string, alpha: number, file: string, transforms?: Transfo
     imageSize: [224, 224],
 
     build(x, { numClasses }) {
-      const layers = sequence("layers");
+      const layers = sequence("layers", NORM);
       x = layers.add(x, scaled(32), 3, { stride: 2 });
       x = layers.add(x, scaled(32), 3, { groups: scaled(32) });
       x = layers.add(x, scaled(16), 1, { active: false });
@@ -54,7 +57,7 @@ function mnasnet(name: string, alpha: number, file: string, transforms?: Transfo
         named(stack, x);
       }
       x = mean(named("layers", layers.add(x, 1280, 1)), { dims: [2, 3] });
-      x = named("classifier.0", dropout(x));
+      x = named("classifier.0", dropout(x, 0.2));
       return named("classifier", linearLayer("classifier.1", x, numClasses));
     },
 

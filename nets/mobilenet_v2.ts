@@ -54,7 +54,7 @@ export const mobilenet_v2: NetDefinition<MobileNetV2Options> = {
       for (let j = 0; j < n; j++) x = invertedResidual(next(), x, t, divisible(c * widthMult), j === 0 ? s : 1);
     x = convNormLayer(next(), x, divisible(1280 * Math.max(1, widthMult)), 1, { activation });
     x = flatten(adaptiveAvgPool2d(named("features", x), { outputSize: 1 }));
-    x = named("classifier.0", dropout(x));
+    x = named("classifier.0", dropout(x, 0.2));
     return named("classifier", linearLayer("classifier.1", x, numClasses));
   },
 

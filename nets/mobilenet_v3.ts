@@ -63,17 +63,18 @@ export interface MobileNetV3Options extends NetOptions {
   readonly widthMult: number;
 }
 
-const EPS = 0.001;
+/** Of batch norms. */
+const NORM = { eps: 0.001, momentum: 0.01 };
 
 /** A block under torchvision's names. */
 function invertedResidual(name: string, x: Value, [kernel, width, channels, se, act, stride]: Row): Value {
   const activation = ACTIVATIONS[act];
   let i = 0;
   const next = () => `${name}.block.${i++}`;
-  let y = width === x.shape[1] ? x : convNormLayer(next(), x, width, 1, { activation, eps: EPS });
-  y = convNormLayer(next(), y, width, kernel, { stride, groups: width, activation, eps: EPS });
+  let y = width === x.shape[1] ? x : convNormLayer(next(), x, width, 1, { activation, ...NORM });
+  y = convNormLayer(next(), y, width, kernel, { stride, groups: width, activation, ...NORM });
   if (se) y = squeezeExcitation(next(), y, divisible(width / 4), relu, hardSigmoid);
-  y = named(`${name}.block`, convNormLayer(next(), y, channels, 1, { eps: EPS }));
+  y = named(`${name}.block`, convNormLayer(next(), y, channels, 1, NORM));
   return named(name, stride === 1 && x.shape[1] === channels ? add(x, y) : y);
 }
 
@@ -93,13 +94,13 @@ function mobilenetV3(
       const scaled = (channels: number) => divisible(channels * widthMult);
       let i = 0;
       const next = () => `features.${i++}`;
-      x = convNormLayer(next(), x, scaled(16), 3, { stride: 2, activation: hardSwish, eps: EPS });
+      x = convNormLayer(next(), x, scaled(16), 3, { stride: 2, activation: hardSwish, ...NORM });
       for (const [kernel, width, channels, ...more] of rows)
         x = invertedResidual(next(), x, [kernel, scaled(width), scaled(channels), ...more]);
-      x = convNormLayer(next(), x, 6 * x.shape[1], 1, { activation: hardSwish, eps: EPS });
+      x = convNormLayer(next(), x, 6 * x.shape[1], 1, { activation: hardSwish, ...NORM });
       x = named("avgpool", adaptiveAvgPool2d(named("features", x), { outputSize: 1 }));
       x = named("classifier.1", hardSwish(linearLayer("classifier.0", flatten(x), scaled(hidden))));
-      return named("classifier", linearLayer("classifier.3", named("classifier.2", dropout(x)), numClasses));
+      return named("classifier", linearLayer("classifier.3", named("classifier.2", dropout(x, 0.2)), numClasses));
     },
 
     weights,
@@ -116,7 +117,7 @@ export const mobilenet_v3_small = mobilenetV3("mobilenet_v3_small", SMALL, 1024,
 
 /** A batch norm and its activation, which are one layer in timm, and the parts of it have names there, too. */
 function normActLayer(name: string, x: Value, activation: (x: Value) => Value = (y) => y): Value {
-  const y = batchNormLayer(name, x, { output: `${name}.drop` });
+  const y = batchNormLayer(name, x, {}, `${name}.drop`);
   return named(name, named(`${name}.act`, activation(y)));
 }
 

@@ -216,7 +216,6 @@ interface Placed {
   readonly value: Lifetime;
   readonly buffer: number;
   readonly offset: number;
-  readonly end: number;
 }
 
 /** WebGPU's default, which every device can bind at. */
@@ -232,35 +231,35 @@ const OFFSET_ALIGNMENT = 256;
 function assignMemory(lifetimes: readonly Lifetime[], maxBufferSize: number) {
   const order = [...lifetimes].sort((a, b) => b.size - a.size);
   const memories = Array.from({ length: 32 }, () => {
-    const placed: Placed[] = [];
+    /** By buffers. */
+    const placed: Placed[][] = [];
     /** Bytes of each. */
     const buffers: number[] = [];
     let late = 0;
     order.forEach((value, i) => {
       const { size } = value;
-      const alive = placed.filter((other) => other.value.first <= value.last && value.first <= other.value.last);
-      let best: Placed = { value, buffer: buffers.length, offset: 0, end: size };
+      let best: Placed = { value, buffer: buffers.length, offset: 0 };
       let least = size;
-      for (const offset of [0, ...alive.map(({ end }) => roundUp(end, OFFSET_ALIGNMENT))]) {
-        const end = offset + size;
-        buffers.forEach((had, buffer) => {
-          const isInTheWay = (other: Placed) =>
-            other.buffer === buffer &&
-            ((offset < other.end && other.offset < end) ||
-              value.reads.includes(other.value.id) ||
-              other.value.reads.includes(value.id));
-          const growth = Math.max(0, end - had);
-          if (growth >= least || end > maxBufferSize || alive.some(isInTheWay)) return;
-          least = growth;
-          best = { value, buffer, offset, end };
-        });
-      }
-      placed.push(best);
+      placed.forEach((all, buffer) => {
+        const alive = all.filter(({ value: other }) => other.first <= value.last && value.first <= other.last);
+        if (alive.some(({ value: other }) => value.reads.includes(other.id) || other.reads.includes(value.id))) return;
+        // In the first gap that is large enough, or behind them all.
+        let offset = 0;
+        for (const other of alive.sort((a, b) => a.offset - b.offset)) {
+          if (offset + size <= other.offset) break;
+          offset = Math.max(offset, roundUp(other.offset + other.value.size, OFFSET_ALIGNMENT));
+        }
+        const growth = Math.max(0, offset + size - buffers[buffer]);
+        if (growth >= least || offset + size > maxBufferSize) return;
+        least = growth;
+        best = { value, buffer, offset };
+      });
+      placed[best.buffer] = [...(placed[best.buffer] ?? []), best];
       buffers[best.buffer] = (buffers[best.buffer] ?? 0) + least;
       if (least) late = i;
     });
     order.unshift(...order.splice(late, 1));
-    return { placed, buffers };
+    return { placed: placed.flat(), buffers };
   });
   return memories.sort((a, b) => sum(a.buffers) - sum(b.buffers))[0];
 }

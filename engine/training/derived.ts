@@ -48,7 +48,7 @@ export function deriveByOperators(
   const picks = picksOf(from, sizes);
   if (!picks) {
     const made = from.sources.map(quote).join(", ");
-    throw new UsageError(`"${name}" is computed from ${made}, and has no gradient: leave that out by "trainable"`);
+    throw new UsageError(`${quote(name)} has no gradient: by "trainable" leave out what makes it, ${made}`);
   }
   const { places, constants } = picks;
   const constant = (label: string, dims: Shape, values: Float32Array) =>

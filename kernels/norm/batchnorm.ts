@@ -22,12 +22,13 @@ const threads = (y: Shape): number => Math.ceil(y[0] / ROWS) * sizeOf(y.slice(1)
 
 /**
  * Batch normalization at inference: x [N, C, ...], mean, variance, weight and bias [C] -> y of x's shape.
- * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode, with an optional activation.
+ * Semantics of https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html in eval mode, with an optional activation;
+ * only training reads `momentum`.
  */
 export const batchNorm = defineKernel({
   name: "batchnorm",
   inputs: ["x", "mean", "variance", "weight?", "bias?"],
-  options: { eps: 1e-5, activation: "none" } as Activated & { eps: number },
+  options: { eps: 1e-5, momentum: 0.1, activation: "none" } as Activated & { eps: number; momentum: number },
   wgsl,
   fuses: { activation: "activation" },
   shorthands: SHORTHANDS,
@@ -48,8 +49,8 @@ export const batchNorm = defineKernel({
   consts: ({ shapes, options }) => ({
     WORKGROUP,
     ROWS,
-    WEIGHT: shapes.weight !== undefined,
-    BIAS: shapes.bias !== undefined,
+    WEIGHT: Boolean(shapes.weight),
+    BIAS: Boolean(shapes.bias),
     ...activationConsts(options),
   }),
   params: ({ y, options }) => ({
@@ -64,8 +65,8 @@ export const batchNorm = defineKernel({
   grid: ({ y }) => linearGrid(threads(y), WORKGROUP),
 
   affine({ mean, variance, weight, bias }, { eps }) {
-    const scale = Float64Array.from(variance, (v, c) => (weight ? weight[c] : 1) / Math.sqrt(v + eps));
-    return { scale, offset: scale.map((factor, c) => (bias ? bias[c] : 0) - mean[c] * factor) };
+    const scale = Float64Array.from(variance, (v, c) => (weight?.[c] ?? 1) / Math.sqrt(v + eps));
+    return { scale, offset: scale.map((factor, c) => (bias?.[c] ?? 0) - mean[c] * factor) };
   },
 });
 

@@ -12,6 +12,7 @@ import { gradients } from "../gradients.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
+import type { batchNorm } from "../norm/batchnorm.ts";
 import { batchNormTrain } from "../norm/batchnorm_train.ts";
 import { pad } from "../pad.ts";
 import { slice } from "../slice.ts";
@@ -23,12 +24,12 @@ import { running } from "./running.ts";
 import { sgd } from "./sgd.ts";
 import { squares } from "./squares.ts";
 
-/** Batch norm by the statistics of its batch, which move the running ones by a tenth of the difference. */
+/** Batch norm by the statistics of its batch, which move the running ones. */
 const batchNormForm: TrainingForm = ({ x, mean, variance, weight, bias }, options) => {
-  const { eps } = options as { eps: number };
+  const { eps, momentum } = options as typeof batchNorm.options;
   const { y, statistics } = batchNormTrain(x, weight, bias, { eps });
   const count = sizeOf(x.shape) / x.shape[1];
-  return { y, update: (norm) => running(statistics, mean, variance, norm, { count }) };
+  return { y, update: (norm) => running(statistics, mean, variance, norm, { momentum, count }) };
 };
 
 /** The fast kernels pad filters with zeros to a multiple of 4, but no bias that changes: that is added behind them. */
