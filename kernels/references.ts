@@ -58,6 +58,7 @@ import { reference as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { reference as adaptiveAvgPool2dGradient } from "./pool2d/adaptive_avgpool2d_gradient.ts";
 import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
 import { reference as avgPool2dGradient } from "./pool2d/avgpool2d_gradient.ts";
+import { nhwcReference } from "./pool2d/gradient_nhwc.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reference as maxPool2dGradient } from "./pool2d/maxpool2d_gradient.ts";
 import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
@@ -88,6 +89,7 @@ export const references: References = {
   add,
   avgpool2d: avgPool2d,
   avgpool2d_gradient: avgPool2dGradient,
+  avgpool2d_gradient_nhwc: nhwcReference(avgPool2dGradient),
   avgpool2d_nhwc: pool2dNhwcReference(avgPool2d),
   batchnorm: batchNorm,
   batchnorm_gradient: batchNormGradient,
@@ -133,6 +135,7 @@ export const references: References = {
   ),
   maxpool2d: maxPool2d,
   maxpool2d_gradient: maxPool2dGradient,
+  maxpool2d_gradient_nhwc: nhwcReference(maxPool2dGradient),
   maxpool2d_nhwc: pool2dNhwcReference(maxPool2d),
   mean,
   mul,

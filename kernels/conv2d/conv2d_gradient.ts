@@ -1,6 +1,6 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import type { Value } from "../../engine/graph/value.ts";
-import { sizeOf } from "../../engine/ground/tensor.ts";
+import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
 import { asNchw } from "../layout/layout.ts";
@@ -19,12 +19,23 @@ import { stretch } from "./stretch.ts";
  * Both gradients of a convolution without groups are convolutions, and have the fast kernels of these: that by x one of dy by the
  * filters, turned; that by w one of x by dy, with the images of the batch as channels. The others have plain kernels.
  */
-export const gradient: GradientOf<typeof conv2d> = ({ inputs: { x, w }, options: { activation, ...options }, dy }) => {
+export const gradient: GradientOf<typeof conv2d> = ({ inputs, options: { activation, ...options }, dy }) => {
   refuseFused("conv2d", { activation });
+  const { graph } = dy;
+  const [x, w] = isProduct(inputs, dy, options) ? [inputs.x, inputs.w].map(asPoints) : [inputs.x, inputs.w];
+  const like = (value: Value, { shape }: Value) =>
+    sameShape(value.shape, shape) ? value : graph.reshape(value, shape);
   return {
-    x: () => byInput(x, w, dy, options) ?? conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] }),
+    x: () =>
+      like(
+        byInput(x, w, dy, options) ?? conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] }),
+        inputs.x,
+      ),
     w: () =>
-      byWeight(x, w, dy, options) ?? conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
+      like(
+        byWeight(x, w, dy, options) ?? conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
+        inputs.w,
+      ),
     b: () => sum(dy, { dims: [0, 2, 3] }),
     r: () => dy,
   };
@@ -37,6 +48,16 @@ const LONGEST = 4096;
 
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
+
+/** Whether each filter covers its image: then it is one product of all elements, and no padding is multiplied. */
+const isProduct = ({ x, w }: { readonly x: Value; readonly w: Value }, dy: Value, options: Options): boolean =>
+  options.groups === 1 &&
+  sizeOf(dy.shape.slice(2)) === 1 &&
+  sameShape(x.shape.slice(2), w.shape.slice(2)) &&
+  Math.max(...geometry(w.shape, options).padding) === 0;
+
+const asPoints = (value: Value): Value =>
+  value.graph.reshape(value, [value.shape[0], sizeOf(value.shape.slice(1)), 1, 1]);
 
 function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
   const [, , height, width] = x.shape;

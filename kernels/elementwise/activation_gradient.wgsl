@@ -11,6 +11,9 @@ const WORKGROUP: u32 = 64;
 const ACTIVATION: u32 = 0; // by its place in ACTIVATIONS of activation_gradient.ts
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32,
@@ -18,9 +21,9 @@ struct Params {
   negativeSlope: f32,  // of leaky_relu
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read> dy: array<Real>;
-@group(0) @binding(2) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read> dy: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -29,13 +32,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = f32(x[index]);
-  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+  let v = Value(x[index]);
+  let is_nan = (bitcast<Bits>(v) & Bits(0x7fffffff)) > Bits(0x7f800000);
   let a = abs(v);
-  let given = f32(dy[index]);
+  let zero = Value();
+  let given = Value(dy[index]);
   var gradient = given;
   switch ACTIVATION {
-    case 0 { gradient = select(0.0, given, v >= params.low && v <= params.high && !is_nan); } // clamp
+    case 0 { gradient = select(zero, given, (v >= Value(params.low)) & (v <= Value(params.high)) & !is_nan); } // clamp
     case 1 { // gelu: P(x) + x p(x), p being the normal density and P its integral, which is p(x) times Mills' ratio at -x
       // Mills' ratio over sqrt(2 pi), as a polynomial in 1 / (1 + 0.35 a), to 4e-8 of itself.
       let t = 1.0 / (1.0 + 0.35 * a);
@@ -43,13 +47,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
         + t * (0.15940490 + t * (-0.25591209 + t * (0.14406563 + t * -0.02916490))))))));
       let root = exp(-0.25 * a * a);
       let slope = mills - a * 0.3989422804014327; // at -a, but for root squared
-      gradient = select(given * (1.0 - root * slope * root), given * root * slope * root, v < 0.0);
+      gradient = select(given * (1.0 - root * slope * root), given * root * slope * root, v < zero);
     }
-    case 2 { gradient = select(0.0, given / 6.0, a < 3.0 && !is_nan); } // hardsigmoid
-    case 3 { gradient = select(select(given * (v / 3.0 + 0.5), given, v >= 3.0 && !is_nan), 0.0, v <= -3.0 && !is_nan); } // hardswish
-    case 4 { gradient = select(given * params.negativeSlope, given, v > 0.0 && !is_nan); } // leaky_relu
-    case 5 { gradient = select(given, 0.0, v <= 0.0 && !is_nan); } // relu
-    case 6 { gradient = select(given, 0.0, (v <= 0.0 || v >= 6.0) && !is_nan); } // relu6
+    case 2 { gradient = select(zero, given / 6.0, (a < Value(3)) & !is_nan); } // hardsigmoid
+    case 3 { gradient = select(select(given * (v / 3.0 + 0.5), given, (v >= Value(3)) & !is_nan), zero, (v <= Value(-3)) & !is_nan); } // hardswish
+    case 4 { gradient = select(given * params.negativeSlope, given, (v > zero) & !is_nan); } // leaky_relu
+    case 5 { gradient = select(given, zero, (v <= zero) & !is_nan); } // relu
+    case 6 { gradient = select(given, zero, ((v <= zero) | (v >= Value(6))) & !is_nan); } // relu6
     case 7 { // sigmoid
       let root = exp(-0.5 * a);
       let e = root * root;
@@ -59,7 +63,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       let root = exp(-0.5 * a);
       let e = root * root;
       let tail = given * root * (1.0 + v / (1.0 + e)) / (1.0 + e) * root;
-      gradient = select(given * (1.0 + v * e / (1.0 + e)) / (1.0 + e), tail, v < 0.0);
+      gradient = select(given * (1.0 + v * e / (1.0 + e)) / (1.0 + e), tail, v < zero);
     }
     default { // tanh
       let root = exp(-a);
@@ -67,6 +71,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
       gradient = given * root * 4.0 / ((1.0 + e) * (1.0 + e)) * root;
     }
   }
-  let is_smooth = ACTIVATION == 1 || ACTIVATION == 3 || ACTIVATION >= 7;
-  y[index] = Real(select(gradient, v, is_nan && is_smooth));
+  if (ACTIVATION == 1 || ACTIVATION == 3 || ACTIVATION >= 7) {
+    gradient = select(gradient, v, is_nan);
+  }
+  y[index] = Element(gradient);
 }

@@ -42,7 +42,7 @@ type Values = Readonly<Record<string, Value>>;
 const someNhwc = (inputs: Values): boolean => Object.values(inputs).some(isNhwc);
 
 /** What all variants have in common that run an operator's own kernel on NHWC images. */
-const nhwc = (variant: Pick<AnyVariant, "refuses" | "build">): AnyVariant => ({
+export const nhwc = (variant: Pick<AnyVariant, "refuses" | "build">): AnyVariant => ({
   name: "nhwc",
   nhwc: true,
   layoutOnly: true,
@@ -51,8 +51,8 @@ const nhwc = (variant: Pick<AnyVariant, "refuses" | "build">): AnyVariant => ({
 });
 
 const isImage = ({ length }: Shape): boolean => length === 4;
-const wholeVectors = ([, channels]: Shape): boolean => channels % 4 === 0;
-const NO_IMAGES = "it works on no images whose channels are a multiple of 4";
+export const wholeVectors = ([, channels]: Shape): boolean => channels % 4 === 0;
+export const NO_IMAGES = "it works on no images whose channels are a multiple of 4";
 
 /** An operand of [N, C, H, W] as it is broadcast to NHWC images: an image, or a value per channel, pixel or image. */
 function broadcastNhwc(x: Value, y: Shape): Value | undefined {

@@ -9,6 +9,8 @@ const WEIGHT: bool = true;
 const SUMS: bool = true;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels: see kernels/vectors.ts
+alias Value = f32;
 
 struct Params {
   count: u32,
@@ -18,12 +20,12 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<Real>;
-@group(0) @binding(1) var<storage, read> x: array<Real>;
-@group(0) @binding(2) var<storage, read> statistics: array<Real>;
-@group(0) @binding(3) var<storage, read> weight: array<Real>;
-@group(0) @binding(4) var<storage, read> sums: array<Real>;
-@group(0) @binding(5) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> dy: array<Element>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read> statistics: array<Element>;
+@group(0) @binding(3) var<storage, read> weight: array<Element>;
+@group(0) @binding(4) var<storage, read> sums: array<Element>;
+@group(0) @binding(5) var<storage, read_write> y: array<Element>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -33,15 +35,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index / params.inner % params.channels;
-  let deviation = sqrt(f32(statistics[params.channels + c]) + params.eps);
-  var v = f32(dy[index]);
+  let deviation = sqrt(Value(statistics[params.channels + c]) + params.eps);
+  var v = Value(dy[index]);
   if (SUMS) {
-    let normal = (f32(x[index]) - f32(statistics[c])) / deviation;
-    v -= (f32(sums[c]) + normal * f32(sums[params.channels + c])) / params.terms;
+    let normal = (Value(x[index]) - Value(statistics[c])) / deviation;
+    v -= (Value(sums[c]) + normal * Value(sums[params.channels + c])) / params.terms;
   }
   v /= deviation;
   if (WEIGHT) {
-    v *= f32(weight[c]);
+    v *= Value(weight[c]);
   }
-  y[index] = Real(v);
+  y[index] = Element(v);
 }

@@ -23,7 +23,7 @@ export const batchNormGradientSums = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 4 * sizeOf(x) }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ shapes: { x } }) => ({ WORKGROUP, ROWS: sizeOf(x.slice(2)) === 1 }),
   params: ({ shapes: { x }, options: { eps } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1], eps }),
   // A workgroup per channel.
   grid: ({ y }) => linearGrid(y[1], 1),

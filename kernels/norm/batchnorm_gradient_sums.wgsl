@@ -6,8 +6,11 @@
 // the sums of the others until one is left: always in the same order, and with the error of sums that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
+const ROWS: bool = false;   // inner is 1
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels: see kernels/vectors.ts
+alias Value = f32;
 
 struct Params {
   channels: u32,
@@ -16,21 +19,22 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<Real>;
-@group(0) @binding(1) var<storage, read> x: array<Real>;
-@group(0) @binding(2) var<storage, read> statistics: array<Real>;
-@group(0) @binding(3) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> dy: array<Element>;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read> statistics: array<Element>;
+@group(0) @binding(3) var<storage, read_write> y: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> partial: array<vec2f, WORKGROUP>;
+var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads.
-fn sum_of_all(thread: u32, sums: vec2f) -> vec2f {
+fn sum_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
   partial[thread] = sums;
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
-      partial[thread] += partial[thread + half];
+      partial[thread][0] += partial[thread + half][0];
+      partial[thread][1] += partial[thread + half][1];
     }
   }
   workgroupBarrier();
@@ -41,6 +45,9 @@ fn sum_of_all(thread: u32, sums: vec2f) -> vec2f {
 
 // Where the i-th element of a channel lies.
 fn place(c: u32, i: u32) -> u32 {
+  if (ROWS) {
+    return i * params.channels + c;
+  }
   return (i / params.inner * params.channels + c) * params.inner + i % params.inner;
 }
 
@@ -53,20 +60,22 @@ fn main(
   let c = wid.x + wid.y * groups.x;
   // Not returning early, so that all threads meet at the barriers.
   let terms = select(0, params.terms, c < params.channels);
-  let mean = f32(statistics[c]);
-  var sums = vec2f();
+  let mean = Value(statistics[c]);
+  var sums = array<Value, 2>();
   for (var i = thread; i < terms;) {
-    var part = vec2f();
+    var part = array<Value, 2>();
     for (let end = min(i + 32 * WORKGROUP, terms); i < end; i += WORKGROUP) {
       let at = place(c, i);
-      let d = f32(dy[at]);
-      part += vec2f(d, d * (f32(x[at]) - mean));
+      let d = Value(dy[at]);
+      part[0] += d;
+      part[1] += d * (Value(x[at]) - mean);
     }
-    sums += part;
+    sums[0] += part[0];
+    sums[1] += part[1];
   }
   let all = sum_of_all(thread, sums);
   if (thread == 0 && c < params.channels) {
-    y[c] = Real(all.x);
-    y[params.channels + c] = Real(all.y / sqrt(f32(statistics[params.channels + c]) + params.eps));
+    y[c] = Element(all[0]);
+    y[params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
   }
 }

@@ -25,7 +25,7 @@ export const batchNormStatistics = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 5 * sizeOf(x), bytes: 8 * sizeOf(x) }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ shapes: { x } }) => ({ WORKGROUP, ROWS: sizeOf(x.slice(2)) === 1 }),
   params: ({ shapes: { x } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1] }),
   // A workgroup per channel.
   grid: ({ shapes: { x } }) => linearGrid(x[1], 1),

@@ -6,8 +6,12 @@
 // the others until one is left: always in the same order, and with the error of sums that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
+const ROWS: bool = false;   // inner is 1
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   channels: u32,
@@ -15,19 +19,20 @@ struct Params {
   terms: u32, // of a channel: N * inner
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-var<workgroup> partial: array<vec2f, WORKGROUP>;
+var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads.
-fn sum_of_all(thread: u32, sums: vec2f) -> vec2f {
+fn sum_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
   partial[thread] = sums;
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
-      partial[thread] += partial[thread + half];
+      partial[thread][0] += partial[thread + half][0];
+      partial[thread][1] += partial[thread + half][1];
     }
   }
   workgroupBarrier();
@@ -38,6 +43,9 @@ fn sum_of_all(thread: u32, sums: vec2f) -> vec2f {
 
 // Where the i-th element of a channel lies.
 fn place(c: u32, i: u32) -> u32 {
+  if (ROWS) {
+    return i * params.channels + c;
+  }
   return (i / params.inner * params.channels + c) * params.inner + i % params.inner;
 }
 
@@ -50,31 +58,34 @@ fn main(
   let c = wid.x + wid.y * groups.x;
   // Not returning early, so that all threads meet at the barriers.
   let terms = select(0, params.terms, c < params.channels);
-  var sums = vec2f();
+  var sums = array<Value, 2>();
   for (var i = thread; i < terms;) {
-    var part = 0.0;
+    var part = Value();
     for (let end = min(i + 32 * WORKGROUP, terms); i < end; i += WORKGROUP) {
-      part += f32(x[place(c, i)]);
+      part += Value(x[place(c, i)]);
     }
-    sums.x += part;
+    sums[0] += part;
   }
   let count = f32(params.terms);
-  let rough = sum_of_all(thread, sums).x / count;
-  sums = vec2f();
+  let rough = sum_of_all(thread, sums)[0] / count;
+  sums = array<Value, 2>();
   for (var i = thread; i < terms;) {
-    var part = vec2f();
+    var part = array<Value, 2>();
     for (let end = min(i + 32 * WORKGROUP, terms); i < end; i += WORKGROUP) {
-      let difference = f32(x[place(c, i)]) - rough;
-      part += vec2f(difference, difference * difference);
+      let difference = Value(x[place(c, i)]) - rough;
+      part[0] += difference;
+      part[1] += difference * difference;
     }
-    sums += part;
+    sums[0] += part[0];
+    sums[1] += part[1];
   }
-  let averages = sum_of_all(thread, sums) / count;
+  let all = sum_of_all(thread, sums);
   if (thread == 0 && c < params.channels) {
-    y[c] = Real(rough + averages.x);
+    let mean = all[0] / count;
+    y[c] = Element(rough + mean);
     // Not less than 0 by rounding: on bits, since WGSL may assume that there is no NaN.
-    let variance = averages.y - averages.x * averages.x;
-    let bits = bitcast<u32>(variance);
-    y[params.channels + c] = Real(select(variance, 0, bits >= 0x80000000 && bits <= 0xff800000));
+    let variance = all[1] / count - mean * mean;
+    let bits = bitcast<Bits>(variance);
+    y[params.channels + c] = Element(select(variance, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000))));
   }
 }

@@ -8,6 +8,8 @@ const WEIGHT: bool = true;
 const BIAS: bool = true;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels: see kernels/vectors.ts
+alias Value = f32;
 
 struct Params {
   count: u32,
@@ -16,11 +18,11 @@ struct Params {
   eps: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read> statistics: array<Real>;
-@group(0) @binding(2) var<storage, read> weight: array<Real>;
-@group(0) @binding(3) var<storage, read> bias: array<Real>;
-@group(0) @binding(4) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read> statistics: array<Element>;
+@group(0) @binding(2) var<storage, read> weight: array<Element>;
+@group(0) @binding(3) var<storage, read> bias: array<Element>;
+@group(0) @binding(4) var<storage, read_write> y: array<Element>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,12 +32,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     return;
   }
   let c = index / params.inner % params.channels;
-  var v = (f32(x[index]) - f32(statistics[c])) / sqrt(f32(statistics[params.channels + c]) + params.eps);
+  var v = (Value(x[index]) - Value(statistics[c])) / sqrt(Value(statistics[params.channels + c]) + params.eps);
   if (WEIGHT) {
-    v *= f32(weight[c]);
+    v *= Value(weight[c]);
   }
   if (BIAS) {
-    v += f32(bias[c]);
+    v += Value(bias[c]);
   }
-  y[index] = Real(v);
+  y[index] = Element(v);
 }

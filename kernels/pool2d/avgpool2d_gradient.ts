@@ -7,7 +7,8 @@ import { pair } from "../options.ts";
 import { checkShapes } from "../shapes.ts";
 import { type AvgPool2dOptions, avgPool2d } from "./avgpool2d.ts";
 import { wgsl } from "./avgpool2d_gradient.wgsl.ts";
-import { poolGeometry, poolParams } from "./geometry.ts";
+import { poolGeometry } from "./geometry.ts";
+import { imageParams, windowConsts } from "./gradient_geometry.ts";
 
 const NAME = "avgpool2d_gradient";
 const WORKGROUP = 64;
@@ -35,10 +36,9 @@ export const avgPool2dGradient = defineKernel({
     return { flops: (2 * sizeOf(y) * kernel[0] * kernel[1]) / (stride[0] * stride[1]) };
   },
 
-  consts: () => ({ WORKGROUP }),
+  consts: ({ options }) => ({ WORKGROUP, ...windowConsts(NAME, options) }),
   params: ({ shapes: { dy }, options, y: x }) => ({
-    ...poolParams(NAME, x, dy, options),
-    count: sizeOf(x),
+    ...imageParams(NAME, x, dy, options),
     divisor: options.divisorOverride ?? 0,
     count_include_pad: Number(options.countIncludePad),
   }),

@@ -2,26 +2,33 @@
 //
 // The divisor is the number of the window's elements inside the image, that of those inside the padded image (the padding
 // counts, what ceilMode adds beyond it does not), or a given number.
-// Layout: NCHW, with N and C as one dimension "planes"; y is dx.
-// Threads: one per element of dx, in the order of (plane, row, column).
+// Layout: NCHW, with N and C as one dimension "planes", or NHWC, with N as planes, and channels innermost; y is dx.
+// Threads: one per element of dx, in the order of (plane, row, column, channel).
 
 const WORKGROUP: u32 = 64;
+// Constants, since divisions by others cost more than all the rest.
+const KERNEL_HEIGHT: u32 = 2;
+const KERNEL_WIDTH: u32 = 2;
+const STRIDE_HEIGHT: u32 = 2;
+const STRIDE_WIDTH: u32 = 2;
+const CHANNELS: bool = false; // NHWC
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels
+alias Value = f32;
 
 struct Params {
   count: u32, // elements of dx
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
-  kernel_height: u32, kernel_width: u32,
-  stride_height: u32, stride_width: u32,
   pad_height: i32, pad_width: i32,
   divisor: u32, // 0: by the window
   count_include_pad: u32,
+  channels: u32, // of NHWC, else 1
 }
 
-@group(0) @binding(0) var<storage, read> dy: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> dy: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,27 +37,34 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let at = vec2u(index / params.x_width % params.x_height, index % params.x_width);
-  let plane = index / (params.x_width * params.x_height);
+  var pixel = index;
+  var c = 0u;
+  if (CHANNELS) {
+    pixel = index / params.channels;
+    c = index - pixel * params.channels;
+  }
+  let line = pixel / params.x_width;
+  let plane = line / params.x_height;
+  let at = vec2u(line - plane * params.x_height, pixel - line * params.x_width);
 
   let size = vec2i(i32(params.x_height), i32(params.x_width));
   let pad = vec2i(params.pad_height, params.pad_width);
-  let kernel = vec2u(params.kernel_height, params.kernel_width);
-  let stride = vec2u(params.stride_height, params.stride_width);
+  let kernel = vec2u(KERNEL_HEIGHT, KERNEL_WIDTH);
+  let stride = vec2u(STRIDE_HEIGHT, STRIDE_WIDTH);
   // Windows begin at multiples of the stride, the last that has the element at or before it, the first after the one behind.
   let place = at + vec2u(pad);
   let last = min(place / stride, vec2u(params.y_height, params.y_width) - 1);
   let first = select(vec2u(0), (place - kernel) / stride + 1, place >= kernel);
 
-  var sum = 0.0;
+  var sum = Value();
   for (var i = first.x; i <= last.x; i++) {
     for (var j = first.y; j <= last.y; j++) {
       let start = vec2i(vec2u(i, j) * stride) - pad;
       let padded_end = min(start + vec2i(kernel), size + pad);
       let window = select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad == 1);
       let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
-      sum += f32(dy[(plane * params.y_height + i) * params.y_width + j]) / f32(divisor);
+      sum += Value(dy[((plane * params.y_height + i) * params.y_width + j) * params.channels + c]) / f32(divisor);
     }
   }
-  y[index] = Real(sum);
+  y[index] = Element(sum);
 }

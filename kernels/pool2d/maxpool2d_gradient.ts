@@ -3,7 +3,8 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
-import { poolGeometry, poolParams, poolShape } from "./geometry.ts";
+import { poolGeometry, poolShape } from "./geometry.ts";
+import { imageParams, windowConsts } from "./gradient_geometry.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import { wgsl } from "./maxpool2d_gradient.wgsl.ts";
 
@@ -28,14 +29,16 @@ export const maxPool2dGradient = defineKernel({
     return { flops: (sizeOf(y) * taps * taps) / (stride[0] * stride[1]) };
   },
 
-  consts: () => ({ WORKGROUP }),
-
-  params({ shapes: { x, dy }, options }) {
+  consts({ options }) {
     const { dilation } = poolGeometry(NAME, options);
-    const params = { ...poolParams(NAME, x, dy, options), count: sizeOf(x) };
-    return { ...params, dilation_height: dilation[0], dilation_width: dilation[1] };
+    return {
+      WORKGROUP,
+      ...windowConsts(NAME, options),
+      DILATION_HEIGHT: dilation[0],
+      DILATION_WIDTH: dilation[1],
+    };
   },
-
+  params: ({ shapes: { x, dy }, options }) => imageParams(NAME, x, dy, options),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 

@@ -1,6 +1,4 @@
 import type { Optimizer, TrainingForm, TrainingTable } from "../../engine/graph/training.ts";
-import type { Value } from "../../engine/graph/value.ts";
-import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
@@ -9,7 +7,6 @@ import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
 import { gather } from "../gather.ts";
 import { gradients } from "../gradients.ts";
-import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import type { batchNorm } from "../norm/batchnorm.ts";
@@ -23,6 +20,7 @@ import { packOf } from "./pack.ts";
 import { running } from "./running.ts";
 import { sgd } from "./sgd.ts";
 import { squares } from "./squares.ts";
+import { variants } from "./variants.ts";
 
 /** Batch norm by the statistics of its batch, which move the running ones. */
 const batchNormForm: TrainingForm = ({ x, mean, variance, weight, bias }, options) => {
@@ -94,14 +92,6 @@ const adamOf = (name: string, decoupled: boolean, weightDecay: number) => (given
   } satisfies Optimizer;
 };
 
-/** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
-const asItWas: AnyVariant = {
-  name: "as_it_was",
-  nhwc: true,
-  refuses: (_call, _setting, { x }: { x: Value }) => (isNhwc(x) ? undefined : "its image is none in NHWC"),
-  build: ({ x }: { x: Value }) => asNhwc(x),
-};
-
 /** What training needs of operators. PyTorch's defaults. */
 export const training: TrainingTable = {
   gradients,
@@ -112,7 +102,7 @@ export const training: TrainingTable = {
   norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
   dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
   pack: packOf,
-  variants: { to_nhwc: [asItWas] },
+  variants,
   slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
   gather: (x, places) =>
     gather(pad(x.graph.reshape(x, [1, 1, 1, sizeOf(x.shape)]), { padding: [0, 1, 0, 0] }), places, { dim: 3 }),

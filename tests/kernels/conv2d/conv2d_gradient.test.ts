@@ -90,6 +90,8 @@ test("the layers that nets have, by their fast kernels: dense ones have no other
     { x: [2, 8, 14, 14], w: [16, 8, 5, 5], options: { padding: 2 } },
     { x: [2, 8, 20, 14], w: [16, 8, 3, 3], options: { padding: 2, dilation: 2 } },
     { x: [2, 8, 15, 15], w: [8, 8, 1, 7], options: { padding: [0, 3] } },
+    { x: [5, 8, 5, 6], w: [24, 8, 5, 6], options: {} },
+    { x: [3, 8, 4, 4], w: [16, 8, 4, 4], options: { stride: 3 } },
   ];
   for (const layer of layers) {
     const kernels = await check(layer);
