@@ -8,6 +8,7 @@ import { Graph } from "../engine/graph/graph.ts";
 import { type AnyKernel, completeOptions } from "../engine/graph/kernel.ts";
 import type { Plan } from "../engine/graph/plan.ts";
 import type { Value } from "../engine/graph/value.ts";
+import type { Variants } from "../engine/graph/variant.ts";
 import type { ShadenetError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/ground/tensor.ts";
 import { withModel } from "../engine/model.ts";
@@ -24,7 +25,8 @@ import { type Pair, pair, sides } from "../kernels/options.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { evaluateReference } from "../kernels/references.ts";
-import { variants } from "../kernels/variants.ts";
+import { variants as trainingVariants } from "../kernels/training/variants.ts";
+import { variants as inferenceVariants } from "../kernels/variants.ts";
 import { imagenet } from "../nets/imagenet.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "../nets/layers.ts";
 import { runCase } from "./conformance/conformance.ts";
@@ -108,6 +110,10 @@ export const randomShape = (least = 0, most = 4): number[] => Array.from({ lengt
  */
 export const drawShape = (call: number): number[] =>
   call % 4 ? randomShape() : randomShape(4).with(1, call % 8 ? int(1, 9) : 4 * int(1, 3));
+
+/** [N, C, ...] of the i-th call of several, N being at least so much; every other is of images of whole vec4s of channels. */
+export const drawBatch = (i: number, least = 1): number[] =>
+  i % 2 ? [int(least, 5), pick(4, 8, 12), int(1, 9), int(1, 9)] : [int(least, 5), int(1, 9), ...randomShape(0, 3)];
 
 /** The dimensions of a tensor in random order, some of them counted from the back. */
 export const randomOrder = (rank: number): number[] =>
@@ -234,6 +240,8 @@ export function sumBound(kernel: AnyKernel, positive: Inputs, options: object, k
 export const magnitudes = <T extends Inputs>(inputs: T): T =>
   Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t && { ...t, data: t.data.map(Math.abs) }])) as T;
 
+const variants: Variants = { ...inferenceVariants, ...trainingVariants };
+
 /** The variants that were run, as "kernel/variant". */
 const taken = new Set<string>();
 
@@ -260,7 +268,9 @@ async function runEveryWay(
     });
     graph.name("y", kernel(...values, options));
     try {
-      const plan = compile(graph, ["y"], gpu, { passes: [], variants: { [kernel.name]: variant } });
+      const { traits, limits } = gpu;
+      const target = { traits, limits, variants: { ...gpu.variants, ...trainingVariants } };
+      const plan = compile(graph, ["y"], target, { passes: [], variants: { [kernel.name]: variant } });
       const { y } = await runPlan(gpu, plan, present);
       results.set(variant, y);
       taken.add(`${kernel.name}/${variant}`);

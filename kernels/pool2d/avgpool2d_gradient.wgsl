@@ -7,8 +7,6 @@
 
 const WORKGROUP: u32 = 64;
 // Constants, since divisions by others cost more than all the rest.
-const KERNEL_HEIGHT: u32 = 2;
-const KERNEL_WIDTH: u32 = 2;
 const STRIDE_HEIGHT: u32 = 2;
 const STRIDE_WIDTH: u32 = 2;
 const CHANNELS: bool = false; // NHWC
@@ -21,6 +19,7 @@ struct Params {
   count: u32, // elements of dx
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
+  kernel_height: u32, kernel_width: u32,
   pad_height: i32, pad_width: i32,
   divisor: u32, // 0: by the window
   count_include_pad: u32,
@@ -49,7 +48,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
 
   let size = vec2i(i32(params.x_height), i32(params.x_width));
   let pad = vec2i(params.pad_height, params.pad_width);
-  let kernel = vec2u(KERNEL_HEIGHT, KERNEL_WIDTH);
+  let kernel = vec2u(params.kernel_height, params.kernel_width);
   let stride = vec2u(STRIDE_HEIGHT, STRIDE_WIDTH);
   // Windows begin at multiples of the stride, the last that has the element at or before it, the first after the one behind.
   let place = at + vec2u(pad);

@@ -7,8 +7,6 @@
 
 const WORKGROUP: u32 = 64;
 // Constants, since divisions by others cost more than all the rest.
-const KERNEL_HEIGHT: u32 = 2;
-const KERNEL_WIDTH: u32 = 2;
 const STRIDE_HEIGHT: u32 = 2;
 const STRIDE_WIDTH: u32 = 2;
 const DILATION_HEIGHT: u32 = 1;
@@ -24,6 +22,7 @@ struct Params {
   count: u32, // elements of dx
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
+  kernel_height: u32, kernel_width: u32,
   pad_height: i32, pad_width: i32,
   channels: u32, // of NHWC, else 1
 }
@@ -47,9 +46,9 @@ fn key(v: Value) -> Bits {
 // What is given where tap (k, l) of the window that begins at start is the one that it takes, else 0.
 fn if_maximum(given: Value, plane: u32, c: u32, start: vec2i, k: u32, l: u32, own: Bits) -> Value {
   var taken = own == own;
-  for (var p = 0u; p < KERNEL_HEIGHT; p++) {
+  for (var p = 0u; p < params.kernel_height; p++) {
     let row = start.x + i32(p * DILATION_HEIGHT);
-    for (var q = 0u; q < KERNEL_WIDTH; q++) {
+    for (var q = 0u; q < params.kernel_width; q++) {
       let column = start.y + i32(q * DILATION_WIDTH);
       let is_inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
       if (is_inside && (p != k || q != l)) {
@@ -80,7 +79,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let plane = line / params.x_height;
   let at = vec2u(line - plane * params.x_height, pixel - line * params.x_width);
 
-  let kernel = vec2u(KERNEL_HEIGHT, KERNEL_WIDTH);
+  let kernel = vec2u(params.kernel_height, params.kernel_width);
   let stride = vec2u(STRIDE_HEIGHT, STRIDE_WIDTH);
   let dilation = vec2u(DILATION_HEIGHT, DILATION_WIDTH);
   let pad = vec2u(u32(params.pad_height), u32(params.pad_width));

@@ -2,7 +2,17 @@ import { test } from "uvu";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { tensor } from "../../../engine/ground/tensor.ts";
 import { activationGradient } from "../../../kernels/elementwise/activation_gradient.ts";
-import { apply, checkKernel, drawShape, int, open, randomTensor, refuses, sameBits } from "../../harness.ts";
+import {
+  apply,
+  checkKernel,
+  drawShape,
+  int,
+  open,
+  randomTensor,
+  refuses,
+  sameBits,
+  testVariants,
+} from "../../harness.ts";
 
 const gpu = await open();
 
@@ -37,6 +47,8 @@ for (const activation of Object.keys(sizes) as Differentiable[]) {
     }
   });
 }
+
+testVariants(gpu, activationGradient);
 
 test("corners, infinities and NaN as PyTorch has them", async () => {
   const { NaN: nan, Infinity: inf } = { NaN, Infinity };

@@ -7,22 +7,22 @@ import { batchNormGradient, gradient } from "../../../kernels/norm/batchnorm_gra
 import {
   apply,
   checkKernel,
-  int,
+  drawBatch,
   magnitudes,
   open,
   pick,
-  randomShape,
   randomTensor,
   refuses,
   sumBound,
+  testVariants,
 } from "../../harness.ts";
 
 const gpu = await open();
 
 test("40 random gradients, with and without weight, and through the statistics or not", async () => {
   for (let i = 0; i < 40; i++) {
-    const channels = int(1, 9);
-    const shape = [pick(1, 3, 5), channels, ...randomShape(0, 2)];
+    const shape = drawBatch(i);
+    const [, channels] = shape;
     const { data } = magnitudes({ statistics: randomTensor([2, channels]) }).statistics;
     const statistics = (sign: number) =>
       tensor(
@@ -45,6 +45,8 @@ test("40 random gradients, with and without weight, and through the statistics o
     await checkKernel(gpu, batchNormGradient, inputs, options, sumBound(batchNormGradient, positive, options, 16));
   }
 });
+
+testVariants(gpu, batchNormGradient);
 
 test("what does not fit is refused", async () => {
   const refusesShape = (shapes: (number[] | undefined)[], message: RegExp) =>

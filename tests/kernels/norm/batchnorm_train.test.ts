@@ -8,14 +8,14 @@ import {
   apply,
   assertClose,
   checkKernel,
-  int,
+  drawBatch,
   magnitudes,
   open,
   pick,
-  randomShape,
   randomTensor,
   refuses,
   sumBound,
+  testVariants,
 } from "../../harness.ts";
 
 const gpu = await open();
@@ -25,11 +25,12 @@ const train = (x: Tensor, weight?: Tensor, bias?: Tensor, options?: object): Pro
 
 test("40 random normalizations by given statistics, with and without weight and bias", async () => {
   for (let i = 0; i < 40; i++) {
-    const channels = int(1, 9);
+    const shape = drawBatch(i);
+    const [, channels] = shape;
     const perChannel = () => randomTensor([channels]);
     const [means, variances] = [perChannel().data, magnitudes({ variance: perChannel() }).variance.data];
     const statistics = (factor: number) => tensor([2, channels], [...means.map((v) => factor * v), ...variances]);
-    const x = randomTensor([pick(1, 3, 5), channels, ...randomShape(0, 2)]);
+    const x = randomTensor(shape);
     const others = { x, weight: pick(undefined, perChannel()), bias: pick(undefined, perChannel()) };
     const inputs = { ...others, statistics: statistics(1) };
     const options = { eps: pick(1e-5, 0.1, 1) };
@@ -42,6 +43,8 @@ test("40 random normalizations by given statistics, with and without weight and 
     await checkKernel(gpu, batchNormBy, inputs, options, sumBound(batchNormBy, positive, options, 16));
   }
 });
+
+testVariants(gpu, batchNormBy);
 
 test("a batch is normalized by its own statistics", async () => {
   const x = tensor([2, 2, 2], [1, 2, 10, 20, 3, 6, 30, 20]);

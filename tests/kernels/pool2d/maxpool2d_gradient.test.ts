@@ -14,9 +14,11 @@ import {
   pairOf,
   randomTensor,
   refuses,
+  rounds,
   sameBits,
   specialTensor,
   sumBound,
+  testVariants,
 } from "../../harness.ts";
 
 const gpu = await open();
@@ -28,9 +30,10 @@ const tiedTensor = (shape: readonly number[]): Tensor => {
 };
 
 /** A random pooling, of gradients that are added up where windows overlap. */
-async function check(draw: (shape: readonly number[]) => Tensor): Promise<void> {
+async function check(draw: (shape: readonly number[]) => Tensor, channels: number): Promise<void> {
   const dilation = pairOf(() => int(1, 3));
-  const { x: shape, options } = drawPool(dilation);
+  const { x: drawn, options } = drawPool(dilation);
+  const shape = drawn.with(1, channels);
   const all = { ...options, dilation };
   const x = draw(shape);
   const dy = randomTensor(apply(maxPool2d, [shape], all).shape);
@@ -38,13 +41,15 @@ async function check(draw: (shape: readonly number[]) => Tensor): Promise<void> 
   await checkKernel(gpu, maxPool2dGradient, { x, dy }, all, sumBound(maxPool2dGradient, positive, all, 8));
 }
 
-test("40 random poolings, also by ceilMode and with windows that overlap", async () => {
-  for (let i = 0; i < 40; i++) await check(randomTensor);
+test("random poolings, also by ceilMode and with windows that overlap", async () => {
+  for (let i = 0; i < rounds(40); i++) await check(randomTensor, i % 2 ? 8 : int(1, 5));
 });
 
-test("40 random poolings of equal values, and of NaN, infinities, zeros and denormals", async () => {
-  for (let i = 0; i < 40; i++) await check(i % 2 ? tiedTensor : specialTensor);
+test("random poolings of equal values, and of NaN, infinities, zeros and denormals", async () => {
+  for (let i = 0; i < rounds(40); i++) await check(i % 2 ? tiedTensor : specialTensor, i % 4 < 2 ? 4 : int(1, 5));
 });
+
+testVariants(gpu, maxPool2dGradient);
 
 test("it picks what the pooling has picked", () => {
   for (let i = 0; i < 10; i++) {
