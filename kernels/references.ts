@@ -12,6 +12,7 @@ import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
 import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
 import { reference as conv2dWeightGradient } from "./conv2d/conv2d_weight_gradient.ts";
+import { reference as exchange, nhwcReference as exchangeNhwc } from "./conv2d/exchange.ts";
 import { reference as flipFilters } from "./conv2d/flip_filters.ts";
 import { reference as stretch } from "./conv2d/stretch.ts";
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
@@ -111,6 +112,8 @@ export const references: References = {
   cross_entropy: crossEntropy,
   cross_entropy_gradient: crossEntropyGradient,
   dropout,
+  exchange,
+  exchange_nhwc: exchangeNhwc,
   expand,
   flip_filters: flipFilters,
   gather,

@@ -11,6 +11,7 @@ import { sum } from "../sum.ts";
 import { conv2d } from "./conv2d.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
+import { exchange } from "./exchange.ts";
 import { flipFilters } from "./flip_filters.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
 import { stretch } from "./stretch.ts";
@@ -99,13 +100,17 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
 function product(x: Value, w: Value, dy: Value, options: Options): Value {
   const { graph } = x;
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
-  const [batch, channels, height, width] = x.shape;
-  // As an image whose channels are the batch's images [C, H, W, N]: a matrix of x, transposed.
-  const flat = toNhwc(graph.reshape(x, [1, batch, channels * height, width]));
-  const image = asNchw(graph.reshape(flat, [channels, height, width, flat.shape[3]]), batch);
+  const [batch] = x.shape;
+  // As an image whose channels are the batch's images.
+  const image = asNchw(exchange(x), batch);
   const filters = permute(dy, { dims: [1, 0, 2, 3] });
-  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding });
-  // Where a stride leaves the last rows out, there are more than the filter has.
+  // Rows that a stride leaves out are no part of any product.
+  const rest = [0, 1].map(
+    (d) => (x.shape[2 + d] + padding[d] + padding[2 + d] - dilation[d] * (kernel[d] - 1) - 1) % stride[d],
+  );
+  const [top, left, bottom, right] = padding.map((side, d) => (d < 2 ? side : Math.max(0, side - rest[d - 2])));
+  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding: [top, left, bottom, right] });
+  // Where there were more of them than padding, the last ones made more than the filter has.
   const cut = kernel.reduce(
     (value, size, d) => (value.shape[2 + d] > size ? slice(value, { dim: 2 + d, start: 0, end: size }) : value),
     slopes,

@@ -5,14 +5,18 @@ import type { Value } from "../../engine/graph/value.ts";
 import { type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { flipFilters } from "../conv2d/flip_filters.ts";
 import { columnAt } from "../conv2d/gemm.ts";
+import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
 import { permute } from "../permute.ts";
 import { wgsl } from "./pack.wgsl.ts";
 
 const WORKGROUP = 16;
 
-/** What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, or flipFilters(x). */
-type Source = "same" | "exchanged" | "flipped";
+/** Elements of a filter that a thread takes. */
+const SPAN = 9;
+
+/** What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, flipFilters(x), or images [C, ..., O]. */
+type Source = "same" | "exchanged" | "flipped" | "images";
 
 interface PackOptions {
   /** Output channels that are cut into one tile; 0 for none. */
@@ -21,10 +25,15 @@ interface PackOptions {
 }
 
 /** [O, C, ...] of the filters. */
-const filtersOf = (x: Shape, of: Source): Shape => (of === "same" ? x : [x[1], x[0], ...x.slice(2)]);
+function filtersOf(x: Shape, of: Source): Shape {
+  if (of === "same") return x;
+  return of === "images" ? [x[3], x[0], x[1], x[2]] : [x[1], x[0], ...x.slice(2)];
+}
 
 /** Where an element of the filters is in x. */
-function stridesOf([, columns, ...size]: Shape, of: Source) {
+function stridesOf(x: Shape, of: Source) {
+  if (of === "images") return { first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_k: x[3] };
+  const [, columns, ...size] = x;
   const area = sizeOf(size);
   const [outer, inner] = [columns * area, area];
   if (of === "same") return { first: 0, stride_o: outer, stride_c: inner, stride_k: 1 };
@@ -45,7 +54,7 @@ export const pack = defineKernel({
   },
 
   cost: () => ({ flops: 0 }),
-  consts: ({ options: { tile } }) => ({ WORKGROUP, TILE: tile }),
+  consts: ({ options: { tile } }) => ({ WORKGROUP, SPAN, TILE: tile }),
   params({ shapes: { x }, options: { of } }) {
     const [columns, channels, ...size] = filtersOf(x, of);
     return {
@@ -59,7 +68,7 @@ export const pack = defineKernel({
   },
   grid({ y }) {
     const [channels, columns] = y.slice(-2);
-    return [Math.ceil(columns / 4 / WORKGROUP), channels, sizeOf(y.slice(0, -2))];
+    return [Math.ceil(columns / 4 / WORKGROUP), channels, Math.ceil(sizeOf(y.slice(0, -2)) / SPAN)];
   },
 });
 
@@ -74,7 +83,8 @@ export function packOf(w: Value, tile = 0): Value {
   if (node.kernel?.name === flipFilters.name) return pack(source(), { tile, of: "flipped" });
   const dims = (node.options as { dims?: readonly number[] } | undefined)?.dims;
   const isExchanged = node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3]);
-  return isExchanged ? pack(source(), { tile, of: "exchanged" }) : pack(w, { tile });
+  if (!isExchanged) return pack(w, { tile });
+  return isNhwc(source()) ? pack(asNhwc(source()), { tile, of: "images" }) : pack(source(), { tile, of: "exchanged" });
 }
 
 export const reference: ReferenceOf<typeof pack> = {

@@ -6,6 +6,7 @@
 // Threads: one per vec4 of y: o across, c down, k deep, since divisions cost more here than all the rest.
 
 const WORKGROUP: u32 = 64;
+const SPAN: u32 = 9; // elements of a filter that a thread takes, which lie side by side
 const TILE: u32 = 0; // columns, a multiple of 4; 0 for none
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
@@ -25,23 +26,25 @@ struct Params {
 fn main(@builtin(global_invocation_id) gid: vec3u) {
   let o = 4 * gid.x;
   let c = gid.y;
-  let k = gid.z;
   if (o >= params.columns) {
     return;
   }
-  let start = params.first + i32(c) * params.stride_c + i32(k) * params.stride_k;
-  var value = vec4<Real>();
-  for (var e = 0u; e < 4; e++) {
-    if (o + e < params.x_columns && c < params.x_channels) {
-      value[e] = x[u32(start + i32(o + e) * params.stride_o)];
+  let end = min(gid.z * SPAN + SPAN, params.area);
+  for (var k = gid.z * SPAN; k < end; k++) {
+    let start = params.first + i32(c) * params.stride_c + i32(k) * params.stride_k;
+    var value = vec4<Real>();
+    for (var e = 0u; e < 4; e++) {
+      if (o + e < params.x_columns && c < params.x_channels) {
+        value[e] = x[u32(start + i32(o + e) * params.stride_o)];
+      }
     }
+    let row = k * params.channels + c;
+    var at = row * params.columns + o;
+    if (TILE > 0) {
+      let first = o - o % max(TILE, 1);
+      let width = min(TILE, params.columns - first);
+      at = first * params.area * params.channels + (row - row % 4) * width + 4 * (o - first + row % 4);
+    }
+    y[at / 4] = value;
   }
-  let row = k * params.channels + c;
-  var at = row * params.columns + o;
-  if (TILE > 0) {
-    let first = o - o % max(TILE, 1);
-    let width = min(TILE, params.columns - first);
-    at = first * params.area * params.channels + (row - row % 4) * width + 4 * (o - first + row % 4);
-  }
-  y[at / 4] = value;
 }
