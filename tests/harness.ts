@@ -25,7 +25,7 @@ import { type Pair, pair, sides } from "../kernels/options.ts";
 import { avgPool2d } from "../kernels/pool2d/avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { evaluateReference } from "../kernels/references.ts";
-import { variants as trainingVariants } from "../kernels/training/variants.ts";
+import { tableFor } from "../kernels/training/table.ts";
 import { variants as inferenceVariants } from "../kernels/variants.ts";
 import { imagenet } from "../nets/imagenet.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "../nets/layers.ts";
@@ -240,6 +240,7 @@ export function sumBound(kernel: AnyKernel, positive: Inputs, options: object, k
 export const magnitudes = <T extends Inputs>(inputs: T): T =>
   Object.fromEntries(Object.entries(inputs).map(([name, t]) => [name, t && { ...t, data: t.data.map(Math.abs) }])) as T;
 
+const { variants: trainingVariants } = await tableFor();
 const variants: Variants = { ...inferenceVariants, ...trainingVariants };
 
 /** The variants that were run, as "kernel/variant". */

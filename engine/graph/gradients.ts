@@ -25,7 +25,7 @@ export type Gradient<K extends string, O> = (
 export type GradientOf<T> = T extends Kernel<infer K, infer O> ? Gradient<K, O> : never;
 
 // biome-ignore lint/suspicious/noExplicitAny: a table holds gradients of any operators
-type AnyGradient = (call: Differentiated<any, any>) => Readonly<Record<string, (() => Value) | undefined>>;
+export type AnyGradient = (call: Differentiated<any, any>) => Readonly<Record<string, (() => Value) | undefined>>;
 
 /** The gradients of operators by their names: kernels/gradients.ts. */
 export interface Gradients {

@@ -1,4 +1,5 @@
 import type { Gradients } from "./gradients.ts";
+import type { Graph } from "./graph.ts";
 import type { Value } from "./value.ts";
 import type { Variants } from "./variant.ts";
 
@@ -49,9 +50,9 @@ export interface TrainingTable {
   readonly variants: Variants;
   /** The elements of x from `start` on, but for those from `end` on: [end - start]. */
   slice(x: Value, start: number, end: number): Value;
-  /** The elements of x at `places` [I], counted from 1, and 0 for a place of 0: [1, 1, 1, I]. */
-  gather(x: Value, places: Value): Value;
+  /** The elements of x at `places` [I], counted from 1, and 0 for a place of 0: [1, 1, 1, I]. Where parameters are derived. */
+  gather?(x: Value, places: Value): Value;
 }
 
-/** Loads the table when somebody trains. */
-export type LoadTraining = () => Promise<{ readonly training: TrainingTable }>;
+/** Loads what makes the table for a net, when somebody trains. */
+export type LoadTraining = () => Promise<{ tableFor(graph: Graph): Promise<TrainingTable> }>;

@@ -41,7 +41,7 @@ export function deriveByOperators(
   shape: Shape,
   from: Derivation,
   sources: readonly Value[],
-  { slice, gather, gradients }: TrainingTable,
+  { slice, gather, gradients }: Required<TrainingTable>,
 ): Value {
   const [{ graph }] = sources;
   const sizes = sources.map((source) => sizeOf(source.shape));

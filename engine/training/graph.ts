@@ -169,7 +169,7 @@ function statesIn(graph: Graph, states: ReadonlyMap<string, Shape>, limit: numbe
       if (pieces.has(name)) return isSplit(id) ? "drop" : inputsAt(id)[0];
       if (!from?.sources.some((source) => pieces.has(source))) return "keep";
       const sources = from.sources.map((source) => next.value(params.get(source) as number));
-      return deriveByOperators(name, shape, from, sources, table);
+      return deriveByOperators(name, shape, from, sources, table as Required<TrainingTable>);
     }
     if (node.kind !== "op") return "keep";
     const [weight, ...others] = Object.entries(node.inputs).filter(([, input]) => isSplit(input));

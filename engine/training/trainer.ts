@@ -11,6 +11,7 @@ import {
 } from "../definition.ts";
 import type { Device, DeviceOptions } from "../device/device.ts";
 import { type Graph, paramShapes } from "../graph/graph.ts";
+import { prune } from "../graph/passes.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { LoadTraining, Optimizer, TrainingTable } from "../graph/training.ts";
 import {
@@ -161,9 +162,7 @@ export class Trainer {
     checkObject("train(): options", options);
     const { training } = gpu.options;
     if (!training) throw new UsageError('openGpu() was given no gradients: pass its option "training"');
-    const { training: table } = await training();
     const { optimizer, loss = {}, trainable = /^/, dropout = true, seed = 0, resume, ...given } = options;
-    const chosen = optimizerOf(optimizer, table);
     const isTrainable = trainable instanceof RegExp || typeof trainable === "function";
     check(isTrainable, "trainable", trainable, "a RegExp or a function of a name");
     // Those with flags g and y remember where they were.
@@ -178,7 +177,9 @@ export class Trainer {
       );
     }
     const graph = trace(definition, given);
-    await gpu.ready(graph);
+    const [{ tableFor }] = await Promise.all([training(), gpu.ready(graph)]);
+    const table = await tableFor(prune(graph, ["logits"]));
+    const chosen = optimizerOf(optimizer, table);
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
     const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);

@@ -1,9 +1,11 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
+import type { TrainingForm } from "../../engine/graph/training.ts";
 import type { Value } from "../../engine/graph/value.ts";
+import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
-import { asNchw } from "../layout/layout.ts";
+import { asNchw, asNhwc, isNhwc, permuted, wholeVectors } from "../layout/layout.ts";
 import { toNhwc } from "../layout/to_nhwc.ts";
 import { permute } from "../permute.ts";
 import { slice } from "../slice.ts";
@@ -12,6 +14,7 @@ import { conv2d } from "./conv2d.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
 import { exchange } from "./exchange.ts";
+import { exchangeNhwcVariant } from "./exchange_nhwc.ts";
 import { flipFilters } from "./flip_filters.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
 import { stretch } from "./stretch.ts";
@@ -49,6 +52,39 @@ const LONGEST = 4096;
 
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
+
+/** The fast kernels pad filters with zeros to a multiple of 4, but no bias that changes: that is added behind them. */
+export const form: TrainingForm = ({ x, w, b, r }, given) => {
+  const options = given as Conv2dOptions;
+  const [channels] = w.shape;
+  if (!b || r || options.activation !== "none" || channels % 4 === 0) return { y: conv2d(x, w, b, r, options) };
+  return { y: add(conv2d(x, w, options), b.graph.reshape(b, [channels, 1, 1])) };
+};
+
+/** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
+const asItWas: AnyVariant = {
+  name: "as_it_was",
+  nhwc: true,
+  refuses: (_call, _setting, { x }: { x: Value }) => (isNhwc(x) ? undefined : "its image is none in NHWC"),
+  build: ({ x }: { x: Value }) => asNhwc(x),
+};
+
+/** Who packs images as filters reads them as they are: see packOf(). */
+const asFilters: AnyVariant = {
+  name: "as_filters",
+  nhwc: true,
+  layoutOnly: true,
+  refuses: ({ shapes: { x }, options: { dims } }) =>
+    sameShape(dims, [1, 0, 2, 3]) && wholeVectors(x) ? undefined : "it exchanges no channels of images",
+  gains: (_call, _setting, { x }: { x: Value }) => isNhwc(x),
+  build: ({ x }: { x: Value }, { options }, _setting, plain) => plain(x, options),
+};
+
+export const variants: Variants = {
+  exchange: [exchangeNhwcVariant],
+  permute: [permuted, asFilters],
+  to_nhwc: [asItWas],
+};
 
 /** Whether each filter covers its image: then it is one product of all elements, and no padding is multiplied. */
 const isProduct = ({ x, w }: { readonly x: Value; readonly w: Value }, dy: Value, options: Options): boolean =>

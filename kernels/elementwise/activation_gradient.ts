@@ -1,11 +1,13 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import type { Gradient, GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Variants } from "../../engine/graph/variant.ts";
 import { check, checkChoice, ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { anyLayout } from "../layout/layout.ts";
 import { wgsl } from "./activation_gradient.wgsl.ts";
 import type { clamp } from "./clamp.ts";
-import { erf } from "./gelu.ts";
+import { erf } from "./erf.ts";
 
 const WORKGROUP = 64;
 
@@ -23,10 +25,10 @@ const ACTIVATIONS = [
   "tanh",
 ] as const;
 
-type Differentiable = (typeof ACTIVATIONS)[number];
+export type Activation = (typeof ACTIVATIONS)[number];
 
 interface Options {
-  readonly activation: Differentiable;
+  readonly activation: Activation;
   readonly low: number;
   readonly high: number;
   readonly negativeSlope: number;
@@ -54,10 +56,12 @@ export const activationGradient = defineKernel({
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
+export const variants: Variants = { activation_gradient: [anyLayout] };
+
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 /** What they make of dy at x. */
-const derivatives: Readonly<Record<Differentiable, (x: number, dy: number, options: Options) => number>> = {
+const derivatives: Readonly<Record<Activation, (x: number, dy: number, options: Options) => number>> = {
   clamp: (x, dy, { low, high }) => (x >= low && x <= high ? dy : 0),
   gelu: (x, dy) => dy * (x < 0 ? geluLeft(-x) : 1 - geluLeft(x)),
   hardsigmoid: (x, dy) => (x > -3 && x < 3 ? dy / 6 : 0),
@@ -88,7 +92,7 @@ export const reference: ReferenceOf<typeof activationGradient> = {
 
 /** The gradient of the operator of that name, whose options are among those of the kernel. */
 export const gradientOf =
-  (activation: Differentiable): Gradient<"x", object> =>
+  (activation: Activation): Gradient<"x", object> =>
   ({ inputs: { x }, options, dy }) => ({ x: () => activationGradient(x, dy, { activation, ...options }) });
 
 /** From 0 to 6 it is taken for relu6: PyTorch lets gradients through at the ends of clamp, but not of relu6. */

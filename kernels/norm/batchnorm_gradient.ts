@@ -1,17 +1,22 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { TrainingForm } from "../../engine/graph/training.ts";
 import type { Value } from "../../engine/graph/value.ts";
-import { sizeOf } from "../../engine/ground/tensor.ts";
+import type { Variants } from "../../engine/graph/variant.ts";
+import { rowsOf, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
 import { refuseFused } from "../gradients_common.ts";
+import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
 import { checkShapes } from "../shapes.ts";
 import { slice } from "../slice.ts";
+import { running } from "../training/running.ts";
+import { onVectors } from "../vectors.ts";
 import type { batchNorm } from "./batchnorm.ts";
 import { wgsl } from "./batchnorm_gradient.wgsl.ts";
 import { batchNormGradientSums } from "./batchnorm_gradient_sums.ts";
 import { channelsOf } from "./batchnorm_statistics.ts";
-import type { batchNormBy } from "./batchnorm_train.ts";
+import { type batchNormBy, batchNormTrain } from "./batchnorm_train.ts";
 
 const WORKGROUP = 64;
 
@@ -50,6 +55,34 @@ export const reference: ReferenceOf<typeof batchNormGradient> = {
       return ((d - shared) / deviation) * (weight ? weight[c] : 1);
     });
   },
+};
+
+/** Kernels that know no more of images [N, C, H, W] than their channels take NHWC ones as rows [N H W, C], in vec4s. */
+const rows = nhwc({
+  refuses: ({ shapes: { x } }) => (x.length === 4 && wholeVectors(x) ? undefined : NO_IMAGES),
+  build(inputs: Readonly<Record<string, Value>>, { shapes, options, y }, _setting, plain) {
+    const { graph } = inputs.x;
+    const image = asNhwc(inputs.x).shape;
+    const flat = (value: Value | undefined) =>
+      value && sameShape(value.shape, shapes.x) ? graph.reshape(asNhwc(value), [rowsOf(image), image[3]]) : value;
+    const result = onVectors(plain, ...plain.inputs.map((name) => flat(inputs[name.replace("?", "")])))(options);
+    return sameShape(y, shapes.x) ? asNchw(graph.reshape(result, image)) : result;
+  },
+});
+
+export const variants: Variants = {
+  batchnorm_gradient: [rows],
+  batchnorm_gradient_sums: [rows],
+  batchnorm_statistics: [rows],
+  batchnorm_train: [rows],
+};
+
+/** Batch norm by the statistics of its batch, which move the running ones. */
+export const form: TrainingForm = ({ x, mean, variance, weight, bias }, options) => {
+  const { eps, momentum } = options as typeof batchNorm.options;
+  const { y, statistics } = batchNormTrain(x, weight, bias, { eps });
+  const count = sizeOf(x.shape) / x.shape[1];
+  return { y, update: (norm) => running(statistics, mean, variance, norm, { momentum, count }) };
 };
 
 /** Mean and variance are constants: of a net's training they are the statistics. */

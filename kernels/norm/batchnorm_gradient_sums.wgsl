@@ -28,7 +28,7 @@ struct Params {
 var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads.
-fn sum_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
+fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
   partial[thread] = sums;
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -73,7 +73,7 @@ fn main(
     sums[0] += part[0];
     sums[1] += part[1];
   }
-  let all = sum_of_all(thread, sums);
+  let all = sums_of_all(thread, sums);
   if (thread == 0 && c < params.channels) {
     y[c] = Element(all[0]);
     y[params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));

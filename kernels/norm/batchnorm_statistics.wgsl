@@ -26,7 +26,7 @@ struct Params {
 var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads.
-fn sum_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
+fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
   partial[thread] = sums;
   for (var half = WORKGROUP / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -67,7 +67,7 @@ fn main(
     sums[0] += part;
   }
   let count = f32(params.terms);
-  let rough = sum_of_all(thread, sums)[0] / count;
+  let rough = sums_of_all(thread, sums)[0] / count;
   sums = array<Value, 2>();
   for (var i = thread; i < terms;) {
     var part = array<Value, 2>();
@@ -79,7 +79,7 @@ fn main(
     sums[0] += part[0];
     sums[1] += part[1];
   }
-  let all = sum_of_all(thread, sums);
+  let all = sums_of_all(thread, sums);
   if (thread == 0 && c < params.channels) {
     let mean = all[0] / count;
     y[c] = Element(rough + mean);

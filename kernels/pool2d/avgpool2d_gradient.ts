@@ -1,6 +1,7 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import type { Pair } from "../options.ts";
 import { pair } from "../options.ts";
@@ -9,6 +10,7 @@ import { type AvgPool2dOptions, avgPool2d } from "./avgpool2d.ts";
 import { wgsl } from "./avgpool2d_gradient.wgsl.ts";
 import { poolGeometry } from "./geometry.ts";
 import { imageParams, windowConsts } from "./gradient_geometry.ts";
+import { nhwcVariant, onNhwc } from "./gradient_nhwc.ts";
 
 const NAME = "avgpool2d_gradient";
 const WORKGROUP = 64;
@@ -44,6 +46,10 @@ export const avgPool2dGradient = defineKernel({
   }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
+
+export const avgPool2dGradientNhwc = onNhwc(avgPool2dGradient);
+
+export const variants: Variants = { avgpool2d_gradient: [nhwcVariant(avgPool2dGradientNhwc)] };
 
 export const gradient: GradientOf<typeof avgPool2d> = ({ inputs: { x }, options, dy }) => ({
   x: () => avgPool2dGradient(dy, { ...options, size: [x.shape[2], x.shape[3]] }),

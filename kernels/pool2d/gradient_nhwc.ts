@@ -4,8 +4,6 @@ import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
 import { onVectors } from "../vectors.ts";
-import { avgPool2dGradient } from "./avgpool2d_gradient.ts";
-import { maxPool2dGradient } from "./maxpool2d_gradient.ts";
 
 const reordered = (shapes: Readonly<Record<string, Shape>>, order: readonly number[]): Record<string, Shape> =>
   Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, permuteShape(shape, order)]));
@@ -18,7 +16,7 @@ const nchw = ({ shapes, options, y }: AnyCall): AnyCall => ({
 });
 
 /** The gradient of a pooling by the same WGSL on NHWC images. */
-const onNhwc = (plain: AnyKernel): AnyKernel =>
+export const onNhwc = (plain: AnyKernel): AnyKernel =>
   defineKernel({
     ...plain,
     name: `${plain.name}_nhwc`,
@@ -43,7 +41,8 @@ export const nhwcReference = ({ example, compute }: Reference<any, any>): Refere
   },
 });
 
-const variant = (kernel: AnyKernel): AnyVariant => ({
+/** The variant that takes such a kernel, on vec4s. */
+export const nhwcVariant = (kernel: AnyKernel): AnyVariant => ({
   ...nhwc({
     refuses: ({ y }) => (wholeVectors(y) ? undefined : NO_IMAGES),
     build: (inputs, { options, y }) =>
@@ -51,9 +50,3 @@ const variant = (kernel: AnyKernel): AnyVariant => ({
   }),
   name: kernel.name,
 });
-
-export const maxPool2dGradientNhwc = onNhwc(maxPool2dGradient);
-export const avgPool2dGradientNhwc = onNhwc(avgPool2dGradient);
-
-export const maxPool2dGradientNhwcVariant = variant(maxPool2dGradientNhwc);
-export const avgPool2dGradientNhwcVariant = variant(avgPool2dGradientNhwc);

@@ -1,10 +1,12 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
 import { poolGeometry, poolShape } from "./geometry.ts";
 import { imageParams, windowConsts } from "./gradient_geometry.ts";
+import { nhwcVariant, onNhwc } from "./gradient_nhwc.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import { wgsl } from "./maxpool2d_gradient.wgsl.ts";
 
@@ -41,6 +43,10 @@ export const maxPool2dGradient = defineKernel({
   params: ({ shapes: { x, dy }, options }) => imageParams(NAME, x, dy, options),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
+
+export const maxPool2dGradientNhwc = onNhwc(maxPool2dGradient);
+
+export const variants: Variants = { maxpool2d_gradient: [nhwcVariant(maxPool2dGradientNhwc)] };
 
 export const gradient: GradientOf<typeof maxPool2d> = ({ inputs: { x }, options, dy }) => ({
   x: () => maxPool2dGradient(x, dy, options),

@@ -1,42 +1,20 @@
-import type { Optimizer, TrainingForm, TrainingTable } from "../../engine/graph/training.ts";
+import type { Graph } from "../../engine/graph/graph.ts";
+import type { Optimizer, TrainingTable } from "../../engine/graph/training.ts";
 import { check, checkOptions, show, UsageError } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
-import { conv2d } from "../conv2d/conv2d.ts";
-import type { Conv2dOptions } from "../conv2d/geometry.ts";
 import { add } from "../elementwise/add.ts";
-import { gather } from "../gather.ts";
-import { gradients } from "../gradients.ts";
+import { gradientsOf, loadDifferentiable } from "../gradients.ts";
+import { averaged } from "../layout/layout.ts";
 import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
-import type { batchNorm } from "../norm/batchnorm.ts";
-import { batchNormTrain } from "../norm/batchnorm_train.ts";
-import { pad } from "../pad.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { adam } from "./adam.ts";
 import { dropoutTrain } from "./dropout.ts";
 import { packOf } from "./pack.ts";
-import { running } from "./running.ts";
 import { sgd } from "./sgd.ts";
 import { squares } from "./squares.ts";
-import { variants } from "./variants.ts";
-
-/** Batch norm by the statistics of its batch, which move the running ones. */
-const batchNormForm: TrainingForm = ({ x, mean, variance, weight, bias }, options) => {
-  const { eps, momentum } = options as typeof batchNorm.options;
-  const { y, statistics } = batchNormTrain(x, weight, bias, { eps });
-  const count = sizeOf(x.shape) / x.shape[1];
-  return { y, update: (norm) => running(statistics, mean, variance, norm, { momentum, count }) };
-};
-
-/** The fast kernels pad filters with zeros to a multiple of 4, but no bias that changes: that is added behind them. */
-const conv2dForm: TrainingForm = ({ x, w, b, r }, given) => {
-  const options = given as Conv2dOptions;
-  const [channels] = w.shape;
-  if (!b || r || options.activation !== "none" || channels % 4 === 0) return { y: conv2d(x, w, b, r, options) };
-  return { y: add(conv2d(x, w, options), b.graph.reshape(b, [channels, 1, 1])) };
-};
 
 /** Outputs beside each other, each with its part of the bias. */
 const splitLinear: TrainingTable["split"][string] = ({ x, b }, pieces, options) => {
@@ -92,18 +70,35 @@ const adamOf = (name: string, decoupled: boolean, weightDecay: number) => (given
   } satisfies Optimizer;
 };
 
-/** What training needs of operators. PyTorch's defaults. */
-export const training: TrainingTable = {
-  gradients,
-  split: { linear: splitLinear },
-  forms: { batchnorm: batchNormForm, conv2d: conv2dForm },
-  optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
-  loss: (logits, labels, options) => crossEntropy(logits, labels, options),
-  norm: (all) => all.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
-  dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
-  pack: packOf,
-  variants,
-  slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
-  gather: (x, places) =>
-    gather(pad(x.graph.reshape(x, [1, 1, 1, sizeOf(x.shape)]), { padding: [0, 1, 0, 0] }), places, { dim: 3 }),
-};
+/** What the nets have no layer for, and what adds other operators where a weight is over the binding limit. */
+const ALWAYS = ["add", "concat", "cross_entropy", "dropout", "slice"];
+
+/** Of what parameters that are derived from others are made. */
+const DERIVING = ["gather", "pad"];
+
+/** What training needs of operators, by PyTorch's defaults: those of a graph, or all there are. */
+export async function tableFor(graph?: Graph): Promise<TrainingTable> {
+  const derives = !graph || graph.nodes.some((node) => node.kind === "param" && node.from);
+  const names = graph && [...ALWAYS, ...(derives ? DERIVING : []), ...namesOf(graph)];
+  const all = await loadDifferentiable(names);
+  const values = Object.values(all);
+  return {
+    gradients: gradientsOf(all),
+    split: { linear: splitLinear },
+    forms: Object.fromEntries(Object.entries(all).flatMap(([name, { form }]) => (form ? [[name, form]] : []))),
+    optimizers: { sgd: sgdOf, adam: adamOf("adam", false, 0), adamw: adamOf("adamw", true, 0.01) },
+    loss: (logits, labels, options) => crossEntropy(logits, labels, options),
+    norm: (arenas) =>
+      arenas.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
+    dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
+    pack: packOf,
+    variants: Object.assign({ sum: [averaged] }, ...values.map(({ variants }) => variants)),
+    slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
+    ...(derives && { gather: (await import("./gather_places.ts")).gatherPlaces }),
+  };
+}
+
+function namesOf({ nodes }: Graph): string[] {
+  const names = nodes.flatMap((node) => (node.kind === "op" ? [node.kernel.name] : []));
+  return names.includes("batchnorm") ? [...names, "batchnorm_train"] : names;
+}

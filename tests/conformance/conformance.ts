@@ -7,12 +7,14 @@ import type { Shape, Tensor } from "../../engine/ground/tensor.ts";
 import { runOnce } from "../../engine/model.ts";
 import type { Net } from "../../engine/net.ts";
 import type { Checkpoint } from "../../engine/weights/checkpoint.ts";
-import { gradients } from "../../kernels/gradients.ts";
+import { loadGradients } from "../../kernels/gradients.ts";
 import * as kernels from "../../kernels/index.ts";
 import { crossEntropy } from "../../kernels/loss/cross_entropy.ts";
 import { batchNormTrain } from "../../kernels/norm/batchnorm_train.ts";
 import { nets } from "../../nets/index.ts";
 import { generatedCheckpoint, generatedInput, type NetsFile } from "../../tools/hashinit.ts";
+
+const gradients = await loadGradients();
 
 // Runs the reference outputs of tests/goldens/, or any file of their formats, against the kernels and nets; in Node and
 // in browsers.

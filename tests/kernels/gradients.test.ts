@@ -9,10 +9,12 @@ import type { Value } from "../../engine/graph/value.ts";
 import { UsageError } from "../../engine/ground/errors.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { expand } from "../../kernels/expand.ts";
-import { gradients } from "../../kernels/gradients.ts";
+import { loadGradients } from "../../kernels/gradients.ts";
 import { batchNormTrain } from "../../kernels/norm/batchnorm_train.ts";
 import { references } from "../../kernels/references.ts";
 import { int, random, refuses } from "../harness.ts";
+
+const gradients = await loadGradients();
 
 // Every row of the table against differences of the operator itself, all of it by references in float64.
 

@@ -14,13 +14,16 @@ export interface Program {
   readonly after?: string;
 }
 
-const all = (path: string): string => `import * as all from "${path}"; console.log(all);`;
+const all = (...paths: string[]): string =>
+  paths.map((path, i) => `import * as all${i} from "./${path}.js"; console.log(all${i});`).join("\n");
 const ENTRY = "the entry, with every net by name and tune, and what all families share";
 const GPU = "what a GPU adds";
+const TRAINING = "what training LeNet-5 adds";
 const TRANSFORMERS = "what families with layers of transformers share";
+const gradient = (operator: string): string => `kernels/${operator}_gradient`;
 const family = (name: string, after = ENTRY): Program => ({
   name: `the family ${name}`,
-  program: all(`./nets/${name}.js`),
+  program: all(`nets/${name}`),
   limitBytes: 3_000,
   after,
 });
@@ -38,32 +41,32 @@ export const PROGRAMS: readonly Program[] = [
   },
   {
     name: "what a software adapter adds",
-    program: all("./kernels/variants_software.js"),
+    program: all("kernels/variants_software"),
     limitBytes: 12_000,
     after: ENTRY,
   },
-  { name: GPU, program: all("./kernels/variants_gpu.js"), limitBytes: 12_000, after: ENTRY },
+  { name: GPU, program: all("kernels/variants_gpu"), limitBytes: 12_000, after: ENTRY },
   {
     name: "what matrix units add to that",
-    program: all("./kernels/variants_matrices.js"),
+    program: all("kernels/variants_matrices"),
     limitBytes: 3_000,
     after: GPU,
   },
   {
     name: "what joined images add",
-    program: all("./kernels/layout/join.js"),
+    program: all("kernels/layout/join"),
     limitBytes: 1_000,
     after: GPU,
   },
   {
     name: "what convolutions in groups add",
-    program: all("./kernels/conv2d/variants_grouped.js"),
+    program: all("kernels/conv2d/variants_grouped"),
     limitBytes: 2_000,
     after: GPU,
   },
   {
     name: "what depthwise convolutions add",
-    program: all("./kernels/conv2d/variants_depthwise.js"),
+    program: all("kernels/conv2d/variants_depthwise"),
     limitBytes: 3_000,
     after: GPU,
   },
@@ -83,14 +86,31 @@ export const PROGRAMS: readonly Program[] = [
     "regnet",
     "efficientnet",
   ].map((name) => family(name)),
-  { name: TRANSFORMERS, program: all("./nets/transformer.js"), limitBytes: 4_000, after: ENTRY },
+  { name: TRANSFORMERS, program: all("nets/transformer"), limitBytes: 4_000, after: ENTRY },
   ...["convnext", "vision_transformer", "swin_transformer", "maxvit"].map((name) => family(name, TRANSFORMERS)),
   family("swin_transformer_v2", "the family swin_transformer"),
   {
-    name: "what training adds",
-    program: `${all("./engine/training/trainer.js")} import * as table from "./kernels/training/table.js"; console.log(table);`,
-    limitBytes: 31_000,
+    name: TRAINING,
+    program: all(
+      "engine/training/trainer",
+      "kernels/training/table",
+      ...["elementwise/activation", "elementwise/add", "pool2d/avgpool2d", "concat", "conv2d/conv2d"].map(gradient),
+      ...["linear/linear", "loss/cross_entropy", "slice"].map(gradient),
+    ),
+    limitBytes: 27_000,
     after: "what a software adapter adds",
+  },
+  {
+    name: "what training residual nets adds to that",
+    program: all(...["norm/batchnorm", "pool2d/maxpool2d", "pool2d/adaptive_avgpool2d"].map(gradient)),
+    limitBytes: 6_000,
+    after: TRAINING,
+  },
+  {
+    name: "what training transformers adds to that",
+    program: all(...["norm/layernorm", "matmul", "softmax", "permute", "reduce", "gather"].map(gradient)),
+    limitBytes: 5_000,
+    after: TRAINING,
   },
   {
     name: "the page's side of a worker",

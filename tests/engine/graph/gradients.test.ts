@@ -8,10 +8,12 @@ import { add } from "../../../kernels/elementwise/add.ts";
 import { mul } from "../../../kernels/elementwise/mul.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { tanh } from "../../../kernels/elementwise/tanh.ts";
-import { gradients } from "../../../kernels/gradients.ts";
+import { loadGradients } from "../../../kernels/gradients.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
 import { sum } from "../../../kernels/sum.ts";
 import { evaluateGraph, kernelsOf, refuses } from "../../harness.ts";
+
+const gradients = await loadGradients();
 
 const { relu: reluGradient, ...others } = gradients.of;
 const withoutRelu: Gradients = { ...gradients, of: others };

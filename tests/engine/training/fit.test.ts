@@ -10,7 +10,7 @@ import type { EpochResult, Trainer, TrainOptions } from "../../../engine/trainin
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { flatten } from "../../../kernels/flatten.ts";
 import { rates } from "../../../kernels/rates.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { linearLayer } from "../../../nets/layers.ts";
 import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
@@ -44,7 +44,7 @@ const wide: NetDefinition = {
 };
 
 test("a weight over the binding limit is trained in pieces, and saved as one", async () => {
-  const limited = await openWith({ variants, rates, training: async () => ({ training }) }, nodeHost);
+  const limited = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
   const bindAtMost = (maxBinding: number) => {
     limited.limits = { maxStorageBufferBindingSize: maxBinding, maxBufferSize: maxBinding };
     limited.traits = { ...limited.traits, maxBinding };

@@ -24,13 +24,15 @@ import { relu } from "../../../kernels/elementwise/relu.ts";
 import { flatten } from "../../../kernels/flatten.ts";
 import { maxPool2d } from "../../../kernels/pool2d/maxpool2d.ts";
 import { rates } from "../../../kernels/rates.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { batchNormLayer, convLayer, linearLayer, named } from "../../../nets/layers.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { resnet18 } from "../../../nets/resnet.ts";
 import { idle, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+
+const training = await tableFor();
 
 const gpu = await open();
 
@@ -392,7 +394,7 @@ test("images with NaN end in an error, and what was trained is as it was, statis
 
 /** On a device of its own, which the test may end. */
 async function withOwn(use: (own: Gpu, trainer: Trainer) => Promise<void>): Promise<void> {
-  const own = await openWith({ variants, rates, training: async () => ({ training }) }, nodeHost);
+  const own = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
   try {
     await withTrainer(noisy, { optimizer: sgd }, (trainer) => use(own, trainer), own);
   } finally {

@@ -9,10 +9,9 @@ import type { Shape } from "../../../engine/ground/tensor.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { conv2dInputGradient } from "../../../kernels/conv2d/conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "../../../kernels/conv2d/conv2d_weight_gradient.ts";
-import { gradients } from "../../../kernels/gradients.ts";
 import type { Padding, Pair } from "../../../kernels/options.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import {
   assertClose,
   drawConvolution,
@@ -25,6 +24,8 @@ import {
   runPlan,
   sumBound,
 } from "../../harness.ts";
+
+const training = await tableFor();
 
 const gpu = await open();
 
@@ -47,7 +48,7 @@ async function check({ x, w, options }: Convolution): Promise<string[]> {
   graph.training = { dropout: (each) => each, pack: training.pack };
   const [image, filters] = [graph.input("x", x), graph.input("w", w)];
   const y = conv2d(image, filters, options);
-  const [dx, dw] = differentiate([[y, graph.input("dy", y.shape)]], [image, filters], gradients);
+  const [dx, dw] = differentiate([[y, graph.input("dy", y.shape)]], [image, filters], training.gradients);
   assert.ok(dx && dw);
   graph.name("dx", dx);
   graph.name("dw", dw);

@@ -5,7 +5,7 @@ import { Graph } from "../../../engine/graph/graph.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { tensor } from "../../../engine/ground/tensor.ts";
 import { runOnce } from "../../../engine/model.ts";
-import { gradients } from "../../../kernels/gradients.ts";
+import { loadGradients } from "../../../kernels/gradients.ts";
 import { dropoutTrain } from "../../../kernels/training/dropout.ts";
 import {
   apply,
@@ -19,6 +19,8 @@ import {
   refuses,
   ulps,
 } from "../../harness.ts";
+
+const gradients = await loadGradients();
 
 const gpu = await open();
 

@@ -1,9 +1,11 @@
 import * as assert from "uvu/assert";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import { assertClose, pick, random, randomTensor, sameBits } from "../../harness.ts";
 import { runInPlace } from "./in_place.ts";
+
+const training = await tableFor();
 
 /** A rule in float64: changes w and the moments of one parameter by its gradient g, in step t, which counts from 1. */
 export type Rule = (state: Record<string, number>, g: number, t: number, lr: number) => void;

@@ -10,8 +10,10 @@ import { sizeOfTile, TILES } from "../../../kernels/conv2d/tiles.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { permute } from "../../../kernels/permute.ts";
 import { pack, packOf } from "../../../kernels/training/pack.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import { checkBits, int, kernelsOf, open, pick, randomTensor, sameBits } from "../../harness.ts";
+
+const training = await tableFor();
 
 const gpu = await open();
 

@@ -1,8 +1,10 @@
 import { test } from "uvu";
 import { UsageError } from "../../../engine/ground/errors.ts";
-import { training } from "../../../kernels/training/table.ts";
+import { tableFor } from "../../../kernels/training/table.ts";
 import { open, refuses } from "../../harness.ts";
 import { checkOptimizer, checkUnchanged, type Rule } from "./optimizer.ts";
+
+const training = await tableFor();
 
 const gpu = await open();
 
