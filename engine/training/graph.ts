@@ -208,7 +208,15 @@ export function compileForward(
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
   const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
   const states = new Map([...paramShapes(forward)].filter(([name]) => held.has(name)));
-  const graph = rewrite(forward, statesIn(forward, states, target.traits.maxBinding, table).visit);
+  const { visit } = statesIn(forward, states, target.traits.maxBinding, table);
+  const { formed } = statesOf(forward, (name) => held.has(name), table);
+  const graph = rewrite(forward, (node, id, next) => {
+    const state = visit(node, id, next);
+    if (state !== "keep" || !formed(node)) return state;
+    const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
+    // What follows the batch does so in training alone.
+    return update ? "keep" : y;
+  });
   const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
   keepAsParams(lowered, new Set(["x"]));
   return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));

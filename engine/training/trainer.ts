@@ -196,7 +196,7 @@ export class Trainer {
       await model.dispose();
       throw error;
     }
-    const forward = compileForward(graph, step, table, gpu);
+    const forward = compileForward(traceTraining(retrace, false, table), step, table, gpu);
     const rate = rateOf(optimizer);
     return new Trainer(gpu, definition, given, { model, step, forward, optimizer: chosen, rate, seed, source });
   }

@@ -16,7 +16,7 @@ import type { Rates } from "../../../engine/graph/variant.ts";
 import { DisposedError, GpuError, ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
-import { compileStep, traceTraining } from "../../../engine/training/graph.ts";
+import { compileForward, compileStep, traceTraining } from "../../../engine/training/graph.ts";
 import type { Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { dropout } from "../../../kernels/dropout.ts";
@@ -163,23 +163,34 @@ test("a batch norm's statistics move with its weights, and stay where these are 
   assert.equal(names, ["fc.weight", "fc.bias", "optimizer.m.fc.weight", "optimizer.m.fc.bias"]);
 });
 
-/** A step of training of a net, as a device with these traits would have it. */
-function stepOf(
+/** What a net is trained and evaluated by, as a device with these traits would have it. */
+function plansOf(
   net: AnyNet,
   given: Given,
   { trainable = /./, known = rates.software }: { trainable?: RegExp; known?: Rates } = {},
-): Plan {
+): { step: Plan; forward: Plan } {
   const trace = (graph: Graph) => traceNet(net, inputShape(net, given), netOptions<NetOptions>(net, given), graph);
   const graph = traceTraining(trace, true, training);
   const isSoftware = known === rates.software;
   const traits = { subgroupSize: isSoftware ? 8 : 32, software: isSoftware, maxBinding: 2 ** 27, rates: known };
   const target = { traits, variants, limits: DEFAULT_LIMITS };
   const optimizer = training.optimizers.sgd({ momentum: 0.9 });
-  return compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target).plan;
+  const step = compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target);
+  return { step: step.plan, forward: compileForward(traceTraining(trace, false, training), step, training, target) };
 }
 
+test("a net is evaluated by the fast kernels while its weights change", () => {
+  const { forward } = plansOf(resnet18, { batch: 16, imageSize: 64 });
+  const kernels = forward.steps.map(({ kernel }) => kernel);
+  assert.ok(kernels.includes("pack") && kernels.includes("batchnorm"), "of weights and statistics as they are");
+  assert.not.ok(
+    kernels.some((name) => name === "conv2d" || name === "batchnorm_train"),
+    `${kernels}`,
+  );
+});
+
 test("what is frozen has no gradients in the plan, and is written by no step", () => {
-  const plan = stepOf(lenet5, { batch: BATCH }, { trainable: /^linear2/ });
+  const { step: plan } = plansOf(lenet5, { batch: BATCH }, { trainable: /^linear2/ });
   const kernels = plan.steps.map(({ kernel }) => kernel);
   const layers = kernels.filter((name) => /gradient/.test(name) && name !== "cross_entropy_gradient");
   assert.equal(layers, []);
@@ -189,7 +200,7 @@ test("what is frozen has no gradients in the plan, and is written by no step", (
     ),
   );
   assert.equal([...new Set(written)].sort(), ["gradients 0", "m 0", "weights 0"]);
-  const all = stepOf(lenet5, { batch: BATCH }).steps.map(({ kernel }) => kernel);
+  const all = plansOf(lenet5, { batch: BATCH }).step.steps.map(({ kernel }) => kernel);
   for (const wanted of [/^pack$/, /^avgpool2d_gradient$/, /^activation_gradient$/]) {
     assert.ok(
       all.some((name) => wanted.test(name)),
@@ -231,7 +242,7 @@ test("activations of a step take at most 1.25 times what is alive at once", () =
     [resnet18, { batch: 16, imageSize: 64 }],
   ] as const) {
     for (const known of [rates.software, rates.nvidia]) {
-      const { buffers, activationLowerBound } = stepOf(net, given, { known });
+      const { buffers, activationLowerBound } = plansOf(net, given, { known }).step;
       const ratio = buffers.reduce((sum, size) => sum + size, 0) / activationLowerBound;
       assert.ok(ratio <= 1.25, `${net.name}: ${ratio.toFixed(3)}`);
     }
