@@ -20,8 +20,8 @@ import { type Conv2dOptions, geometry } from "./geometry.ts";
 import { stretch } from "./stretch.ts";
 
 /**
- * Both gradients of a convolution without groups are convolutions, and have the fast kernels of these: that by x one of dy by the
- * filters, turned; that by w one of x by dy, with the images of the batch as channels. The others have plain kernels.
+ * Gradients of convolutions are convolutions, and have the fast kernels of these: that by x one of dy by the filters, turned; that
+ * by w, without groups, one of x by dy, with the images of the batch as channels. The others have plain kernels.
  */
 export const gradient: GradientOf<typeof conv2d> = ({ inputs, options: { activation, ...options }, dy }) => {
   refuseFused("conv2d", { activation });
@@ -101,11 +101,12 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
   const reach = [0, 1].map((d) => dilation[d] * (kernel[d] - 1));
   const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
-  if (options.groups !== 1 || Math.min(top, left) < 0) return undefined;
-  const filters = flipFilters(w);
+  if (Math.min(top, left) < 0) return undefined;
+  const { groups } = options;
+  const filters = flipFilters(w, { groups });
   const isPoint = Math.max(...reach, ...padding) === 0;
   if (isPoint) {
-    const back = conv2d(dy, filters);
+    const back = conv2d(dy, filters, { groups });
     return Math.max(...stride) === 1 ? back : stretch(back, { stride, size: [height, width] });
   }
   // Up to where x has its last pixels that any window reaches.
@@ -116,7 +117,7 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
   const [bottom, right] = [reach[0] - padding[2], reach[1] - padding[3]];
   if (Math.min(bottom, right) < 0) return undefined;
   const spread = Math.max(...stride) === 1 ? dy : stretch(dy, { stride, size });
-  return conv2d(spread, filters, { dilation, padding: [top, left, bottom, right] });
+  return conv2d(spread, filters, { groups, dilation, padding: [top, left, bottom, right] });
 }
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {

@@ -9,7 +9,7 @@ alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
   count: u32,
-  outputs: u32, inputs: u32, // channels O and C
+  outputs: u32, inputs: u32, // channels per group, O / groups and C
   area: u32,
 }
 
@@ -26,5 +26,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let k = index % params.area;
   let o = index / params.area % params.outputs;
   let c = index / (params.area * params.outputs);
-  y[index] = x[(o * params.inputs + c) * params.area + params.area - 1 - k];
+  let out = c / params.inputs * params.outputs + o;
+  y[index] = x[(out * params.inputs + c % params.inputs) * params.area + params.area - 1 - k];
 }

@@ -1,9 +1,9 @@
-import { deriveParam } from "../../engine/graph/graph.ts";
+import { deriveParam, isParam } from "../../engine/graph/graph.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc } from "../layout/layout.ts";
-import { padded } from "../layout/to_nhwc.ts";
+import { padded, toNhwc } from "../layout/to_nhwc.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
-import { type Conv2dVariant, nhwcOptions, refusesParams, zeroPadded } from "./dense.ts";
+import { type Conv2dVariant, nhwcOptions, refusesPacking, zeroPadded } from "./dense.ts";
 import { geometry } from "./geometry.ts";
 
 // The way to compute depthwise convolutions, on every kind of device. A page loads it for the nets that have some.
@@ -18,17 +18,20 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
     if (options.groups !== x[1] || y[1] !== x[1]) return "its channels are not filtered one by one";
     const { kernel, dilation } = geometry(w.shape, options);
     if (sizeOf(kernel.map((size, d) => size * dilation[d])) > LARGEST) return "its filters are too large for registers";
-    return refusesParams(w, b);
+    return refusesPacking(w, b);
   },
   build({ x, w, b, r }, { options, y }, { software }) {
     const [channels, , ...size] = w.shape;
     const area = sizeOf(size);
     const columns = padded(channels);
-    const filters = deriveParam(w, "packed as KH, KW, C", [...size, columns], (weights) =>
-      Float32Array.from({ length: area * columns }, (_, i) =>
-        i % columns < channels ? weights[(i % columns) * area + Math.floor(i / columns)] : 0,
-      ),
-    );
+    const order = [...size, columns];
+    const filters = isParam(w)
+      ? deriveParam(w, "packed as KH, KW, C", order, (weights) =>
+          Float32Array.from({ length: area * columns }, (_, i) =>
+            i % columns < channels ? weights[(i % columns) * area + Math.floor(i / columns)] : 0,
+          ),
+        )
+      : w.graph.reshape(toNhwc(w.graph.reshape(w, [1, channels, ...size])), order);
     // Whole rows would be too few threads for a GPU.
     const given = { ...nhwcOptions(w, options), columns: software ? y[3] : 4 };
     return asNchw(conv2dDepthwise(asNhwc(x), filters, b && zeroPadded(b), r && asNhwc(r), given), y[1]);

@@ -3,9 +3,7 @@ import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
 import { wgsl } from "./batchnorm_gradient_sums.wgsl.ts";
-import { channelSums, channelsOf } from "./batchnorm_statistics.ts";
-
-const WORKGROUP = 256;
+import { channelSums, channelsOf, threadsFor } from "./batchnorm_statistics.ts";
 
 /**
  * The gradients of a batch normalization by its bias and its weight: dy and x [N, C, ...], statistics [2, C] (means, variances)
@@ -23,7 +21,7 @@ export const batchNormGradientSums = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 4 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => ({ WORKGROUP, ROWS: sizeOf(x.slice(2)) === 1 }),
+  consts: ({ shapes: { x } }) => ({ WORKGROUP: threadsFor(x), ROWS: sizeOf(x.slice(2)) === 1 }),
   params: ({ shapes: { x }, options: { eps } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1], eps }),
   // A workgroup per channel.
   grid: ({ y }) => linearGrid(y[1], 1),

@@ -4,7 +4,8 @@ import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./batchnorm_statistics.wgsl.ts";
 
-const WORKGROUP = 256;
+/** Threads for the sum over a channel of x [N, C, ...]: most of 256 would do nothing but wait where there is little to add. */
+export const threadsFor = (x: Shape): number => (sizeOf(x) / x[1] >= 1024 ? 256 : 32);
 
 /**
  * Mean and variance of each channel of a batch: x [N, C, ...] -> y [2, C]. The variance is that of the batch itself (divided by
@@ -25,7 +26,7 @@ export const batchNormStatistics = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 5 * sizeOf(x), bytes: 8 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => ({ WORKGROUP, ROWS: sizeOf(x.slice(2)) === 1 }),
+  consts: ({ shapes: { x } }) => ({ WORKGROUP: threadsFor(x), ROWS: sizeOf(x.slice(2)) === 1 }),
   params: ({ shapes: { x } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1] }),
   // A workgroup per channel.
   grid: ({ shapes: { x } }) => linearGrid(x[1], 1),

@@ -80,8 +80,8 @@ export function packOf(w: Value, tile = 0): Value {
   if (isSame) return packOf(graph.value(viewed.x), tile);
   const node = viewed as Partial<OpNode>;
   const source = () => graph.value((node as OpNode).inputs.x);
-  if (node.kernel?.name === flipFilters.name) return pack(source(), { tile, of: "flipped" });
-  const dims = (node.options as { dims?: readonly number[] } | undefined)?.dims;
+  const { dims, groups } = (node.options ?? {}) as { dims?: readonly number[]; groups?: number };
+  if (node.kernel?.name === flipFilters.name && groups === 1) return pack(source(), { tile, of: "flipped" });
   const isExchanged = node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3]);
   if (!isExchanged) return pack(w, { tile });
   return isNhwc(source()) ? pack(asNhwc(source()), { tile, of: "images" }) : pack(source(), { tile, of: "exchanged" });
