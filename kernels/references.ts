@@ -5,6 +5,7 @@ import { reference as channelShuffle } from "./channel_shuffle.ts";
 import { reference as concat } from "./concat.ts";
 import { reference as conv2d } from "./conv2d/conv2d.ts";
 import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
+import { reference as conv2dDepthwiseWeightGradient } from "./conv2d/conv2d_depthwise_weight_gradient.ts";
 import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
 import { reference as conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
@@ -103,6 +104,7 @@ export const references: References = {
   concat,
   conv2d,
   conv2d_depthwise: depthwise,
+  conv2d_depthwise_weight_gradient: conv2dDepthwiseWeightGradient,
   conv2d_grouped: grouped,
   conv2d_input_gradient: conv2dInputGradient,
   conv2d_stem: stem,
