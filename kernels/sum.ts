@@ -19,7 +19,7 @@ export const sum = defineKernel({
   wgsl,
   shape: ({ x }, { dims, keepDim }) => reducedShape("sum", x, dims, keepDim),
   cost: ({ shapes: { x } }) => ({ flops: sizeOf(x) }),
-  consts: () => ({ WORKGROUP }),
+  consts: ({ shapes: { x }, y }) => ({ WORKGROUP, LANES: lanes(x, y) }),
 
   params({ shapes: { x }, y, options }) {
     const { kept, reduced, strides } = reducedLayout("sum", x, options.dims);
@@ -32,9 +32,14 @@ export const sum = defineKernel({
     };
   },
 
-  // A workgroup per element.
-  grid: ({ y }) => linearGrid(sizeOf(y), 1),
+  grid: ({ shapes: { x }, y }) => linearGrid(sizeOf(y), WORKGROUP / lanes(x, y)),
 });
+
+/** Threads for each sum: where it is short, most would do nothing but wait. */
+function lanes(x: Shape, y: Shape): number {
+  const terms = sizeOf(x) / sizeOf(y);
+  return terms >= 256 ? WORKGROUP : terms >= 32 ? 8 : 1;
+}
 
 export const reference: ReferenceOf<typeof sum> = {
   example: { shapes: { x: [2, 3, 4, 5] }, options: { dims: [0, 2, 3] } },

@@ -1,10 +1,13 @@
 // sum: y = sum of x over some of its dimensions.
 //
 // Layout: up to four dimensions; "kept" sizes and strides lead to a y element's first x, "reduced" ones through its sum.
-// Threads: a workgroup per output element. Each thread adds up every WORKGROUP-th element, then half of them add the sums of the
-// others until one is left: always in the same order, and with the error of a sum that is much shorter.
+// Threads: LANES per output element. Each adds up every LANES-th element, then half of them add the sums of the others until one
+// is left: always in the same order, and with the error of a sum that is much shorter. Neighbours have neighbouring elements.
 
 const WORKGROUP: u32 = 64; // a power of two
+const LANES: u32 = 64;     // one, too
+
+const ELEMENTS = WORKGROUP / LANES;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 
@@ -28,7 +31,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let index = wid.x + wid.y * groups.x;
+  let index = (wid.x + wid.y * groups.x) * ELEMENTS + thread % ELEMENTS;
   let p3 = index % params.kept3;
   let p2 = index / params.kept3 % params.kept2;
   let p1 = index / (params.kept3 * params.kept2) % params.kept1;
@@ -36,7 +39,7 @@ fn main(
   let first = p0 * params.stride0 + p1 * params.stride1 + p2 * params.stride2 + p3 * params.stride3;
   var sum = 0.0;
   if (index < params.count) {
-    for (var i = thread; i < params.terms; i += WORKGROUP) {
+    for (var i = thread / ELEMENTS; i < params.terms; i += LANES) {
       let q3 = i % params.reduced3;
       let q2 = i / params.reduced3 % params.reduced2;
       let q1 = i / (params.reduced3 * params.reduced2) % params.reduced1;
@@ -45,13 +48,13 @@ fn main(
     }
   }
   sums[thread] = sum;
-  for (var half = WORKGROUP / 2; half > 0; half /= 2) {
+  for (var half = WORKGROUP / 2; half >= ELEMENTS; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
       sums[thread] += sums[thread + half];
     }
   }
-  if (thread == 0 && index < params.count) {
-    y[index] = Real(sums[0]);
+  if (thread < ELEMENTS && index < params.count) {
+    y[index] = Real(sums[thread]);
   }
 }

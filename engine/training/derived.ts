@@ -18,18 +18,32 @@ interface Picks {
  * pick elements and add them up.
  */
 export function picksOf({ compute }: Derivation, sizes: readonly number[]): Picks | undefined {
-  const of = (element: (source: number, i: number) => number) =>
-    compute(...sizes.map((size, source) => Float32Array.from({ length: size }, (_, i) => element(source, i))));
-  const constants = of(() => 0);
-  const places = sizes.map((_, s) =>
-    of((source, i) => (source === s ? i + 1 : 0)).map((place, i) => place - constants[i]),
-  );
+  const zeros: readonly Float32Array[] = sizes.map((size) => new Float32Array(size));
+  const constants = compute(...zeros);
+  const places = sizes.map((size, s) => {
+    const made = compute(
+      ...zeros.with(
+        s,
+        numbers(size, (i) => i + 1),
+      ),
+    );
+    return made.map((place, i) => place - constants[i]);
+  });
   // Integers of 16 bits, whose sums f32 has exactly.
-  const probe = (source: number, i: number) => pcg(pcg(i) ^ source) >>> 16;
-  const isThat = of(probe).every(
-    (v, i) => v - constants[i] === places.reduce((sum, at, s) => sum + (at[i] > 0 ? probe(s, at[i] - 1) : 0), 0),
-  );
+  const probes = sizes.map((size, s) => numbers(size, (i) => pcg(pcg(i) ^ s) >>> 16));
+  const isThat = compute(...probes).every((v, i) => {
+    let sum = constants[i];
+    for (let s = 0; s < sizes.length; s++) if (places[s][i] > 0) sum += probes[s][places[s][i] - 1];
+    return v === Math.fround(sum);
+  });
   return isThat ? { places, constants } : undefined;
+}
+
+/** Of a weight, whose elements are many. */
+function numbers(size: number, of: (i: number) => number): Float32Array {
+  const all = new Float32Array(size);
+  for (let i = 0; i < size; i++) all[i] = of(i);
+  return all;
 }
 
 /**

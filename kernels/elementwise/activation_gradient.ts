@@ -5,6 +5,7 @@ import type { Variants } from "../../engine/graph/variant.ts";
 import { check, checkChoice, ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { anyLayout } from "../layout/layout.ts";
+import { flat } from "../training/flat.ts";
 import { wgsl } from "./activation_gradient.wgsl.ts";
 import type { clamp } from "./clamp.ts";
 import { erf } from "./erf.ts";
@@ -56,7 +57,7 @@ export const activationGradient = defineKernel({
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
-export const variants: Variants = { activation_gradient: [anyLayout] };
+export const variants: Variants = { activation_gradient: [anyLayout, flat] };
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 

@@ -82,7 +82,8 @@ export function packOf(w: Value, tile = 0): Value {
   const source = () => graph.value((node as OpNode).inputs.x);
   const { dims, groups } = (node.options ?? {}) as { dims?: readonly number[]; groups?: number };
   if (node.kernel?.name === flipFilters.name && groups === 1) return pack(source(), { tile, of: "flipped" });
-  const isExchanged = node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3]);
+  const isExchanged =
+    node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3].slice(0, w.shape.length));
   if (!isExchanged) return pack(w, { tile });
   return isNhwc(source()) ? pack(asNhwc(source()), { tile, of: "images" }) : pack(source(), { tile, of: "exchanged" });
 }

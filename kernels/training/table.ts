@@ -5,13 +5,14 @@ import { sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
 import { add } from "../elementwise/add.ts";
 import { gradientsOf, loadDifferentiable } from "../gradients.ts";
-import { averaged } from "../layout/layout.ts";
+import { anyLayout, averaged } from "../layout/layout.ts";
 import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { adam } from "./adam.ts";
 import { dropoutTrain } from "./dropout.ts";
+import { flat } from "./flat.ts";
 import { packOf } from "./pack.ts";
 import { sgd } from "./sgd.ts";
 import { squares } from "./squares.ts";
@@ -92,7 +93,7 @@ export async function tableFor(graph?: Graph): Promise<TrainingTable> {
       arenas.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
     dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
     pack: packOf,
-    variants: Object.assign({ sum: [averaged] }, ...values.map(({ variants }) => variants)),
+    variants: Object.assign({ add: [anyLayout, flat], sum: [averaged] }, ...values.map(({ variants }) => variants)),
     slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
     ...(derives && { gather: (await import("./gather_places.ts")).gatherPlaces }),
   };
