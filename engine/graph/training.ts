@@ -37,7 +37,7 @@ export interface TrainingTable {
     Record<string, (inputs: Readonly<Record<string, Value>>, pieces: readonly Value[], options: object) => Value>
   >;
   /** By their names; each throws a UsageError for options that make no sense. */
-  readonly optimizers: Readonly<Record<string, (options: object) => Optimizer>>;
+  readonly optimizers: Readonly<Record<string, (options: object) => Promise<Optimizer>>>;
   /** The mean cross entropy of logits [N, K] and labels [N]. */
   loss(logits: Value, labels: Value, options: object): Value;
   /** The sum of the squares of gradients. */

@@ -179,7 +179,7 @@ export class Trainer {
     const graph = trace(definition, given);
     const [{ tableFor }] = await Promise.all([training(), gpu.ready(graph)]);
     const table = await tableFor(prune(graph, ["logits"]));
-    const chosen = optimizerOf(optimizer, table);
+    const chosen = await optimizerOf(optimizer, table);
     const retrace = (empty: Graph) =>
       traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
     const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
@@ -428,7 +428,7 @@ export class Trainer {
   }
 }
 
-function optimizerOf(given: OptimizerOptions, { optimizers }: TrainingTable): Optimizer {
+function optimizerOf(given: OptimizerOptions, { optimizers }: TrainingTable): Promise<Optimizer> {
   check(typeof given === "object" && given !== null, "optimizer", given, "its name and learning rate, lr");
   const { name, lr, ...options } = given;
   const isKnown = typeof name === "string" && Object.hasOwn(optimizers, name);

@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { type Call, defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import type { AnyVariant } from "../../engine/graph/variant.ts";
+import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { NCHW, permute, permuteShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNhwc, isNhwc, NO_IMAGES, wholeVectors } from "../layout/layout.ts";
 import { wgsl } from "./conv2d_depthwise_weight_gradient.wgsl.ts";
@@ -57,7 +57,7 @@ export const reference: ReferenceOf<typeof conv2dDepthwiseWeightGradient> = {
     plainReference.compute({ x: permute(x, call.shapes.x, NCHW), dy: permute(dy, call.shapes.dy, NCHW) }, nchw(call)),
 };
 
-export const conv2dDepthwiseWeightGradientVariant: AnyVariant = {
+const variant: AnyVariant = {
   name: conv2dDepthwiseWeightGradient.name,
   nhwc: true,
   refuses({ shapes: { x }, options: { groups }, y }) {
@@ -67,3 +67,5 @@ export const conv2dDepthwiseWeightGradientVariant: AnyVariant = {
   gains: (_call, _setting, { x, dy }) => isNhwc(x) || isNhwc(dy),
   build: ({ x, dy }, { options }) => conv2dDepthwiseWeightGradient(asNhwc(x), asNhwc(dy), options),
 };
+
+export const variants: Variants = { conv2d_weight_gradient: [variant] };

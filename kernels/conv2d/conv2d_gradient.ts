@@ -11,7 +11,6 @@ import { permute } from "../permute.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { conv2d } from "./conv2d.ts";
-import { conv2dDepthwiseWeightGradientVariant } from "./conv2d_depthwise_weight_gradient.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
 import { exchange } from "./exchange.ts";
@@ -82,7 +81,6 @@ const asFilters: AnyVariant = {
 };
 
 export const variants: Variants = {
-  conv2d_weight_gradient: [conv2dDepthwiseWeightGradientVariant],
   exchange: [exchangeNhwcVariant],
   permute: [permuted, asFilters],
   to_nhwc: [asItWas],

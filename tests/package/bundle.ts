@@ -94,6 +94,7 @@ export const PROGRAMS: readonly Program[] = [
     program: all(
       "engine/training/trainer",
       "kernels/training/table",
+      "kernels/training/sgd_optimizer",
       ...["elementwise/activation", "elementwise/add", "pool2d/avgpool2d", "concat", "conv2d/conv2d"].map(gradient),
       ...["linear/linear", "loss/cross_entropy", "slice"].map(gradient),
     ),
@@ -104,6 +105,12 @@ export const PROGRAMS: readonly Program[] = [
     name: "what training residual nets adds to that",
     program: all(...["norm/batchnorm", "pool2d/maxpool2d", "pool2d/adaptive_avgpool2d"].map(gradient)),
     limitBytes: 6_000,
+    after: TRAINING,
+  },
+  {
+    name: "what training depthwise convolutions adds to that",
+    program: all("kernels/conv2d/conv2d_depthwise_weight_gradient"),
+    limitBytes: 2_000,
     after: TRAINING,
   },
   {

@@ -33,6 +33,7 @@ import { resnet18 } from "../../../nets/resnet.ts";
 import { idle, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const training = await tableFor();
+const optimizer = await training.optimizers.sgd({ momentum: 0.9 });
 
 const gpu = await open();
 
@@ -174,7 +175,6 @@ function plansOf(
   const isSoftware = known === rates.software;
   const traits = { subgroupSize: isSoftware ? 8 : 32, software: isSoftware, maxBinding: 2 ** 27, rates: known };
   const target = { traits, variants, limits: DEFAULT_LIMITS };
-  const optimizer = training.optimizers.sgd({ momentum: 0.9 });
   const step = compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target);
   return { step: step.plan, forward: compileForward(traceTraining(trace, false, training), step, training, target) };
 }

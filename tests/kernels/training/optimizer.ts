@@ -26,7 +26,7 @@ export async function checkOptimizer(
   options: { readonly clipNorm?: number },
   rule: Rule,
 ): Promise<void> {
-  const optimizer = training.optimizers[name](options);
+  const optimizer = await training.optimizers[name](options);
   const n = drawCount();
   const gradients = Array.from({ length: 5 }, () => randomTensor([n]));
   const rates = gradients.map(() => pick(0.1, 0.01) * (1 + random()));
@@ -63,7 +63,7 @@ export async function checkOptimizer(
 
 /** A step whose gradients are not finite changes nothing. */
 export async function checkUnchanged(gpu: Gpu, name: string, options: object): Promise<void> {
-  const optimizer = training.optimizers[name](options);
+  const optimizer = await training.optimizers[name](options);
   const first = Object.fromEntries(["w", ...optimizer.moments].map((kept) => [kept, randomTensor([68])]));
   const steps = [NaN, Infinity].flatMap((norm) =>
     [1, 2].map((step) => ({
