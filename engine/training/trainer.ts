@@ -20,6 +20,7 @@ import {
   checkOptions,
   DisposedError,
   GpuError,
+  isTexts,
   ShapeError,
   show,
   UsageError,
@@ -358,6 +359,8 @@ export class Trainer {
    * the net, and what `resume` goes on from. `classes` are the names of the classes, which stand in the file's metadata.
    */
   async save({ classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
+    const isNamed = classes === undefined || (isTexts(classes) && classes.length === this.numClasses);
+    check(isNamed, "save(): classes", classes, `names of the ${this.numClasses} classes`);
     const { tensors, steps } = await this.#keep();
     const { encodeSafetensors } = await import("../weights/safetensors.ts");
     const training = JSON.stringify({ steps, seed: this.#seed, optimizer: this.#optimizer.name });
@@ -559,9 +562,10 @@ async function firstWeights(
   try {
     return { checkpoint: await openFitting(definition, wanted, given, gpu.host.open, gpu.nets), fresh: [] };
   } catch (error) {
-    if (!(error instanceof WeightsError) || numClasses === undefined) throw error;
-    const shapes = paramShapes(trace(definition, others));
-    const opened = await openFitting(definition, shapes, others, gpu.host.open, gpu.nets).catch(() => {
+    const { classes } = error as { readonly classes?: number };
+    if (classes === undefined || numClasses === undefined) throw error;
+    const shapes = paramShapes(trace(definition, { ...others, numClasses: classes }));
+    const opened = await openFitting(definition, shapes, given, gpu.host.open, gpu.nets).catch(() => {
       throw error;
     });
     const isFresh = (name: string) => !sameShape(shapes.get(name) ?? [], wanted.get(name) ?? []);

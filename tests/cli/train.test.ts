@@ -86,7 +86,6 @@ test("LeNet-5 learns digits, a line an epoch; a training that is gone on with en
 });
 
 test("what was trained on a folder of pictures tells its classes apart", async () => {
-  await writeFile(inFolder("labels.txt"), "lying\nstanding\n");
   const train = ["train", "lenet5", "--data", "strokes/train", "--validation", "strokes/val", "--batch", "8"];
   const options = ["--epochs", "12", "--schedule", "onecycle", "--lr", "0.05", "--out", "strokes.safetensors"];
   const { code, stdout, errors } = await shadenet([...train, ...options]);
@@ -101,8 +100,8 @@ test("what was trained on a folder of pictures tells its classes apart", async (
   const { metadata } = await openCheckpoint(await fileSource(inFolder("strokes.safetensors")));
   assert.is(metadata?.classes, '["lying","standing"]');
 
-  // What the optimizer keeps stands beside the weights, and is no part of the net.
-  const net = ["--weights", "strokes.safetensors", "--num-classes", "2", "--labels", "labels.txt"];
+  // The file says what its classes are; what the optimizer keeps stands beside the weights, and is no part of the net.
+  const net = ["--weights", "strokes.safetensors"];
   const pictures = ["strokes/val/lying/1.png", "strokes/val/standing/2.png"];
   const classified = await shadenet(["classify", ...pictures, "--net", "lenet5", ...net, "--json"]);
   assert.equal([classified.code, classified.errors], [0, []]);

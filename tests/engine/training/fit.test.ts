@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { NetDefinition } from "../../../engine/definition.ts";
+import type { Given, NetDefinition } from "../../../engine/definition.ts";
 import { openGpu as openWith } from "../../../engine/gpu.ts";
 import { GpuError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
@@ -13,6 +13,7 @@ import { rates } from "../../../kernels/rates.ts";
 import { training } from "../../../kernels/training/table.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { linearLayer } from "../../../nets/layers.ts";
+import { lenet5 } from "../../../nets/lenet.ts";
 import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const gpu = await open();
@@ -180,6 +181,42 @@ test("the net of a training gives what the training does, and stays as it is whi
       assert.ok(Math.abs(v - data[i]) <= 1e-5 * largest, `${v} and ${data[i]}`);
     });
   });
+});
+
+test("what was saved says how many classes there are, and their names", async () => {
+  const trainer = await gpu.train(lenet5, { batch: 1, numClasses: 2, optimizer: adam });
+  await refuses(
+    () => trainer.save({ classes: ["even"] }),
+    UsageError,
+    "USAGE",
+    /classes is \["even"\]; it must be names of the 2/,
+  );
+  const bytes = await trainer.save({ classes: ["even", "odd"] });
+  const unnamed = await trainer.save();
+  await trainer.dispose();
+
+  const image = { width: 28, height: 28, data: new Uint8Array(28 * 28 * 4) };
+  const namesOf = async (options: Given) => {
+    const net = await gpu.loadNet(lenet5, options);
+    const top = await net.classify(image);
+    net.dispose();
+    return top.map(({ label }) => label).sort();
+  };
+  assert.equal(await namesOf({ weights: bytes }), ["even", "odd"]);
+  assert.equal(await namesOf({ weights: new Blob([bytes]), numClasses: 2 }), ["even", "odd"]);
+  assert.equal(await namesOf({ weights: bytes, labels: ["0", "1"] }), ["0", "1"]);
+  assert.equal(await namesOf({ weights: unnamed }), ["class 0", "class 1"]);
+  const hint = /it was trained for 2 classes: pass the option numClasses: 2$/;
+  for (const options of [{ numClasses: 3 }, { labels: ["0", "1", "2"] }])
+    await refuses(() => namesOf({ weights: bytes, ...options }), WeightsError, "WEIGHTS", hint);
+  const ten = () => namesOf({ weights: bytes, labels: [..."0123456789"] });
+  await refuses(ten, UsageError, "USAGE", /lenet5 has 2 classes and got 10 labels: give one for each, or/);
+  // It comes once.
+  await refuses(() => namesOf({ weights: new Response(bytes) }), WeightsError, "WEIGHTS", hint);
+
+  const other = await gpu.train(lenet5, { batch: 1, weights: bytes, numClasses: 3, optimizer: adam });
+  assert.equal(other.fresh, ["linear2.weight", "linear2.bias"]);
+  await other.dispose();
 });
 
 test("a signal ends a training after the step at hand, which can be gone on with", async () => {
