@@ -198,20 +198,21 @@ function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
   }
 }
 
-/** The net at inference on what a step trains. */
+/** A net on what a step trains: at inference, or as its graph is. */
 export function compileForward(
   forward: Graph,
   { weights, statistics }: Pick<TrainingStep, "weights" | "statistics">,
   table: TrainingTable,
   target: Target & { readonly limits: Limits },
+  outputs: readonly string[] = ["logits"],
 ): Plan {
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
   const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
   const states = new Map([...paramShapes(forward)].filter(([name]) => held.has(name)));
   const graph = rewrite(forward, statesIn(forward, states, target.traits.maxBinding, table).visit);
-  const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
-  keepAsParams(lowered, new Set(["x"]));
-  return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));
+  const lowered = lower(optimize(graph, outputs), outputs, target, { tolerance: 0 });
+  keepAsParams(lowered, new Set(FED));
+  return link(makePlan(lowered, outputs, target.limits), (name) => homes.get(name));
 }
 
 /** Where tensors are in the arenas of a kind, by their names there. */
@@ -222,7 +223,7 @@ export function homesOf(kind: string, arenas: readonly Arena[], rename = (name: 
 }
 
 /** What a step changes: the parameters that are trained, the statistics beside them, and the operators that change these. */
-function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: TrainingTable) {
+export function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: TrainingTable) {
   const weights = new Map<string, Shape>();
   const statistics = new Map<string, Shape>();
   const isTrained = (node: Node) => node.kind === "param" && node.role === "trained" && !node.from && trains(node.name);
