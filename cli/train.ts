@@ -67,7 +67,7 @@ export function trainCommand(context: Context): Command {
     .option("--validation <path>", "the same, of pictures to measure the net on after every epoch; mnist has its own")
     .option("--no-augment", "do not train on parts of the pictures and turned ones, but on the whole")
     .option("--skip-unreadable", "leave files out that are no pictures, and classes without any")
-    .addOption(weightsOption())
+    .addOption(weightsOption("training begins at random if left out"))
     .addOption(weightsKeyOption())
     .option("--trainable <pattern>", "train what has names that begin so: fc, or layer4|fc; all if left out", beginning)
     .option("--epochs <n>", "how often to go through the pictures, with those before --resume", positiveInteger, 10)

@@ -83,7 +83,7 @@ export interface EpochResult {
   readonly epoch: number;
   /** Steps since the training began. */
   readonly step: number;
-  /** Means over the epoch's steps. */
+  /** Means over the epoch's steps; over those that were left of one that was begun before the training was saved. */
   readonly loss: number;
   readonly accuracy: number;
   readonly validation?: Evaluation;

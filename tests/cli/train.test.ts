@@ -201,6 +201,13 @@ test("what cannot be trained is told before the GPU is opened", async () => {
   );
 });
 
+test("the help says what training begins with", async () => {
+  const { code, stdout } = await shadenet(["train", "--help"]);
+  assert.is(code, 0);
+  const help = stdout.replace(/\s+/g, " ");
+  assert.match(help, /--weights <file> [^-]* training begins at random if left out --/);
+});
+
 test("wrong usage", () =>
   eachFails([
     [["train", "lenet5"], 2, /required option '--data <path>' not specified/],
