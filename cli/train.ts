@@ -115,6 +115,9 @@ async function train(net: string, options: Options, { signal }: Context): Promis
     const counts = `${validation} has ${validated.classes.length} classes, and ${data} ${classes.length}`;
     throw new UsageError(`${counts}: both must have folders of the same names`);
   }
+  const { numClasses = classes.length } = given as { readonly numClasses?: number };
+  if (numClasses !== classes.length)
+    throw new UsageError(`${data} has ${classes.length} classes: leave out --num-classes ${numClasses}`);
   const total = Math.floor(size / batch);
   if (total === 0)
     throw new UsageError(`a batch has ${batch} pictures, and ${data} only ${size}: give a smaller --batch`);
@@ -129,8 +132,8 @@ async function train(net: string, options: Options, { signal }: Context): Promis
   let progress = await openProgress(`Loading ${net}`);
   try {
     trainer = await gpu.train(net, {
-      numClasses: classes.length,
       ...given,
+      numClasses,
       batch,
       trainable,
       seed,
@@ -141,7 +144,9 @@ async function train(net: string, options: Options, { signal }: Context): Promis
     });
     progress.stop();
     const pictures = `${count(size)} pictures of ${classes.length} classes`;
-    if (!json) print(`${paint("bold", net)} on ${pictures}, ${batch} a step, on ${gpu.adapter.name}\n`);
+    const begun =
+      weights !== undefined && trainer.fresh.length > 0 ? `; ${trainer.fresh.join(", ")} begin at random` : "";
+    if (!json) print(`${paint("bold", net)} on ${pictures}, ${batch} a step, on ${gpu.adapter.name}${begun}\n`);
     progress = await openProgress("Training");
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
     let last: EpochResult | undefined;

@@ -21,20 +21,22 @@ export async function resumed(
       [...arena.parts.values()].map(({ of }) => [prefix + of, shapes.get(of) as Shape] as const),
     );
   try {
-    checkState(checkpoint, new Map([...wanted, ...moments]));
-    return { checkpoint, steps: stepsOf(checkpoint, optimizer), fresh: [] };
+    const steps = stepsOf(checkpoint, optimizer);
+    checkState(checkpoint, wanted, "it is of another net, or for another number of classes");
+    checkState(checkpoint, moments, "other parameters were trained then: give the same trainable");
+    return { checkpoint, steps, fresh: [] };
   } catch (error) {
     await checkpoint.close();
     throw error;
   }
 }
 
-function checkState(checkpoint: Checkpoint, wanted: ReadonlyMap<string, Shape>): void {
+function checkState(checkpoint: Checkpoint, wanted: Iterable<readonly [string, Shape]>, why: string): void {
   for (const [name, shape] of wanted) {
     const { shape: got } = checkpoint.tensors.get(name) ?? {};
     if (got && sameShape(got, shape)) continue;
     const what = got ? `has ${quote(name)} in another shape` : `lacks ${quote(name)}`;
-    throw new WeightsError(`${checkpoint.name} ${what}: it is not what this training was saved to`);
+    throw new WeightsError(`${checkpoint.name} ${what}: ${why}`);
   }
 }
 

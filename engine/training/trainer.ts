@@ -156,6 +156,8 @@ export class Trainer {
   /** That of the device that the state is on. */
   #generation: number;
   #steps: number;
+  /** The names of those that it was trained on. */
+  #classes: readonly string[] | undefined;
   /** Keeps what is asked for in order. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
@@ -318,6 +320,7 @@ export class Trainer {
     const { epochs, validation, shuffle = true, signal, onProgress } = options;
     checkOptions("fit()", options, ["epochs", "validation", "shuffle", "signal", "onProgress"]);
     checkCount("epochs", epochs);
+    this.#classes = this.#checkClasses("the dataset's classes", dataset.classes) ?? this.#classes;
     const [batch] = this.inputShape;
     const total = Math.floor(dataset.size / batch);
     if (total === 0)
@@ -376,11 +379,11 @@ export class Trainer {
 
   /**
    * The bytes of a safetensors file: every parameter of the net as it is, and what the optimizer keeps. It is a checkpoint of
-   * the net, and what `resume` goes on from. `classes` are the names of the classes, which stand in the file's metadata.
+   * the net, and what `resume` goes on from. `classes` are the names of the classes, if not those of
+   * the dataset of fit(); they stand in the file's metadata.
    */
-  async save({ classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
-    const isNamed = classes === undefined || (isTexts(classes) && classes.length === this.numClasses);
-    check(isNamed, "save(): classes", classes, `names of the ${this.numClasses} classes`);
+  async save({ classes = this.#classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
+    this.#checkClasses("save(): classes", classes);
     const { tensors, steps } = await this.#keep();
     const { encodeSafetensors } = await import("../weights/safetensors.ts");
     const training = JSON.stringify({ steps, seed: this.#seed, optimizer: this.#optimizer.name });
@@ -391,11 +394,22 @@ export class Trainer {
     });
   }
 
+  #checkClasses(what: string, classes: readonly string[] | undefined): readonly string[] | undefined {
+    const isNamed = classes === undefined || (isTexts(classes) && classes.length === this.numClasses);
+    check(isNamed, what, classes, `names of the ${this.numClasses} classes`);
+    return classes;
+  }
+
   /** The net with the weights as they are, to classify with; of its own from here on. Ends with its dispose(). */
   async net(options: Given = {}): Promise<Net> {
     const { tensors } = await this.#keep();
     const weights = Object.fromEntries([...tensors].filter(([name]) => !name.startsWith(OPTIMIZER)));
-    return Net.load(this.#gpu, this.definition, { ...this.#given, ...options, weights }, this.#gpu.nets);
+    return Net.load(
+      this.#gpu,
+      this.definition,
+      { labels: this.#classes, ...this.#given, ...options, weights },
+      this.#gpu.nets,
+    );
   }
 
   /** Reads everything, so that a device that is lost costs only what comes after it. */

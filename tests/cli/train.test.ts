@@ -133,6 +133,13 @@ test("only what --trainable names changes", async () => {
   await before.close();
 });
 
+test("a net for other classes begins with a last layer at random, and says so", async () => {
+  const train = ["train", "lenet5", "--data", "strokes/train", "--batch", "8", "--epochs", "1", "--weights", "MNIST"];
+  const { code, stdout } = await shadenet([...train, "--out", "two.safetensors"]);
+  assert.is(code, 0);
+  assert.match(stdout, /^lenet5 on 16 pictures .*; linear2\.weight, linear2\.bias begin at random\n/);
+});
+
 test("Ctrl-C ends the step, saves, and exits with 130", async () => {
   const options = ["--epochs", "100000", "--out", "stopped.safetensors"];
   const { code, errors } = await inProcess([...digits, ...options, "--json"], {
@@ -192,6 +199,7 @@ test("what cannot be trained is told before the GPU is opened", async () => {
     2,
     /strokes has 2 classes, and strokes\/train 2: both must have folders/,
   );
+  await fails([...strokes, "--num-classes", "3"], 2, /strokes\/train has 2 classes: leave out --num-classes 3$/);
   await fails([...strokes, "--batch", "17"], 2, /a batch has 17 pictures, and strokes\/train only 16: give a smaller/);
   await fails([...strokes, "--out", "no/such/file"], 1, /cannot write no\/such\/file: its folder does not exist$/);
   await fails(

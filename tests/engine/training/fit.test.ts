@@ -14,6 +14,7 @@ import { training } from "../../../kernels/training/table.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { linearLayer } from "../../../nets/layers.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
 import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const gpu = await open();
@@ -191,11 +192,15 @@ test("what was saved says how many classes there are, and their names", async ()
     "USAGE",
     /classes is \["even"\]; it must be names of the 2/,
   );
-  const bytes = await trainer.save({ classes: ["even", "odd"] });
   const unnamed = await trainer.save();
+  await fit(trainer, arrays(new Float32Array(2048), [0, 1], ["even", "odd"]), { epochs: 1 });
+  const bytes = await trainer.save();
+  const image = { width: 28, height: 28, data: new Uint8Array(28 * 28 * 4) };
+  const own = await trainer.net();
+  assert.equal((await own.classify(image)).map(({ label }) => label).sort(), ["even", "odd"]);
+  own.dispose();
   await trainer.dispose();
 
-  const image = { width: 28, height: 28, data: new Uint8Array(28 * 28 * 4) };
   const namesOf = async (options: Given) => {
     const net = await gpu.loadNet(lenet5, options);
     const top = await net.classify(image);
@@ -248,13 +253,23 @@ test("what cannot be gone on from, or trained on, is refused", async () => {
     const odd = () => fit(trainer, arrays(images, labels), { epoch: 1 } as object as { epochs: number });
     await refuses(odd, UsageError, "USAGE", /fit\(\) has no option "epoch"; its options are epochs, /);
   });
-  const sgd = await withTrainer({ optimizer: { name: "sgd", lr: 1 } }, (trainer) => trainer.save());
-  const resumed = () => withTrainer({ resume: sgd }, async () => {});
-  await refuses(
-    resumed,
-    WeightsError,
-    "WEIGHTS",
-    /lacks "optimizer\.v\..*": it is not what this training was saved to/,
+  const named = () => withTrainer({}, (trainer) => fit(trainer, arrays(images, labels, ["x"]), { epochs: 1 }));
+  await refuses(named, UsageError, "USAGE", /the dataset's classes is \["x"\]; it must be names of the 7 classes/);
+  const sgd = { name: "sgd", lr: 1 };
+  const saved = await withTrainer({ optimizer: sgd }, (trainer) => trainer.save());
+  const refusesResumed = (options: object, message: RegExp) =>
+    refuses(() => withTrainer({ resume: saved, ...options }, async () => {}), WeightsError, "WEIGHTS", message);
+  await refusesResumed({}, /is of a training by "sgd"; it cannot go on by "adam"$/);
+  await refusesResumed(
+    { optimizer: sgd, numClasses: 9 },
+    /has "fc\.weight" in another shape: it is of another net, or for/,
+  );
+  const part = await withTrainer({ optimizer: sgd, trainable: /^fc/ }, (trainer) => trainer.save());
+  const message = /lacks "optimizer\.m\..*": other parameters were trained then: give the same trainable$/;
+  await refusesResumed({ optimizer: sgd, resume: part }, message);
+  await refusesResumed(
+    { optimizer: sgd, resume: randomWeights(small) },
+    /does not say how many steps its training had/,
   );
 });
 
