@@ -35,6 +35,7 @@ interface Options extends CommonOptions {
   readonly lr?: number;
   readonly momentum?: number;
   readonly weightDecay?: number;
+  readonly clipNorm?: number;
   readonly schedule: keyof typeof SCHEDULES;
   readonly seed: number;
   readonly out?: string;
@@ -76,6 +77,7 @@ export function trainCommand(context: Context): Command {
     .option("--lr <x>", "the learning rate; 0.01 for sgd and 0.001 for the others if left out", positiveNumber)
     .option("--momentum <x>", "of sgd; 0.9 if left out", factor)
     .option("--weight-decay <x>", "the optimizer's", factor)
+    .option("--clip-norm <x>", "gradients are made smaller where the norm of all is over it", positiveNumber)
     .addOption(
       new Option("--schedule <name>", "of the learning rate; step takes a tenth of it after each third of the training")
         .choices(Object.keys(SCHEDULES))
@@ -174,13 +176,17 @@ async function train(net: string, options: Options, { signal }: Context): Promis
   }
 }
 
-function optimizerOf({ optimizer: name, schedule, momentum, weightDecay, ...options }: Options, steps: number) {
+function optimizerOf(
+  { optimizer: name, schedule, momentum, weightDecay, clipNorm, ...options }: Options,
+  steps: number,
+) {
   const { lr, ...others } = DEFAULTS[name];
   return {
     name,
     ...others,
     ...(momentum !== undefined && { momentum }),
     ...(weightDecay !== undefined && { weightDecay }),
+    ...(clipNorm !== undefined && { clipNorm }),
     lr: SCHEDULES[schedule](options.lr ?? lr, steps),
   };
 }

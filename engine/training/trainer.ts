@@ -276,7 +276,7 @@ export class Trainer {
         const where = await this.#overflow(inputs).catch(() => "");
         throw new GpuError(
           "OVERFLOW",
-          `in step ${this.#steps + 1} the loss is ${value} and the gradients' norm ${Math.sqrt(norm.data[0])}${where}: the weights are those of the step before; try a smaller learning rate, or clipNorm`,
+          `in step ${this.#steps + 1} the loss is ${value} and the gradients' norm ${Math.sqrt(norm.data[0])}${where}: the weights are those of the step before; try a smaller learning rate, or the option clipNorm: 1`,
         );
       }
       this.#steps++;

@@ -133,6 +133,16 @@ test("only what --trainable names changes", async () => {
   await before.close();
 });
 
+test("--clip-norm keeps a step small, whatever the learning rate; without it the error advises it", async () => {
+  const options = ["--lr", "1e30", "--epochs", "1", "--json", "--out", "steep.safetensors"];
+  const clipped = await shadenet([...digits, ...options, "--clip-norm", "1e-33"]);
+  assert.equal([clipped.code, clipped.errors], [0, []]);
+  assert.ok(linesOf(clipped.stdout)[0].loss < 3, clipped.stdout);
+  await makePictures("flat", 2);
+  const train = ["train", "squeezenet1_1", "--data", "flat", "--image-size", "32", "--batch", "2", ...options];
+  assertFails(await shadenet(train), 1, /in step \d the loss is .*; try a smaller learning rate, or --clip-norm 1$/);
+});
+
 test("a net for other classes begins with a last layer at random, and says so", async () => {
   const train = ["train", "lenet5", "--data", "strokes/train", "--batch", "8", "--epochs", "1", "--weights", "MNIST"];
   const { code, stdout } = await shadenet([...train, "--out", "two.safetensors"]);
