@@ -198,7 +198,7 @@ function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
   }
 }
 
-/** A net on what a step trains: at inference, or as its graph is. */
+/** A net that was traced for training on what a step trains, with the running statistics unless its graph has others. */
 export function compileForward(
   forward: Graph,
   { weights, statistics }: Pick<TrainingStep, "weights" | "statistics">,
@@ -209,7 +209,15 @@ export function compileForward(
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
   const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
   const states = new Map([...paramShapes(forward)].filter(([name]) => held.has(name)));
-  const graph = rewrite(forward, statesIn(forward, states, target.traits.maxBinding, table).visit);
+  const { visit } = statesIn(forward, states, target.traits.maxBinding, table);
+  const { formed } = statesOf(forward, (name) => held.has(name), table);
+  const graph = rewrite(forward, (node, id, next) => {
+    const state = visit(node, id, next);
+    if (state !== "keep" || !formed(node)) return state;
+    const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
+    // Statistics are the running ones here.
+    return update ? "keep" : y;
+  });
   const lowered = lower(optimize(graph, outputs), outputs, target, { tolerance: 0 });
   keepAsParams(lowered, new Set(FED));
   return link(makePlan(lowered, outputs, target.limits), (name) => homes.get(name));

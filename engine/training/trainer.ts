@@ -186,9 +186,9 @@ export class Trainer {
     const graph = trace(definition, given);
     await gpu.ready(graph);
     const [batch, ...image] = inputShape(definition, given);
-    const traced = (images = batch) => {
+    const traced = (images = batch, drops = dropout) => {
       const own = netOptions<NetOptions>(definition, given);
-      return traceTraining((empty) => traceNet(definition, [images, ...image], own, empty), dropout, table);
+      return traceTraining((empty) => traceNet(definition, [images, ...image], own, empty), drops, table);
     };
     const compiled = (images?: number) => compileStep(traced(images), trains, chosen, loss, table, gpu);
     let model: Model | undefined;
@@ -211,7 +211,7 @@ export class Trainer {
       );
       model = loaded;
       await gpu.survive(() => loaded.prepare(step.plan));
-      const forward = compileForward(graph, step, table, gpu);
+      const forward = compileForward(traced(batch, false), step, table, gpu);
       const rate = rateOf(optimizer);
       const overflow = async (inputs: Inputs) =>
         (await import("./diagnosis.ts")).findOverflow(inputs, loaded, step, traced(), trains, table);

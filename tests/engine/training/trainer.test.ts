@@ -17,7 +17,7 @@ import { DisposedError, GpuError, ShapeError, UsageError } from "../../../engine
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
 import { withSmallerBatch } from "../../../engine/training/diagnosis.ts";
-import { compileStep, traceTraining } from "../../../engine/training/graph.ts";
+import { compileForward, compileStep, traceTraining } from "../../../engine/training/graph.ts";
 import type { Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { dropout } from "../../../kernels/dropout.ts";
@@ -162,20 +162,39 @@ test("a batch norm's statistics move with its weights, and stay where these are 
   assert.equal(names, ["fc.weight", "fc.bias", "optimizer.m.fc.weight", "optimizer.m.fc.bias"]);
 });
 
-/** A step of training of a net, as a device with these traits would have it. */
-function stepOf(
+/** A step of training of a net, as a device with these traits would have it, and the net at inference beside it. */
+function plansOf(
   net: AnyNet,
   given: Given,
   { trainable = /./, known = rates.software }: { trainable?: RegExp; known?: Rates } = {},
-): Plan {
+): { step: Plan; forward: Plan } {
   const trace = (graph: Graph) => traceNet(net, inputShape(net, given), netOptions<NetOptions>(net, given), graph);
   const graph = traceTraining(trace, true, training);
   const isSoftware = known === rates.software;
   const traits = { subgroupSize: isSoftware ? 8 : 32, software: isSoftware, maxBinding: 2 ** 27, rates: known };
   const target = { traits, variants, limits: DEFAULT_LIMITS };
   const optimizer = training.optimizers.sgd({ momentum: 0.9 });
-  return compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target).plan;
+  const step = compileStep(graph, (name) => trainable.test(name), optimizer, {}, training, target);
+  return { step: step.plan, forward: compileForward(traceTraining(trace, false, training), step, training, target) };
 }
+
+const stepOf = (...given: Parameters<typeof plansOf>): Plan => plansOf(...given).step;
+
+test("what is evaluated has the fast kernels, too", () => {
+  const plainIn = ({ steps }: Plan) => steps.filter(({ kernel }) => kernel === "conv2d").length;
+  for (const [net, given] of [
+    [lenet5, { batch: 16 }],
+    [resnet18, { batch: 4, imageSize: 64 }],
+  ] as const) {
+    for (const known of [rates.software, rates.nvidia]) {
+      const { step, forward } = plansOf(net, given, { known });
+      assert.ok(forward.steps.length > 0);
+      // LeNet's first layer has one channel, and six.
+      assert.ok(plainIn(forward) <= (net === lenet5 ? 1 : 0), `${net.name}: ${plainIn(forward)}`);
+      assert.ok(plainIn(forward) <= plainIn(step));
+    }
+  }
+});
 
 test("what is frozen has no gradients in the plan, and is written by no step", () => {
   const plan = stepOf(lenet5, { batch: BATCH }, { trainable: /^linear2/ });
