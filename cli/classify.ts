@@ -53,7 +53,10 @@ export function classifyCommand(context: Context): Command {
     .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
     .addOption(weightsOption())
     .addOption(weightsKeyOption())
-    .option("--labels <file>", "names of the classes: one a line, or JSON; the net's own if left out")
+    .option(
+      "--labels <file>",
+      "names of the classes: one a line, or JSON; those in the file of the weights, or the net's own, if left out",
+    )
     .option("--top <n>", "how many classes to tell", positiveInteger, 5)
     .addOption(dtypeOption());
   return addNetOptions(classifying).action((images: string[], options: Options, command: Command) =>

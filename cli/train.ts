@@ -35,6 +35,7 @@ interface Options extends CommonOptions {
   readonly lr?: number;
   readonly momentum?: number;
   readonly weightDecay?: number;
+  readonly clipNorm?: number;
   readonly schedule: keyof typeof SCHEDULES;
   readonly seed: number;
   readonly out?: string;
@@ -66,8 +67,8 @@ export function trainCommand(context: Context): Command {
     .requiredOption("--data <path>", "a folder with a folder of pictures for each class, or mnist, or mnist:FOLDER")
     .option("--validation <path>", "the same, of pictures to measure the net on after every epoch; mnist has its own")
     .option("--no-augment", "do not train on parts of the pictures and turned ones, but on the whole")
-    .option("--skip-unreadable", "leave files out that are no pictures")
-    .addOption(weightsOption())
+    .option("--skip-unreadable", "leave files out that are no pictures, and classes without any")
+    .addOption(weightsOption("training begins at random if left out"))
     .addOption(weightsKeyOption())
     .option("--trainable <pattern>", "train what has names that begin so: fc, or layer4|fc; all if left out", beginning)
     .option("--epochs <n>", "how often to go through the pictures, with those before --resume", positiveInteger, 10)
@@ -76,6 +77,7 @@ export function trainCommand(context: Context): Command {
     .option("--lr <x>", "the learning rate; 0.01 for sgd and 0.001 for the others if left out", positiveNumber)
     .option("--momentum <x>", "of sgd; 0.9 if left out", factor)
     .option("--weight-decay <x>", "the optimizer's", factor)
+    .option("--clip-norm <x>", "gradients are made smaller where the norm of all is over it", positiveNumber)
     .addOption(
       new Option("--schedule <name>", "of the learning rate; step takes a tenth of it after each third of the training")
         .choices(Object.keys(SCHEDULES))
@@ -115,6 +117,9 @@ async function train(net: string, options: Options, { signal }: Context): Promis
     const counts = `${validation} has ${validated.classes.length} classes, and ${data} ${classes.length}`;
     throw new UsageError(`${counts}: both must have folders of the same names`);
   }
+  const { numClasses = classes.length } = given as { readonly numClasses?: number };
+  if (numClasses !== classes.length)
+    throw new UsageError(`${data} has ${classes.length} classes: leave out --num-classes ${numClasses}`);
   const total = Math.floor(size / batch);
   if (total === 0)
     throw new UsageError(`a batch has ${batch} pictures, and ${data} only ${size}: give a smaller --batch`);
@@ -129,8 +134,8 @@ async function train(net: string, options: Options, { signal }: Context): Promis
   let progress = await openProgress(`Loading ${net}`);
   try {
     trainer = await gpu.train(net, {
-      numClasses: classes.length,
       ...given,
+      numClasses,
       batch,
       trainable,
       seed,
@@ -141,7 +146,9 @@ async function train(net: string, options: Options, { signal }: Context): Promis
     });
     progress.stop();
     const pictures = `${count(size)} pictures of ${classes.length} classes`;
-    if (!json) print(`${paint("bold", net)} on ${pictures}, ${batch} a step, on ${gpu.adapter.name}\n`);
+    const begun =
+      weights !== undefined && trainer.fresh.length > 0 ? `; ${trainer.fresh.join(", ")} begin at random` : "";
+    if (!json) print(`${paint("bold", net)} on ${pictures}, ${batch} a step, on ${gpu.adapter.name}${begun}\n`);
     progress = await openProgress("Training");
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);
     let last: EpochResult | undefined;
@@ -169,13 +176,17 @@ async function train(net: string, options: Options, { signal }: Context): Promis
   }
 }
 
-function optimizerOf({ optimizer: name, schedule, momentum, weightDecay, ...options }: Options, steps: number) {
+function optimizerOf(
+  { optimizer: name, schedule, momentum, weightDecay, clipNorm, ...options }: Options,
+  steps: number,
+) {
   const { lr, ...others } = DEFAULTS[name];
   return {
     name,
     ...others,
     ...(momentum !== undefined && { momentum }),
     ...(weightDecay !== undefined && { weightDecay }),
+    ...(clipNorm !== undefined && { clipNorm }),
     lr: SCHEDULES[schedule](options.lr ?? lr, steps),
   };
 }

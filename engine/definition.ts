@@ -98,7 +98,7 @@ export interface LoadOptions extends CompileOptions, PictureOptions, Watch {
   readonly batch?: number;
   /** Height and width in pixels, or one number for both, where the net can take another size than its own. */
   readonly imageSize?: number | readonly [number, number];
-  /** Names of the classes, in place of the net's own: as many as classes. */
+  /** Names of the classes, in place of those that a training has saved beside the weights, or of the net's own. */
   readonly labels?: readonly string[];
 }
 
@@ -192,19 +192,13 @@ export const publishedOf = (definition: AnyNet, { weights }: Given): PublishedWe
 
 function checkLabels(net: string, labels: unknown, numClasses: number): void {
   if (labels === undefined) return;
-  const isList = isTexts(labels);
-  if (isList && labels.length === numClasses) return;
-  const got = isList ? `${labels.length} labels` : "labels that are no array of strings";
-  const other = isList && labels.length > 0 ? `, or the option numClasses: ${labels.length}` : "";
-  throw new UsageError(`${net} has ${numClasses} classes and got ${got}; give one for each${other}`);
+  check(isTexts(labels), `${net}: labels`, labels, "an array of strings");
+  const { length } = labels;
+  if (length === numClasses) return;
+  throw new UsageError(
+    `${net} has ${numClasses} classes and got ${length} labels: give one for each, or another number of classes`,
+  );
 }
-
-/** Names of the classes: those that were given, else the net's own, which are for its own last layer only. */
-export const labelsOf = async (
-  { options, labels }: AnyNet,
-  numClasses: number,
-  given?: readonly string[],
-): Promise<readonly string[]> => given ?? (numClasses === options.numClasses ? labels() : []);
 
 /** More images than anybody runs at once: the ways to divide them are tried one by one. */
 const MOST_IMAGES = 2 ** 24;

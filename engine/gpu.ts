@@ -77,7 +77,7 @@ export class Gpu extends Device {
 
   /**
    * Loads a net by its name or definition: compiles its kernels while its weights load. Besides LoadOptions it takes the
-   * net's own options, such as numClasses. Throws a UsageError for an unknown name or option, a WeightsError when the
+   * net's own options, such as numClasses; weights of one's own say it by themselves. Throws a UsageError for an unknown name or option, a WeightsError when the
    * weights are damaged or another net's, a ShapeError for an image size the net cannot take, a GpuError when the
    * device is out of memory.
    */

@@ -21,7 +21,7 @@ export class Model {
   readonly graph: Graph;
   /** What is odd about the weights: a NaN, a prefix that was taken off their names. */
   readonly warnings: readonly string[];
-  readonly #checkpoint: Checkpoint;
+  readonly checkpoint: Checkpoint;
   #params: ParamStore;
   /** That of the device that the weights are on. */
   #generation: number;
@@ -63,7 +63,7 @@ export class Model {
   private constructor(device: Device, graph: Graph, checkpoint: Checkpoint, options: CompileOptions, watch: Watch) {
     this.device = device;
     this.graph = graph;
-    this.#checkpoint = checkpoint;
+    this.checkpoint = checkpoint;
     this.#options = options;
     this.#generation = device.generation;
     this.#params = new ParamStore(device, checkpoint, watch);
@@ -105,7 +105,7 @@ export class Model {
     if (this.#generation === this.device.generation) return;
     this.#generation = this.device.generation;
     this.#executables.clear();
-    this.#params = new ParamStore(this.device, this.#checkpoint);
+    this.#params = new ParamStore(this.device, this.checkpoint);
   }
 
   /** Runs once, again on another device where one was lost; see Executable.run(). */
@@ -128,7 +128,7 @@ export class Model {
     const ended = Promise.allSettled([...this.#executables.values()].map(async (each) => (await each).dispose()));
     this.#params.dispose(ended);
     await ended;
-    await this.#checkpoint.close().catch(() => {});
+    await this.checkpoint.close().catch(() => {});
   }
 }
 

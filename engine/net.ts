@@ -2,7 +2,6 @@ import {
   type AnyNet,
   type Given,
   inputShape,
-  labelsOf,
   type NetOptions,
   type Nets,
   netOptions,
@@ -103,23 +102,27 @@ export class Net {
 
   /** See Gpu.loadNet; `nets` are those that the weights may be of where they do not fit. */
   static async load(device: Device, definition: AnyNet, given: Given, nets: Nets): Promise<Net> {
-    const options = netOptions(definition, given);
-    const graph = traceSlice(definition, given, device);
-    // Before anything is downloaded.
-    if (given.transforms || given.orientation) {
-      preparationOf(await import("./image/pictures.ts"), definition, given, inputShape(definition, given));
+    try {
+      const graph = traceSlice(definition, given, device);
+      // Before anything is downloaded.
+      if (given.transforms || given.orientation) {
+        preparationOf(await import("./image/pictures.ts"), definition, given, inputShape(definition, given));
+      }
+      const open = () => openFitting(definition, paramShapes(graph), given, device.host.open, nets);
+      const loading = Model.load(device, graph, open, { ...given, outputs: OUTPUTS });
+      // Pictures are taken hold of at once when they come: what does that is there by then.
+      const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
+      return new Net(model, definition, given, pictures);
+    } catch (error) {
+      const { withClasses } = await import("./others.ts");
+      return Net.load(device, definition, withClasses(definition, given, error as Error), nets);
     }
-    const open = () => openFitting(definition, paramShapes(graph), given, device.host.open, nets);
-    const loading = Model.load(device, graph, open, { ...given, outputs: OUTPUTS });
-    // Pictures are taken hold of at once when they come: what does that is there by then.
-    const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
-    return new Net(model, definition, options, given, pictures);
   }
 
-  private constructor(model: Model, definition: AnyNet, options: NetOptions, given: Given, pictures: Pictures) {
+  private constructor(model: Model, definition: AnyNet, given: Given, pictures: Pictures) {
     this.#model = model;
     this.definition = definition;
-    this.options = options;
+    this.options = netOptions(definition, given);
     this.inputShape = inputShape(definition, given);
     this.#pictures = pictures;
     this.#given = { ...given, labels: given.labels && [...given.labels] };
@@ -274,8 +277,9 @@ export class Net {
         this.#readSlices,
         signal,
       );
-      const labels = await labelsOf(this.definition, this.options.numClasses, this.#given.labels);
       const classes = probabilities.shape[1];
+      const labels =
+        this.#given.labels ?? (await this.#pictures.labelsOf(this.definition, classes, this.#model.checkpoint));
       chunk.forEach((_, i) => {
         const own = probabilities.data.subarray(i * classes, (i + 1) * classes);
         results.push(this.#pictures.mostProbable(this.definition.name, own, labels, top));

@@ -1,7 +1,9 @@
-import { type AnyNet, type Nets, type PublishedWeights, trace } from "./definition.ts";
+import { type AnyNet, type Given, type Nets, type PublishedWeights, publishedOf, trace } from "./definition.ts";
 import { paramShapes } from "./graph/graph.ts";
-import { show } from "./ground/errors.ts";
+import { isTexts, show } from "./ground/errors.ts";
+import { isStream } from "./weights/checkpoint.ts";
 import type { OtherNet } from "./weights/match.ts";
+import { isCheckpoint } from "./weights/sources.ts";
 
 /**
  * Every net there is with the tensors that it wants, again for the options and sizes of images of its published weights where
@@ -11,6 +13,24 @@ export async function otherNets(nets: Nets, asked: AnyNet): Promise<OtherNet[]> 
   const load = async (net: Nets[string]) => formsOf(typeof net === "function" ? await net() : net, asked);
   const loaded = await Promise.allSettled(Object.values(nets).map(load));
   return loaded.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+}
+
+/**
+ * What a net is to be loaded with after this error: for as many classes as its weights have, or as labels are given, where
+ * nothing else says how many. Throws the error where that is not what was wrong.
+ */
+export function withClasses(
+  definition: AnyNet,
+  given: Given & { readonly numClasses?: unknown },
+  error: Error & { readonly classes?: number },
+): Given {
+  const { weights, labels, numClasses } = given;
+  const named = isTexts(labels) && labels.length !== definition.options.numClasses ? labels.length : undefined;
+  const classes = error.classes ?? named;
+  const isOpen = classes && numClasses === undefined && weights !== undefined && !publishedOf(definition, given);
+  // By then a stream was read, and a checkpoint was closed.
+  if (!isOpen || isStream(weights) || isCheckpoint(Object(weights))) throw error;
+  return { ...given, numClasses: classes };
 }
 
 function formsOf(definition: AnyNet, asked: AnyNet): OtherNet[] {

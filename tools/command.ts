@@ -54,9 +54,6 @@ export const dtypeOption = (): Option =>
 export const weightsKeyOption = (): Option =>
   new Option("--weights-key <key>", "which weights of a checkpoint to take, where several fit, such as model_ema");
 
-/** Where a net's weights come from. */
-export const weightsOption = (): Option =>
-  new Option(
-    "--weights <file>",
-    "a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; lenet5 brings its own",
-  );
+/** Where a net's weights come from, and where from if it is left out. */
+export const weightsOption = (otherwise = "lenet5 brings its own"): Option =>
+  new Option("--weights <file>", `a .safetensors or .pth file, its URL, or a name such as IMAGENET1K_V1; ${otherwise}`);

@@ -1,9 +1,32 @@
-import { GpuError } from "./errors.ts";
+import { GpuError, isTexts } from "./errors.ts";
 
 export interface Prediction {
   readonly label: string;
   readonly index: number;
   readonly probability: number;
+}
+
+/**
+ * Names of a net's classes: those that a file keeps beside its tensors, as a training saves them, else the net's own, which
+ * are for its own last layer only.
+ */
+export async function labelsOf(
+  net: { readonly options: { readonly numClasses: number }; labels(): Promise<readonly string[]> },
+  numClasses: number,
+  { metadata }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Promise<readonly string[]> {
+  const kept = namesIn(metadata?.classes);
+  if (kept?.length === numClasses) return kept;
+  return numClasses === net.options.numClasses ? net.labels() : [];
+}
+
+function namesIn(text = ""): readonly string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(text);
+    return isTexts(names) ? names : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

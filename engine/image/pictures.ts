@@ -36,7 +36,7 @@ export interface PictureOptions {
 }
 
 // What a run or a classification needs besides: it comes with this module, when a net is loaded.
-export { mostProbable } from "../ground/predictions.ts";
+export { labelsOf, mostProbable } from "../ground/predictions.ts";
 export { joinBatches, takeElements } from "./batch.ts";
 
 /** The pictures that an input is; undefined if it is none. */

@@ -8,14 +8,17 @@ import { choosePreparation } from "../image/pictures.ts";
 import { fitTransforms } from "../image/transforms.ts";
 import { augmented, drawsOf } from "../training/augmentation.ts";
 import type { Dataset } from "../training/data.ts";
-import { clip, listNames } from "../weights/checkpoint.ts";
+import { clip, listNames, quote } from "../weights/checkpoint.ts";
 import { readImage } from "./decode.ts";
 import { fileError } from "./files.ts";
 
 export interface FolderOptions {
   /** Whether pictures for training are cut and turned at random; they are by default. */
   readonly augment?: boolean;
-  /** Whether files that are no pictures are left out: all of them are read for that. If not, a batch with one fails. */
+  /**
+   * Whether files that are no pictures are left out, and classes without any: all are read for that. If not, a batch with
+   * such a file fails.
+   */
   readonly skipUnreadable?: boolean;
 }
 
@@ -110,10 +113,10 @@ function withAdvice(error: ImageError | FileError): ImageError | FileError {
 
 /** All pictures of all classes; with `read`, those that it can read. */
 async function list(path: string, read: ((file: string) => Promise<Image>) | undefined, signal?: AbortSignal) {
-  const classes = (await entriesOf(path)).filter(({ isFolder }) => isFolder).map(({ name }) => name);
-  if (classes.length === 0) throw new FileError(`${clip(path)} has no folders in it; ${WANTED}`);
-  const [files, labels, warnings, empty]: [string[], number[], string[], string[]] = [[], [], [], []];
-  for (const [label, name] of classes.entries()) {
+  const names = (await entriesOf(path)).filter(({ isFolder }) => isFolder).map(({ name }) => name);
+  if (names.length === 0) throw new FileError(`${clip(path)} has no folders in it; ${WANTED}`);
+  const [classes, files, labels, warnings]: [string[], string[], number[], string[]] = [[], [], [], []];
+  for (const name of names) {
     const before = files.length;
     const folders = (await foldersIn(join(path, name))).sort((a, b) => (a.folder < b.folder ? -1 : 1));
     for (const file of folders.flatMap(({ pictures }) => pictures)) {
@@ -128,13 +131,16 @@ async function list(path: string, read: ((file: string) => Promise<Image>) | und
         continue;
       }
       files.push(file);
-      labels.push(label);
+      labels.push(classes.length);
     }
-    if (files.length === before) empty.push(name);
+    if (files.length > before) classes.push(name);
+    else if (read) warnings.push(`left out: the class ${quote(name)}, which has no picture that can be read`);
   }
-  if (empty.length === 0) return { classes, files, labels, warnings };
-  const which = `${warnings.length > 0 ? "pictures that can be read" : "pictures"}: ${listNames(empty)}`;
-  throw new FileError(`${clip(path)} has folders without ${which}; fill or remove them, since each is a class`);
+  const empty = names.filter((name) => !classes.includes(name));
+  if (classes.length > 0 && (read || empty.length === 0)) return { classes, files, labels, warnings };
+  const which = `${read ? "pictures that can be read" : "pictures"}: ${listNames(empty)}`;
+  const advice = "fill or remove them, since each is a class; the option skipUnreadable: true leaves such classes out";
+  throw new FileError(`${clip(path)} has folders without ${which}; ${read ? WANTED : advice}`);
 }
 
 const WANTED = "wanted a folder with a folder of pictures for each class";

@@ -198,12 +198,13 @@ function keepAsParams({ nodes }: Graph, inputs: ReadonlySet<string>): void {
   }
 }
 
-/** The net at inference on what a step trains. */
+/** A net that was traced for training on what a step trains, with the running statistics unless its graph has others. */
 export function compileForward(
   forward: Graph,
   { weights, statistics }: Pick<TrainingStep, "weights" | "statistics">,
   table: TrainingTable,
   target: Target & { readonly limits: Limits },
+  outputs: readonly string[] = ["logits"],
 ): Plan {
   const homes = new Map([...homesOf("weights", weights), ...homesOf("statistics", statistics)]);
   const held = new Set([...weights, ...statistics].flatMap(({ parts }) => [...parts.values()].map(({ of }) => of)));
@@ -214,12 +215,12 @@ export function compileForward(
     const state = visit(node, id, next);
     if (state !== "keep" || !formed(node)) return state;
     const { y, update } = table.forms[node.kernel.name](next.inputsOf(node), node.options);
-    // What follows the batch does so in training alone.
+    // Statistics are the running ones here.
     return update ? "keep" : y;
   });
-  const lowered = lower(optimize(graph, ["logits"]), ["logits"], target, { tolerance: 0 });
-  keepAsParams(lowered, new Set(["x"]));
-  return link(makePlan(lowered, ["logits"], target.limits), (name) => homes.get(name));
+  const lowered = lower(optimize(graph, outputs), outputs, target, { tolerance: 0 });
+  keepAsParams(lowered, new Set(FED));
+  return link(makePlan(lowered, outputs, target.limits), (name) => homes.get(name));
 }
 
 /** Where tensors are in the arenas of a kind, by their names there. */
@@ -230,7 +231,7 @@ export function homesOf(kind: string, arenas: readonly Arena[], rename = (name: 
 }
 
 /** What a step changes: the parameters that are trained, the statistics beside them, and the operators that change these. */
-function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: TrainingTable) {
+export function statesOf(graph: Graph, trains: (name: string) => boolean, { forms }: TrainingTable) {
   const weights = new Map<string, Shape>();
   const statistics = new Map<string, Shape>();
   const isTrained = (node: Node) => node.kind === "param" && node.role === "trained" && !node.from && trains(node.name);

@@ -1,9 +1,8 @@
 import type { Executable } from "../device/executable.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Optimizer } from "../graph/training.ts";
-import { WeightsError } from "../ground/errors.ts";
-import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
-import { type Checkpoint, OPTIMIZER, quote } from "../weights/checkpoint.ts";
+import { type Shape, sizeOf, type Tensor } from "../ground/tensor.ts";
+import { type Checkpoint, OPTIMIZER } from "../weights/checkpoint.ts";
 import { type Arena, arenaName } from "./arena.ts";
 import type { TrainingStep } from "./graph.ts";
 
@@ -13,7 +12,7 @@ import type { TrainingStep } from "./graph.ts";
 type Kept = Pick<TrainingStep, "weights" | "statistics">;
 
 /** The arenas of a training by their names, and what comes before the names of their tensors. */
-export function arenasOf({ weights, statistics }: Kept, { moments }: Optimizer, gradients = false) {
+export function arenasOf({ weights, statistics }: Kept, { moments }: Pick<Optimizer, "moments">, gradients = false) {
   const kinds: readonly (readonly [kind: string, prefix: string, arenas: readonly Arena[]])[] = [
     ["weights", "", weights],
     ...moments.map((kind) => [kind, `${OPTIMIZER}${kind}.`, weights] as const),
@@ -95,14 +94,4 @@ export function stateOf(source: () => Checkpoint, arenas: ReturnType<typeof aren
       return values;
     },
   };
-}
-
-/** Throws a WeightsError unless a checkpoint to go on from has what the training needs. */
-export function checkState(checkpoint: Checkpoint, wanted: ReadonlyMap<string, Shape>): void {
-  for (const [name, shape] of wanted) {
-    const { shape: got } = checkpoint.tensors.get(name) ?? {};
-    if (got && sameShape(got, shape)) continue;
-    const what = got ? `has ${quote(name)} in another shape` : `lacks ${quote(name)}`;
-    throw new WeightsError(`${checkpoint.name} ${what}: it is not what this training was saved to`);
-  }
 }

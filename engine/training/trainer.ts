@@ -10,6 +10,7 @@ import {
   traceNet,
 } from "../definition.ts";
 import type { Device, DeviceOptions } from "../device/device.ts";
+import type { Inputs } from "../device/executable.ts";
 import { type Graph, paramShapes } from "../graph/graph.ts";
 import { prune } from "../graph/passes.ts";
 import type { Plan } from "../graph/plan.ts";
@@ -21,10 +22,10 @@ import {
   checkOptions,
   DisposedError,
   GpuError,
+  isTexts,
   ShapeError,
   show,
   UsageError,
-  WeightsError,
 } from "../ground/errors.ts";
 import { pcg } from "../ground/hash.ts";
 import { type Shape, sameShape, sizeOf, type Tensor } from "../ground/tensor.ts";
@@ -37,7 +38,7 @@ import { arraysCheckpoint } from "../weights/sources.ts";
 import type { Dataset } from "./data.ts";
 import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
 import { initialWeights } from "./initial.ts";
-import { arenasOf, checkState, readArenas, shapesOf, stateOf } from "./state.ts";
+import { arenasOf, readArenas, stateOf } from "./state.ts";
 
 /** How weights are changed: the optimizer's name, its learning rate, and its own options, which are PyTorch's. */
 export interface OptimizerOptions {
@@ -83,7 +84,7 @@ export interface EpochResult {
   readonly epoch: number;
   /** Steps since the training began. */
   readonly step: number;
-  /** Means over the epoch's steps. */
+  /** Means over the epoch's steps; over those that were left of one that was begun before the training was saved. */
   readonly loss: number;
   readonly accuracy: number;
   readonly validation?: Evaluation;
@@ -128,6 +129,8 @@ interface Parts {
   readonly rate: (step: number) => number;
   readonly seed: number;
   readonly source: Source;
+  /** Where the numbers of a step on these inputs leave float32. */
+  readonly overflow: (inputs: Inputs) => Promise<string>;
 }
 
 /** A net whose weights are being trained on the GPU. Ends with dispose(); its GPU stays open. */
@@ -150,9 +153,12 @@ export class Trainer {
   readonly #given: Given;
   /** What the device's memory is filled from: at first, and after a loss. */
   readonly #source: Source;
+  readonly #overflow: Parts["overflow"];
   /** That of the device that the state is on. */
   #generation: number;
   #steps: number;
+  /** The names of those that it was trained on. */
+  #classes: readonly string[] | undefined;
   /** Keeps what is asked for in order. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
@@ -180,32 +186,51 @@ export class Trainer {
     const [{ tableFor }] = await Promise.all([training(), gpu.ready(graph)]);
     const table = await tableFor(prune(graph, ["logits"]));
     const chosen = await optimizerOf(optimizer, table);
-    const retrace = (empty: Graph) =>
-      traceNet(definition, inputShape(definition, given), netOptions<NetOptions>(definition, given), empty);
-    const step = compileStep(traceTraining(retrace, dropout, table), trains, chosen, loss, table, gpu);
-    const arenas = arenasOf(step, chosen, true);
-    const source = await sourceOf(gpu, definition, graph, { ...given, seed, resume, optimizer: chosen.name }, arenas);
-    const model = await Model.load(
-      gpu,
-      graph,
-      stateOf(() => source.checkpoint, arenas),
-    );
+    const [batch, ...image] = inputShape(definition, given);
+    const traced = (images = batch, drops = dropout) => {
+      const own = netOptions<NetOptions>(definition, given);
+      return traceTraining((empty) => traceNet(definition, [images, ...image], own, empty), drops, table);
+    };
+    const compiled = (images?: number) => compileStep(traced(images), trains, chosen, loss, table, gpu);
+    let model: Model | undefined;
     try {
-      await gpu.survive(() => model.prepare(step.plan));
+      const step = compiled();
+      const arenas = arenasOf(step, chosen, true);
+      const source: Source =
+        resume === undefined
+          ? { ...(await firstWeights(gpu, definition, graph, given, seed)), steps: 0 }
+          : await (await import("./resume.ts")).resumed(
+              await openWeights(definition, { ...given, weights: resume }, gpu.host.open),
+              paramShapes(graph),
+              arenas,
+              chosen.name,
+            );
+      const loaded = await Model.load(
+        gpu,
+        graph,
+        stateOf(() => source.checkpoint, arenas),
+      );
+      model = loaded;
+      await gpu.survive(() => loaded.prepare(step.plan));
+      const forward = compileForward(traced(batch, false), step, table, gpu);
+      const rate = rateOf(optimizer);
+      const overflow = async (inputs: Inputs) =>
+        (await import("./diagnosis.ts")).findOverflow(inputs, loaded, step, traced(), trains, table);
+      const parts = { model, step, forward, optimizer: chosen, rate, seed, source, overflow };
+      return new Trainer(gpu, definition, given, parts);
     } catch (error) {
-      await model.dispose();
-      throw error;
+      await model?.dispose();
+      const { withSmallerBatch } = await import("./diagnosis.ts");
+      const { adapter, host } = gpu;
+      throw withSmallerBatch(error, batch, (n) => compiled(n).plan, adapter.software ? host.checkMemory : undefined);
     }
-    const forward = compileForward(traceTraining(retrace, false, table), step, table, gpu);
-    const rate = rateOf(optimizer);
-    return new Trainer(gpu, definition, given, { model, step, forward, optimizer: chosen, rate, seed, source });
   }
 
   private constructor(
     gpu: TrainingDevice,
     definition: AnyNet,
     given: Given,
-    { model, step, forward, optimizer, rate, seed, source }: Parts,
+    { model, step, forward, optimizer, rate, seed, source, overflow }: Parts,
   ) {
     this.definition = definition;
     this.inputShape = inputShape(definition, given);
@@ -221,6 +246,7 @@ export class Trainer {
     this.#rate = rate;
     this.#seed = seed;
     this.#source = source;
+    this.#overflow = overflow;
     this.#steps = source.steps;
     this.#generation = gpu.generation;
   }
@@ -243,18 +269,15 @@ export class Trainer {
       const isSound = rates.every(Number.isFinite);
       check(isSound, `the learning rate of step ${this.#steps + 1}`, rate, "a number that is finite in float32");
       const executable = await this.#model.prepare(this.#plan.plan);
-      const { loss, logits, norm } = await executable.run({
-        x,
-        labels: classes,
-        one: Float32Array.of(1),
-        rates,
-        key: Float32Array.of(pcg(this.#seed ^ pcg(this.#steps)) >>> 8),
-      });
+      const key = Float32Array.of(pcg(this.#seed ^ pcg(this.#steps)) >>> 8);
+      const inputs = { x, labels: classes, one: Float32Array.of(1), rates, key };
+      const { loss, logits, norm } = await executable.run(inputs);
       const [value] = loss.data;
       if (!Number.isFinite(value) || !Number.isFinite(norm.data[0])) {
+        const where = await this.#overflow(inputs).catch(() => "");
         throw new GpuError(
           "OVERFLOW",
-          `in step ${this.#steps + 1} the loss is ${value} and the gradients' norm ${Math.sqrt(norm.data[0])}: the weights are those of the step before; try a smaller learning rate, or clipNorm`,
+          `in step ${this.#steps + 1} the loss is ${value} and the gradients' norm ${Math.sqrt(norm.data[0])}${where}: the weights are those of the step before; try a smaller learning rate, or the option clipNorm: 1`,
         );
       }
       this.#steps++;
@@ -298,6 +321,7 @@ export class Trainer {
     const { epochs, validation, shuffle = true, signal, onProgress } = options;
     checkOptions("fit()", options, ["epochs", "validation", "shuffle", "signal", "onProgress"]);
     checkCount("epochs", epochs);
+    this.#classes = this.#checkClasses("the dataset's classes", dataset.classes) ?? this.#classes;
     const [batch] = this.inputShape;
     const total = Math.floor(dataset.size / batch);
     if (total === 0)
@@ -356,9 +380,11 @@ export class Trainer {
 
   /**
    * The bytes of a safetensors file: every parameter of the net as it is, and what the optimizer keeps. It is a checkpoint of
-   * the net, and what `resume` goes on from. `classes` are the names of the classes, which stand in the file's metadata.
+   * the net, and what `resume` goes on from. `classes` are the names of the classes, if not those of
+   * the dataset of fit(); they stand in the file's metadata.
    */
-  async save({ classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
+  async save({ classes = this.#classes }: { readonly classes?: readonly string[] } = {}): Promise<Bytes> {
+    this.#checkClasses("save(): classes", classes);
     const { tensors, steps } = await this.#keep();
     const { encodeSafetensors } = await import("../weights/safetensors.ts");
     const training = JSON.stringify({ steps, seed: this.#seed, optimizer: this.#optimizer.name });
@@ -369,11 +395,22 @@ export class Trainer {
     });
   }
 
+  #checkClasses(what: string, classes: readonly string[] | undefined): readonly string[] | undefined {
+    const isNamed = classes === undefined || (isTexts(classes) && classes.length === this.numClasses);
+    check(isNamed, what, classes, `names of the ${this.numClasses} classes`);
+    return classes;
+  }
+
   /** The net with the weights as they are, to classify with; of its own from here on. Ends with its dispose(). */
   async net(options: Given = {}): Promise<Net> {
     const { tensors } = await this.#keep();
     const weights = Object.fromEntries([...tensors].filter(([name]) => !name.startsWith(OPTIMIZER)));
-    return Net.load(this.#gpu, this.definition, { ...this.#given, ...options, weights }, this.#gpu.nets);
+    return Net.load(
+      this.#gpu,
+      this.definition,
+      { labels: this.#classes, ...this.#given, ...options, weights },
+      this.#gpu.nets,
+    );
   }
 
   /** Reads everything, so that a device that is lost costs only what comes after it. */
@@ -484,62 +521,13 @@ function shuffled(size: number, key: number): number[] {
 }
 
 /** What the state of a training is read from, and how many steps it had. */
-interface Source {
+export interface Source {
   readonly checkpoint: Checkpoint;
   readonly steps: number;
   /** All that was read from the device when there were so many steps. */
   readonly kept?: ReadonlyMap<string, Tensor>;
   /** Parameters that begin at random. */
   readonly fresh: readonly string[];
-}
-
-async function sourceOf(
-  gpu: TrainingDevice,
-  definition: AnyNet,
-  graph: Graph,
-  { seed, resume, optimizer, ...given }: Given & { seed: number; resume?: Weights; optimizer: string },
-  arenas: ReturnType<typeof arenasOf>,
-): Promise<Source> {
-  const wanted = paramShapes(graph);
-  if (resume !== undefined) {
-    const checkpoint = await openWeights(definition, { ...given, weights: resume }, gpu.host.open);
-    const shapes = shapesOf(arenas);
-    const moments = arenas
-      .filter(({ prefix }) => prefix.startsWith(OPTIMIZER))
-      .flatMap(({ prefix, arena }) =>
-        [...arena.parts.values()].map(({ of }) => [prefix + of, shapes.get(of) as Shape] as const),
-      );
-    try {
-      checkState(checkpoint, new Map([...wanted, ...moments]));
-      return { checkpoint, steps: stepsOf(checkpoint, optimizer), fresh: [] };
-    } catch (error) {
-      await checkpoint.close();
-      throw error;
-    }
-  }
-  return { ...(await firstWeights(gpu, definition, graph, given, seed)), steps: 0 };
-}
-
-/** How many steps a training had when it was saved to a checkpoint. */
-function stepsOf({ name, metadata }: Checkpoint, optimizer: string): number {
-  const kept = parsed(metadata?.training);
-  if (Number.isSafeInteger(kept?.steps) && (kept?.steps as number) >= 0) {
-    if (kept?.optimizer === optimizer) return kept.steps as number;
-    throw new WeightsError(
-      `${name} is of a training by ${show(kept?.optimizer)}; it cannot go on by ${show(optimizer)}`,
-    );
-  }
-  throw new WeightsError(
-    `${name} does not say how many steps its training had: it is not what a training was saved to`,
-  );
-}
-
-function parsed(text = ""): { readonly steps?: unknown; readonly optimizer?: unknown } | undefined {
-  try {
-    return Object(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
 }
 
 /**
@@ -560,9 +548,10 @@ async function firstWeights(
   try {
     return { checkpoint: await openFitting(definition, wanted, given, gpu.host.open, gpu.nets), fresh: [] };
   } catch (error) {
-    if (!(error instanceof WeightsError) || numClasses === undefined) throw error;
-    const shapes = paramShapes(trace(definition, others));
-    const opened = await openFitting(definition, shapes, others, gpu.host.open, gpu.nets).catch(() => {
+    const { classes } = error as { readonly classes?: number };
+    if (classes === undefined || numClasses === undefined) throw error;
+    const shapes = paramShapes(trace(definition, { ...others, numClasses: classes }));
+    const opened = await openFitting(definition, shapes, given, gpu.host.open, gpu.nets).catch(() => {
       throw error;
     });
     const isFresh = (name: string) => !sameShape(shapes.get(name) ?? [], wanted.get(name) ?? []);

@@ -57,7 +57,8 @@ export async function fitCheckpoint(
   const advice = adviseOn(closest, wanted, misshapen);
   // The fault is to be told even where the nets cannot be loaded that it might be of.
   const instead = advice ? "" : tellOthers(asked, (await others?.().catch(() => undefined)) ?? []);
-  throw new WeightsError(`${checkpoint.name} does not fit: ${describe(closest)}${advice}${of}${instead}`);
+  const told = `${checkpoint.name} does not fit: ${describe(closest)}${advice}${of}${instead}`;
+  throw Object.assign(new WeightsError(told), { classes: classesOf(closest, wanted) });
 }
 
 /** A checkpoint without what an optimizer keeps of its tensors, as a training saves it beside them. */

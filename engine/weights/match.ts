@@ -28,8 +28,8 @@ function fits(tensors: ReadonlyMap<string, TensorInfo>, wanted: ReadonlyMap<stri
  * given one, one of its parts, or either under other names, where one prefix or wrapper's name stands in all that differ.
  * `key` says which of its parts is meant; the net's `rename` knows what others call the tensors, which may then have the same
  * elements in another shape, and which of theirs are left out. The warnings tell what was taken off.
- * @throws WeightsError that says what is missing, left over or misshapen, and which of the others it fits, or that several
- * parts fit; UsageError for a key that it does not have.
+ * @throws WeightsError that says what is missing, left over or misshapen, and which of the others it fits, with the number of
+ * `classes` where nothing else differs, or that several parts fit; UsageError for a key that it does not have.
  */
 export async function matchCheckpoint(
   checkpoint: Checkpoint,

@@ -16,8 +16,9 @@ import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { crc32 } from "../../engine/weights/zip.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { isDeep } from "../harness.ts";
+import { isDeep, open } from "../harness.ts";
 import type * as inPage from "./page.ts";
+import { trainOnNoise } from "./training.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -344,6 +345,27 @@ inBrowser(`the page stays responsive while ${LARGE} loads and runs in a worker`,
   assert.ok(probability > 0);
   // Whatever else the machine does, a page whose thread were taken would have had no timer at all.
   assert.ok(ticks > 50, `${ticks} timers fired`);
+});
+
+inBrowser("a net is trained in a page and in a worker as in Node, and the page's thread stays free", async () => {
+  const gpu = await open();
+  const wanted = await trainOnNoise(gpu);
+  assert.ok(wanted[11] < wanted[5] && wanted.length === 12, `${wanted}`);
+  const inPage = await run("trainInPage");
+  const fresh = await openPage(server.origin);
+  const { losses, told, ticks, longestTask } = await runIn(fresh, "trainInWorker", []);
+  await fresh.close();
+  for (const got of [inPage, losses]) {
+    assert.is(got.length, wanted.length);
+    got.forEach((loss, i) => {
+      assert.ok(Math.abs(loss / wanted[i] - 1) < 1e-5, `loss ${i}: ${loss}, and ${wanted[i]} in Node`);
+    });
+  }
+  const steps = losses.filter((_, i) => i % 6 < 5);
+  assert.equal(told, steps);
+  const task = longestTask === 0 ? "less than 50" : longestTask.toFixed(0);
+  console.log(`note: in the browser, the page's longest task took ${task} ms while a worker trained`);
+  assert.ok(ticks > told.length, `${ticks} timers fired`);
 });
 
 inBrowser("a worker comes from another site, as from a CDN", async () => {

@@ -15,6 +15,7 @@ import { imagenet } from "../../nets/imagenet.ts";
 import type { NetsFile } from "../../tools/hashinit.ts";
 import { openWorkerGpu, type WorkerGpu } from "../../worker.ts";
 import { type CaseResult, type NetResult, runCase, runNet } from "../conformance/conformance.ts";
+import { trainOnNoise } from "./training.ts";
 
 /** How something failed. */
 export interface Failure {
@@ -667,38 +668,51 @@ export async function refuseWorkers(): Promise<Record<string, Failure>> {
   };
 }
 
+/** Watches how long the page is busy at a time, until it is asked. */
+function watchThread() {
+  const tasks: number[] = [];
+  const take = (entries: PerformanceEntryList) => tasks.push(...entries.map(({ duration }) => duration));
+  const observer = new PerformanceObserver((list) => take(list.getEntries()));
+  observer.observe({ type: "longtask" });
+  let [last, ticks, longestGap] = [performance.now(), 0, 0];
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longestGap = Math.max(longestGap, now - last);
+    last = now;
+    ticks++;
+  });
+  return async () => {
+    clearInterval(timer);
+    await sleep(0);
+    take(observer.takeRecords());
+    observer.disconnect();
+    /** The longest task, as far as the browser counts them: from 50 ms on. */
+    return { longestTask: Math.max(0, ...tasks), longestGap, ticks };
+  };
+}
+
+// Training
+
+export const trainInPage = (): Promise<number[]> => withGpu((gpu) => trainOnNoise(gpu));
+
+/** The same in a worker, what it tells on the way, and how long the page was busy at a time meanwhile. */
+export const trainInWorker = () =>
+  withWorker(async (gpu) => {
+    const told: number[] = [];
+    const watched = watchThread();
+    const losses = await gpu.call<number[]>("train", [], { onProgress: (loss: number) => told.push(loss) });
+    return { losses, told, ...(await watched()) };
+  }, ownWorker());
+
 /** Loads a large net in a worker and runs it, and measures how long the page was busy at a time. */
 export const measureResponsiveness = (name: string, weights: string) =>
   withWorker(async (gpu) => {
     const picture = noise(640, 480);
-    const tasks: number[] = [];
-    const observer = new PerformanceObserver((list) =>
-      tasks.push(...list.getEntries().map(({ duration }) => duration)),
-    );
-    observer.observe({ type: "longtask" });
-    let [last, ticks, longestGap] = [performance.now(), 0, 0];
-    const timer = setInterval(() => {
-      const now = performance.now();
-      longestGap = Math.max(longestGap, now - last);
-      last = now;
-      ticks++;
-    });
+    const watched = watchThread();
     const start = performance.now();
     const net = await gpu.loadNet(name, { weights, imageSize: 64 });
     const loaded = performance.now();
     const [{ probability }] = await net.classify(picture);
     const end = performance.now();
-    clearInterval(timer);
-    await sleep(0);
-    tasks.push(...observer.takeRecords().map(({ duration }) => duration));
-    observer.disconnect();
-    return {
-      loadMs: loaded - start,
-      runMs: end - loaded,
-      /** The longest task, as far as the browser counts them: from 50 ms on. */
-      longestTask: Math.max(0, ...tasks),
-      longestGap,
-      ticks,
-      probability,
-    };
+    return { loadMs: loaded - start, runMs: end - loaded, probability, ...(await watched()) };
   });

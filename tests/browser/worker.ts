@@ -1,5 +1,6 @@
 // A worker with methods of its own, as a page may write one.
 import { openGpu, serveGpu } from "../../browser.ts";
+import { trainOnNoise } from "./training.ts";
 
 serveGpu(openGpu, {
   /** Paints a canvas that the page has transferred, and counts up. */
@@ -11,6 +12,7 @@ serveGpu(openGpu, {
     context.fillRect(0, 0, canvas.width, canvas.height);
   },
   shapeOf: ({ net }) => net?.inputShape,
+  train: ({ gpu, onProgress }) => trainOnNoise(gpu, onProgress),
   loseDevice: ({ gpu }) => gpu.device.destroy(),
   waitForEnd: ({ signal }) =>
     new Promise((_, reject) => {

@@ -112,7 +112,7 @@ test("a net with another last layer: its classes by number, or by the labels tha
   const using = (...more: string[]) => ["classify", digit, "--weights", "two.safetensors", ...more];
   const two = ["--num-classes", "2"];
   const labelsOf = async (...more: string[]) => {
-    const { code, stdout, errors } = await shadenet(using(...two, ...more, "--json"));
+    const { code, stdout, errors } = await shadenet(using(...more, "--json"));
     assert.equal([code, errors], [0, []]);
     const [{ top }] = JSON.parse(stdout);
     return top
@@ -122,14 +122,18 @@ test("a net with another last layer: its classes by number, or by the labels tha
   await writeFile(inFolder("labels.txt"), "cat\ndog\n");
   await writeFile(inFolder("labels.json"), '{"cat": 0}');
   await writeFile(inFolder("none.json"), "{");
-  assert.equal(await labelsOf(), ["class 0", "class 1"]);
-  assert.equal(await labelsOf("--labels", "labels.txt"), ["cat", "dog"]);
+  await writeFile(inFolder("three.txt"), "cat\ndog\nowl\n");
+  for (const count of [[], two]) {
+    assert.equal(await labelsOf(...count), ["class 0", "class 1"]);
+    assert.equal(await labelsOf(...count, "--labels", "labels.txt"), ["cat", "dog"]);
+  }
   await eachFails([
-    [using(), 1, /it was trained for 2 classes: pass --num-classes 2$/],
+    [using("--num-classes", "3"), 1, /it was trained for 2 classes: pass --num-classes 2$/],
+    [using("--labels", "three.txt"), 1, /it was trained for 2 classes: pass --num-classes 2$/],
     [
-      using("--labels", "labels.txt"),
+      ["classify", digit, "--labels", "labels.txt"],
       2,
-      /lenet5 has 10 classes and got 2 labels; give one for each, or --num-classes 2$/,
+      /lenet5 has 10 classes and got 2 labels: give one for each, or another number of classes$/,
     ],
     [using(...two, "--labels", "labels.json"), 2, /2 classes and got 1 labels/],
     [using(...two, "--labels", "none.json"), 1, /none\.json holds no labels; wanted one a line, or JSON/],

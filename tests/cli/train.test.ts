@@ -86,7 +86,6 @@ test("LeNet-5 learns digits, a line an epoch; a training that is gone on with en
 });
 
 test("what was trained on a folder of pictures tells its classes apart", async () => {
-  await writeFile(inFolder("labels.txt"), "lying\nstanding\n");
   const train = ["train", "lenet5", "--data", "strokes/train", "--validation", "strokes/val", "--batch", "8"];
   const options = ["--epochs", "12", "--schedule", "onecycle", "--lr", "0.05", "--out", "strokes.safetensors"];
   const { code, stdout, errors } = await shadenet([...train, ...options]);
@@ -101,8 +100,8 @@ test("what was trained on a folder of pictures tells its classes apart", async (
   const { metadata } = await openCheckpoint(await fileSource(inFolder("strokes.safetensors")));
   assert.is(metadata?.classes, '["lying","standing"]');
 
-  // What the optimizer keeps stands beside the weights, and is no part of the net.
-  const net = ["--weights", "strokes.safetensors", "--num-classes", "2", "--labels", "labels.txt"];
+  // The file says what its classes are; what the optimizer keeps stands beside the weights, and is no part of the net.
+  const net = ["--weights", "strokes.safetensors"];
   const pictures = ["strokes/val/lying/1.png", "strokes/val/standing/2.png"];
   const classified = await shadenet(["classify", ...pictures, "--net", "lenet5", ...net, "--json"]);
   assert.equal([classified.code, classified.errors], [0, []]);
@@ -132,6 +131,23 @@ test("only what --trainable names changes", async () => {
     assert.is(isSame, !["linear2.weight", "linear2.bias", "conv1.bias"].includes(name), name);
   }
   await before.close();
+});
+
+test("--clip-norm keeps a step small, whatever the learning rate; without it the error advises it", async () => {
+  const options = ["--lr", "1e30", "--epochs", "1", "--json", "--out", "steep.safetensors"];
+  const clipped = await shadenet([...digits, ...options, "--clip-norm", "1e-33"]);
+  assert.equal([clipped.code, clipped.errors], [0, []]);
+  assert.ok(linesOf(clipped.stdout)[0].loss < 3, clipped.stdout);
+  await makePictures("flat", 2);
+  const train = ["train", "squeezenet1_1", "--data", "flat", "--image-size", "32", "--batch", "2", ...options];
+  assertFails(await shadenet(train), 1, /in step \d the loss is .*; try a smaller learning rate, or --clip-norm 1$/);
+});
+
+test("a net for other classes begins with a last layer at random, and says so", async () => {
+  const train = ["train", "lenet5", "--data", "strokes/train", "--batch", "8", "--epochs", "1", "--weights", "MNIST"];
+  const { code, stdout } = await shadenet([...train, "--out", "two.safetensors"]);
+  assert.is(code, 0);
+  assert.match(stdout, /^lenet5 on 16 pictures .*; linear2\.weight, linear2\.bias begin at random\n/);
 });
 
 test("Ctrl-C ends the step, saves, and exits with 130", async () => {
@@ -193,6 +209,7 @@ test("what cannot be trained is told before the GPU is opened", async () => {
     2,
     /strokes has 2 classes, and strokes\/train 2: both must have folders/,
   );
+  await fails([...strokes, "--num-classes", "3"], 2, /strokes\/train has 2 classes: leave out --num-classes 3$/);
   await fails([...strokes, "--batch", "17"], 2, /a batch has 17 pictures, and strokes\/train only 16: give a smaller/);
   await fails([...strokes, "--out", "no/such/file"], 1, /cannot write no\/such\/file: its folder does not exist$/);
   await fails(
@@ -200,6 +217,13 @@ test("what cannot be trained is told before the GPU is opened", async () => {
     2,
     /'--resume <file>' cannot be used with option '--weights/,
   );
+});
+
+test("the help says what training begins with", async () => {
+  const { code, stdout } = await shadenet(["train", "--help"]);
+  assert.is(code, 0);
+  const help = stdout.replace(/\s+/g, " ");
+  assert.match(help, /--weights <file> [^-]* training begins at random if left out --/);
 });
 
 test("wrong usage", () =>

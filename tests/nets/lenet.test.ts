@@ -69,11 +69,11 @@ test("labels are those of its own classes, or those that are given", async () =>
   await assertLabels({ ...two, labels: ["cat", "dog"] }, ["cat", "dog"]);
   await assertLabels({ labels: [..."abcdefghij"] }, [..."abcdefghij"]);
   const cases: [unknown, RegExp][] = [
-    [["cat"], /lenet5 has 2 classes and got 1 labels; give one for each, or the option numClasses: 1$/],
-    [[], /2 classes and got 0 labels; give one for each$/],
-    [["cat", 1], /2 classes and got labels that are no array of strings; give one for each$/],
-    ["catdog", /no array of strings/],
-    [{ 0: "cat", 1: "dog" }, /no array of strings/],
+    [["cat"], /lenet5 has 2 classes and got 1 labels: give one for each, or another number of classes$/],
+    [[], /2 classes and got 0 labels: give/],
+    [["cat", 1], /lenet5: labels is \["cat",1\]; it must be an array of strings$/],
+    ["catdog", /must be an array of strings/],
+    [{ 0: "cat", 1: "dog" }, /must be an array of strings/],
   ];
   for (const [labels, message] of cases) await refusesUse({ ...two, labels }, message);
 });

@@ -77,7 +77,7 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
   "engine/others": [...BASE, "engine/definition"],
   "engine/summary": [...BASE, "engine/definition"],
   "engine/model": BASE,
-  "engine/net": [...BASE, "engine/definition", "engine/model"],
+  "engine/net": [...BASE, "engine/definition", "engine/model", "lazily engine/others"],
   "engine/eager": [...BASE, "engine/model"],
   "engine/gpu": [
     ...BASE,

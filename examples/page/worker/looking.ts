@@ -1,8 +1,8 @@
-import { type AnyNet, labelsOf, OUTPUTS, trace } from "../../../engine/definition.ts";
+import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
-import { mostProbable, type Prediction } from "../../../engine/ground/predictions.ts";
+import { labelsOf, mostProbable, type Prediction } from "../../../engine/ground/predictions.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
 import { takePictures } from "../../../engine/image/pictures.ts";
 import type { Model } from "../../../engine/model.ts";
@@ -121,7 +121,7 @@ export class Looking {
     const start = performance.now();
     const { probabilities } = await this.#gpu.survive(() => this.#see(net, OUTPUTS));
     const milliseconds = performance.now() - start;
-    const labels = await labelsOf(net.definition, probabilities.data.length);
+    const labels = await labelsOf(net.definition, probabilities.data.length, net.model.checkpoint);
     const top = mostProbable(net.definition.name, probabilities.data, labels, 5);
     return { top, milliseconds, heat: heat ? await this.heat(top[0].index) : undefined };
   }

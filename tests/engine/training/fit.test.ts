@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { NetDefinition } from "../../../engine/definition.ts";
+import type { Given, NetDefinition } from "../../../engine/definition.ts";
 import { openGpu as openWith } from "../../../engine/gpu.ts";
 import { GpuError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
@@ -13,6 +13,8 @@ import { rates } from "../../../kernels/rates.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { linearLayer } from "../../../nets/layers.ts";
+import { lenet5 } from "../../../nets/lenet.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
 import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const gpu = await open();
@@ -182,6 +184,46 @@ test("the net of a training gives what the training does, and stays as it is whi
   });
 });
 
+test("what was saved says how many classes there are, and their names", async () => {
+  const trainer = await gpu.train(lenet5, { batch: 1, numClasses: 2, optimizer: adam });
+  await refuses(
+    () => trainer.save({ classes: ["even"] }),
+    UsageError,
+    "USAGE",
+    /classes is \["even"\]; it must be names of the 2/,
+  );
+  const unnamed = await trainer.save();
+  await fit(trainer, arrays(new Float32Array(2048), [0, 1], ["even", "odd"]), { epochs: 1 });
+  const bytes = await trainer.save();
+  const image = { width: 28, height: 28, data: new Uint8Array(28 * 28 * 4) };
+  const own = await trainer.net();
+  assert.equal((await own.classify(image)).map(({ label }) => label).sort(), ["even", "odd"]);
+  own.dispose();
+  await trainer.dispose();
+
+  const namesOf = async (options: Given) => {
+    const net = await gpu.loadNet(lenet5, options);
+    const top = await net.classify(image);
+    net.dispose();
+    return top.map(({ label }) => label).sort();
+  };
+  assert.equal(await namesOf({ weights: bytes }), ["even", "odd"]);
+  assert.equal(await namesOf({ weights: new Blob([bytes]), numClasses: 2 }), ["even", "odd"]);
+  assert.equal(await namesOf({ weights: bytes, labels: ["0", "1"] }), ["0", "1"]);
+  assert.equal(await namesOf({ weights: unnamed }), ["class 0", "class 1"]);
+  const hint = /it was trained for 2 classes: pass the option numClasses: 2$/;
+  for (const options of [{ numClasses: 3 }, { labels: ["0", "1", "2"] }])
+    await refuses(() => namesOf({ weights: bytes, ...options }), WeightsError, "WEIGHTS", hint);
+  const ten = () => namesOf({ weights: bytes, labels: [..."0123456789"] });
+  await refuses(ten, UsageError, "USAGE", /lenet5 has 2 classes and got 10 labels: give one for each, or/);
+  // It comes once.
+  await refuses(() => namesOf({ weights: new Response(bytes) }), WeightsError, "WEIGHTS", hint);
+
+  const other = await gpu.train(lenet5, { batch: 1, weights: bytes, numClasses: 3, optimizer: adam });
+  assert.equal(other.fresh, ["linear2.weight", "linear2.bias"]);
+  await other.dispose();
+});
+
 test("a signal ends a training after the step at hand, which can be gone on with", async () => {
   const { images, labels } = draw(16);
   const dataset = arrays(images, labels);
@@ -211,13 +253,23 @@ test("what cannot be gone on from, or trained on, is refused", async () => {
     const odd = () => fit(trainer, arrays(images, labels), { epoch: 1 } as object as { epochs: number });
     await refuses(odd, UsageError, "USAGE", /fit\(\) has no option "epoch"; its options are epochs, /);
   });
-  const sgd = await withTrainer({ optimizer: { name: "sgd", lr: 1 } }, (trainer) => trainer.save());
-  const resumed = () => withTrainer({ resume: sgd }, async () => {});
-  await refuses(
-    resumed,
-    WeightsError,
-    "WEIGHTS",
-    /lacks "optimizer\.v\..*": it is not what this training was saved to/,
+  const named = () => withTrainer({}, (trainer) => fit(trainer, arrays(images, labels, ["x"]), { epochs: 1 }));
+  await refuses(named, UsageError, "USAGE", /the dataset's classes is \["x"\]; it must be names of the 7 classes/);
+  const sgd = { name: "sgd", lr: 1 };
+  const saved = await withTrainer({ optimizer: sgd }, (trainer) => trainer.save());
+  const refusesResumed = (options: object, message: RegExp) =>
+    refuses(() => withTrainer({ resume: saved, ...options }, async () => {}), WeightsError, "WEIGHTS", message);
+  await refusesResumed({}, /is of a training by "sgd"; it cannot go on by "adam"$/);
+  await refusesResumed(
+    { optimizer: sgd, numClasses: 9 },
+    /has "fc\.weight" in another shape: it is of another net, or for/,
+  );
+  const part = await withTrainer({ optimizer: sgd, trainable: /^fc/ }, (trainer) => trainer.save());
+  const message = /lacks "optimizer\.m\..*": other parameters were trained then: give the same trainable$/;
+  await refusesResumed({ optimizer: sgd, resume: part }, message);
+  await refusesResumed(
+    { optimizer: sgd, resume: randomWeights(small) },
+    /does not say how many steps its training had/,
   );
 });
 

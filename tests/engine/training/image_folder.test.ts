@@ -191,7 +191,10 @@ test("folders that are none of pictures", async () => {
   await fails(join(flowers, "readme.png"), /^cannot read .*readme\.png: .*; wanted a folder with a folder of pictures/);
   await fails(join(flowers, "aster"), /aster has no folders in it; wanted a folder with a folder of pictures for each/);
   const empty = folderOf("empty", ["full/1.png", "void/1.txt", "void/2.gif"]);
-  await fails(empty, /empty has folders without pictures: "void"; fill or remove them, since each is a class$/);
+  await fails(empty, /empty has folders without pictures: "void"; fill or remove them, .* skipUnreadable: true leaves/);
+  const filled = await imageFolder(empty, small, { skipUnreadable: true });
+  assert.equal([filled.classes, filled.size], [["full"], 1]);
+  assert.equal(filled.warnings, ['left out: the class "void", which has no picture that can be read']);
   const refusesUse = (options: object, message: RegExp) =>
     refuses(() => imageFolder(flowers, small, options), UsageError, "USAGE", message);
   await refusesUse({ skipUnreadable: 1 }, /^skipUnreadable is 1; it must be a boolean$/);
@@ -234,8 +237,14 @@ test("files that cannot be read are named, or left out and told of", async () =>
   for (const [i, name] of ["cut.png", "old.bmp", "lost.png", "text.jpg"].entries())
     assert.match(warnings[i], new RegExp(`^left out: .*${name}`));
 
-  const none = folderOf("none", ["cat/1.png"], { "dog/text.jpg": "no picture" });
-  await fails(none, /none has folders without pictures that can be read: "dog"; fill/, { skipUnreadable: true });
+  // A class that is left out has no number.
+  const some = folderOf("some", ["cat/1.png", "owl/1.png"], { "dog/text.jpg": "no picture" });
+  const two = await imageFolder(some, small, { skipUnreadable: true });
+  assert.equal(two.classes, ["cat", "owl"]);
+  assert.equal((await two.examples([0, 1])).labels, [0, 1]);
+  assert.is(two.warnings.length, 2);
+  const none = folderOf("none", [], { "dog/text.jpg": "no picture" });
+  await fails(none, /none has folders without pictures that can be read: "dog"; wanted/, { skipUnreadable: true });
   const ended = imageFolder(bad, small, { skipUnreadable: true, signal: AbortSignal.abort("enough") });
   assert.is(await ended.catch((reason) => reason), "enough");
 });

@@ -16,6 +16,7 @@ import type { Rates } from "../../../engine/graph/variant.ts";
 import { DisposedError, GpuError, ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
 import { nodeHost } from "../../../engine/node/dawn.ts";
+import { withSmallerBatch } from "../../../engine/training/diagnosis.ts";
 import { compileForward, compileStep, traceTraining } from "../../../engine/training/graph.ts";
 import type { Trainer, TrainOptions } from "../../../engine/training/trainer.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
@@ -164,7 +165,7 @@ test("a batch norm's statistics move with its weights, and stay where these are 
   assert.equal(names, ["fc.weight", "fc.bias", "optimizer.m.fc.weight", "optimizer.m.fc.bias"]);
 });
 
-/** What a net is trained and evaluated by, as a device with these traits would have it. */
+/** A step of training of a net, as a device with these traits would have it, and the net at inference beside it. */
 function plansOf(
   net: AnyNet,
   given: Given,
@@ -179,14 +180,22 @@ function plansOf(
   return { step: step.plan, forward: compileForward(traceTraining(trace, false, training), step, training, target) };
 }
 
-test("a net is evaluated by the fast kernels while its weights change", () => {
-  const { forward } = plansOf(resnet18, { batch: 16, imageSize: 64 });
-  const kernels = forward.steps.map(({ kernel }) => kernel);
-  assert.ok(kernels.includes("pack") && kernels.includes("batchnorm"), "of weights and statistics as they are");
-  assert.not.ok(
-    kernels.some((name) => name === "conv2d" || name === "batchnorm_train"),
-    `${kernels}`,
-  );
+const stepOf = (...given: Parameters<typeof plansOf>): Plan => plansOf(...given).step;
+
+test("what is evaluated has the fast kernels, too", () => {
+  const plainIn = ({ steps }: Plan) => steps.filter(({ kernel }) => kernel === "conv2d").length;
+  for (const [net, given] of [
+    [lenet5, { batch: 16 }],
+    [resnet18, { batch: 4, imageSize: 64 }],
+  ] as const) {
+    for (const known of [rates.software, rates.nvidia]) {
+      const { step, forward } = plansOf(net, given, { known });
+      assert.ok(forward.steps.length > 0);
+      // LeNet's first layer has one channel, and six.
+      assert.ok(plainIn(forward) <= (net === lenet5 ? 1 : 0), `${net.name}: ${plainIn(forward)}`);
+      assert.ok(plainIn(forward) <= plainIn(step));
+    }
+  }
 });
 
 test("what is frozen has no gradients in the plan, and is written by no step", () => {
@@ -397,10 +406,63 @@ test("images with NaN end in an error, and what was trained is as it was, statis
     await trainer.step(x, labels);
     const before = await trainer.tensors();
     const spoiled = tensor(x.shape, x.data.with(500, NaN));
-    await refuses(() => trainer.step(spoiled, labels), GpuError, "OVERFLOW", /in step 2 the loss is NaN/);
+    const message =
+      /in step 2 the loss is NaN .*, as the images have values that are not finite: the weights are those/;
+    await refuses(() => trainer.step(spoiled, labels), GpuError, "OVERFLOW", message);
     sameTensors(await trainer.tensors(), before);
     assert.is((await trainer.step(x, labels)).step, 2);
   });
+});
+
+/** Two linear layers on what sizes make it, the second one's outputs over 1 wherever those of the first are. */
+const steep: NetDefinition = {
+  ...small,
+  name: "steep",
+  build: (x, { numClasses }) =>
+    linearLayer("fc2", named("relu", relu(linearLayer("fc1", flatten(x), 5, { bias: false }))), numClasses, {
+      bias: false,
+    }),
+};
+
+test("the error of a step names the layer, or the gradient, whose numbers leave float32 first", async () => {
+  const size = 3 * 12 * 12;
+  const filled = (shape: readonly number[], value: number): Tensor => ({
+    shape,
+    data: new Float32Array(shape.reduce((a, b) => a * b)).fill(value),
+  });
+  const ones = filled([BATCH, 3, 12, 12], 1);
+  const fails = async (net: AnyNet, weights: Record<string, Tensor>, x: Tensor, where: string) =>
+    withTrainer(net, { optimizer: sgd, weights: { ...weights } }, async (trainer) => {
+      const before = await trainer.tensors();
+      const alive = { ...gpu.alive };
+      const message = new RegExp(
+        `^in step 1 the loss is .*, first in ${where}: the weights are those of the step before`,
+      );
+      const step = () => trainer.step(x, [0, 1, 2, 3]);
+      await refuses(step, GpuError, "OVERFLOW", message);
+      assert.equal(gpu.alive, alive);
+      sameTensors(await trainer.tensors(), before);
+    });
+  const steepOf = (first: number, second: number) => ({
+    "fc1.weight": filled([5, size], first),
+    "fc2.weight": filled([7, 5], second),
+  });
+  await fails(steep, steepOf(1e38, 1), ones, 'what "fc1" gives');
+  await fails(steep, steepOf(1 / size, 1e38), ones, 'what "fc2" gives');
+  // All that the layers give is finite.
+  const { data } = steepOf(0, 1)["fc2.weight"];
+  const uneven = { shape: [7, 5], data: data.map((_, i) => 1e15 * (i < 5 ? 1 : 2)) };
+  await fails(
+    steep,
+    { ...steepOf(1e-25 / size, 0), "fc2.weight": uneven },
+    filled(ones.shape, 1e25),
+    "the gradient of fc1\\.weight",
+  );
+
+  const noise = randomWeights(noisy);
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, { shape }] of noise.tensors) tensors[name] = { shape, data: await noise.read(name) };
+  await fails(noisy, { ...tensors, "bn.weight": filled([8], 3e38) }, known(3, 12, 12), 'what "bn" gives');
 });
 
 /** On a device of its own, which the test may end. */
@@ -429,6 +491,46 @@ test("a device that is lost ends the steps that nobody kept with a clear error, 
       assert.equal(await trainer.step(x, labels), first, `after use ${i}`);
     }
   }));
+
+test("where there is not enough memory the error says how much is, and for which batch there is", async () => {
+  const own = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
+  const train = (batch: number) => own.train(small, { batch, optimizer: sgd });
+  const most = 2 ** 16;
+  own.limits = { maxStorageBufferBindingSize: most, maxBufferSize: most };
+  own.traits = { ...own.traits, maxBinding: most };
+  const over = await train(100).catch((error) => error);
+  assert.is(over.code, "LIMIT");
+  const [, batch] = /^input "x" needs 0\.2 MiB; .*; a batch of (\d+) takes [\d.]+ MiB$/.exec(over.message) ?? [];
+  assert.ok(["25", "12", "6"].includes(batch), over.message);
+  await (await train(Number(batch))).dispose();
+
+  const create = own.createBuffer.bind(own);
+  own.createBuffer = async (label, size, usage) => {
+    if (size > 2 ** 14) throw new GpuError("OUT_OF_MEMORY", "the device is out of memory");
+    return create(label, size, usage);
+  };
+  const wanting = /^the device is out of memory; the net needs .* MiB \(weights .*\); a batch of 8 takes [\d.]+ MiB$/;
+  await refuses(() => train(16), GpuError, "OUT_OF_MEMORY", wanting);
+  assert.equal(own.alive, { buffers: 0, bytes: 0 });
+  own.close();
+
+  // Of the machine's memory it is known how much there is.
+  const planOf = (images: number): Plan => {
+    if (images < 3) throw new ShapeError("one value per channel");
+    return { ...stepOf(small, { batch: 4 }), params: [], buffers: [1024 * images] };
+  };
+  const error = new GpuError("OUT_OF_MEMORY", "the machine has 10 KiB");
+  const checkMemory = (bytes: number) => {
+    if (bytes > 10 * 1024) throw error;
+  };
+  const told = (size: number, check?: typeof checkMemory) =>
+    (withSmallerBatch(error, size, planOf, check) as Error).message;
+  assert.match(told(64), /^the machine has 10 KiB; a batch of 32 takes/);
+  assert.match(told(64, checkMemory), /^the machine has 10 KiB; a batch of 8 takes/);
+  assert.is(told(5, checkMemory), error.message);
+  const other = new UsageError("no");
+  assert.is(withSmallerBatch(other, 64, planOf), other);
+});
 
 test("what was saved outlives the device: what comes after it ends in the same bits", () =>
   withOwn(async (own, trainer) => {
