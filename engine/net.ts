@@ -114,7 +114,7 @@ export class Net {
       const [model, pictures] = await all([loading, import("./image/pictures.ts")]);
       return new Net(model, definition, given, pictures);
     } catch (error) {
-      const { withClasses } = await import("./others.ts");
+      const { withClasses } = await import("./others.ts").catch(() => Promise.reject(error));
       return Net.load(device, definition, withClasses(definition, given, error as Error), nets);
     }
   }

@@ -220,7 +220,7 @@ export class Trainer {
       return new Trainer(gpu, definition, given, parts);
     } catch (error) {
       await model?.dispose();
-      const { withSmallerBatch } = await import("./diagnosis.ts");
+      const { withSmallerBatch } = await import("./diagnosis.ts").catch(() => Promise.reject(error));
       const { adapter, host } = gpu;
       throw withSmallerBatch(error, batch, (n) => compiled(n).plan, adapter.software ? host.checkMemory : undefined);
     }

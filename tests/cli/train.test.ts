@@ -49,6 +49,12 @@ const linesOf = (stdout: string) =>
     .map((line) => JSON.parse(line));
 const withoutTime = (lines: readonly object[]) => lines.map((line) => ({ ...line, seconds: 0 }));
 
+async function metadataOf(file: string): Promise<Readonly<Record<string, string>>> {
+  const { metadata = {}, close } = await openCheckpoint(await fileSource(inFolder(file)));
+  await close();
+  return metadata;
+}
+
 async function tensorsOf(file: string): Promise<Record<string, Float32Array>> {
   const checkpoint = await openCheckpoint(await fileSource(inFolder(file)));
   const names = [...checkpoint.tensors.keys()];
@@ -97,8 +103,8 @@ test("what was trained on a folder of pictures tells its classes apart", async (
   assert.match(lines[0], new RegExp(`^epoch  1 of 12   ${facts}   validation: ${facts}   \\d.* m?s$`));
   assert.match(lines[11], /^epoch 12 of 12 .*validation: loss 0\.\d+, accuracy 100\.0 %/);
   assert.equal(lines.slice(12), ["", "written to strokes.safetensors", ""]);
-  const { metadata } = await openCheckpoint(await fileSource(inFolder("strokes.safetensors")));
-  assert.is(metadata?.classes, '["lying","standing"]');
+  const metadata = await metadataOf("strokes.safetensors");
+  assert.is(metadata.classes, '["lying","standing"]');
 
   // The file says what its classes are; what the optimizer keeps stands beside the weights, and is no part of the net.
   const net = ["--weights", "strokes.safetensors"];
@@ -159,8 +165,8 @@ test("Ctrl-C ends the step, saves, and exits with 130", async () => {
   assert.is(errors.length, 1);
   const [, step] = /stopped after step (\d+); go on with --resume stopped\.safetensors$/.exec(errors[0]) ?? [];
   assert.ok(Number(step) >= 4, errors[0]);
-  const { metadata } = await openCheckpoint(await fileSource(inFolder("stopped.safetensors")));
-  assert.is(JSON.parse(metadata?.training ?? "").steps, Number(step));
+  const { training } = await metadataOf("stopped.safetensors");
+  assert.is(JSON.parse(training).steps, Number(step));
   const epochs = String(Math.floor(Number(step) / 4) + 1);
   const on = await shadenet([...digits, "--epochs", epochs, "--resume", "stopped.safetensors", "--json"]);
   assert.equal(
