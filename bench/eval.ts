@@ -19,21 +19,17 @@ interface Options extends CommonOptions {
   readonly weights?: string;
 }
 
-async function evaluate(options: Options, { signal }: Context): Promise<void> {
+async function evaluate(options: Options, context: Context): Promise<void> {
   const { weights, json } = options;
   const { images, labels, count } = readMnist("test");
-  const { gpu, net, close } = await openNet("lenet5", {
-    batch: BATCH,
-    weights,
-    ...netOptionsOf(lenet5, options),
-    signal,
-  });
+  const given = { batch: BATCH, weights, ...netOptionsOf(lenet5, options) };
+  const { gpu, net, close } = await openNet("lenet5", given, context);
   const progress = await openProgress("Classifying MNIST");
   try {
     let right = 0;
     const start = performance.now();
     for (let first = 0; first < count; first += BATCH) {
-      signal.throwIfAborted();
+      context.signal.throwIfAborted();
       const places = Array.from({ length: BATCH }, (_, i) => first + i);
       const { logits } = await net.run(digitInputs(images, places));
       const [, classes] = logits.shape;

@@ -21,7 +21,7 @@ interface Options extends Effort {
   readonly html?: string;
 }
 
-export const peersCommand = ({ signal }: Context) =>
+export const peersCommand = (context: Context) =>
   new Command("bench:peers")
     .description("compare shadenet with other engines on the same adapter")
     .option("--nets <names>", "which nets: a,b,c", nameList, ["alexnet", "resnet18", "resnet50", "vgg16"])
@@ -40,14 +40,14 @@ export const peersCommand = ({ signal }: Context) =>
     .option("--html <file>", "write them as a page with charts")
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", "\nExample:\n  $ npm run bench:peers -- --nets resnet18,resnet50 --json peers.json")
-    .action((options: Options) => compare(options, signal));
+    .action((options: Options) => compare(options, context));
 
-async function compare({ nets, batch, engines, browser, ...options }: Options, signal: AbortSignal): Promise<void> {
+async function compare({ nets, batch, engines, browser, ...options }: Options, context: Context): Promise<void> {
   const shapes = nets.map((net) => ({ net, shape: shapeOf(net, batch) }));
   const all = browser ? IN_BROWSER : IN_NODE;
   const names = checkEngines(engines ?? namesOf(all), all);
   const { openBrowsers: open } = browser ? await import("./peers/browser.ts") : { openBrowsers: openProcesses };
-  await compete({ ...options, nets: shapes, engines: all, names, open, signal });
+  await compete({ ...options, nets: shapes, engines: all, names, open, ...context });
 }
 
 /** The shape of a net's input; throws a UsageError that lists the nets when there is no such net. */

@@ -32,7 +32,7 @@ const NETS: Readonly<Record<string, { readonly batch: number; readonly imageSize
   resnet18: { batch: 16, imageSize: 64 },
 };
 
-export const trainCommand = ({ signal }: Context) =>
+export const trainCommand = (context: Context) =>
   new Command("bench:train")
     .description("compare steps of training with other engines on the same adapter")
     .option("--nets <names>", "which nets: a,b", nameList, Object.keys(NETS))
@@ -44,12 +44,12 @@ export const trainCommand = ({ signal }: Context) =>
     .option("--json <file>", "write the results as JSON")
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", "\nExample:\n  $ npm run bench:train -- --nets lenet5 --json train.json")
-    .action((options: Options) => compare(options, signal));
+    .action((options: Options) => compare(options, context));
 
-async function compare({ nets: chosen, engines, ...options }: Options, signal: AbortSignal): Promise<void> {
+async function compare({ nets: chosen, engines, ...options }: Options, context: Context): Promise<void> {
   const jobs = chosen.map(jobOf);
   const wanted = checkEngines(engines ?? namesOf(TRAINED), TRAINED);
-  const version = wanted.includes("pytorch") ? await findPyTorch(signal) : undefined;
+  const version = wanted.includes("pytorch") ? await findPyTorch(context.signal) : undefined;
   const none = wanted.includes("pytorch") && version === undefined;
   if (none && engines)
     throw new FileError("python3 cannot import torch: install it, or leave pytorch out of --engines");
@@ -60,7 +60,7 @@ async function compare({ nets: chosen, engines, ...options }: Options, signal: A
     names: wanted.filter((name) => name !== "pytorch" || !none),
     notes: none ? ["PyTorch is left out: python3 cannot import torch"] : [],
     open: openProcesses,
-    signal,
+    ...context,
   });
 }
 

@@ -10,7 +10,7 @@ import {
   type NetFigures,
   sourceOf,
 } from "../engine/tuning/figures.ts";
-import { type Gpu, GpuError, nets, openGpu } from "../index.ts";
+import { type Gpu, GpuError, nets } from "../index.ts";
 import { randomWeights } from "../nets/random_weights.ts";
 import { type CommonOptions, type Context, command, dtypeOption, positiveInteger } from "../tools/command.ts";
 import { checkPlace, writeWhole } from "../tools/files.ts";
@@ -47,13 +47,14 @@ export function benchCommand(context: Context): Command {
     .action((options: Options) => bench(options, context));
 }
 
-async function bench(options: Options, { signal }: Context): Promise<void> {
+async function bench(options: Options, context: Context): Promise<void> {
+  const { signal } = context;
   const { json, batch, dtype } = options;
   // Before anything is measured.
   if (typeof json === "string") await checkPlace(json);
   const measured: NetFigures[] = [];
   const failed: Failure[] = [];
-  let gpu: Gpu | undefined = await openDevice();
+  let gpu: Gpu | undefined = await openDevice(context);
   const names = options.nets ?? (gpu.adapter.software ? ON_CPUS : ON_GPUS);
   const about = {
     shadenet: ownVersion(),
@@ -68,7 +69,7 @@ async function bench(options: Options, { signal }: Context): Promise<void> {
       signal.throwIfAborted();
       progress.update(i, names.length);
       // One that has compiled nothing yet.
-      gpu ??= await openGpu();
+      gpu ??= await context.openGpu();
       try {
         const weights = randomWeights(nets[net]);
         measured.push(await measureNet(gpu, nets[net], { ...options, weights, isCold: true, signal }));

@@ -68,7 +68,7 @@ async function classify(
   patterns: readonly string[],
   options: Options,
   isDefaultNet: boolean,
-  { signal }: Context,
+  context: Context,
 ): Promise<void> {
   const { weights, weightsKey, dtype, top: most } = options;
   const built = netOptionsOf(findNet(nets, options.net), options);
@@ -82,7 +82,7 @@ async function classify(
   let isTold = !isDefaultNet;
   try {
     for (const file of files) {
-      signal.throwIfAborted();
+      context.signal.throwIfAborted();
       const image = await outcomeOf(readImage(file));
       let top: Prediction[] | ShadenetError;
       if (image instanceof ShadenetError) top = image;
@@ -92,7 +92,7 @@ async function classify(
           complain(`${options.net}, the net if none is asked for, reads handwritten digits; ${FOR_PHOTOS}`);
         }
         // Only now, so that the GPU is not opened for nothing.
-        session ??= await openNet(options.net, { ...built, weights, weightsKey, labels, dtype, signal });
+        session ??= await openNet(options.net, { ...built, weights, weightsKey, labels, dtype }, context);
         top = await outcomeOf(session.net.classify(image, { top: most }));
       }
       if (top instanceof ShadenetError) {

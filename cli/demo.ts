@@ -25,17 +25,17 @@ interface Reading {
   readonly ms: number;
 }
 
-async function demo({ json }: CommonOptions, { signal }: Context): Promise<void> {
+async function demo({ json }: CommonOptions, context: Context): Promise<void> {
   const folder = packageFile("examples/digits");
   const files = (await readdir(folder)).filter((name) => name.endsWith(".png")).sort();
-  const { gpu, net, close } = await openNet("lenet5", { signal });
+  const { gpu, net, close } = await openNet("lenet5", {}, context);
   try {
     if (!json) introduce(gpu.adapter);
     const { perRow, width } = grid(lineWidth());
     const readings: Reading[] = [];
     let firstAnswer = 0;
     for (const file of files) {
-      signal.throwIfAborted();
+      context.signal.throwIfAborted();
       readings.push(await read(net, join(folder, file)));
       // The clock's zero is when the process was started.
       firstAnswer ||= performance.now();

@@ -28,7 +28,7 @@ export function doctorCommand(context: Context): Command {
   ).action((options: CommonOptions) => doctor(options, context));
 }
 
-async function doctor({ json }: CommonOptions, { signal }: Context): Promise<void> {
+async function doctor({ json }: CommonOptions, context: Context): Promise<void> {
   const system = {
     shadenet: ownVersion(),
     node: process.versions.node,
@@ -38,7 +38,7 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
     cache: cacheFolder(),
   };
   if (!json) printRows(systemRows(system));
-  const gpu = await openDevice().catch((error) => {
+  const gpu = await openDevice(context).catch((error) => {
     if (json && error instanceof ShadenetError) {
       printJson({ ...system, adapter: null, error: errorFacts(error) });
     }
@@ -54,7 +54,7 @@ async function doctor({ json }: CommonOptions, { signal }: Context): Promise<voi
     }
     const tests: SelfTest[] = [];
     for await (const test of selfTests(gpu)) {
-      signal.throwIfAborted();
+      context.signal.throwIfAborted();
       tests.push(test);
       if (!json) print(testLine(test));
     }

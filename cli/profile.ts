@@ -65,13 +65,14 @@ function variantOf(text: string, before: Readonly<Record<string, string>> = {}):
   return { ...before, [operator]: variant };
 }
 
-async function profile(name: string, options: Options, { signal }: Context): Promise<void> {
+async function profile(name: string, options: Options, context: Context): Promise<void> {
+  const { signal } = context;
   const definition = findNet(nets, name);
   const { batch, variant: variants, dtype } = options;
   const load = { batch, variants, dtype, ...netOptionsOf(definition, options) };
   checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
-  const { gpu, net, close } = await openNet(name, { ...load, weights, weightsKey: options.weightsKey, signal });
+  const { gpu, net, close } = await openNet(name, { ...load, weights, weightsKey: options.weightsKey }, context);
   try {
     const roofline = await measureRoofline(gpu, probes);
     signal.throwIfAborted();

@@ -55,7 +55,7 @@ export function runCommand(context: Context): Command {
   return addNetOptions(running).action((options: Options) => run(options, context));
 }
 
-async function run(options: Options, { signal }: Context): Promise<void> {
+async function run(options: Options, context: Context): Promise<void> {
   const { features = [], weights, weightsKey, dtype } = options;
   const definition = findNet(nets, options.net);
   await refuseOverwriting(options.output, [options.input, options.weights]);
@@ -74,12 +74,12 @@ async function run(options: Options, { signal }: Context): Promise<void> {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const { gpu, net, close } = await openNet(options.net, { ...built, weights, weightsKey, dtype, signal });
+  const { gpu, net, close } = await openNet(options.net, { ...built, weights, weightsKey, dtype }, context);
   try {
     const start = performance.now();
     const result = await net.run(x, { features });
     const milliseconds = performance.now() - start;
-    signal.throwIfAborted();
+    context.signal.throwIfAborted();
     const tensors = new Map<string, Tensor>([["logits", result.logits], ...Object.entries(result.features)]);
     await writeWhole(options.output, (file) => file.writeFile(encodeSafetensors(tensors)));
     const shapes = Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape]));

@@ -98,7 +98,8 @@ function beginning(text: string): RegExp {
   }
 }
 
-async function train(net: string, options: Options, { signal }: Context): Promise<void> {
+async function train(net: string, options: Options, context: Context): Promise<void> {
+  const { signal } = context;
   const { data, validation = isMnist(data) ? data : undefined, weights, weightsKey, resume, out, json } = options;
   const { augment, skipUnreadable, epochs, batch, seed, trainable } = options;
   const definition = findNet(nets, net);
@@ -125,7 +126,7 @@ async function train(net: string, options: Options, { signal }: Context): Promis
     throw new UsageError(`a batch has ${batch} pictures, and ${data} only ${size}: give a smaller --batch`);
   if (out === undefined) complain("warning: what is learnt is not kept: give --out FILE");
 
-  const gpu = await openDevice();
+  const gpu = await openDevice(context);
   let trainer: Trainer | undefined;
   const save = async () => {
     const bytes = await trainer?.save({ classes });

@@ -27,12 +27,13 @@ export function tuneCommand(context: Context): Command {
   return addNetOptions(tuning).action((net: string, options: Options) => tuneNet(net, options, context));
 }
 
-async function tuneNet(net: string, given: Options, { signal }: Context): Promise<void> {
+async function tuneNet(net: string, given: Options, context: Context): Promise<void> {
+  const { signal } = context;
   const { batch, runs, json } = given;
   const definition = findNet(nets, net);
   const built = { batch, ...netOptionsOf(definition, given) };
   const input = inputShape(definition, built);
-  const gpu = await openDevice();
+  const gpu = await openDevice(context);
   try {
     const progress = await openProgress(`Tuning ${net}`);
     const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress.update(loaded, total);

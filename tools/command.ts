@@ -1,9 +1,11 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { Gpu } from "../index.ts";
 
-/** What main.ts gives to every command. */
+/** What runProgram() gives to every command. */
 export interface Context {
   /** Aborts on Ctrl-C, or when nobody reads stdout any more. */
   readonly signal: AbortSignal;
+  readonly openGpu: () => Promise<Gpu>;
 }
 
 /** The options that every command has. */

@@ -1,14 +1,18 @@
 import { inspect } from "node:util";
 import { type Command, CommanderError } from "commander";
-import { UsageError } from "../index.ts";
+import { openGpu, UsageError } from "../index.ts";
 import type { Context } from "./command.ts";
 import { complain } from "./terminal.ts";
 
 /**
- * Runs a command line. Whatever its outcome, it is told in one line on stderr and in process.exitCode: 1 for work that
+ * Runs a command line, on a GPU that it opens as it is told. Whatever its outcome, it is told in one line on stderr and in process.exitCode: 1 for work that
  * failed, 2 for wrong usage, 130 for Ctrl-C.
  */
-export async function runProgram(make: (context: Context) => Command, args: readonly string[]): Promise<void> {
+export async function runProgram(
+  make: (context: Context) => Command,
+  args: readonly string[],
+  open: Context["openGpu"] = openGpu,
+): Promise<void> {
   const stop = new AbortController();
   const end = (exitCode: number) => {
     process.exitCode = exitCode;
@@ -25,7 +29,7 @@ export async function runProgram(make: (context: Context) => Command, args: read
   });
   process.stderr.on("error", () => {});
 
-  const program = make({ signal: stop.signal });
+  const program = make({ signal: stop.signal, openGpu: open });
   for (const command of [program, ...program.commands]) makeStrict(command);
   try {
     await program.parseAsync(args, { from: "user" });

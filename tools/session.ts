@@ -1,4 +1,5 @@
-import { type Gpu, type LoadOptions, type Net, openGpu } from "../index.ts";
+import type { Gpu, LoadOptions, Net } from "../index.ts";
+import type { Context } from "./command.ts";
 import { complain, openProgress } from "./terminal.ts";
 
 /** A net on an open GPU. */
@@ -9,7 +10,7 @@ export interface Session {
 }
 
 /** Opens the GPU; what is odd about it is told on stderr. */
-export async function openDevice(): Promise<Gpu> {
+export async function openDevice({ openGpu }: Context): Promise<Gpu> {
   const gpu = await openGpu();
   for (const warning of gpu.warnings) complain(`warning: ${warning}`);
   return gpu;
@@ -19,12 +20,13 @@ export async function openDevice(): Promise<Gpu> {
 export async function openNet(
   name: string,
   options: LoadOptions & { readonly [option: string]: unknown },
+  context: Context,
 ): Promise<Session> {
-  const gpu = await openDevice();
+  const gpu = await openDevice(context);
   const progress = await openProgress(`Loading ${name}`);
   try {
     const onProgress: LoadOptions["onProgress"] = ({ loaded, total }) => progress.update(loaded, total);
-    const net = await gpu.loadNet(name, { ...options, onProgress });
+    const net = await gpu.loadNet(name, { ...options, signal: context.signal, onProgress });
     for (const warning of net.warnings) complain(`warning: ${warning}`);
     const close = () => {
       net.dispose();

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { unpackSwiftShader } from "../../engine/node/embedded.ts";
 import { encodeJson } from "../../engine/tuning/figures.ts";
 import { type AdapterSummary, FileError, UsageError } from "../../index.ts";
+import type { Context } from "../../tools/command.ts";
 import { checkPlace, writeWhole } from "../../tools/files.ts";
 import { packageFile } from "../../tools/package.ts";
 import { openDevice } from "../../tools/session.ts";
@@ -17,7 +18,7 @@ import { type Effort, type PeerRow, statistics, table } from "./results.ts";
 
 // What bench:peers and bench:train share: engines are compared with one net after the other, and rows are told.
 
-type Limits = Pick<ProcessOptions, "timeout" | "signal">;
+type Limits = Pick<ProcessOptions, "timeout"> & Context;
 
 /** Where the engines run. */
 export interface Places {
@@ -106,7 +107,7 @@ const PYTHON = { program: pathToFileURL(packageFile("bench/peers/training/pytorc
 
 /** Processes on the adapter that shadenet takes. Throws a GpuError where there is none. */
 export async function openProcesses(base: string, limits: Limits): Promise<Places> {
-  const gpu = await openDevice();
+  const gpu = await openDevice(limits);
   gpu.close();
   const { adapter, traits } = gpu;
   const software = adapter.fallback === undefined ? undefined : await unpackSwiftShader();

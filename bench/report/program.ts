@@ -77,12 +77,13 @@ interface Subject<R extends Report> {
  * Measures, and tells what was measured: as a table, and in the files that were asked for. When it is interrupted or
  * fails, it tells what it has, and throws then. A wrong result makes the exit code 1.
  */
-export async function runBench<R extends Report>(subject: Subject<R>, { signal }: Context): Promise<void> {
+export async function runBench<R extends Report>(subject: Subject<R>, context: Context): Promise<void> {
+  const { signal } = context;
   const { kind, options } = subject;
   // Before anything is measured: what is wrong with the files.
   const older = options.compare === undefined ? undefined : await readOlder<R>(options.compare, kind);
   for (const path of [options.json, options.html]) if (path !== undefined) await checkPlace(path);
-  const gpu = await openDevice();
+  const gpu = await openDevice(context);
   const progress = await openProgress(`Timing ${kind}`);
   const rows: RowOf<R>[] = [];
   let run: Run | undefined;

@@ -200,7 +200,7 @@ test("without an adapter: what to install", async () => {
 test("doctor tests every kernel, and tells what is wrong with what was measured", async () => {
   const { kept } = JSON.parse((await shadenet(["tune", "lenet5", "--json"])).stdout);
   await writeFile(kept, "no JSON\n");
-  const { code, stdout, errors } = await shadenet(["doctor", "--json"]);
+  const { code, stdout, errors } = await shadenet(["doctor", "--json"], { env: {} });
   assert.is(errors.length, 1);
   assert.match(
     errors[0],

@@ -9,10 +9,13 @@ import type { Command } from "commander";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { shadenet as commands } from "../../cli/main.ts";
+import { Gpu } from "../../engine/gpu.ts";
 import { unpackSwiftShader } from "../../engine/node/embedded.ts";
+import { openGpu } from "../../index.ts";
 import type { Context } from "../../tools/command.ts";
 import { packageFile } from "../../tools/package.ts";
 import { runProgram } from "../../tools/program.ts";
+import { idle } from "../harness.ts";
 
 export const MAIN = packageFile("dist/cli/main.js");
 
@@ -40,9 +43,32 @@ export interface Outcome {
 type Env = Readonly<Record<string, string>>;
 
 export interface Options {
+  /** With one of its own, a command opens a GPU of its own. */
   readonly env?: Env;
   readonly program?: (context: Context) => Command;
 }
+
+/** What commands share where the environment is none of their own, so that each kernel is compiled once; and who has it open. */
+let shared: Gpu | undefined;
+let users = 0;
+
+async function openShared(): Promise<Gpu> {
+  shared ??= await openGpu();
+  shared.close = () => {
+    users--;
+  };
+  users++;
+  return shared;
+}
+
+/** Commands close what they open, and leave nothing on it. */
+async function assertClosed(): Promise<void> {
+  assert.is(users, 0, "a command has not closed its GPU");
+  if (shared && shared.alive.buffers > 0) await idle();
+  assert.is(shared?.alive.buffers ?? 0, 0, "a command has left buffers on its GPU");
+}
+
+test.after(() => shared && Gpu.prototype.close.call(shared));
 
 /**
  * Runs the command `shadenet`, or another program, in this process: most tests are about what a command says and leaves
@@ -65,7 +91,8 @@ export async function shadenet(args: readonly string[], { env, program = command
   process.chdir(folder);
   process.exitCode = undefined;
   try {
-    await runProgram(program, args);
+    await runProgram(program, args, env ? openGpu : openShared);
+    await assertClosed();
     return { code: Number(process.exitCode ?? 0), stdout: texts.stdout, errors: linesOf(texts.stderr) };
   } finally {
     for (const signal of ["SIGINT", "SIGTERM"]) process.removeAllListeners(signal);
