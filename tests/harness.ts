@@ -16,6 +16,7 @@ import type { Net } from "../engine/net.ts";
 import { openGpu } from "../index.ts";
 import { type Activation, errorBehind } from "../kernels/activation.ts";
 import { concat } from "../kernels/concat.ts";
+import { TILES, type Tile } from "../kernels/conv2d/tiles.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
@@ -90,6 +91,17 @@ export function someOf<T>(all: readonly T[], count: number): T[] {
   const left = [...all];
   if (isDeep) return left;
   return Array.from({ length: Math.min(count, all.length) }, () => left.splice(int(0, left.length - 1), 1)[0]);
+}
+
+/**
+ * The tiles that a run tests. SwiftShader compiles each for two seconds: there it is one with slices and one without, the same
+ * in every file, so that it is compiled once.
+ */
+export function drawnTiles({ traits }: Gpu): readonly Tile[] {
+  if (isDeep || !traits.software) return TILES;
+  return [TILES.filter(({ slices }) => slices === 1), TILES.filter(({ slices }) => slices > 1)].map(
+    (tiles) => tiles[seed % tiles.length],
+  );
 }
 
 /** An integer from `least` to `most`, both included. */

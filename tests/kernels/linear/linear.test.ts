@@ -1,7 +1,9 @@
 import { test } from "uvu";
 import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
-import { ACTIVATIONS } from "../../../kernels/activation.ts";
+import type { Tensor } from "../../../engine/ground/tensor.ts";
+import { ACTIVATIONS, type Activation } from "../../../kernels/activation.ts";
+import { TILES, type Tile, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
 import { linearGemv } from "../../../kernels/linear/linear_gemv.ts";
@@ -10,21 +12,37 @@ import {
   apply,
   assertClose,
   checkKernel,
+  drawnTiles,
   int,
+  isDeep,
   nonFiniteTensor,
   type Operator,
   open,
   pick,
   randomTensor,
   refuses,
+  rounds,
+  someOf,
   testGoldens,
   testVariants,
 } from "../../harness.ts";
 
 const gpu = await open();
 
-test("40 random layers", async () => {
-  for (let i = 0; i < 40; i++) {
+/** Beyond relu every activation is compiled on its own: on software adapters a run has one of them, and none by tiles. */
+const isSlow = gpu.traits.software && !isDeep;
+const PLAIN = ["none", "relu"] as const;
+const activations: readonly Activation[] = isSlow ? [...PLAIN, pick(...ACTIVATIONS)] : ACTIVATIONS;
+const tiles = (some: readonly Tile[]) =>
+  Object.fromEntries(some.map((t) => [tileName("linear_tile", t), false as const]));
+const leftOut = TILES.filter((tile) => !drawnTiles(gpu).includes(tile));
+
+const check = (inputs: Record<"x" | "w", Tensor> & { b?: Tensor }, activation = pick(...activations)) =>
+  checkKernel(gpu, linear, inputs, { activation }, 8, tiles(isSlow && !isPlain(activation) ? TILES : leftOut));
+const isPlain = (activation: Activation) => PLAIN.some((plain) => plain === activation);
+
+test("random layers", async () => {
+  for (let i = 0; i < rounds(40); i++) {
     const [outFeatures, inFeatures] = [int(1, 40), int(1, 150)];
     const leading = pick([], [1], [3], [5], [2, 3], [1, 2, 2]);
     const inputs = {
@@ -32,32 +50,34 @@ test("40 random layers", async () => {
       w: randomTensor([outFeatures, inFeatures]),
       b: pick(undefined, randomTensor([outFeatures])),
     };
-    await checkKernel(gpu, linear, inputs, { activation: pick(...ACTIVATIONS) });
+    await check(inputs);
   }
 });
 
-test("20 random layers of many rows and whole vec4s of features", async () => {
-  for (let i = 0; i < 20; i++) {
+test("random layers of many rows and whole vec4s of features", async () => {
+  for (let i = 0; i < rounds(20); i++) {
     const [outFeatures, inFeatures] = [4 * int(1, 30), 4 * int(1, 40)];
     const inputs = {
       x: randomTensor([...pick([], [2]), int(5, 90), inFeatures]),
       w: randomTensor([outFeatures, inFeatures]),
       b: pick(undefined, randomTensor([outFeatures])),
     };
-    await checkKernel(gpu, linear, inputs, { activation: pick(...ACTIVATIONS) });
+    await check(inputs, i === 0 ? pick(...PLAIN) : undefined);
   }
 });
 
+const THREADS = [8, 16, 32, 64, 128, 256];
+
 test("random layers of few rows, whose sums any number of threads share as on GPUs", async () => {
-  for (const threads of [8, 16, 32, 64, 128, 256]) {
-    for (const rows of [1, int(2, 9)]) {
+  for (const threads of isSlow ? someOf(THREADS, 2) : THREADS) {
+    for (const rows of isSlow ? [pick(1, int(2, 9))] : [1, int(2, 9)]) {
       const [outFeatures, inFeatures] = [int(1, 40), 4 * int(1, 600)];
       const inputs = {
         x: randomTensor([rows, inFeatures]),
         w: randomTensor([outFeatures, inFeatures]),
         b: pick(undefined, randomTensor([outFeatures])),
       };
-      await checkKernel(gpu, linearGemv, inputs, { threads, activation: pick(...ACTIVATIONS) });
+      await checkKernel(gpu, linearGemv, inputs, { threads, activation: pick(...activations) });
     }
   }
 });
@@ -70,7 +90,7 @@ test("NaN and infinity stay in their row, with and without relu", async () => {
     ]) {
       const w = randomTensor([outFeatures, inFeatures]);
       const inputs = { x: nonFiniteTensor([9, inFeatures]), w, b: randomTensor([outFeatures]) };
-      await checkKernel(gpu, linear, inputs, { relu });
+      await checkKernel(gpu, linear, inputs, { relu }, 8, tiles(leftOut));
     }
   }
 });
@@ -117,6 +137,6 @@ test("what does not fit is refused", async () => {
   await refuses(bias, UsageError, "USAGE", /linear has no option "bias"; its options are activation/);
 });
 
-testVariants(gpu, linear);
+testVariants(gpu, linear, Object.keys(tiles(leftOut)));
 await testGoldens(gpu, "linear");
 test.run();
