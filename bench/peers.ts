@@ -4,7 +4,7 @@
 import { Command } from "commander";
 import { findNet, inputShape } from "../engine/definition.ts";
 import { nets } from "../index.ts";
-import { type Context, nameList, positiveInteger } from "../tools/command.ts";
+import { type Context, nameList, positiveInteger, positiveNumber } from "../tools/command.ts";
 import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { checkEngines, compete, openProcesses } from "./peers/contest.ts";
@@ -34,7 +34,7 @@ export const peersCommand = (context: Context) =>
     )
     .option("--cold <n>", "cold starts of every engine per net", positiveInteger, 3)
     .option("--turns <n>", "turns of every engine per net at least", positiveInteger, 5)
-    .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
+    .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveNumber, 10)
     .option("--timeout <s>", "when to give an engine up that does not answer", positiveInteger, 300)
     .option("--json <file>", "write the results as JSON")
     .option("--html <file>", "write them as a page with charts")

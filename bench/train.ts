@@ -4,7 +4,7 @@
 import { Command } from "commander";
 import { findNet, inputShape } from "../engine/definition.ts";
 import { FileError, nets, UsageError } from "../index.ts";
-import { type Context, nameList, positiveInteger } from "../tools/command.ts";
+import { type Context, nameList, positiveInteger, positiveNumber } from "../tools/command.ts";
 import { isMain } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import type { NetJob } from "./peers/compare.ts";
@@ -15,6 +15,7 @@ import type { Effort } from "./peers/results.ts";
 
 interface Options extends Effort {
   readonly nets: readonly string[];
+  readonly batch?: number;
   readonly engines?: readonly string[];
   readonly timeout: number;
   readonly json?: string;
@@ -26,7 +27,7 @@ const HOW: Omit<Training, "options"> = {
   optimizer: { name: "sgd", lr: 0.01, momentum: 0.9, weightDecay: 5e-4 },
 };
 
-/** Nets that are trained, with images per step and pixels of their sides. */
+/** Nets that are trained, with images per step unless others are asked for, and pixels of their sides. */
 const NETS: Readonly<Record<string, { readonly batch: number; readonly imageSize: number }>> = {
   lenet5: { batch: 64, imageSize: 32 },
   resnet18: { batch: 16, imageSize: 64 },
@@ -36,18 +37,19 @@ export const trainCommand = (context: Context) =>
   new Command("bench:train")
     .description("compare steps of training with other engines on the same adapter")
     .option("--nets <names>", "which nets: a,b", nameList, Object.keys(NETS))
+    .option("--batch <n>", "images per step (default: those that each net is usually trained with)", positiveInteger)
     .option("--engines <names>", `which of ${namesOf(TRAINED).join(",")} (default: all)`, nameList)
     .option("--cold <n>", "cold starts of every engine per net", positiveInteger, 1)
     .option("--turns <n>", "turns of every engine per net at least", positiveInteger, 5)
-    .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveInteger, 10)
+    .option("--seconds <s>", "how long the slowest engine may run per net, beyond those", positiveNumber, 10)
     .option("--timeout <s>", "when to give an engine up that does not answer", positiveInteger, 300)
     .option("--json <file>", "write the results as JSON")
     .option("--debug", "show where in the code an error came from")
     .addHelpText("after", "\nExample:\n  $ npm run bench:train -- --nets lenet5 --json train.json")
     .action((options: Options) => compare(options, context));
 
-async function compare({ nets: chosen, engines, ...options }: Options, context: Context): Promise<void> {
-  const jobs = chosen.map(jobOf);
+async function compare({ nets: chosen, batch, engines, ...options }: Options, context: Context): Promise<void> {
+  const jobs = chosen.map((net) => jobOf(net, batch));
   const wanted = checkEngines(engines ?? namesOf(TRAINED), TRAINED);
   const version = wanted.includes("pytorch") ? await findPyTorch(context.signal) : undefined;
   const none = wanted.includes("pytorch") && version === undefined;
@@ -64,12 +66,12 @@ async function compare({ nets: chosen, engines, ...options }: Options, context: 
   });
 }
 
-function jobOf(net: string): NetJob {
+function jobOf(net: string, given?: number): NetJob {
   if (!Object.hasOwn(NETS, net)) {
     throw new UsageError(`bench:train has no net "${net}"; there are ${Object.keys(NETS).join(", ")}`);
   }
   const { batch, imageSize } = NETS[net];
-  const shape = inputShape(findNet(nets, net), { batch, imageSize });
+  const shape = inputShape(findNet(nets, net), { batch: given ?? batch, imageSize });
   return { net, shape, training: { ...HOW, options: { numClasses: 10, imageSize } } };
 }
 

@@ -517,20 +517,8 @@ test("what is wrong is told before anything is measured", async () => {
 
 test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
-  const args = [
-    "--nets",
-    "lenet5",
-    "--batch",
-    "2",
-    "--engines",
-    "shadenet",
-    "--turns",
-    "2",
-    "--seconds",
-    "1",
-    "--cold",
-    "1",
-  ];
+  const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet"];
+  args.push("--turns", "2", "--seconds", "0.1", "--cold", "1");
   const { code, stdout, errors } = await inProcess([...args, "--json", "rows.json"], { main: BENCH, env: { TMPDIR } });
   assert.equal(errors, []);
   assert.is(code, 0);
@@ -555,7 +543,7 @@ for (const [what, engines] of [
   const run = missingPackages(IN_BROWSER, engines).length > 0 ? test.skip : inBrowser;
   run(`a run in a browser: ${what}`, async () => {
     const TMPDIR = await mkdtemp(inFolder("tmp-"));
-    const args = ["--browser", "--nets", "lenet5", "--engines", engines.join(","), "--turns", "1", "--seconds", "1"];
+    const args = ["--browser", "--nets", "lenet5", "--engines", engines.join(","), "--turns", "1", "--seconds", "0.1"];
     const { code, stdout, errors } = await inProcess([...args, "--cold", "1", "--json", "rows.json"], {
       main: BENCH,
       env: { TMPDIR },

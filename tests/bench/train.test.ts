@@ -55,11 +55,11 @@ test("what is wrong is told before anything is measured", async () => {
 /** The rows of a short run, which leaves nothing behind. */
 async function rowsOf(engines: readonly EngineName[]): Promise<PeerRow[]> {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
-  const args = ["--nets", "lenet5", "--engines", engines.join(","), "--turns", "1", "--seconds", "1"];
+  const args = ["--nets", "lenet5", "--batch", "4", "--engines", engines.join(","), "--turns", "1", "--seconds", "0.1"];
   const { code, stdout, errors } = await inProcess([...args, "--json", "rows.json"], { main: BENCH, env: { TMPDIR } });
   assert.equal(errors, []);
   assert.is(code, 0);
-  assert.match(stdout, /\nlenet5, batch 64 +shadenet /);
+  assert.match(stdout, /\nlenet5, batch 4 +shadenet /);
   assert.equal(await readdir(TMPDIR), []);
   return JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
 }
@@ -74,7 +74,7 @@ test("a run writes its rows, prints its table, and leaves nothing behind", async
     engine: "shadenet",
     provider: "webgpu",
     net: "lenet5",
-    batch: 64,
+    batch: 4,
     training,
     agreesWith: null,
   });

@@ -407,12 +407,12 @@ test("commands that open the GPU tell in one line what is wrong with what was ke
     [["tune", "lenet5"]],
   ];
   for (const [args, program] of programs) {
-    const { code, errors } = await shadenet(args, { program });
+    const { code, errors } = await shadenet(args, { program, env: {} });
     assert.equal([code, errors.length], [0, 1], args[0]);
     assert.match(errors[0], message);
   }
   // The last one has put it right.
-  assert.equal((await shadenet(["classify", digit])).errors, []);
+  assert.equal((await shadenet(["classify", digit], { env: {} })).errors, []);
   assert.not((await readdir(folder)).some((name) => name.endsWith(".part")));
 });
 
