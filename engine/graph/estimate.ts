@@ -22,9 +22,9 @@ export function tryOut(graph: Graph, build: () => Value, { rates }: Setting, inN
   const last = graph.nodes[value.id];
   const converted = last.kind === "op" && (last.kernel.converts ?? false);
   let seconds = 0;
-  for (let id = graph.nodes.length - 1; id >= 0; id--) {
+  // A set is walked with what is added meanwhile.
+  for (const id of needed) {
     const node = graph.nodes[id];
-    if (!needed.has(id)) continue;
     if (id >= first) for (const read of readsOf(node)) needed.add(read);
     if (node.kind !== "op") continue;
     // Of what was there before, the conversions of images that this candidate reads as they are not.

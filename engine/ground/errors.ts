@@ -141,8 +141,10 @@ interface Watched {
 export function checkOptions(what: string, given: object, legal: readonly string[]): void {
   checkObject(`${what}: options`, given);
   const unknown = Object.keys(given).find((name) => !legal.includes(name));
-  const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
-  if (unknown !== undefined) throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
+  if (unknown !== undefined) {
+    const list = legal.length > 0 ? `its options are ${legal.join(", ")}` : "it has no options";
+    throw new UsageError(`${what} has no option ${show(unknown)}; ${list}`);
+  }
   const { signal, onProgress, onLost }: Watched = given;
   const isSignal = signal === undefined || typeof signal?.throwIfAborted === "function";
   check(isSignal, `${what}: signal`, signal, "an AbortSignal");
