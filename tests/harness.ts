@@ -359,7 +359,7 @@ export async function checkElementwise(
   tolerance: Tolerance,
   drawOptions: () => object = () => ({}),
 ): Promise<void> {
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < rounds(40, 12); i++) {
     const x = randomTensor(drawShape(i), pick(1e-3, 0.4, 2, 8, 30));
     await checkKernel(gpu, kernel, { x }, drawOptions(), tolerance);
   }

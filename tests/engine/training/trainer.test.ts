@@ -50,6 +50,13 @@ const noisy: NetDefinition = {
   },
 };
 
+/** For which little has to be compiled. */
+const single: NetDefinition = {
+  ...small,
+  name: "single",
+  build: (x, { numClasses }) => linearLayer("fc", flatten(x), numClasses),
+};
+
 const BATCH = 4;
 const drawLabels = (classes: number) => Array.from({ length: BATCH }, () => int(0, classes - 1));
 const digits = () => ({ x: randomTensor([BATCH, 1, 32, 32]), labels: drawLabels(10) });
@@ -88,12 +95,12 @@ const known = (...shape: number[]): Tensor => ({
 
 test("LeNet-5 learns a batch by heart, and knows it at inference, too", async () => {
   const [x, labels] = [known(1, 32, 32), [3, 1, 4, 9]];
-  await withTrainer(lenet5, { optimizer: sgd }, async (trainer) => {
+  await withTrainer(lenet5, { optimizer: { name: "adam", lr: 0.005 } }, async (trainer) => {
     const first = await trainer.step(x, labels);
     assert.is(first.step, 1);
     let last = first;
-    for (let i = 0; i < 31; i++) last = await trainer.step(x, labels);
-    assert.is(trainer.steps, 32);
+    for (let i = 0; i < 11; i++) last = await trainer.step(x, labels);
+    assert.is(trainer.steps, 12);
     assert.is(last.accuracy, 1);
     assert.ok(last.loss < first.loss / 2, `${first.loss} and then ${last.loss}`);
     const { data } = await trainer.run(x);
@@ -258,13 +265,13 @@ test("activations of a step take at most 1.25 times what is alive at once", () =
   }
 });
 
-test("200 steps take no more memory than one, and results no more than they are read for", async () => {
+test("100 steps take no more memory than one, and results no more than they are read for", async () => {
   const { x, labels } = images();
   await withTrainer(small, { optimizer: { ...sgd, lr: 0.001 } }, async (trainer) => {
     await trainer.step(x, labels);
     const before = { ...gpu.alive };
-    for (let i = 1; i < 200; i++) await trainer.step(x, labels);
-    assert.is(trainer.steps, 200);
+    for (let i = 1; i < 100; i++) await trainer.step(x, labels);
+    assert.is(trainer.steps, 100);
     assert.equal(gpu.alive, before);
     await trainer.tensors({ gradients: true });
     assert.equal(gpu.alive, before);
@@ -465,18 +472,18 @@ test("the error of a step names the layer, or the gradient, whose numbers leave 
   await fails(noisy, { ...tensors, "bn.weight": filled([8], 3e38) }, known(3, 12, 12), 'what "bn" gives');
 });
 
-/** On a device of its own, which the test may end. */
-async function withOwn(use: (own: Gpu, trainer: Trainer) => Promise<void>): Promise<void> {
+/** On a device of its own, which the test may end: each compiles all that the net has. */
+async function withOwn(net: AnyNet, use: (own: Gpu, trainer: Trainer) => Promise<void>): Promise<void> {
   const own = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
   try {
-    await withTrainer(noisy, { optimizer: sgd }, (trainer) => use(own, trainer), own);
+    await withTrainer(net, { optimizer: sgd }, (trainer) => use(own, trainer), own);
   } finally {
     own.close();
   }
 }
 
 test("a device that is lost ends the steps that nobody kept with a clear error, and training goes on from what was", () =>
-  withOwn(async (own, trainer) => {
+  withOwn(single, async (own, trainer) => {
     const { x, labels } = images();
     const first = await trainer.step(x, labels);
     await trainer.step(x, labels);
@@ -533,7 +540,7 @@ test("where there is not enough memory the error says how much is, and for which
 });
 
 test("what was saved outlives the device: what comes after it ends in the same bits", () =>
-  withOwn(async (own, trainer) => {
+  withOwn(noisy, async (own, trainer) => {
     const { x, labels } = images();
     await trainer.step(x, labels);
     await trainer.save();
@@ -556,7 +563,7 @@ test("what was saved outlives the device: what comes after it ends in the same b
   }));
 
 test("a device that is lost in a step ends it, or comes too late for it", () =>
-  withOwn(async (own, trainer) => {
+  withOwn(single, async (own, trainer) => {
     const { x, labels } = images();
     await trainer.step(x, labels);
     for (let i = 0; i < 2; i++) {

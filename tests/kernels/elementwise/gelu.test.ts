@@ -5,7 +5,7 @@ import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVari
 
 const gpu = await open();
 
-test("40 random tensors", () => checkElementwise(gpu, gelu, (want) => 6e-7 + 2 ** -22 * Math.abs(want)));
+test("random tensors", () => checkElementwise(gpu, gelu, (want) => 6e-7 + 2 ** -22 * Math.abs(want)));
 
 test("zeros keep their sign, large values stay or vanish, and NaN stays", () =>
   checkRow(gpu, gelu, [0, -0, 200, -200, Infinity, NaN], [0, -0, 200, -0, Infinity, NaN]));

@@ -5,7 +5,7 @@ import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVari
 
 const gpu = await open();
 
-test("40 random tensors", () => checkElementwise(gpu, hardSigmoid, () => 3e-7));
+test("random tensors", () => checkElementwise(gpu, hardSigmoid, () => 3e-7));
 
 test("it is 0 up to -3 and 1 from 3 on, and NaN stays", () =>
   checkRow(gpu, hardSigmoid, [0, -3, 3, -9, 9, Infinity, -Infinity, NaN], [0.5, 0, 1, 0, 1, 1, 0, NaN]));

@@ -5,7 +5,7 @@ import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVari
 
 const gpu = await open();
 
-test("40 random tensors", () => checkElementwise(gpu, hardSwish, (want) => 6e-7 + 2 ** -22 * Math.abs(want)));
+test("random tensors", () => checkElementwise(gpu, hardSwish, (want) => 6e-7 + 2 ** -22 * Math.abs(want)));
 
 test("zeros keep their sign, it is x from 3 on, and NaN stays", () =>
   checkRow(gpu, hardSwish, [0, -0, -3, 3, -9, 9, Infinity, NaN], [0, -0, -0, 3, -0, 9, Infinity, NaN]));

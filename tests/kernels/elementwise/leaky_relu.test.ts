@@ -15,7 +15,7 @@ import {
 
 const gpu = await open();
 
-test("40 random tensors of any slope", () =>
+test("random tensors of any slope", () =>
   checkElementwise(gpu, leakyRelu, ulps(1.5), () => ({ negativeSlope: int(-8, 8) / 8 })));
 
 test("zeros keep their sign, infinity and NaN stay", () =>

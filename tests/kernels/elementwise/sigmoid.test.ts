@@ -5,7 +5,7 @@ import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVari
 
 const gpu = await open();
 
-test("40 random tensors", () => checkElementwise(gpu, sigmoid, ulps(40)));
+test("random tensors", () => checkElementwise(gpu, sigmoid, ulps(40)));
 
 test("it saturates at 0 and 1, and NaN stays", () =>
   checkRow(gpu, sigmoid, [0, -0, 200, -200, Infinity, -Infinity, NaN], [0.5, 0.5, 1, 0, 1, 0, NaN]));

@@ -5,7 +5,7 @@ import { apply, checkElementwise, checkRow, open, refuses, testGoldens, testVari
 
 const gpu = await open();
 
-test("40 random tensors", () => checkElementwise(gpu, silu, ulps(40)));
+test("random tensors", () => checkElementwise(gpu, silu, ulps(40)));
 
 test("zeros keep their sign, large values stay or vanish, and NaN stays", () =>
   checkRow(gpu, silu, [0, -0, 200, -200, Infinity, NaN], [0, -0, 200, -0, Infinity, NaN]));

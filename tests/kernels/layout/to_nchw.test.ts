@@ -2,12 +2,23 @@ import { test } from "uvu";
 import { ShapeError } from "../../../engine/ground/errors.ts";
 import { toNchw } from "../../../kernels/layout/to_nchw.ts";
 import { toNhwc } from "../../../kernels/layout/to_nhwc.ts";
-import { apply, checkBits, int, type Operator, open, pick, refuses, sameBits, specialTensor } from "../../harness.ts";
+import {
+  apply,
+  checkBits,
+  int,
+  type Operator,
+  open,
+  pick,
+  refuses,
+  rounds,
+  sameBits,
+  specialTensor,
+} from "../../harness.ts";
 
 const gpu = await open();
 
-test("40 random images, on bits, with any of the channels left out at the end", async () => {
-  for (let i = 0; i < 40; i++) {
+test("random images, on bits, with any of the channels left out at the end", async () => {
+  for (let i = 0; i < rounds(40, 12); i++) {
     const channels = 4 * int(1, 4);
     const x = specialTensor([pick(1, 3, 5), int(1, 9), int(1, 9), channels]);
     await checkBits(gpu, toNchw, { x }, { channels: int(1, channels) });

@@ -11,13 +11,14 @@ import {
   pick,
   randomTensor,
   refuses,
+  rounds,
   testGoldens,
 } from "../../harness.ts";
 
 const gpu = await open();
 
-test("40 random poolings", async () => {
-  for (let i = 0; i < 40; i++) {
+test("random poolings", async () => {
+  for (let i = 0; i < rounds(40, 12); i++) {
     const { x, options } = drawPool();
     const divisorOverride = pick(null, null, int(1, 9));
     const all = { ...options, divisorOverride, countIncludePad: pick(false, true) };
