@@ -8,11 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
-const PROCESSES = 2;
-/** What takes longest begins first, so that all processes end together. */
-const SLOWEST = ["page/page", "browser", "cli/cli", "conv2d/conv2d", "bench/bench", "tune", "nets/nets", "profile"];
 /** What changes its process (environment, folder, output) gets one of its own; the others share them. */
-const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/", "tuning/tune"];
+const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/page.", "tuning/tune"];
 const LIMIT_MS = 10 * 60_000;
 const ENDING_MS = 60_000;
 
@@ -101,16 +98,11 @@ function readTotals(output: string, ending: string, clean: boolean) {
   return clean ? { passed, failed: 0, skipped } : { passed, failed: 1, skipped, problem: ending };
 }
 
-function placeOf(file: string): number {
-  const place = SLOWEST.findIndex((name) => file.includes(name));
-  return place < 0 ? SLOWEST.length : place;
-}
-
 // The sources decide, since the compiler leaves the output of a deleted test behind.
 const files = readdirSync(new URL("../../tests", import.meta.url), { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.ts"))
   .map((file) => file.replace(/\.ts$/, ".js"))
-  .sort((a, b) => placeOf(a) - placeOf(b) || (a < b ? -1 : 1));
+  .sort();
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !files.some((file) => file.includes(name)));
@@ -120,11 +112,16 @@ if (unknown !== undefined) {
 }
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
-const queue = files.filter((file) => names.length === 0 || names.some((name) => file.includes(name))).values();
+const queue = files.filter((file) => names.length === 0 || names.some((name) => file.includes(name)));
 
-async function work(): Promise<void> {
+/** What is left of the files, from the front or from behind. */
+function* left(take: "shift" | "pop"): Generator<string> {
+  while (queue.length > 0) yield queue[take]() as string;
+}
+
+async function work(files: Iterable<string>): Promise<void> {
   let shared: Worker | undefined;
-  for (const file of queue) {
+  for (const file of files) {
     const isAlone = ALONE.some((name) => file.includes(name));
     const worker = (!isAlone && shared) || startWorker();
     const { passed, failed, skipped, problem, output, seconds } = await runFile(worker, file);
@@ -147,7 +144,9 @@ async function work(): Promise<void> {
 const told = ({ passed, failed, skipped }: typeof sum): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 
-await Promise.all(Array.from({ length: PROCESSES }, work));
+// One process begins in front, the other behind: files of a folder share what is compiled for them, and those of browsers and
+// of the command line, which take longest, are not the last.
+await Promise.all([work(left("shift")), work(left("pop"))]);
 if (sum.failed > 0 || sum.passed + sum.skipped === 0) process.exitCode = 1;
 if (sum.skipped > 0) console.log(`${sum.skipped} skipped`);
 console.log(`${sum.passed} passed, ${sum.failed} failed`);

@@ -16,6 +16,9 @@ const TYPES: Readonly<Record<string, string>> = {
   ".wasm": "application/wasm",
 };
 
+/** Every page and every worker of it loads a hundred modules. */
+const SCRIPTS = "max-age=600";
+
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 export interface Served {
@@ -71,6 +74,7 @@ function sendFile(path: string, response: ServerResponse): void {
     return;
   }
   const type = TYPES[extname(path)] ?? "application/octet-stream";
+  response.setHeader("cache-control", type === TYPES[".js"] ? SCRIPTS : "no-cache");
   response.writeHead(200, { "content-type": type, "content-length": file.size });
   createReadStream(path).pipe(response);
 }
