@@ -8,8 +8,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
-/** What changes its process (environment, folder, output) gets one of its own; the others share them. */
-const ALONE = ["bench/", "browser/", "cli/", "device/profile", "onnx/export", "page/page.", "tuning/tune"];
+/** What changes its process (environment, folder, output, globals) gets one of its own; the others share them. */
+const ALONE = [
+  "bench/",
+  "browser/",
+  "cli/",
+  "device/profile",
+  "engine/worker/",
+  "hostile",
+  "onnx/export",
+  "page/page.",
+  "tuning/tune",
+];
 const LIMIT_MS = 10 * 60_000;
 const ENDING_MS = 60_000;
 

@@ -83,6 +83,8 @@ async function openPage(url: string): Promise<Page> {
   const page = await (browser as Exclude<typeof browser, string>).newPage();
   page.on("pageerror", (error) => troubles.push(error.message));
   await page.goto(url);
+  // Who waits at the top of a module is not waited for.
+  if (url === server.origin) await page.waitForFunction(() => "inPage" in globalThis);
   return page;
 }
 
