@@ -10,7 +10,6 @@ import {
   open,
   randomOrder,
   refuses,
-  rounds,
   sameBits,
   specialTensor,
   testVariants,
@@ -18,8 +17,8 @@ import {
 
 const gpu = await open();
 
-test("random tensors of up to six dimensions in random orders, on bits", async () => {
-  for (let i = 0; i < rounds(60, 12); i++) {
+test("60 random tensors of up to six dimensions in random orders, on bits", async () => {
+  for (let i = 0; i < 60; i++) {
     const x = specialTensor(Array.from({ length: i % 7 }, () => int(1, 5)));
     await checkBits(gpu, permute, { x }, { dims: randomOrder(i % 7) });
   }

@@ -13,7 +13,6 @@ import {
   randomShape,
   randomTensor,
   refuses,
-  rounds,
   testVariants,
 } from "../harness.ts";
 
@@ -21,8 +20,8 @@ import {
 export function testReduction(gpu: Gpu, kernel: typeof mean | typeof sum): void {
   const { name } = kernel;
 
-  test("random calls over any dimensions", async () => {
-    for (let i = 0; i < rounds(40, 12); i++) {
+  test("40 random calls over any dimensions", async () => {
+    for (let i = 0; i < 40; i++) {
       const shape = randomShape(1);
       const all = shape.map((_, d) => pick(d, d - shape.length));
       const dims = [pick(...all), ...all.filter(() => random() < 0.4)];

@@ -11,7 +11,6 @@ import {
   pick,
   randomTensor,
   refuses,
-  rounds,
   sameBits,
   testGoldens,
   testVariants,
@@ -19,8 +18,8 @@ import {
 
 const gpu = await open();
 
-test("random products, broadcast both ways", async () => {
-  for (let i = 0; i < rounds(40, 12); i++) {
+test("40 random products, broadcast both ways", async () => {
+  for (let i = 0; i < 40; i++) {
     const [a, b] = drawBroadcast(i).map((shape) => randomTensor(shape));
     await checkKernel(gpu, mul, { a, b }, {}, 1);
   }

@@ -14,7 +14,6 @@ import {
   pick,
   randomTensor,
   refuses,
-  rounds,
   testGoldens,
   testVariants,
 } from "../../harness.ts";
@@ -23,8 +22,8 @@ const gpu = await open();
 
 const draw = () => [pick(1, 3, 5), int(1, 7), int(1, 14), int(1, 14)];
 
-test("random poolings, to smaller and to larger images", async () => {
-  for (let i = 0; i < rounds(40, 12); i++) {
+test("40 random poolings, to smaller and to larger images", async () => {
+  for (let i = 0; i < 40; i++) {
     await checkKernel(gpu, adaptiveAvgPool2d, { x: randomTensor(draw()) }, { outputSize: pairOf(() => int(1, 16)) });
   }
 });
