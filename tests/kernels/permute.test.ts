@@ -36,6 +36,7 @@ test("10 random images of whole vec4s of channels into the order of NHWC and bac
     const [n, c, h, w] = [int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)];
     await checkBits(gpu, permute, { x: specialTensor([n, c, h, w]) }, { dims: [0, 2, 3, 1] });
     await checkBits(gpu, permute, { x: specialTensor([n, h, w, c]) }, { dims: [0, 3, 1, 2] });
+    await checkBits(gpu, permute, { x: specialTensor([n, c, h, w]) }, { dims: [1, 0, 2, 3] });
   }
 });
 
