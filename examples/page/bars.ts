@@ -7,21 +7,27 @@ export interface Bar {
 }
 
 /**
- * Shows shares as bars in a list that keeps its elements from one answer to the next. With `onChoose` every bar can be
- * chosen; one is, by its place.
+ * Shows shares as bars in a list that keeps its elements from one answer to the next; one may stand out, by its place. With
+ * `onChoose` every bar can be pressed; the one that stands out is, unless `pressed` says another.
  */
-export function showBars(list: HTMLElement, bars: readonly Bar[], chosen?: number, onChoose?: (index: number) => void) {
+export function showBars(
+  list: HTMLElement,
+  bars: readonly Bar[],
+  chosen?: number,
+  onChoose?: (index: number) => void,
+  pressed = chosen,
+): void {
   while (list.children.length > bars.length) list.lastChild?.remove();
   while (list.children.length < bars.length) list.append(makeBar(onChoose !== undefined));
   bars.forEach(({ label, share }, i) => {
     const row = list.children[i].firstElementChild as HTMLElement;
     const [name, track, figure] = [...row.children] as HTMLElement[];
     name.textContent = label;
-    (track.firstElementChild as HTMLElement).style.width = `${100 * share}%`;
+    (track.firstElementChild as HTMLElement).style.setProperty("--share", `${100 * share}%`);
     figure.textContent = `${(100 * share).toFixed(1)} %`;
     row.classList.toggle("chosen", i === chosen);
     if (!onChoose) return;
-    row.ariaPressed = String(i === chosen);
+    row.ariaPressed = String(i === pressed);
     row.onclick = () => onChoose(i);
   });
 }

@@ -4,70 +4,78 @@ import { lenet5 } from "../../nets/lenet.ts";
 import type { WorkerNet } from "../../worker.ts";
 import { showBars } from "./bars.ts";
 import { find, make, onColorScheme } from "./dom.ts";
+import { Flow } from "./flow.ts";
+import { explain, STAGES, type Tensors, type Unit } from "./lenet_stages.ts";
 import type { Page } from "./main.ts";
-import { drawMaps, type Maps, mapsOf } from "./maps.ts";
 import { Pad } from "./pad.ts";
 import { Status } from "./status.ts";
+import { UnitView } from "./unit_view.ts";
 
-interface Stage {
-  readonly layer: string;
-  readonly title: string;
-  readonly text: string;
-  readonly tile: number;
-  readonly columns: number;
-}
+const LAYERS = Object.keys(STAGES).filter((name) => name !== "input");
 
-const STAGES: readonly Stage[] = [
-  { layer: "input", title: "Input", text: "centred, 32 × 32", tile: 128, columns: 1 },
-  { layer: "tanh1", title: "Convolution 5 × 5", text: "6 maps, 28 × 28", tile: 56, columns: 3 },
-  { layer: "pool1", title: "Average pooling", text: "6 maps, 14 × 14", tile: 56, columns: 3 },
-  { layer: "tanh2", title: "Convolution 5 × 5", text: "16 maps, 10 × 10", tile: 30, columns: 4 },
-  { layer: "pool2", title: "Average pooling", text: "16 maps, 5 × 5", tile: 30, columns: 4 },
-  { layer: "tanh3", title: "Convolution 5 × 5", text: "120 values", tile: 10, columns: 10 },
-  { layer: "tanh4", title: "Linear", text: "84 values", tile: 10, columns: 7 },
-];
-
-const LAYERS = STAGES.slice(1).map(({ layer }) => layer);
-
-/** Width of all stages side by side, in CSS pixels; they are drawn larger where there is room. */
-const WIDTH = 1180;
-
-const enlarged = (tile: number): number => tile * Math.min(2.5, Math.max(1, find("stages").clientWidth / WIDTH));
-
-/** The largest value of a normalized digit, and about the largest of a tanh. */
-const RANGES: Readonly<Record<string, number>> = { input: 2.8 };
+/** What is explained until something is pointed at. */
+const FIRST: Unit = { stage: "tanh1", map: 0, y: 14, x: 14 };
 
 export function start(page: Page): void {
   const status = new Status(find("digit-status"), find("digits-problem"));
-  const canvases = new Map(STAGES.map((stage) => [stage.layer, addStage(stage)]));
-  const shown = new Map<string, Tensor>();
+  const bars = find("digit-bars");
+  const flow = new Flow(find("stages"), bars, point);
+  const unitView = new UnitView(find("unit"));
+  const choice = find("digit-net", HTMLSelectElement);
+  /** What the net computed for what is drawn, and its weights. */
+  const computed = new Map<string, Tensor>();
+  let parameters: ReadonlyMap<string, Tensor> = new Map();
+  let pinned = FIRST;
+  let hovered: Unit | undefined;
+  let best: number | undefined;
+  let trained: Blob | undefined;
   let net: Promise<WorkerNet> | undefined;
   let isRunning = false;
   let isStale = false;
+  let isPointing = false;
 
   const pad = new Pad(find("pad", HTMLCanvasElement), answer);
   addSamples(pad, status);
   find("clear").addEventListener("click", () => pad.clear());
-  showBars(find("digit-bars"), barsOf(new Float32Array(10)));
-  drawStages();
+  bars.addEventListener("pointerover", ({ target }) => hoverClass(target));
+  bars.addEventListener("pointerleave", () => point(undefined, false));
+  draw();
   onColorScheme(() => {
     pad.redraw();
-    drawStages();
+    draw();
   });
-  addEventListener("resize", drawStages);
+  new ResizeObserver(draw).observe(find("stages"));
+  choice.addEventListener("change", load);
+  page.onTrained(({ weights, name }) => {
+    trained = weights;
+    choice.replaceChildren(make("option", {}, "the shipped weights"), make("option", {}, name));
+    choice.selectedIndex = 1;
+    find("digit-net-row").hidden = false;
+    load();
+  });
   page.onReopen(load);
   load();
 
   async function load(): Promise<void> {
+    const weights = choice.selectedIndex === 1 && trained ? trained : "lenet5.safetensors";
+    const before = net;
     try {
-      net = page.session.open().then((gpu) => gpu.loadNet("lenet5", { weights: "lenet5.safetensors" }));
-      await net;
+      const gpu = page.session.open();
+      const loading = gpu.then((gpu) => gpu.loadNet("lenet5", { weights }));
+      net = loading;
+      const reading = gpu.then((gpu) => gpu.call<typeof parameters>("parameters", ["lenet5", weights]));
+      const [, read] = await Promise.all([loading, reading]);
+      if (net !== loading) return;
+      parameters = read;
       status.clear();
-      if (pad.isEmpty) status.say("Draw a digit.");
+      if (pad.isEmpty) showNothing();
       else answer();
     } catch (error) {
+      showNothing();
       status.say("");
       status.fail(error);
+    } finally {
+      before?.then((unused) => unused !== undefined && before !== net && unused.dispose()).catch(() => {});
     }
   }
 
@@ -92,57 +100,79 @@ export function start(page: Page): void {
     }
   }
 
-  async function look(net: WorkerNet): Promise<void> {
+  async function look(by: WorkerNet): Promise<void> {
     const input = await lenet5.preprocess(pad.picture(), [1, 32, 32]);
     const begun = performance.now();
-    const { probabilities, features } = await net.run(input, { features: LAYERS });
+    const { probabilities, features } = await by.run(input, { features: LAYERS });
     const milliseconds = performance.now() - begun;
-    const [{ index: best, probability }] = mostProbable("LeNet-5", probabilities.data, [], 1);
-    const share = `${(100 * probability).toFixed(0)} %`;
-    shown.set("input", { shape: [1, 1, 32, 32], data: input });
-    for (const layer of LAYERS) shown.set(layer, features[layer]);
+    // Another net was chosen meanwhile: its answer is the one that is wanted.
+    if ((await net) !== by) {
+      isStale = true;
+      return;
+    }
+    const [{ index, probability }] = mostProbable("LeNet-5", probabilities.data, [], 1);
+    computed.set("input", { shape: [1, 1, 32, 32], data: input });
+    computed.set("probabilities", probabilities);
+    for (const layer of LAYERS) computed.set(layer, features[layer]);
+    best = index;
     status.clear();
     find("digit").textContent = String(best);
-    status.say(`${best}: ${share} sure, in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`);
-    showBars(find("digit-bars"), barsOf(probabilities.data), best);
-    drawStages();
+    status.say(
+      `${best}: ${(100 * probability).toFixed(0)} % sure, in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`,
+    );
+    draw();
     if (performance.getEntriesByName("first digit").length === 0) performance.mark("first digit");
   }
 
   function showNothing(): void {
-    shown.clear();
+    computed.clear();
+    best = undefined;
     find("digit").textContent = "\u00a0";
     status.say("Draw a digit.");
-    showBars(find("digit-bars"), barsOf(new Float32Array(10)));
-    drawStages();
+    draw();
   }
 
-  function drawStages(): void {
-    for (const stage of STAGES) {
-      const { layer, tile, columns } = stage;
-      const [canvas, tensor] = [canvases.get(layer), shown.get(layer)];
-      const maps = tensor ? mapsOf(tensor) : emptyMaps(stage);
-      if (canvas) drawMaps(canvas, maps, { tile: enlarged(tile), columns, range: RANGES[layer] ?? 1 });
-    }
+  /** Draws all that is seen of the net. */
+  function draw(): void {
+    const shares = computed.get("probabilities")?.data ?? new Float32Array(10);
+    const rows = Array.from(shares, (share, digit) => ({ label: String(digit), share }));
+    const toPin = (digit: number) => point({ stage: "linear2", map: digit, y: 0, x: 0 }, true);
+    showBars(bars, rows, best, toPin, pinned.stage === "linear2" ? pinned.map : -1);
+    flow.draw(tensors(), hovered ?? pinned);
+    explainUnit();
   }
-}
 
-const barsOf = (probabilities: Float32Array) =>
-  Array.from(probabilities, (share, digit) => ({ label: String(digit), share }));
+  function tensors(): Tensors {
+    return new Map([...parameters, ...computed]);
+  }
 
-function addStage({ layer, title, text }: Stage): HTMLCanvasElement {
-  const canvas = make("canvas", { role: "img", "aria-label": `${title}: ${text}` });
-  find("stages").append(
-    make("figure", { class: `stage ${layer}` }, canvas, make("figcaption", {}, make("strong", {}, title), ` ${text}`)),
-  );
-  return canvas;
-}
+  function point(unit: Unit | undefined, stays: boolean): void {
+    hovered = stays ? undefined : unit;
+    if (unit && stays) pinned = unit;
+    if (isPointing) return;
+    isPointing = true;
+    requestAnimationFrame(() => {
+      isPointing = false;
+      draw();
+    });
+  }
 
-/** A grid of a stage's size with nothing in it, so that nothing moves with the first answer, nor when it is cleared. */
-function emptyMaps({ layer, text }: Stage): Maps {
-  const count = layer === "input" ? 1 : Number.parseInt(text, 10);
-  const side = Number.parseInt(/× (\d+)/.exec(text)?.[1] ?? "1", 10);
-  return { data: new Float32Array(count * side * side), count, height: side, width: side };
+  function hoverClass(target: EventTarget | null): void {
+    const row = target instanceof Element ? target.closest("li") : null;
+    if (row) point({ stage: "linear2", map: [...bars.children].indexOf(row), y: 0, x: 0 }, false);
+  }
+
+  function explainUnit(): void {
+    const unit = hovered ?? pinned;
+    const isComplete = computed.size > 0 && parameters.size > 0;
+    const explanation = isComplete ? explain(tensors(), unit) : undefined;
+    flow.light(unit, explanation);
+    if (isComplete) unitView.show(tensors(), unit, explanation);
+    else
+      unitView.clear(
+        "Draw a digit; then point at any square to see what it is computed from, by mouse, touch or keys.",
+      );
+  }
 }
 
 /** A button for each of the pictures in examples/digits/. */

@@ -17,6 +17,18 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** The same for what is drawn. */
+export function makeSvg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  attributes: Readonly<Record<string, string | number>> = {},
+  ...children: (Node | string)[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
 /** Calls back when the page's colours change. */
 export function onColorScheme(redraw: () => void): void {
   for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {

@@ -11,6 +11,16 @@ export interface Page {
   readonly session: Session;
   /** Called when another worker has taken the place of one that is gone: what a view had there is loaded again. */
   onReopen(start: () => void): void;
+  /** A net that was trained here, for the digits to be read by; whoever takes them later is told of the last one. */
+  trained(net: TrainedNet): void;
+  onTrained(take: (net: TrainedNet) => void): void;
+}
+
+export interface TrainedNet {
+  /** A checkpoint of LeNet-5. */
+  readonly weights: Blob;
+  /** For people. */
+  readonly name: string;
 }
 
 const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>> = {
@@ -22,6 +32,8 @@ const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>
 };
 
 const starts: (() => void)[] = [];
+let lastTrained: TrainedNet | undefined;
+let takeTrained: ((net: TrainedNet) => void) | undefined;
 
 const page: Page = {
   session: new Session("nets", async (error) => {
@@ -30,6 +42,14 @@ const page: Page = {
     find("notice").hidden = false;
   }),
   onReopen: (start) => void starts.push(start),
+  trained(net) {
+    lastTrained = net;
+    takeTrained?.(net);
+  },
+  onTrained(take) {
+    takeTrained = take;
+    if (lastTrained) take(lastTrained);
+  },
 };
 
 /** Opens the device, or again after a loss; false where that cannot be done, which the page says then. */

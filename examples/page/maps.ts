@@ -25,14 +25,31 @@ export interface Layout {
   /** The maps to draw: `count` from `first` on. */
   readonly first?: number;
   readonly count?: number;
+  /** Which colours of the style sheet are meant. */
+  readonly scale?: Scale;
+}
+
+/** A pair of colours, one meaning: what a net computes, and what it has learned. */
+export type Scale = "map" | "weight";
+
+/** Where maps are on a canvas, in CSS pixels. */
+export interface Grid {
+  readonly columns: number;
+  readonly count: number;
+  /** Of one map. */
+  readonly width: number;
+  readonly height: number;
+  /** From one map to the next. */
+  readonly across: number;
+  readonly down: number;
 }
 
 /**
  * Draws maps as a grid, every value a square of whole device pixels: zero is the page's ground, negative and positive
  * values take the two colours of the style sheet.
  */
-export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout): void {
-  const { tile, columns, range, first = 0, count = maps.count - first } = layout;
+export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout): Grid {
+  const { tile, columns, range, first = 0, count = maps.count - first, scale: colours = "map" } = layout;
   const { height, width, data } = maps;
   const density = devicePixelRatio;
   const scale = (tile * density) / Math.max(height, width);
@@ -46,7 +63,7 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
   const context = canvas.getContext("2d") as CanvasRenderingContext2D;
   const small = new OffscreenCanvas(width, height);
   const pixels = new ImageData(width, height);
-  const color = palette(getComputedStyle(canvas), range);
+  const color = palette(getComputedStyle(canvas), range, colours);
   context.imageSmoothingEnabled = cell < 1;
   for (let i = 0; i < count; i++) {
     const start = (first + i) * height * width;
@@ -55,14 +72,22 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
     const [x, y] = [(i % used) * (tileWidth + gap), Math.floor(i / used) * (tileHeight + gap)];
     context.drawImage(small, x, y, tileWidth, tileHeight);
   }
+  return {
+    columns: used,
+    count,
+    width: tileWidth / density,
+    height: tileHeight / density,
+    across: (tileWidth + gap) / density,
+    down: (tileHeight + gap) / density,
+  };
 }
 
 type Paint = (value: number, pixels: Uint8ClampedArray, at: number) => void;
 
 /** Colours of the style sheet, as "red green blue". A NaN is painted in a colour that no number has. */
-function palette(style: CSSStyleDeclaration, range: number): Paint {
+export function palette(style: CSSStyleDeclaration, range: number, scale: Scale = "map"): Paint {
   const read = (name: string) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
-  const [ground, low, high, wrong] = ["--map-zero", "--map-low", "--map-high", "--map-nan"].map(read);
+  const [ground, low, high, wrong] = ["--map-zero", `--${scale}-low`, `--${scale}-high`, "--map-nan"].map(read);
   return (value, pixels, at) => {
     const to = Number.isNaN(value) ? wrong : value < 0 ? low : high;
     const part = Number.isNaN(value) ? 1 : Math.min(Math.abs(value) / range, 1) || 0;

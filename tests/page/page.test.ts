@@ -1,48 +1,21 @@
 // The page of examples/page in a real browser: what its visitors do, and what goes wrong for them.
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
 import { deflateSync } from "node:zlib";
-import type { BrowserContext, Locator, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { launch } from "../../bench/browser/launch.ts";
-import { type Handler, serve, text } from "../../bench/browser/server.ts";
+import { type Handler, text } from "../../bench/browser/server.ts";
 import { readFigures } from "../../bench/report/figures.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
-import { buildPage } from "../../examples/build_page.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { ownVersion } from "../../tools/package.ts";
 import { isDeep } from "../harness.ts";
+import * as visit from "./visit.ts";
+import { colours, inBrowser, openSite, ROOT, SEVEN, SHOTS, type Site } from "./visit.ts";
 
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const SITE = fileURLToPath(new URL("../../page", import.meta.url));
-const SHOTS = `${ROOT}.screenshots`;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const VIEWS = ["digits", "images", "time", "kernels"] as const;
-
-const browser = await launch();
-const inBrowser = typeof browser === "string" ? test.skip : test;
-
-/** What the worker's script begins with: keeps its devices, so that a test can lose them; refuses adapters if asked to. */
-const SPY = (isRefused: boolean): string => `
-const { requestDevice } = GPUAdapter.prototype;
-GPUAdapter.prototype.requestDevice = async function (...given) {
-  const device = await requestDevice.apply(this, given);
-  (globalThis.devices ??= []).push(device);
-  return device;
-};
-if (${isRefused}) GPU.prototype.requestAdapter = async () => null;
-`;
-
-let isRefused = false;
-
-const sendWorker: Handler = (_request, response) => {
-  const script = readFileSync(`${SITE}/worker.js`, "utf8");
-  response.writeHead(200, { "content-type": "text/javascript" }).end(`${SPY(isRefused)}${script}`);
-};
 
 /** Some bytes of a checkpoint, and then nothing more. */
 const sendSlowly: Handler = (_request, response) => {
@@ -85,96 +58,17 @@ function crc32(data: Buffer): number {
   return ~crc >>> 0;
 }
 
-/** A test that waits for longer than this has failed: far longer than a busy machine takes. */
-const LIMIT_MS = 200_000;
-
-/** On a busy machine nothing may be given up, nor be long ago: the page's clock and its long timers run slowly. */
-function slowDown(): void {
-  const times = 20;
-  const [now, later] = [performance.now.bind(performance), setTimeout];
-  performance.now = () => now() / times;
-  globalThis.setTimeout = ((work: () => void, ms = 0, ...rest: unknown[]) =>
-    later(work, ms < 10_000 ? ms : ms * times, ...rest)) as typeof setTimeout;
-}
-
-let context: BrowserContext;
+let site: Site;
 let page: Page;
-let origin: string;
 
-/** Whatever the page logs or throws unasked fails the test that runs then. */
-const complaints: string[] = [];
-
-async function openPage(path: string, given: BrowserContext = context): Promise<Page> {
-  const opened = await given.newPage();
-  opened.on("pageerror", ({ message }) => complaints.push(message));
-  opened.on("console", (message) => {
-    // The browser itself reports what could not be loaded.
-    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
-  });
-  await opened.goto(`${origin}/${path}`);
-  return opened;
-}
+const waitFor = (id: string, wanted: RegExp, on: Page = page, problem?: string): Promise<string> =>
+  visit.waitForText(on, id, wanted, problem);
+const until = <T>(what: string, ask: () => Promise<T | undefined>): Promise<T> => visit.until(page, what, ask);
+const inspect = (view: (typeof VIEWS)[number]): Promise<void> => visit.inspect(page, view);
+const inWorker = (name: string, work: () => void): Promise<void> => visit.inWorker(page, name, work);
+const loseDevice = (name: string): Promise<void> => visit.loseDevice(page, name);
 
 const show = (view: string): Promise<void> => page.getByRole("tab", { name: view, exact: true }).click();
-
-/** Waits until an element's text is as wanted, or a problem is shown instead of it. */
-async function waitFor(id: string, wanted: RegExp, on: Page = page, problem = "no-problem"): Promise<string> {
-  const handle = await on.waitForFunction(
-    ([id, source, problem]) => {
-      const text = document.getElementById(id)?.textContent ?? "";
-      const trouble = document.getElementById(problem);
-      if (new RegExp(source).test(text)) return text;
-      return trouble && !trouble.hidden ? `problem: ${trouble.textContent}` : false;
-    },
-    [id, wanted.source, problem] as const,
-    { timeout: LIMIT_MS },
-  );
-  const text = String(await handle.jsonValue());
-  assert.match(text, wanted, `${id} says "${text}"`);
-  return text;
-}
-
-/** Asks again and again until there is an answer. */
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const end = performance.now() + LIMIT_MS;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    assert.ok(performance.now() < end, `waited in vain for ${what}`);
-    await page.waitForTimeout(20);
-  }
-}
-
-/** Points on the pad, from 0 to 1. */
-type Stroke = readonly (readonly [number, number])[];
-
-async function draw(strokes: readonly Stroke[], on: Page = page): Promise<void> {
-  const box = await on.locator("#pad").boundingBox();
-  if (!box) throw new Error("the pad is not shown");
-  const at = ([x, y]: readonly [number, number]) => [box.x + x * box.width, box.y + y * box.height] as const;
-  for (const [first, ...others] of strokes) {
-    await on.mouse.move(...at(first));
-    await on.mouse.down();
-    for (const point of others) await on.mouse.move(...at(point), { steps: 6 });
-    await on.mouse.up();
-  }
-}
-
-const SEVEN: readonly Stroke[] = [
-  [
-    [0.3, 0.25],
-    [0.7, 0.25],
-    [0.45, 0.8],
-  ],
-];
-
-/** How many colours an element shows. */
-const colours = (element: Locator): Promise<number> =>
-  element.evaluate((element) => {
-    const canvas = element as HTMLCanvasElement;
-    const data = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height).data;
-    return new Set(data && new Uint32Array(data.buffer)).size;
-  });
 
 /** Drops a file on a view, as from a folder. */
 async function drop(view: string, name: string, type: string, bytes: Buffer): Promise<void> {
@@ -190,68 +84,15 @@ async function drop(view: string, name: string, type: string, bytes: Buffer): Pr
   await page.dispatchEvent(`#panel-${view}`, "drop", { dataTransfer: transfer });
 }
 
-const inspected = { pages: 0, passes: 0, violations: [] as string[] };
-
-/** Lets axe look at a view as it is now, in light and dark; a deep run takes screenshots, also at the width of a phone. */
-async function inspect(view: (typeof VIEWS)[number]): Promise<void> {
-  const shoot = async (kind: string) => {
-    if (isDeep) await page.screenshot({ path: `${SHOTS}/${view}-${kind}.png`, fullPage: true });
-  };
-  for (const colorScheme of ["dark", "light"] as const) {
-    await page.emulateMedia({ colorScheme });
-    // biome-ignore lint/suspicious/noExplicitAny: axe is a script of the page
-    const result = await page.evaluate(() => (globalThis as any).axe.run(document, { resultTypes: ["violations"] }));
-    inspected.pages++;
-    inspected.passes += result.passes.length;
-    for (const { id, impact, nodes } of result.violations) {
-      inspected.violations.push(`${impact}: ${id} in ${view}, ${colorScheme}: ${nodes[0].html}`);
-    }
-    await shoot(colorScheme);
-  }
-  const size = page.viewportSize();
-  await page.setViewportSize({ width: 320, height: 700 });
-  const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  await shoot("phone");
-  if (size) await page.setViewportSize(size);
-  await page.emulateMedia({ forcedColors: "active" });
-  const tabs = await page
-    .getByRole("tab")
-    .evaluateAll((tabs) =>
-      tabs.map((tab) => [tab.ariaSelected === "true", getComputedStyle(tab).borderBottomColor] as const),
-    );
-  await shoot("forced");
-  await page.emulateMedia({ forcedColors: "none" });
-  const [[, selected]] = tabs.filter(([isSelected]) => isSelected);
-  assert.ok(
-    tabs.every(([isSelected, colour]) => isSelected || colour !== selected),
-    "which tab is it?",
-  );
-  assert.ok(tooWide <= 0, `${view} is ${tooWide} pixels too wide for a phone`);
-}
-
-/** Runs something in the workers of a name. */
-async function inWorker(name: string, work: () => void): Promise<void> {
-  for (const worker of page.workers()) {
-    if ((await worker.evaluate(() => self.name)) === name) await worker.evaluate(work);
-  }
-}
-
-/** Ends the devices of the workers of a name, as a driver that crashes does. */
-const loseDevice = (name: string): Promise<void> =>
-  inWorker(name, () => {
-    for (const device of (globalThis as unknown as { devices: GPUDevice[] }).devices) device.destroy();
-  });
-
 inBrowser("draw a digit, as soon as the page is open", async () => {
-  page = await openPage("");
-  await draw(SEVEN);
+  page = await site.open("");
+  await visit.draw(page, SEVEN);
   await waitFor("digit-status", /^7: .* sure/, page, "digits-problem");
   const [{ startTime }] = await page.evaluate(() => performance.getEntriesByName("first digit").map((e) => e.toJSON()));
   console.log(`note: first digit answered ${startTime.toFixed(0)} ms after the page was opened`);
   const canvases = await page.locator("#stages canvas").all();
-  assert.is(canvases.length, 7);
+  assert.is(canvases.length, 12);
   for (const canvas of canvases) assert.ok((await colours(canvas)) > 10);
-  await page.evaluate(AXE);
   await page.emulateMedia({ forcedColors: "active" });
   const grounds = await page.evaluate(() =>
     [document.body, document.querySelector("#digit-bars .fill")].map(
@@ -355,9 +196,9 @@ inBrowser("drop an image, and link a checkpoint that the browser has no room to 
   const url = await page.locator("#picture").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
   await drop("images", "sunset.png", "image/png", Buffer.from(url.split(",")[1], "base64"));
   await waitFor("images-status", /Choose weights/, page, "images-problem");
-  const session = await context.newCDPSession(page);
-  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 5e6 });
-  await page.getByLabel("Address").fill(`${origin}/shufflenet_v2_x0_5.safetensors`);
+  const session = await site.context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: site.origin, quotaSize: 5e6 });
+  await page.getByLabel("Address").fill(`${site.origin}/shufflenet_v2_x0_5.safetensors`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   assert.match(await waitFor("images-status", /is loaded/, page, "images-problem"), /could not be kept/);
 });
@@ -466,14 +307,14 @@ inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
   await page.getByRole("button", { name: "Test picture" }).click();
   await waitFor("images-status", /Choose weights/, page, "photo-problem");
   assert.match((await page.locator("#images-problem").textContent()) ?? "", /does not fit/, "a picture hides it");
-  await page.getByLabel("Address").fill(`${origin}/login.html`);
+  await page.getByLabel("Address").fill(`${site.origin}/login.html`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await waitFor("images-problem", /HTML|page/);
 });
 
 inBrowser("another last layer: its classes by number; NaN is no answer", async () => {
   const load = async (file: string) => {
-    await page.getByLabel("Address").fill(`${origin}/${file}.safetensors`);
+    await page.getByLabel("Address").fill(`${site.origin}/${file}.safetensors`);
     await page.getByRole("button", { name: "Load", exact: true }).click();
   };
   await load("three");
@@ -497,7 +338,7 @@ inBrowser("another last layer: its classes by number; NaN is no answer", async (
 });
 
 inBrowser("two nets at once: the later choice wins; a download is cancelled", async () => {
-  await page.getByLabel("Address").fill(`${origin}/slow.safetensors`);
+  await page.getByLabel("Address").fill(`${site.origin}/slow.safetensors`);
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await waitFor("images-status", /Downloading/);
   await page.locator("#net").selectOption("alexnet");
@@ -602,18 +443,18 @@ inBrowser("the playground's device is lost, idle and running: the next change an
 
 inBrowser("accessibility", () => {
   console.log(
-    `note: axe, ${inspected.pages} pages: ${inspected.passes} rules passed, ${inspected.violations.length} violated`,
+    `note: axe, ${visit.inspected.pages} pages: ${visit.inspected.passes} rules passed, ${visit.inspected.violations.length} violated`,
   );
   if (isDeep) console.log(`note: screenshots: ${SHOTS}`);
-  assert.is(inspected.pages, 2 * VIEWS.length);
-  assert.equal(inspected.violations, []);
+  assert.is(visit.inspected.pages, 2 * VIEWS.length);
+  assert.equal(visit.inspected.violations, []);
 });
 
 inBrowser("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
-  await context.addInitScript(() => {
+  await site.context.addInitScript(() => {
     if (location.search === "?without") Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
   });
-  const blind = await openPage("?without");
+  const blind = await site.open("?without");
   await waitFor(
     "no-gpu",
     /There is no GPU to work with[\s\S]*This browser has no WebGPU\.[\s\S]*Chrome or Edge/,
@@ -621,54 +462,31 @@ inBrowser("no WebGPU, and an adapter refused: what to do is said, and done again
   );
   await blind.close();
 
-  isRefused = true;
-  const refused = await openPage("");
+  site.isRefused = true;
+  const refused = await site.open("");
   await waitFor("no-gpu-reason", /no WebGPU adapter/, refused);
-  isRefused = false;
+  site.isRefused = false;
   await refused.getByRole("button", { name: "Try again" }).click();
   await waitFor("adapter", /Adapter: /, refused);
-  await draw(SEVEN, refused);
+  await visit.draw(refused, SEVEN);
   await waitFor("digit-status", /^7: /, refused);
   await refused.close();
 });
 
-if (typeof browser === "string") {
-  console.log(`note: skipped, for no browser with WebGPU can be started (${browser})`);
-} else {
-  mkdirSync(SHOTS, { recursive: true });
-  const bundler = await buildPage(SITE);
-  await bundler.dispose();
-  const weights = await checkpoint();
-  const head = { numClasses: 3 };
-  const sendBytes =
-    (bytes: Buffer): Handler =>
-    (_request, response) =>
-      void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
-  // Its last bytes are fc.weight's or a batch norm's: all of them are read.
-  const damaged = Buffer.from(weights);
-  damaged.fill(255, damaged.length - 4);
-  const server = await serve(SITE, {
-    "/": text("text/html", readFileSync(`${SITE}/index.html`, "utf8")),
-    "/worker.js": sendWorker,
-    "/slow.safetensors": sendSlowly,
-    "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
-    "/shufflenet_v2_x0_5.safetensors": sendBytes(weights),
-    "/three.safetensors": sendBytes(await checkpoint(head)),
-    "/nan.safetensors": sendBytes(damaged),
-  });
-  origin = server.origin;
-  context = await browser.newContext({
-    viewport: { width: 1280, height: 900 },
-    acceptDownloads: true,
-  });
-  context.setDefaultTimeout(LIMIT_MS);
-  await context.addInitScript(slowDown);
-  test.after.each(() => {
-    assert.equal(complaints.splice(0), [], "the page complained");
-  });
-  test.after(async () => {
-    await browser.close();
-    server.close();
-  });
-}
+const weights = await checkpoint();
+const sendBytes =
+  (bytes: Buffer): Handler =>
+  (_request, response) =>
+    void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+// Its last bytes are fc.weight's or a batch norm's: all of them are read.
+const damaged = Buffer.from(weights);
+damaged.fill(255, damaged.length - 4);
+const opened = await openSite("page", {
+  "/slow.safetensors": sendSlowly,
+  "/login.html": text("text/html", "<!doctype html><title>Log in</title>"),
+  "/shufflenet_v2_x0_5.safetensors": sendBytes(weights),
+  "/three.safetensors": sendBytes(await checkpoint({ numClasses: 3 })),
+  "/nan.safetensors": sendBytes(damaged),
+});
+if (opened) site = opened;
 test.run();

@@ -2,7 +2,9 @@ import { type AnyNet, type Given, openFitting, trace } from "../../../engine/def
 import type { Gpu } from "../../../engine/gpu.ts";
 import { type Graph, paramShapes } from "../../../engine/graph/graph.ts";
 import type { Progress } from "../../../engine/ground/options.ts";
+import type { Tensor } from "../../../engine/ground/tensor.ts";
 import { Model } from "../../../engine/model.ts";
+import type { Weights } from "../../../engine/weights/open.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 
 /** What weights a page can ask for: noise, a file, an address, or a name of the net's own list. */
@@ -24,6 +26,19 @@ export interface ModelChoice {
   readonly graph?: Graph;
   /** What is compiled while the weights load. */
   readonly outputs?: readonly string[];
+}
+
+/** Every tensor of a net's checkpoint that the net has, by its name. Throws what Gpu.loadNet() throws. */
+export async function readParameters(gpu: Gpu, definition: AnyNet, weights: Weights): Promise<Map<string, Tensor>> {
+  const wanted = paramShapes(trace(definition));
+  const checkpoint = await openFitting(definition, wanted, { weights }, gpu.host.open, gpu.nets);
+  try {
+    const tensors = new Map<string, Tensor>();
+    for (const [name, shape] of wanted) tensors.set(name, { shape, data: await checkpoint.read(name) });
+    return tensors;
+  } finally {
+    await checkpoint.close();
+  }
 }
 
 /**

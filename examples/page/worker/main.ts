@@ -1,6 +1,7 @@
 // What runs in the page's workers: the library with methods of the page's own. See ../session.ts.
 import { type Context, openGpu, serveGpu } from "../../../browser.ts";
-import type { WeightsChoice } from "./load_model.ts";
+import type { Weights } from "../../../engine/weights/open.ts";
+import { readParameters, type WeightsChoice } from "./load_model.ts";
 import { type Building, Looking, type LookOptions } from "./looking.ts";
 import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
@@ -26,6 +27,9 @@ serveGpu(openGpu, {
     await gpu.ready();
     return gpu.adapter;
   },
+
+  // Digits
+  parameters: async ({ gpu }, net: string, weights: Weights) => readParameters(gpu, await gpu.definition(net), weights),
 
   // Images: one net at a time.
   describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),
