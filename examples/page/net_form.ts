@@ -1,5 +1,5 @@
 import type { Progress as LoadProgress } from "../../engine/ground/options.ts";
-import { nets } from "../../nets/index.ts";
+import { families } from "../../nets/families.ts";
 import { find, make } from "./dom.ts";
 import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
@@ -25,7 +25,7 @@ export class NetForm {
     this.#page = page;
     this.#status = status;
     this.#onChange = onChange;
-    for (const name of Object.keys(nets)) if (name !== "lenet5") this.#choice.append(make("option", {}, name));
+    for (const name of Object.keys(families)) if (name !== "lenet5") this.#choice.append(make("option", {}, name));
     this.#choice.value = "resnet18";
     this.#choice.addEventListener("change", () => {
       this.#classes.value = "";

@@ -1,9 +1,12 @@
+/** What stands in the address behind "?": a view's state. */
+export const stateOf = (hash: string): URLSearchParams => new URLSearchParams(hash.split("?")[1]);
+
 /** Tabs that are links to #NAME, by the pattern of the WAI-ARIA practices: arrow keys, Home and End go from one to the next. */
 export function startTabs(onShow: (name: string) => void): void {
   const tabs = [...document.querySelectorAll<HTMLAnchorElement>("[role=tab]")];
 
   function show(): void {
-    const shown = tabs.find((tab) => tab.hash === location.hash) ?? tabs[0];
+    const shown = tabs.find((tab) => tab.hash === location.hash.split("?")[0]) ?? tabs[0];
     for (const tab of tabs) {
       tab.ariaSelected = String(tab === shown);
       tab.tabIndex = tab === shown ? 0 : -1;

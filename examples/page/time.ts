@@ -1,6 +1,6 @@
 import { encodeJson, type Figures, type NetFigures } from "../../engine/tuning/figures.ts";
-import { nets } from "../../nets/index.ts";
-import { find, make } from "./dom.ts";
+import { families } from "../../nets/families.ts";
+import { download, find, make } from "./dom.ts";
 import { count, duration, percent, scientific } from "./format.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
@@ -21,14 +21,14 @@ export function start(): void {
   let timing: NetTiming | undefined;
   let wasHidden = false;
 
-  for (const name of Object.keys(nets)) choice.append(make("option", {}, name));
+  for (const name of Object.keys(families)) choice.append(make("option", {}, name));
   choice.value = "resnet18";
   find("measure").addEventListener("click", measure);
-  exporting.addEventListener("click", () => timing && download(`${timing.net}-times.json`, timing));
+  exporting.addEventListener("click", () => timing && download(`${timing.net}-times.json`, json(timing)));
   saving.addEventListener("click", () => {
     if (!timing) return;
     const file: Figures = { ...timing.source, nets: [...figures.values()], failed: [] };
-    download("shadenet-figures.json", file);
+    download("shadenet-figures.json", json(file));
   });
   find("send-figures").textContent =
     `Figures that you save can be compared with others': attach the file to ${ISSUE_PLACE}.`;
@@ -173,8 +173,4 @@ function track(kind: string, share: number): HTMLElement {
   return make("span", { class: "track", "aria-hidden": "true" }, fill);
 }
 
-function download(name: string, value: NetTiming | Figures): void {
-  const url = URL.createObjectURL(new Blob([encodeJson(value)], { type: "application/json" }));
-  make("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
+const json = (value: NetTiming | Figures): Blob => new Blob([encodeJson(value)], { type: "application/json" });

@@ -1,57 +1,14 @@
 // What a lecturer projects of the digits: all of the net at once, and every value of it computed from what it is made of.
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { isNear, readShown, recompute, type Shown, sumOf } from "./explained.ts";
 import { draw, inBrowser, inspect, inspected, openSite, SEVEN, waitForText } from "./visit.ts";
 
 const site = await openSite("page-digits");
 let page: Page;
-
-/** What is shown of the value that is pointed at, with all digits. */
-interface Shown {
-  readonly name: string;
-  readonly value: number;
-  readonly patch: readonly number[];
-  readonly filter: readonly number[];
-  readonly product: readonly number[];
-  readonly addend: readonly number[];
-  readonly bias?: number;
-  readonly sum?: number;
-  readonly tanh?: number;
-}
-
-const read = (): Promise<Shown> =>
-  page.evaluate(() => {
-    const numbers = (kind: string) =>
-      [...document.querySelectorAll<HTMLDataElement>(`#unit data${kind}`)].map(({ value }) => Number(value));
-    const name = document.querySelector(".unit-name")?.textContent ?? "";
-    const [value] = numbers(":not(.equation *)");
-    const [bias] = numbers(".bias");
-    const [sum] = numbers(".sum");
-    const [tanh] = numbers(".tanh");
-    const [patch, filter, product, addend] = [".patch", ".filter", ".product", ".addend"].map(numbers);
-    return { name, value, patch, filter, product, addend, bias, sum, tanh };
-  });
-
-const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
-const isNear = (a: number, b: number, what: string): void =>
-  assert.ok(Math.abs(a - b) < 1e-5, `${what}: ${a} and ${b}`);
-
-/** Computes what is pointed at from what is shown of it. */
-function recompute({ name, value, patch, filter, product, addend, bias, sum, tanh }: Shown): void {
-  const products = patch.map((v, i) => v * filter[i]);
-  for (const [i, v] of products.entries()) isNear(v, product[i], `${name}, product ${i}`);
-  const terms = addend.length > 0 ? addend : products;
-  if (addend.length > 0 && products.length > 0)
-    assert.ok(
-      addend.some((v) => Math.abs(v - sumOf(products)) < 1e-5),
-      `${name}: no term is that of the patch`,
-    );
-  const total = sumOf(terms) + (bias ?? 0);
-  isNear(total, sum ?? Number.NaN, `${name}, the sum`);
-  if (tanh === undefined) isNear(total, value, name);
-  else isNear(Math.tanh(total), value, name);
-}
 
 /** Two frames: what was pointed at is drawn in the next one. */
 const settle = (): Promise<unknown> =>
@@ -61,7 +18,7 @@ const settle = (): Promise<unknown> =>
 async function change(act: () => Promise<void>): Promise<Shown> {
   await act();
   await settle();
-  return read();
+  return readShown(page);
 }
 
 /** A place on a stage, as parts of its width and height. */
@@ -147,10 +104,10 @@ inBrowser("a click stays, the keys move it, and the numbers of any term can be a
 inBrowser("a tap; another drawing has other numbers, and none has none", async () => {
   const { canvas, position } = await placeOn("tanh1", 0.5, 0.3);
   recompute(await change(() => canvas.tap({ position })));
-  const before = await read();
+  const before = await readShown(page);
   await page.getByRole("button", { name: "2", exact: true }).tap();
   await waitForText(page, "digit-status", /^2: /, "digits-problem");
-  const after = await read();
+  const after = await readShown(page);
   assert.not.equal(after.patch, before.patch);
   assert.equal(after.filter, before.filter);
   recompute(after);
@@ -179,6 +136,30 @@ inBrowser("answer and all stages in the first screen, on a projector and on a ph
       .evaluateAll((all) => all.map((each) => each.getBoundingClientRect().bottom).sort((a, b) => b - a));
     assert.ok(answer < pad, "the answer is under the hand");
   }
+});
+
+inBrowser("with every view opened the page's own thread has loaded less than 120 KB of script", async () => {
+  for (const view of ["train", "images", "time", "kernels", "digits"]) {
+    await page.evaluate((view) => {
+      location.hash = view;
+    }, view);
+    await page.locator(`#panel-${view}`).waitFor();
+  }
+  await page.locator("#time-net option").nth(1).waitFor({ state: "attached" });
+  await page.waitForLoadState("networkidle");
+  const scripts = await page.evaluate(() =>
+    performance.getEntriesByType("resource").flatMap(({ name }) => /[^/]+\.js$/.exec(new URL(name).pathname) ?? []),
+  );
+  const read = (name: string) => readFileSync(`${site?.folder}/${name}`, "utf8");
+  // What the workers import is among them, too.
+  const own = new Set(["main.js"]);
+  for (const name of own)
+    for (const [, next] of read(name).matchAll(/["']\.\/([\w-]+\.js)["']/g))
+      if (scripts.includes(next) && next !== "worker.js") own.add(next);
+  assert.ok(own.size > 5);
+  const bytes = [...own].map((name) => gzipSync(read(name), { level: 9 }).length);
+  console.log(`note: ${sumOf(bytes)} bytes of script in the page's own thread, gzipped, with every view opened`);
+  assert.ok(sumOf(bytes) < 120_000);
 });
 
 inBrowser("accessibility", () => assert.equal(inspected.violations, []));

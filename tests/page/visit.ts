@@ -47,6 +47,8 @@ const complaints: string[] = [];
 /** The page, built and served, and a browser to visit it with. */
 export interface Site {
   readonly origin: string;
+  /** Where its files are. */
+  readonly folder: string;
   readonly context: BrowserContext;
   /** Whether the page's workers get no adapter. */
   isRefused: boolean;
@@ -88,6 +90,7 @@ export async function openSite(
   const { origin } = server;
   const site: Site = {
     origin,
+    folder,
     context,
     isRefused: false,
     async open(path) {

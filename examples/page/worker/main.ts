@@ -6,13 +6,21 @@ import { type Building, Looking, type LookOptions } from "./looking.ts";
 import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
 import { timeNet } from "./timing.ts";
+import type { DigitFiles, Settings, Training } from "./training.ts";
 
 let looking: Looking | undefined;
+let training: Promise<Training> | undefined;
 let playground: (() => Playground) | undefined;
 
 const lookingOf = ({ gpu }: Context): Looking => {
   looking ??= new Looking(gpu);
   return looking;
+};
+
+/** Loaded by the worker that trains. */
+const trainingOf = ({ gpu }: Context): Promise<Training> => {
+  training ??= import("./training.ts").then(({ Training }) => new Training(gpu));
+  return training;
 };
 
 const playgroundOf = async ({ gpu }: Context): Promise<Playground> => {
@@ -30,6 +38,13 @@ serveGpu(openGpu, {
 
   // Digits
   parameters: async ({ gpu }, net: string, weights: Weights) => readParameters(gpu, await gpu.definition(net), weights),
+
+  // Train: one net
+  digits: async (context, files: DigitFiles) => (await trainingOf(context)).read(files, context),
+  train: async (context, settings: Settings, steps: number) =>
+    (await trainingOf(context)).train(settings, steps, context),
+  saveTraining: async (context) => (await trainingOf(context)).save(),
+  forget: async (context) => (await trainingOf(context)).forget(),
 
   // Images: one net at a time.
   describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),
