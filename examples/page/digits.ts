@@ -48,7 +48,7 @@ export function start(page: Page): void {
   choice.addEventListener("change", load);
   page.onTrained(({ weights, name }) => {
     trained = weights;
-    choice.replaceChildren(make("option", {}, "the shipped weights"), make("option", {}, name));
+    choice.replaceChildren(make("option", {}, "shipped with the page"), make("option", {}, name));
     choice.selectedIndex = 1;
     find("digit-net-row").hidden = false;
     load();

@@ -118,7 +118,7 @@ export function start(page: Page): void {
       const gpu = await session.open();
       if (!hasDigits) await readDigits(BUNDLED, signal);
       await gpu.call("train", [settings(), steps], { signal, onProgress: hear });
-      status.say(`Paused after ${stepsText()}.`);
+      status.say(`Paused after ${stepsText(done())}.`);
     } catch (error) {
       if (running === controller) fail(error);
     } finally {
@@ -133,14 +133,11 @@ export function start(page: Page): void {
     if (!running) return;
     running.abort();
     running = undefined;
-    status.say(`Paused after ${stepsText()}.`);
+    status.say(`Paused after ${stepsText(done())}.`);
     update();
   }
 
-  const stepsText = () => {
-    const steps = seen.losses.at(-1)?.[0] ?? 0;
-    return `${steps.toLocaleString("en-US")} ${steps === 1 ? "step" : "steps"}`;
-  };
+  const done = (): number => seen.losses.at(-1)?.[0] ?? 0;
 
   async function reset(): Promise<void> {
     pause();
@@ -162,7 +159,7 @@ export function start(page: Page): void {
     pause();
     try {
       const { bytes, steps } = await (await session.open()).call("saveTraining");
-      return { weights: new Blob([bytes]), name: `the weights trained here, ${count(steps)} steps` };
+      return { weights: new Blob([bytes]), name: `trained here in ${stepsText(steps)}` };
     } catch (error) {
       fail(error);
       return undefined;
@@ -272,6 +269,8 @@ export function start(page: Page): void {
     find("filters-text").textContent = filters ? `after step ${filters.step.toLocaleString("en-US")}` : "";
   }
 }
+
+const stepsText = (steps: number): string => `${steps.toLocaleString("en-US")} ${steps === 1 ? "step" : "steps"}`;
 
 const isShown = (): boolean => location.hash.split("?")[0] === "#train";
 

@@ -5,19 +5,15 @@ import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isNear, readShown, recompute, type Shown, sumOf } from "./explained.ts";
-import { draw, inBrowser, inspect, inspected, openSite, SEVEN, waitForText } from "./visit.ts";
+import { draw, inBrowser, inspect, inspected, openSite, SEVEN, settle, waitForText } from "./visit.ts";
 
 const site = await openSite("page-digits");
 let page: Page;
 
-/** Two frames: what was pointed at is drawn in the next one. */
-const settle = (): Promise<unknown> =>
-  page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-
 /** What is shown after something was done. */
 async function change(act: () => Promise<void>): Promise<Shown> {
   await act();
-  await settle();
+  await settle(page);
   return readShown(page);
 }
 
@@ -125,7 +121,7 @@ inBrowser("answer and all stages in the first screen, on a projector and on a ph
     [390, 844],
   ]) {
     await page.setViewportSize({ width, height });
-    await settle();
+    await settle(page);
     const below = await page
       .locator(".stage, .answer, #pad, #samples")
       .evaluateAll((all) => all.map((each) => each.getBoundingClientRect().bottom - innerHeight));

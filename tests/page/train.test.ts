@@ -137,7 +137,7 @@ inBrowser("save what was trained, and draw a digit with it", async () => {
   assert.ok(first);
   assert.match(
     (await page.getByLabel("Read by").locator("option").nth(1).textContent()) ?? "",
-    /trained here, \d+ steps$/,
+    /^trained here in \d+ steps$/,
   );
   const trained = await readShown(page);
   recompute(trained);

@@ -174,6 +174,10 @@ export const colours = (element: Locator): Promise<number> =>
     return new Set(data && new Uint32Array(data.buffer)).size;
   });
 
+/** Two frames: what has changed is drawn in the next one. */
+export const settle = (page: Page): Promise<unknown> =>
+  page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+
 export const inspected = { pages: 0, passes: 0, violations: [] as string[] };
 
 /** Lets axe look at a view as it is now, in light and dark; a deep run takes screenshots, also at the width of a phone. */
@@ -195,6 +199,7 @@ export async function inspect(page: Page, view: string): Promise<void> {
   }
   const size = page.viewportSize();
   await page.setViewportSize({ width: 320, height: 700 });
+  await settle(page);
   const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   await shoot("phone");
   if (size) await page.setViewportSize(size);
