@@ -59,11 +59,14 @@ export function start(page: Page): void {
   async function load(): Promise<void> {
     const weights = choice.selectedIndex === 1 && trained ? trained : "lenet5.safetensors";
     const before = net;
+    // What another net has computed, or is made of, is not this one's.
+    parameters = new Map();
+    showNothing("Loading LeNet-5 …");
+    const gpu = page.session.open();
+    const loading = gpu.then((gpu) => gpu.loadNet("lenet5", { weights }));
+    const reading = gpu.then((gpu) => gpu.call<typeof parameters>("parameters", ["lenet5", weights]));
+    net = loading;
     try {
-      const gpu = page.session.open();
-      const loading = gpu.then((gpu) => gpu.loadNet("lenet5", { weights }));
-      net = loading;
-      const reading = gpu.then((gpu) => gpu.call<typeof parameters>("parameters", ["lenet5", weights]));
       const [, read] = await Promise.all([loading, reading]);
       if (net !== loading) return;
       parameters = read;
@@ -71,11 +74,12 @@ export function start(page: Page): void {
       if (pad.isEmpty) showNothing();
       else answer();
     } catch (error) {
-      showNothing();
-      status.say("");
+      if (net !== loading) return;
+      showNothing("");
       status.fail(error);
     } finally {
-      before?.then((unused) => unused !== undefined && before !== net && unused.dispose()).catch(() => {});
+      // Whatever still asks it is answered first.
+      before?.then((unused) => unused.dispose()).catch(() => {});
     }
   }
 
@@ -124,11 +128,11 @@ export function start(page: Page): void {
     if (performance.getEntriesByName("first digit").length === 0) performance.mark("first digit");
   }
 
-  function showNothing(): void {
+  function showNothing(text = "Draw a digit."): void {
     computed.clear();
     best = undefined;
     find("digit").textContent = "\u00a0";
-    status.say("Draw a digit.");
+    status.say(text);
     draw();
   }
 
@@ -147,6 +151,7 @@ export function start(page: Page): void {
   }
 
   function point(unit: Unit | undefined, stays: boolean): void {
+    if (unit && !stays && hovered && isSame(unit, hovered)) return;
     hovered = stays ? undefined : unit;
     if (unit && stays) pinned = unit;
     if (isPointing) return;
@@ -174,6 +179,8 @@ export function start(page: Page): void {
       );
   }
 }
+
+const isSame = (a: Unit, b: Unit): boolean => a.stage === b.stage && a.map === b.map && a.y === b.y && a.x === b.x;
 
 /** A button for each of the pictures in examples/digits/. */
 function addSamples(pad: Pad, status: Status): void {

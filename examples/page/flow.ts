@@ -161,7 +161,7 @@ export class Flow {
     return { x: box.left - root.left + x, y: box.top - root.top + y, width, height };
   }
 
-  /** Where a field is seen: once on each of its maps. Sums that have no maps of their own stand for their tanh. */
+  /** Where a field is seen: once on each of its maps; nowhere where its stage is not shown. */
   #boxes({ stage, map, y, x, side }: Field): Box[] {
     const column = this.#columnOf(stage);
     if (!column?.grid) return [];
