@@ -17,7 +17,9 @@ const ALONE = [
   "engine/worker/",
   "hostile",
   "onnx/export",
+  "page/digits.",
   "page/page.",
+  "page/train.",
   "tuning/tune",
 ];
 const LIMIT_MS = 10 * 60_000;
