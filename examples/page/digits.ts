@@ -44,7 +44,7 @@ export function start(page: Page): void {
     pad.redraw();
     draw();
   });
-  new ResizeObserver(draw).observe(find("stages"));
+  new ResizeObserver(() => draw()).observe(find("stages"));
   choice.addEventListener("change", load);
   page.onTrained(({ weights, name }) => {
     trained = weights;
@@ -136,13 +136,13 @@ export function start(page: Page): void {
     draw();
   }
 
-  /** Draws all that is seen of the net. */
-  function draw(): void {
+  /** Draws all that is seen of the net, or what another unit changes of it. */
+  function draw(isSame = false): void {
     const shares = computed.get("probabilities")?.data ?? new Float32Array(10);
     const rows = Array.from(shares, (share, digit) => ({ label: String(digit), share }));
     const toPin = (digit: number) => point({ stage: "linear2", map: digit, y: 0, x: 0 }, true);
     showBars(bars, rows, best, toPin, pinned.stage === "linear2" ? pinned.map : -1);
-    flow.draw(tensors(), hovered ?? pinned);
+    flow.draw(tensors(), hovered ?? pinned, isSame);
     explainUnit();
   }
 
@@ -151,14 +151,14 @@ export function start(page: Page): void {
   }
 
   function point(unit: Unit | undefined, stays: boolean): void {
-    if (unit && !stays && hovered && isSame(unit, hovered)) return;
+    if (unit && !stays && hovered && isSameUnit(unit, hovered)) return;
     hovered = stays ? undefined : unit;
     if (unit && stays) pinned = unit;
     if (isPointing) return;
     isPointing = true;
     requestAnimationFrame(() => {
       isPointing = false;
-      draw();
+      draw(true);
     });
   }
 
@@ -180,7 +180,7 @@ export function start(page: Page): void {
   }
 }
 
-const isSame = (a: Unit, b: Unit): boolean => a.stage === b.stage && a.map === b.map && a.y === b.y && a.x === b.x;
+const isSameUnit = (a: Unit, b: Unit): boolean => a.stage === b.stage && a.map === b.map && a.y === b.y && a.x === b.x;
 
 /** A button for each of the pictures in examples/digits/. */
 function addSamples(pad: Pad, status: Status): void {

@@ -112,14 +112,18 @@ export class Flow {
     });
   }
 
-  /** Draws all stages, or empty ones of the same sizes so that nothing moves with the first answer. */
-  draw(tensors: Tensors, unit: Unit): void {
+  /**
+   * Draws all stages, or empty ones of the same sizes so that nothing moves with the first answer; of the same tensors, for
+   * another unit, only the filters.
+   */
+  draw(tensors: Tensors, unit: Unit, isSame = false): void {
     const isWide = this.#root.clientWidth >= 700;
     this.#root.classList.toggle("narrow", !isWide);
     const across = (this.#root.clientWidth - OUTPUT_WIDTH - GAP * COLUMNS.length) / MAPS_WIDTH;
     const scale = isWide ? Math.min(across, Math.max(1, (0.5 * innerHeight) / TALLEST), 2.5) : 1;
     for (const column of this.#columns) {
       const { canvas, stage, filters } = column;
+      if (isSame && !filters) continue;
       const [tile, columns] = isWide ? column.wide : column.narrow;
       const maps = filters ? filtersOf(tensors, stage, mapOf(unit, stage)) : mapsOf(tensors, stage);
       const colours = filters ? WEIGHTS : { range: rangeOf(stage) };
