@@ -6,28 +6,20 @@ import { UsageError } from "../engine/ground/errors.ts";
 import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
 import { concat } from "./concat.ts";
 import { conv2d } from "./conv2d/conv2d.ts";
-import { conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { add, sub } from "./elementwise/add.ts";
 import { clamp } from "./elementwise/clamp.ts";
-import { erf } from "./elementwise/erf.ts";
-import { exp } from "./elementwise/exp.ts";
-import { gelu } from "./elementwise/gelu.ts";
 import { hardSigmoid } from "./elementwise/hardsigmoid.ts";
 import { hardSwish } from "./elementwise/hardswish.ts";
 import { leakyRelu } from "./elementwise/leaky_relu.ts";
 import { mul } from "./elementwise/mul.ts";
-import { power } from "./elementwise/power.ts";
 import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
 import { silu } from "./elementwise/silu.ts";
 import { tanh } from "./elementwise/tanh.ts";
-import { expand } from "./expand.ts";
 import { gather } from "./gather.ts";
 import { linear } from "./linear/linear.ts";
-import { matmul } from "./matmul.ts";
 import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
-import { layerNorm } from "./norm/layernorm.ts";
 import { lrn } from "./norm/lrn.ts";
 import { around, pad } from "./pad.ts";
 import { permute } from "./permute.ts";
@@ -35,15 +27,13 @@ import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { avgPool2d } from "./pool2d/avgpool2d.ts";
 import { maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reshape } from "./reshape.ts";
-import { resized } from "./resize_onnx.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
-import { sum } from "./sum.ts";
 
 // ONNX's operators (https://onnx.ai/onnx/operators/), of opset 7 and later, as kernels.
 
 /** Throws: this cannot be done here. */
-function refuse(problem: string): never {
+export function refuse(problem: string): never {
   throw new UsageError(problem);
 }
 
@@ -53,27 +43,27 @@ interface Named {
 }
 
 /** The operator that makes a value, if it is this kernel. */
-function madeBy({ graph, id }: Value, { name }: Named): OpNode | undefined {
+export function madeBy({ graph, id }: Value, { name }: Named): OpNode | undefined {
   const node = graph.nodes[id];
   return node.kind === "op" && node.kernel.name === name ? node : undefined;
 }
 
 /** A value that an operator reads. */
-const read = ({ graph }: Value, node: OpNode, input: string): Value => graph.value(node.inputs[input]);
+export const read = ({ graph }: Value, node: OpNode, input: string): Value => graph.value(node.inputs[input]);
 
-const unary =
+export const unary =
   (f: (x: Value) => Value): OnnxReader =>
   (call) =>
     f(call.value(0));
 
 /** Of images [N, C, H, W]. */
-function images(call: OnnxCall): Value {
+export function images(call: OnnxCall): Value {
   const x = call.value(0);
   return x.shape.length === 4 ? x : refuse(`of ${x.shape.length - 2} dimensions beside batch and channels; wanted 2`);
 }
 
 /** Filters, strides, dilations and [top, left, bottom, right] of what slides over images, and how many places it has. */
-function windows(call: OnnxCall, x: Shape, kernel: readonly number[]) {
+export function windows(call: OnnxCall, x: Shape, kernel: readonly number[]) {
   const stride = call.list("strides", [1, 1]);
   const dilation = call.list("dilations", [1, 1]);
   const reach = kernel.map((size, d) => dilation[d] * (size - 1) + 1);
@@ -98,8 +88,8 @@ function windows(call: OnnxCall, x: Shape, kernel: readonly number[]) {
   return { kernel, stride, dilation, padding, size };
 }
 
-const two = ([height, width]: readonly number[]) => [height, width] as const;
-const four = ([top, left, bottom, right]: readonly number[]) => [top, left, bottom, right] as const;
+export const two = ([height, width]: readonly number[]) => [height, width] as const;
+export const four = ([top, left, bottom, right]: readonly number[]) => [top, left, bottom, right] as const;
 
 function convolution(call: OnnxCall): Value {
   let x = images(call);
@@ -122,36 +112,8 @@ function convolution(call: OnnxCall): Value {
   return conv2d(x, w, call.optional(2), options);
 }
 
-function transposedConvolution(call: OnnxCall): Value {
-  const x = images(call);
-  const w = call.value(1);
-  const { stride, dilation, padding: given } = windows(call, x.shape, w.shape.slice(2));
-  const extra = call.list("output_padding", [0, 0]);
-  const groups = call.number("group", 1);
-  const auto = call.text("auto_pad", "NOTSET");
-  const whole = [0, 1].map((d) => stride[d] * (x.shape[2 + d] - 1) + extra[d] + dilation[d] * (w.shape[2 + d] - 1) + 1);
-  const wanted =
-    call.list("output_shape")?.slice(-2) ?? (auto.startsWith("SAME") && [0, 1].map((d) => x.shape[2 + d] * stride[d]));
-  const sides = whole.map((size, d) => (wanted ? Math.max(0, size - wanted[d]) : given[d] + given[2 + d]));
-  const first = sides.map((side, d) =>
-    wanted ? (auto === "SAME_UPPER" ? Math.floor : Math.ceil)(side / 2) : given[d],
-  );
-  if (wanted && auto === "NOTSET")
-    first.forEach((_, d) => {
-      first[d] = Math.floor(sides[d] / 2);
-    });
-  const padding = four([...first, ...sides.map((side, d) => side - first[d])]);
-  const size = two(whole.map((all, d) => all - sides[d]));
-  const options = { stride: two(stride), dilation: two(dilation), padding, groups, size };
-  const y = conv2dInputGradient(x, w, options);
-  return call.has(2) ? add(y, perChannel(call.value(2), y)) : y;
-}
-
-/** A parameter of one value per channel, for images and what else has its channels in dimension 1. */
-const perChannel = (x: Value, { shape }: Value): Value => shaped(x, [shape[1], ...shape.slice(2).map(() => 1)]);
-
 /** The same elements under another shape, a parameter's being another parameter. */
-function shaped(x: Value, shape: Shape): Value {
+export function shaped(x: Value, shape: Shape): Value {
   if (sameShape(x.shape, shape)) return x;
   if (!isParam(x)) return reshape(x, { shape });
   return deriveParam(x, `as [${shape}]`, shape, (tensor) => tensor);
@@ -183,7 +145,7 @@ function pooling(call: OnnxCall, kind: "max" | "average"): Value {
 }
 
 /** A matrix the other way round. */
-const turned = (w: Value): Value => {
+export const turned = (w: Value): Value => {
   const [rows, columns] = w.shape;
   if (!isParam(w)) return permute(w, { dims: [1, 0] });
   return deriveParam(w, "transposed", [columns, rows], (tensor) => {
@@ -194,7 +156,7 @@ const turned = (w: Value): Value => {
 };
 
 /** Times a number. */
-function scaled(call: OnnxCall, x: Value, factor: number, label: string): Value {
+export function scaled(call: OnnxCall, x: Value, factor: number, label: string): Value {
   if (factor === 1) return x;
   if (isParam(x)) return deriveParam(x, `times ${factor}`, x.shape, (tensor) => tensor.map((v) => v * factor));
   return mul(
@@ -214,47 +176,11 @@ function gemm(call: OnnxCall): Value {
   return c && !isBias ? add(y, c) : y;
 }
 
-function product(call: OnnxCall): Value {
-  let [a, b] = [call.value(0), call.value(1)];
-  if (isParam(b) && b.shape.length === 2) return linear(a, turned(b));
-  const [row, column] = [a.shape.length === 1, b.shape.length === 1];
-  if (row) a = shaped(a, [1, ...a.shape]);
-  if (column) b = shaped(b, [...b.shape, 1]);
-  const y = matmul(a, b);
-  const shape = y.shape.filter((_, d) => !(row && d === y.shape.length - 2) && !(column && d === y.shape.length - 1));
-  return shaped(y, shape);
-}
-
-/** The number that a value is, if it is a parameter of a single one that the file says. */
-function numberOf({ graph, id, shape }: Value): number | undefined {
-  const node = graph.nodes[id];
-  const isNumber = node.kind === "param" && node.from?.sources.length === 0 && sizeOf(shape) === 1;
-  return isNumber ? node.from?.compute()[0] : undefined;
-}
-
-/** Both orders of the operands of a node. */
-function* operands(x: Value, kernel: Named): Generator<readonly [Value, Value]> {
-  const node = madeBy(x, kernel);
-  if (!node) return;
-  const [a, b] = [read(x, node, "a"), read(x, node, "b")];
-  yield [a, b];
-  yield [b, a];
-}
-
-const near = (a: number | undefined, b: number): boolean => a !== undefined && Math.abs(a - b) < 1e-5 * Math.abs(b);
-
-/** x, of 1 + erf(x / sqrt(2)). */
-function gaussOf(factor: Value): Value | undefined {
-  for (const [error, one] of operands(factor, add)) {
-    const node = numberOf(one) === 1 ? madeBy(error, erf) : undefined;
-    if (!node) continue;
-    for (const [x, root] of operands(read(error, node, "x"), mul)) if (near(numberOf(root), Math.SQRT1_2)) return x;
-  }
-  return undefined;
-}
+export const near = (a: number | undefined, b: number): boolean =>
+  a !== undefined && Math.abs(a - b) < 1e-5 * Math.abs(b);
 
 /** A product, or the activation that exporters spell as several operators of which this is the last. */
-function multiply(call: OnnxCall): Value {
+export function multiply(call: OnnxCall): Value {
   const [a, b] = [call.value(0), call.value(1)];
   for (const [x, factor] of [
     [a, b],
@@ -266,11 +192,6 @@ function multiply(call: OnnxCall): Value {
     };
     if (isOf(sigmoid)) return silu(x);
     if (isOf(hardSigmoid)) return hardSwish(x);
-    const gauss = gaussOf(factor);
-    for (const [inner, other] of operands(x, mul)) {
-      if (gauss && inner.id === gauss.id && near(numberOf(other), 0.5)) return gelu(inner);
-      if (near(numberOf(factor), 0.5) && gaussOf(other)?.id === inner.id) return gelu(inner);
-    }
   }
   return mul(a, b);
 }
@@ -288,18 +209,6 @@ function addition(call: OnnxCall): Value {
   return add(a, b);
 }
 
-function division(call: OnnxCall): Value {
-  const [a, b] = [call.value(0), call.value(1)];
-  const factor = call.scalar(1);
-  if (factor !== undefined) return scaled(call, a, 1 / factor, "inverse");
-  if (isParam(b))
-    return mul(
-      a,
-      deriveParam(b, "inverted", b.shape, (tensor) => tensor.map((v) => 1 / v)),
-    );
-  return mul(a, power(b, { exponent: -1 }));
-}
-
 function clip(call: OnnxCall): Value {
   const bound = (name: string, input: number, usual: number) =>
     call.opset < 11 ? call.number(name, usual) : (call.known(input)?.[0] ?? usual);
@@ -307,15 +216,6 @@ function clip(call: OnnxCall): Value {
   // Some say the ends of float32 for none.
   return clamp(call.value(0), { low: low <= LOWEST ? -Infinity : low, high: high >= -LOWEST ? Infinity : high });
 }
-
-/** The larger (or smaller) of x and numbers. */
-const extreme =
-  (end: "low" | "high"): OnnxReader =>
-  (call) => {
-    const i = [0, 1].find((input) => call.scalar(input) !== undefined);
-    if (call.operands.length !== 2 || i === undefined) refuse("of values none of which is a number");
-    return clamp(call.value(1 - i), { [end]: call.scalar(i) });
-  };
 
 /** Before opset 13 all dimensions from the axis on are one. */
 const softened =
@@ -330,7 +230,7 @@ const softened =
   };
 
 /** x seen as [1, A, size, B] around a dimension, and back. */
-function along(x: Value, axis: number, f: (rows: Value) => Value): Value {
+export function along(x: Value, axis: number, f: (rows: Value) => Value): Value {
   const { shape } = x;
   const rows = reshape(x, { shape: [1, sizeOf(shape.slice(0, axis)), shape[axis], sizeOf(shape.slice(axis + 1))] });
   const y = f(rows);
@@ -377,10 +277,10 @@ function padded(call: OnnxCall): Value {
 }
 
 /** A size that a table may have. */
-const checkedSize = (size: number): number => (size > 0 && size <= 65536 ? size : refuse(`of ${size} places`));
+export const checkedSize = (size: number): number => (size > 0 && size <= 65536 ? size : refuse(`of ${size} places`));
 
 /** x at some places of a dimension. */
-const picked = (call: OnnxCall, x: Value, dim: number, places: readonly number[]): Value =>
+export const picked = (call: OnnxCall, x: Value, dim: number, places: readonly number[]): Value =>
   gather(
     x,
     call.constant(`places of ${dim}`, [places.length], () => places),
@@ -417,41 +317,6 @@ function split(call: OnnxCall): Value[] {
   });
 }
 
-function gathered(call: OnnxCall): Value {
-  const x = call.value(0);
-  const dim = axisOf(call.number("axis", 0), x.shape.length);
-  const place = call.scalar(1);
-  if (place === undefined) return gather(x, call.value(1), { dim });
-  const start = place < 0 ? place + x.shape[dim] : place;
-  const one = slice(x, { dim, start, end: start + 1 });
-  return reshape(one, {
-    shape: [...x.shape.slice(0, dim), ...(call.operands[1]?.shape ?? []), ...x.shape.slice(dim + 1)],
-  });
-}
-
-/** An operator over some dimensions, all of them if it does not say which. */
-const reduced =
-  (f: (x: Value, options: { readonly dims: readonly number[]; readonly keepDim: boolean }) => Value): OnnxReader =>
-  (call) => {
-    const x = call.value(0);
-    const axes = call.integers("axes", 1) ?? [];
-    if (axes.length === 0 && call.number("noop_with_empty_axes", 0) === 1) return x;
-    const dims = axes.length > 0 ? axes.map((axis) => axisOf(axis, x.shape.length)) : x.shape.map((_, d) => d);
-    return f(x, { dims, keepDim: call.number("keepdims", 1) === 1 });
-  };
-
-const square = (x: Value): Value => mul(x, x);
-const root = (x: Value): Value => power(x, { exponent: 0.5 });
-const negative = (x: Value): Value => sub(sub(x, x), x);
-
-const largest = (
-  x: Value,
-  { dims, keepDim }: { readonly dims: readonly number[]; readonly keepDim: boolean },
-): Value => {
-  const y = dims.reduce((z, d) => along(z, d, (rows) => maxPool2d(rows, { kernel: [rows.shape[2], 1] })), x);
-  return keepDim ? y : reshape(y, { shape: x.shape.filter((_, d) => !dims.includes(d)) });
-};
-
 function transposed(call: OnnxCall): Value {
   const x = call.value(0);
   const dims = call.list("perm") ?? x.shape.map((_, d) => x.shape.length - 1 - d);
@@ -460,31 +325,6 @@ function transposed(call: OnnxCall): Value {
   // What comes back to where it was.
   if (dims.length === order.length && dims.every((d, i) => order[d] === i)) return before ? read(x, before, "x") : x;
   return permute(x, { dims });
-}
-
-/** Blocks of a depth as pixels, or the other way round. */
-const blocks =
-  (isDeep: boolean): OnnxReader =>
-  (call) => {
-    const [n, c, h, w] = images(call).shape;
-    const b = call.number("blocksize", 1);
-    const x = images(call);
-    if (!isDeep) {
-      const dims = [0, 3, 5, 1, 2, 4];
-      const parts = permute(reshape(x, { shape: [n, c, h / b, b, w / b, b] }), { dims });
-      return reshape(parts, { shape: [n, c * b * b, h / b, w / b] });
-    }
-    const isColumns = call.text("mode", "DCR") === "CRD";
-    const shape = isColumns ? [n, c / b / b, b, b, h, w] : [n, b, b, c / b / b, h, w];
-    const parts = permute(reshape(x, { shape }), { dims: isColumns ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2] });
-    return reshape(parts, { shape: [n, c / b / b, h * b, w * b] });
-  };
-
-/** Normalizes all that follows the first dimensions of x under a shape, then weighs and shifts channels. */
-function normalized(call: OnnxCall, x: Value, shape: Shape): Value {
-  const eps = call.number("epsilon", 1e-5);
-  const y = reshape(layerNorm(reshape(x, { shape }), { eps, normalizedShape: shape.slice(2) }), { shape: x.shape });
-  return add(mul(y, perChannel(call.value(1), x)), perChannel(call.value(2), x));
 }
 
 /** True for what is never negative, as far as that can be seen. */
@@ -498,7 +338,9 @@ function quantized(call: OnnxCall): Value {
   const zero = call.operands[2];
   const least = { U8: 0, I8: -128, U16: 0, I16: -32768 }[(zero && "dtype" in zero && zero.dtype) || "U8"];
   // All that is negative becomes zero where the numbers begin there: exporters leave out a relu in front of it.
-  return (call.known(2) ?? [0])[0] === least && !isPositive(x) ? relu(x) : x;
+  const isCut = (call.known(2) ?? [0])[0] === least && !isPositive(x);
+  // A view, by which DequantizeLinear knows that it is none of integers.
+  return isCut ? relu(x) : x.graph.reshape(x, x.shape);
 }
 
 const view =
@@ -509,34 +351,44 @@ const view =
     return sameShape(shape, x.shape) ? x : x.graph.reshape(x, shape);
   };
 
+/** The dimensions behind those of the batch and the channels. */
+export const pixels = ({ shape }: Value): number[] => shape.map((_, d) => d).slice(2);
+
+function hardSigmoided(call: OnnxCall): Value {
+  const [alpha, beta] = [call.number("alpha", 0.2), call.number("beta", 0.5)];
+  const x = call.value(0);
+  if (near(alpha, 1 / 6) && beta === 0.5) return hardSigmoid(x);
+  const line = add(
+    scaled(call, x, alpha, "alpha"),
+    call.constant("beta", [], () => [beta]),
+  );
+  return clamp(line, { low: 0, high: 1 });
+}
+
+/** An operator over some dimensions, all of them if it does not say which. */
+export const reduced =
+  (f: (x: Value, options: { readonly dims: readonly number[]; readonly keepDim: boolean }) => Value): OnnxReader =>
+  (call) => {
+    const x = call.value(0);
+    const axes = call.integers("axes", 1) ?? [];
+    if (axes.length === 0 && call.number("noop_with_empty_axes", 0) === 1) return x;
+    const dims = axes.length > 0 ? axes.map((axis) => axisOf(axis, x.shape.length)) : x.shape.map((_, d) => d);
+    return f(x, { dims, keepDim: call.number("keepdims", 1) === 1 });
+  };
+
+/** The operators of most nets; onnx_import_more.ts has the others. */
 export const onnxReaders: OnnxReaders = {
   ...Object.fromEntries(Object.keys(VIEWS).map((op) => [op, view(op)])),
 
   Conv: convolution,
-  ConvTranspose: transposedConvolution,
   Gemm: gemm,
-  MatMul: product,
 
   MaxPool: (call) => pooling(call, "max"),
   AveragePool: (call) => pooling(call, "average"),
-  GlobalAveragePool: (call) =>
-    call.value(0).shape.length === 4
-      ? adaptiveAvgPool2d(call.value(0), { outputSize: 1 })
-      : mean(call.value(0), {
-          dims: call
-            .value(0)
-            .shape.map((_, d) => d)
-            .slice(2),
-          keepDim: true,
-        }),
-  GlobalMaxPool: (call) =>
-    largest(call.value(0), {
-      dims: call
-        .value(0)
-        .shape.map((_, d) => d)
-        .slice(2),
-      keepDim: true,
-    }),
+  GlobalAveragePool: unary((x) =>
+    x.shape.length === 4 ? adaptiveAvgPool2d(x, { outputSize: 1 }) : mean(x, { dims: pixels(x), keepDim: true }),
+  ),
+  ReduceMean: reduced(mean),
 
   BatchNormalization(call) {
     if (call.number("training_mode", 0) === 1) refuse("in training mode");
@@ -545,18 +397,6 @@ export const onnxReaders: OnnxReaders = {
     return batchNorm(call.value(0), mean, variance, call.value(1), call.value(2), {
       eps: call.number("epsilon", 1e-5),
     });
-  },
-  InstanceNormalization: (call) => normalized(call, call.value(0), call.value(0).shape),
-  GroupNormalization(call) {
-    const x = call.value(0);
-    const groups = call.number("num_groups", 1);
-    if (call.opset < 21) refuse("of opset 18, whose scale is one per group");
-    return normalized(call, x, [x.shape[0], groups, sizeOf(x.shape.slice(1)) / groups]);
-  },
-  LayerNormalization(call) {
-    const x = call.value(0);
-    const normalizedShape = x.shape.slice(axisOf(call.number("axis", -1), x.shape.length));
-    return layerNorm(x, call.value(1), call.optional(2), { normalizedShape, eps: call.number("epsilon", 1e-5) });
   },
   LRN(call) {
     const size = call.number("size", 1);
@@ -568,47 +408,14 @@ export const onnxReaders: OnnxReaders = {
   Add: addition,
   Sub: (call) => sub(call.value(0), call.value(1)),
   Mul: multiply,
-  Div: division,
   Sum: (call) => call.values().reduce((a, b) => add(a, b)),
-  Max: extreme("low"),
-  Min: extreme("high"),
-  Neg: unary(negative),
-  Sqrt: unary(root),
-  Reciprocal: unary((x) => power(x, { exponent: -1 })),
-  Exp: unary(exp),
-  Erf: unary(erf),
-  Pow: (call) => power(call.value(0), { exponent: call.scalar(1) ?? refuse("to a power that is no number") }),
 
   Relu: unary(relu),
   LeakyRelu: (call) => leakyRelu(call.value(0), { negativeSlope: call.number("alpha", 0.01) }),
-  PRelu(call) {
-    const x = call.value(0);
-    return add(relu(x), mul(clamp(x, { high: 0 }), call.value(1)));
-  },
   Sigmoid: unary(sigmoid),
   Tanh: unary(tanh),
-  HardSigmoid(call) {
-    const [alpha, beta] = [call.number("alpha", 0.2), call.number("beta", 0.5)];
-    const x = call.value(0);
-    if (near(alpha, 1 / 6) && beta === 0.5) return hardSigmoid(x);
-    return clamp(
-      add(
-        scaled(call, x, alpha, "alpha"),
-        call.constant("beta", [], () => [beta]),
-      ),
-      { low: 0, high: 1 },
-    );
-  },
+  HardSigmoid: hardSigmoided,
   HardSwish: unary(hardSwish),
-  Swish: (call) => (call.number("alpha", 1) === 1 ? silu(call.value(0)) : refuse("with an alpha")),
-  Gelu(call) {
-    const x = call.value(0);
-    if (call.text("approximate", "none") === "none") return gelu(x);
-    const cube = scaled(call, power(x, { exponent: 3 }), 0.044715, "cube");
-    const curve = tanh(scaled(call, add(x, cube), Math.sqrt(2 / Math.PI), "root"));
-    const half = scaled(call, x, 0.5, "half");
-    return add(half, mul(half, curve));
-  },
   Clip: clip,
   Softmax: softened(false),
   LogSoftmax: softened(true),
@@ -617,42 +424,16 @@ export const onnxReaders: OnnxReaders = {
   Split: split,
   Slice: sliced,
   Pad: padded,
-  Gather: gathered,
   Transpose: transposed,
-  Expand(call) {
-    const x = call.value(0);
-    const wanted = call.known(1) ?? [];
-    const rank = Math.max(wanted.length, x.shape.length);
-    const size = (shape: Shape, d: number) => shape[d - rank + shape.length] ?? 1;
-    const shape = Array.from({ length: rank }, (_, d) => Math.max(size(wanted, d), size(x.shape, d)));
-    return sameShape(shape, x.shape) ? x : expand(x, { shape });
-  },
-  Tile(call) {
-    const x = call.value(0);
-    const repeats = call.known(1) ?? [];
-    const most = Math.max(...repeats);
-    if (repeats.length !== x.shape.length || !(most <= 256)) refuse(`of ${most} copies`);
-    return repeats.reduce(
-      (y, count, dim) => (count > 1 ? concat(...Array.from({ length: count }, () => y), { dim }) : y),
-      x,
-    );
-  },
-  DepthToSpace: blocks(true),
-  SpaceToDepth: blocks(false),
-  Resize: resized,
-  Upsample: resized,
-
-  ReduceMean: reduced(mean),
-  ReduceSum: reduced(sum),
-  ReduceSumSquare: reduced((x, options) => sum(square(x), options)),
-  ReduceL2: reduced((x, options) => root(sum(square(x), options))),
-  ReduceMax: reduced(largest),
-  ReduceMin: reduced((x, options) => negative(largest(negative(x), options))),
 
   Cast(call) {
     if ([1, 10, 11, 16].includes(call.number("to", 1))) return call.value(0);
     return refuse("of what is computed to integers");
   },
   QuantizeLinear: quantized,
-  DequantizeLinear: unary((x) => x),
+  DequantizeLinear(call) {
+    const x = call.value(0);
+    const { kind } = x.graph.nodes[x.id];
+    return kind === "input" || kind === "param" ? refuse("of what the model itself does not quantize") : x;
+  },
 };

@@ -29,6 +29,7 @@ import { reference as gelu } from "./elementwise/gelu.ts";
 import { reference as hardsigmoid } from "./elementwise/hardsigmoid.ts";
 import { reference as hardswish } from "./elementwise/hardswish.ts";
 import { reference as leakyRelu } from "./elementwise/leaky_relu.ts";
+import { reference as log } from "./elementwise/log.ts";
 import { reference as mul } from "./elementwise/mul.ts";
 import { reference as power } from "./elementwise/power.ts";
 import { reference as relu } from "./elementwise/relu.ts";
@@ -135,6 +136,7 @@ export const references: References = {
   leaky_relu: leakyRelu,
   linear,
   linear_gemv: linear,
+  log,
   lrn,
   lrn_gradient: lrnGradient,
   lrn_nhwc: lrnNhwc,

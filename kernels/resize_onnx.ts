@@ -10,14 +10,14 @@ import { matmul } from "./matmul.ts";
 /** Where a place of the output is in the input. */
 type Place = (at: number) => number;
 
-/** By ONNX's names of them: from the sizes of input and output, and the factor between them. */
+/** By ONNX's names of them: from the sizes of input and output, as it is before it is rounded, and the factor between them. */
 const PLACES: Readonly<Record<string, (input: number, output: number, scale: number) => Place>> = {
   half_pixel: (_input, _output, scale) => (at) => (at + 0.5) / scale - 0.5,
   pytorch_half_pixel: (_input, output, scale) => (at) => (output > 1 ? (at + 0.5) / scale - 0.5 : 0),
   asymmetric: (_input, _output, scale) => (at) => at / scale,
   align_corners: (input, output) => (at) => (output > 1 ? (at * (input - 1)) / (output - 1) : 0),
   half_pixel_symmetric(input, output, scale) {
-    const rounded = output / (input * scale);
+    const rounded = Math.floor(output) / output;
     return (at) => (input / 2) * (1 - rounded) + (at + 0.5) / scale - 0.5;
   },
 };
@@ -70,7 +70,8 @@ export function resized(call: OnnxCall): Value {
     if (output === input) return y;
     if (!(output > 0 && output <= MOST_PLACES && input * output <= MOST_WEIGHTS))
       throw new UsageError(`of ${input} pixels to ${output}`);
-    const place = PLACES[how](input, output, given ? given[i] : output / input);
+    const scale = given ? given[i] : output / input;
+    const place = PLACES[how](input, input * scale, scale);
     const at = (index: number) => Math.min(Math.max(index, 0), input - 1);
     if (mode === "nearest") {
       const places = () => Array.from({ length: output }, (_, o) => at(ROUND[rounding](place(o))));

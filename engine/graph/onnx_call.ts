@@ -179,7 +179,10 @@ export function partsOf(call: OnnxCall, shape: Shape): Part[] {
 /** The shapes that operators give the same elements. */
 export const VIEWS: Readonly<Record<string, (call: OnnxCall, shape: Shape) => Shape>> = {
   Identity: (_call, shape) => shape,
-  Dropout: (_call, shape) => shape,
+  Dropout(call, shape) {
+    if (call.known(2)?.[0]) throw new UsageError("in training mode");
+    return shape;
+  },
 
   Reshape(call, shape) {
     const wanted = call.known(1) ?? [];

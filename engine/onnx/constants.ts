@@ -106,7 +106,8 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   Sub: each((a, b) => a - b),
   Mul: each((a, b) => a * b),
   Div: each((a, b) => a / b),
-  Mod: each((a, b) => a - b * Math.floor(a / b)),
+  Mod: (call, inputs) =>
+    each(call.number("fmod", 0) ? (a, b) => a % b : (a, b) => a - b * Math.floor(a / b))(call, inputs),
   Pow: each((a, b) => a ** b),
   Min: each(Math.min),
   Max: each(Math.max),

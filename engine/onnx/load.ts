@@ -11,12 +11,15 @@ import { isTensor, type Shape, sameShape, type Tensor } from "../ground/tensor.t
 import { Model } from "../model.ts";
 import type { Net } from "../net.ts";
 import { quote } from "../weights/checkpoint.ts";
-import type { OnnxCheckpoint } from "../weights/onnx.ts";
+import type { OnnxCheckpoint, OnnxGraph } from "../weights/onnx.ts";
 import { type OpenSource, openWeights, type Weights } from "../weights/open.ts";
 import { addOnnx, onnxNet, type Usual } from "./import.ts";
 
 /** What an ONNX model can be given as: whatever weights can, but arrays. A string is a path (in Node) or a URL. */
 export type OnnxSource = Exclude<Weights, Readonly<Record<string, Float32Array | Tensor>>>;
+
+/** The operators that a model has. */
+export type ReadersFor = (model: OnnxGraph) => Promise<OnnxReaders>;
 
 /** Opens a model. Throws what openCheckpoint() throws, and a WeightsError for what is no ONNX model. */
 export async function openModel(source: OnnxSource, open: OpenSource, watch: Watch = {}): Promise<OnnxCheckpoint> {
@@ -32,12 +35,12 @@ export async function loadNet(
   source: OnnxSource,
   given: LoadOptions,
   usual: Usual,
-  readers: OnnxReaders,
+  readersFor: ReadersFor,
 ): Promise<Net> {
   const { signal, onProgress } = given;
   const checkpoint = await openModel(source, gpu.host.open, { signal, onProgress });
   try {
-    const net = onnxNet(checkpoint, usual, readers);
+    const net = onnxNet(checkpoint, usual, await readersFor(checkpoint.model));
     const weights = { ...(net.defaultWeights as OnnxCheckpoint), close: checkpoint.close };
     return await gpu.loadNet(net, { ...given, batch: given.batch ?? net.batch, weights });
   } catch (error) {
@@ -61,7 +64,7 @@ export class OnnxModel {
   readonly #model: Model;
 
   /** See loadOnnxModel() in onnx.ts. */
-  static async load(gpu: Gpu, source: OnnxSource, given: OnnxModelOptions, readers: OnnxReaders): Promise<OnnxModel> {
+  static async load(gpu: Gpu, source: OnnxSource, given: OnnxModelOptions, readersFor: ReadersFor): Promise<OnnxModel> {
     const legal = ["shapes", "passes", "variants", "precision", "dtype", "signal", "onProgress"];
     checkOptions("loadOnnxModel()", given, legal);
     const { shapes = {}, ...options } = given;
@@ -71,7 +74,7 @@ export class OnnxModel {
     try {
       const graph = new Graph();
       const inputs = inputsOf(graph, checkpoint, shapes);
-      const { outputs, notes } = addOnnx(graph, checkpoint, inputs, readers);
+      const { outputs, notes } = addOnnx(graph, checkpoint, inputs, await readersFor(checkpoint.model));
       const wanted = paramShapes(graph);
       const tensors = new Map([...checkpoint.tensors].filter(([name]) => wanted.has(name)));
       const weights = { ...checkpoint, tensors, warnings: notes };

@@ -96,7 +96,7 @@ export interface OnnxNode {
 }
 
 /** What an ONNX file says beside its tensors. */
-export interface OnnxModel {
+export interface OnnxGraph {
   /** The version of ONNX's operators. */
   readonly opset: number;
   readonly inputs: readonly OnnxValue[];
@@ -109,7 +109,7 @@ export interface OnnxModel {
 
 /** All tensors of a file, constants included. */
 export interface OnnxCheckpoint extends Checkpoint {
-  readonly model: OnnxModel;
+  readonly model: OnnxGraph;
 }
 
 /** The types of tensors by ONNX's numbers, as safetensors calls them where it has them. */
@@ -174,6 +174,8 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
     const { bytes } = ELEMENT_TYPES.get(dtype) ?? {};
     // What no file of safetensors could hold is listed, and refused when it is read.
     if (bytes === undefined) return { ...stored, source, offset: 0 };
+    // Of some types several share a byte.
+    const size = Math.ceil(count * bytes);
     const at = async (from: ByteSource, { offset, length }: Span): Promise<Stored> => {
       if (length !== count * bytes)
         throw broken(`${quote(name)} has ${length} bytes; its shape wants ${count * bytes}`);
@@ -184,7 +186,7 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
       const {
         location = "",
         offset = "0",
-        length = String(count * bytes),
+        length = String(size),
       } = Object.fromEntries(tensor.external.map(({ key: [key], value: [value] }) => [key, value]));
       if (![offset, length].every((text) => /^\d{1,15}$/.test(text)))
         throw broken(`${quote(name)} has no legal place in ${quote(location)}`);
