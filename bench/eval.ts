@@ -22,7 +22,7 @@ interface Options extends CommonOptions {
 async function evaluate(options: Options, { signal }: Context): Promise<void> {
   const { weights, json } = options;
   const { images, labels, count } = readMnist("test");
-  const { gpu, net, close } = await openNet("lenet5", {
+  const { gpu, net, close } = await openNet(lenet5, {
     batch: BATCH,
     weights,
     ...netOptionsOf(lenet5, options),
