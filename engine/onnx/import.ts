@@ -1,4 +1,4 @@
-import { type NetDefinition, type NetOptions, OUTPUTS } from "../definition.ts";
+import { type LoadOptions, type NetDefinition, type NetOptions, OUTPUTS } from "../definition.ts";
 import { Graph, paramShapes } from "../graph/graph.ts";
 import { type Known, OnnxCall, type OnnxReaders, type Operand } from "../graph/onnx_call.ts";
 import { Value } from "../graph/value.ts";
@@ -129,10 +129,15 @@ const SIDE = 224;
 const CHANNELS = [1, 3, 4];
 
 /**
- * A model of one input, images, and at least one output, as a net: x is NCHW also where the model's input is NHWC. Throws a
- * UsageError for a model of another kind, and for one with operators that are not here.
+ * A model of one input, images, and at least one output, as a net: x is NCHW also where the model's input is NHWC. Sizes are the
+ * file's, where none are given. Throws a UsageError for a model of another kind, and for one with operators that are not here.
  */
-export function onnxNet(checkpoint: OnnxCheckpoint, usual: Usual, readers: OnnxReaders): OnnxNet {
+export function onnxNet(
+  checkpoint: OnnxCheckpoint,
+  usual: Usual,
+  readers: OnnxReaders,
+  given: Pick<LoadOptions, "batch" | "imageSize"> = {},
+): OnnxNet {
   const { model, name: file } = checkpoint;
   const [input, other] = model.inputs;
   const rank = input?.shape?.length ?? 4;
@@ -140,17 +145,19 @@ export function onnxNet(checkpoint: OnnxCheckpoint, usual: Usual, readers: OnnxR
     const got = model.inputs.map(({ name, shape = [] }) => `${quote(name)} [${shape.map((size) => size ?? "?")}]`);
     throw new UsageError(`${file} takes ${got.join(", ") || "no input"}, and a net takes images: use loadOnnxModel()`);
   }
-  const { isLast, channels, height, width, batch } = imagesOf(input);
+  const { isLast, channels, ...sizes } = imagesOf(input);
+  const { batch = sizes.batch, imageSize = sizes.image } = given;
+  const [height, width] = Array.isArray(imageSize) ? imageSize : [imageSize, imageSize];
   const name = /([^/\\?#]*?)(?:\.onnx)?(?:[?#].*)?$/i.exec(file)?.[1].slice(0, 60) || "the model";
   /** The softmax at the end of a graph, where the model has one. */
   const softmaxes = new WeakMap<Graph, Value>();
 
-  const build = (x: Value, numClasses?: number) => {
+  const build = (x: Value) => {
     const { graph, shape } = x;
     const read = (op: string, of: Value, attributes: Readonly<Record<string, readonly number[]>>) =>
       [readers[op](new OnnxCall(graph, [of], attributes, {}))].flat()[0];
-    const given = isLast ? read("Transpose", x, { perm: NHWC }) : x;
-    const { outputs, notes } = addOnnx(graph, checkpoint, new Map([[input.name, given]]), readers, OUTPUTS);
+    const images = isLast ? read("Transpose", x, { perm: NHWC }) : x;
+    const { outputs, notes } = addOnnx(graph, checkpoint, new Map([[input.name, images]]), readers, OUTPUTS);
     const [[output, result]] = outputs;
     const last = graph.nodes[graph.root(result.id)];
     const isSoftmax =
@@ -158,20 +165,18 @@ export function onnxNet(checkpoint: OnnxCheckpoint, usual: Usual, readers: OnnxR
     const flat = (value: Value) => flattened(value, shape[0]);
     if (isSoftmax && (last.options as { readonly log: boolean }).log === false) softmaxes.set(graph, flat(result));
     const logits = flat(softmaxes.has(graph) && last.kind === "op" ? graph.value(last.inputs.x) : result);
-    const classes = logits.shape[1] ?? 1;
     if (logits.shape[0] !== shape[0])
       throw new UsageError(
         `${file}: ${quote(output)} is [${result.shape}] for ${shape[0]} images; give the option batch`,
       );
-    check(numClasses === undefined || numClasses === classes, `${name}: numClasses`, numClasses, `${classes}`);
     return { logits, notes: [...notes], outputs: [...outputs.keys()] };
   };
 
   const trial = new Graph();
   const { logits, notes, outputs } = build(trial.input("x", [batch, channels, height, width]));
   const numClasses = logits.shape[1] ?? 1;
-  if (input.shape?.slice(2).includes(undefined) || !input.shape)
-    notes.push(`the file leaves the size of images open: ${height} x ${width} is taken if imageSize says nothing else`);
+  if (sizes.isOpen && given.imageSize === undefined)
+    notes.push(`the file leaves the size of images open: ${height} x ${width} is taken, unless imageSize says another`);
   const wanted = paramShapes(trial);
   const tensors = new Map([...checkpoint.tensors].filter(([tensor]) => wanted.has(tensor)));
   const weights: Checkpoint = { ...checkpoint, tensors, warnings: notes, close: async () => {} };
@@ -180,7 +185,15 @@ export function onnxNet(checkpoint: OnnxCheckpoint, usual: Usual, readers: OnnxR
     name,
     options: { inChannels: channels, numClasses } as NetOptions,
     imageSize: [height, width],
-    build: (x, options) => build(x, options.numClasses).logits,
+    build(x, options) {
+      check(
+        options.numClasses === numClasses,
+        `${name}: numClasses`,
+        options.numClasses,
+        `${numClasses}, as in its file`,
+      );
+      return build(x).logits;
+    },
     probabilities: (logits) => softmaxes.get(logits.graph) ?? usual.probabilities(logits),
     weights: {},
     defaultWeights: weights,
@@ -200,8 +213,9 @@ const TRANSFORMS =
 function imagesOf({ shape = [] }: OnnxValue) {
   const [batch = 1, ...image] = shape;
   const isLast = CHANNELS.includes(image[2] ?? 0) && !CHANNELS.includes(image[0] ?? 0);
-  const [channels = 3, height = SIDE, width = SIDE] = isLast ? [image[2], image[0], image[1]] : image;
-  return { isLast, batch, channels, height, width };
+  const [channels = 3, height, width] = isLast ? [image[2], image[0], image[1]] : image;
+  const isOpen = height === undefined || width === undefined;
+  return { isLast, batch, channels, image: [height ?? SIDE, width ?? SIDE] as const, isOpen };
 }
 
 /** [N, C] of what has one pixel. */

@@ -37,10 +37,11 @@ export async function loadNet(
   usual: Usual,
   readersFor: ReadersFor,
 ): Promise<Net> {
+  checkObject("loadOnnx(): options", given);
   const { signal, onProgress } = given;
   const checkpoint = await openModel(source, gpu.host.open, { signal, onProgress });
   try {
-    const net = onnxNet(checkpoint, usual, await readersFor(checkpoint.model));
+    const net = onnxNet(checkpoint, usual, await readersFor(checkpoint.model), given);
     const weights = { ...(net.defaultWeights as OnnxCheckpoint), close: checkpoint.close };
     return await gpu.loadNet(net, { ...given, batch: given.batch ?? net.batch, weights });
   } catch (error) {
