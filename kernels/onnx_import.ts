@@ -1,6 +1,6 @@
-import { deriveParam, isParam, type OpNode } from "../engine/graph/graph.ts";
+import { deriveParam, type Graph, isParam, type OpNode } from "../engine/graph/graph.ts";
 import type { AnyKernel } from "../engine/graph/kernel.ts";
-import { axisOf, type OnnxCall, type OnnxReader, type OnnxReaders, partsOf, VIEWS } from "../engine/graph/onnx_call.ts";
+import { axisOf, type OnnxCall, type OnnxReader, type OnnxReaders, VIEWS } from "../engine/graph/onnx_call.ts";
 import type { Value } from "../engine/graph/value.ts";
 import { UsageError } from "../engine/ground/errors.ts";
 import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
@@ -16,7 +16,6 @@ import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
 import { silu } from "./elementwise/silu.ts";
 import { tanh } from "./elementwise/tanh.ts";
-import { gather } from "./gather.ts";
 import { linear } from "./linear/linear.ts";
 import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
@@ -120,7 +119,7 @@ export function shaped(x: Value, shape: Shape): Value {
 }
 
 /** The lowest float32, which never wins. */
-const LOWEST = -3.4028234663852886e38;
+export const LOWEST = -3.4028234663852886e38;
 
 function pooling(call: OnnxCall, kind: "max" | "average"): Value {
   let x = images(call);
@@ -229,79 +228,20 @@ const softened =
     return reshape(softmax(rows, { dim: 1, log }), { shape: x.shape });
   };
 
-/** x seen as [1, A, size, B] around a dimension, and back. */
-export function along(x: Value, axis: number, f: (rows: Value) => Value): Value {
-  const { shape } = x;
-  const rows = reshape(x, { shape: [1, sizeOf(shape.slice(0, axis)), shape[axis], sizeOf(shape.slice(axis + 1))] });
-  const y = f(rows);
-  return reshape(y, { shape: shape.with(axis, y.shape[2]) });
-}
+/** What was joined of which values, in every graph. */
+const joins = new WeakMap<Graph, Map<string, Value>>();
 
-function padded(call: OnnxCall): Value {
-  let x = call.value(0);
-  const rank = x.shape.length;
-  const given = call.integers("pads", 1) ?? [];
-  const axes = (call.known(3) ?? x.shape.map((_, d) => d)).map((axis) => axisOf(axis, rank));
-  const [before, after] = [x.shape.map(() => 0), x.shape.map(() => 0)];
-  axes.forEach((axis, i) => {
-    [before[axis], after[axis]] = [given[i] ?? 0, given[axes.length + i] ?? 0];
-  });
-  const mode = call.text("mode", "constant");
-  const value = call.opset < 11 ? call.number("value", 0) : (call.known(2)?.[0] ?? 0);
-  const isPadded = (d: number) => before[d] !== 0 || after[d] !== 0;
-  if (mode === "constant") {
-    const finite = Math.max(LOWEST, Math.min(value, -LOWEST));
-    if (rank === 4 && !isPadded(0) && !isPadded(1) && (isPadded(2) || isPadded(3)))
-      return pad(x, { padding: four([before[2], before[3], after[2], after[3]]), value: finite });
-    for (let d = 0; d < rank; d++) {
-      const padding = [before[d], 0, after[d], 0] as const;
-      if (isPadded(d)) x = along(x, d, (rows) => pad(rows, { padding, value: finite }));
-    }
-    return x;
-  }
-  if (!["reflect", "edge", "wrap"].includes(mode)) refuse(`of mode ${mode}`);
-  for (let d = 0; d < rank; d++) {
-    if (!isPadded(d)) continue;
-    const size = x.shape[d];
-    const places = Array.from({ length: checkedSize(size + before[d] + after[d]) }, (_, i) => {
-      const at = i - before[d];
-      if (mode === "edge") return Math.min(Math.max(at, 0), size - 1);
-      if (mode === "wrap") return ((at % size) + size) % size;
-      const period = Math.max(1, 2 * (size - 1));
-      const place = ((at % period) + period) % period;
-      return place < size ? place : period - place;
-    });
-    x = picked(call, x, d, places);
-  }
-  return x;
-}
-
-/** A size that a table may have. */
-export const checkedSize = (size: number): number => (size > 0 && size <= 65536 ? size : refuse(`of ${size} places`));
-
-/** x at some places of a dimension. */
-export const picked = (call: OnnxCall, x: Value, dim: number, places: readonly number[]): Value =>
-  gather(
-    x,
-    call.constant(`places of ${dim}`, [places.length], () => places),
-    { dim },
-  );
-
-function sliced(call: OnnxCall): Value {
-  let x = call.value(0);
-  for (const { axis, start, count, step } of partsOf(call, x.shape)) {
-    if (step === 1 && count === x.shape[axis]) continue;
-    const end = start + (count - 1) * step + 1;
-    if (step > 0) x = slice(x, { dim: axis, start, end, step });
-    else
-      x = picked(
-        call,
-        x,
-        axis,
-        Array.from({ length: checkedSize(count) }, (_, i) => start + i * step),
-      );
-  }
-  return x;
+/** What was joined already is not joined again: in a DenseNet all that came before it, for every layer. */
+function joined(call: OnnxCall): Value {
+  const values = call.values();
+  const dim = axisOf(call.number("axis", 1), call.value(0).shape.length);
+  const keyOf = (list: readonly Value[]) => `${dim}: ${list.map(({ id }) => id)}`;
+  const known = joins.get(call.graph) ?? new Map<string, Value>();
+  joins.set(call.graph, known);
+  const before = known.get(keyOf(values.slice(0, -1)));
+  const y = before ? concat(before, values[values.length - 1], { dim }) : concat(...values, { dim });
+  known.set(keyOf(values), y);
+  return y;
 }
 
 function split(call: OnnxCall): Value[] {
@@ -420,10 +360,8 @@ export const onnxReaders: OnnxReaders = {
   Softmax: softened(false),
   LogSoftmax: softened(true),
 
-  Concat: (call) => concat(...call.values(), { dim: axisOf(call.number("axis", 1), call.value(0).shape.length) }),
+  Concat: joined,
   Split: split,
-  Slice: sliced,
-  Pad: padded,
   Transpose: transposed,
 
   Cast(call) {

@@ -1,6 +1,6 @@
 import { deriveParam, isParam } from "../engine/graph/graph.ts";
 import type { OnnxCall, OnnxReader, OnnxReaders } from "../engine/graph/onnx_call.ts";
-import { axisOf } from "../engine/graph/onnx_call.ts";
+import { axisOf, partsOf } from "../engine/graph/onnx_call.ts";
 import type { Value } from "../engine/graph/value.ts";
 import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
 import { concat } from "./concat.ts";
@@ -22,9 +22,9 @@ import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
 import { layerNorm } from "./norm/layernorm.ts";
 import {
-  along,
   four,
   images,
+  LOWEST,
   madeBy,
   multiply,
   near,
@@ -40,6 +40,7 @@ import {
   unary,
   windows,
 } from "./onnx_import.ts";
+import { pad } from "./pad.ts";
 import { permute } from "./permute.ts";
 import { maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reshape } from "./reshape.ts";
@@ -154,6 +155,81 @@ function multiplyOrGelu(call: OnnxCall): Value {
   return multiply(call);
 }
 
+/** x seen as [1, A, size, B] around a dimension, and back. */
+function along(x: Value, axis: number, f: (rows: Value) => Value): Value {
+  const { shape } = x;
+  const rows = reshape(x, { shape: [1, sizeOf(shape.slice(0, axis)), shape[axis], sizeOf(shape.slice(axis + 1))] });
+  const y = f(rows);
+  return reshape(y, { shape: shape.with(axis, y.shape[2]) });
+}
+
+function padded(call: OnnxCall): Value {
+  let x = call.value(0);
+  const rank = x.shape.length;
+  const given = call.integers("pads", 1) ?? [];
+  const axes = (call.known(3) ?? x.shape.map((_, d) => d)).map((axis) => axisOf(axis, rank));
+  const [before, after] = [x.shape.map(() => 0), x.shape.map(() => 0)];
+  axes.forEach((axis, i) => {
+    [before[axis], after[axis]] = [given[i] ?? 0, given[axes.length + i] ?? 0];
+  });
+  const mode = call.text("mode", "constant");
+  const value = call.opset < 11 ? call.number("value", 0) : (call.known(2)?.[0] ?? 0);
+  const isPadded = (d: number) => before[d] !== 0 || after[d] !== 0;
+  if (mode === "constant") {
+    const finite = Math.max(LOWEST, Math.min(value, -LOWEST));
+    if (rank === 4 && !isPadded(0) && !isPadded(1) && (isPadded(2) || isPadded(3)))
+      return pad(x, { padding: four([before[2], before[3], after[2], after[3]]), value: finite });
+    for (let d = 0; d < rank; d++) {
+      const padding = [before[d], 0, after[d], 0] as const;
+      if (isPadded(d)) x = along(x, d, (rows) => pad(rows, { padding, value: finite }));
+    }
+    return x;
+  }
+  if (!["reflect", "edge", "wrap"].includes(mode)) refuse(`of mode ${mode}`);
+  for (let d = 0; d < rank; d++) {
+    if (!isPadded(d)) continue;
+    const size = x.shape[d];
+    const places = Array.from({ length: checkedSize(size + before[d] + after[d]) }, (_, i) => {
+      const at = i - before[d];
+      if (mode === "edge") return Math.min(Math.max(at, 0), size - 1);
+      if (mode === "wrap") return ((at % size) + size) % size;
+      const period = Math.max(1, 2 * (size - 1));
+      const place = ((at % period) + period) % period;
+      return place < size ? place : period - place;
+    });
+    x = picked(call, x, d, places);
+  }
+  return x;
+}
+
+/** A size that a table may have. */
+const checkedSize = (size: number): number => (size > 0 && size <= 65536 ? size : refuse(`of ${size} places`));
+
+/** x at some places of a dimension. */
+const picked = (call: OnnxCall, x: Value, dim: number, places: readonly number[]): Value =>
+  gather(
+    x,
+    call.constant(`places of ${dim}`, [places.length], () => places),
+    { dim },
+  );
+
+function sliced(call: OnnxCall): Value {
+  let x = call.value(0);
+  for (const { axis, start, count, step } of partsOf(call, x.shape)) {
+    if (step === 1 && count === x.shape[axis]) continue;
+    const end = start + (count - 1) * step + 1;
+    if (step > 0) x = slice(x, { dim: axis, start, end, step });
+    else
+      x = picked(
+        call,
+        x,
+        axis,
+        Array.from({ length: checkedSize(count) }, (_, i) => start + i * step),
+      );
+  }
+  return x;
+}
+
 /** The larger of two values. */
 const larger = (a: Value, b: Value): Value => add(b, relu(sub(a, b)));
 
@@ -224,6 +300,8 @@ function normalized(call: OnnxCall, x: Value, shape: Shape): Value {
 export const moreOnnxReaders: OnnxReaders = {
   ...onnxReaders,
   Mul: multiplyOrGelu,
+  Slice: sliced,
+  Pad: padded,
   ConvTranspose: transposedConvolution,
   InstanceNormalization: (call) => normalized(call, call.value(0), call.value(0).shape),
   GroupNormalization(call) {

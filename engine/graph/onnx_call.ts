@@ -76,9 +76,10 @@ export class OnnxCall {
     return operand instanceof Value ? operand : paramOf(this.graph, operand, role);
   }
 
-  /** The values of all inputs from one on. */
-  values(first = 0): Value[] {
-    return this.operands.flatMap((operand, i) => (i >= first && operand ? [this.value(i)] : []));
+  /** The values of all inputs, of which there is at least one. */
+  values(): Value[] {
+    this.value(0);
+    return this.operands.flatMap((operand, i) => (operand ? [this.value(i)] : []));
   }
 
   optional(input: number): Value | undefined {

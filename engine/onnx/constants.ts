@@ -171,6 +171,28 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
     return { shape, isFloat: x.isFloat, compute };
   },
 
+  ScatterND(_call, [x, { shape: places }, updates]) {
+    const depth = places.at(-1) ?? 0;
+    const strides = stridesOf(x.shape);
+    const inner = sizeOf(x.shape.slice(depth));
+    const count = sizeOf(places.slice(0, -1));
+    if (depth > x.shape.length || sizeOf(updates.shape) !== count * inner)
+      throw new UsageError("its updates are not as many as its indices name");
+    const compute = ([data, indices, values]: readonly Numbers[]) => {
+      const y = Float64Array.from(data);
+      for (let i = 0; i < count; i++) {
+        let at = 0;
+        for (let d = 0; d < depth; d++) {
+          const index = indices[i * depth + d];
+          at += (index < 0 ? index + x.shape[d] : index) * strides[d];
+        }
+        for (let k = 0; k < inner; k++) y[at + k] = values[i * inner + k];
+      }
+      return y;
+    };
+    return { shape: x.shape, isFloat: x.isFloat, compute };
+  },
+
   Concat(call, inputs) {
     const [{ shape: first, isFloat }] = inputs;
     const axis = axisOf(call.number("axis", 0), first.length);
@@ -232,7 +254,14 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
 };
 
 /** How many inputs they have at the least, where it is not one. */
-const LEAST: Readonly<Record<string, number>> = { Constant: 0, Gather: 2, Where: 3, Range: 3, DequantizeLinear: 2 };
+const LEAST: Readonly<Record<string, number>> = {
+  Constant: 0,
+  Gather: 2,
+  Where: 3,
+  Range: 3,
+  DequantizeLinear: 2,
+  ScatterND: 3,
+};
 
 /** What follows from a shape alone. */
 const SHAPES: Readonly<Record<string, (call: OnnxCall, shape: Shape) => Folded>> = {

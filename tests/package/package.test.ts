@@ -32,7 +32,7 @@ test("the package holds what its users need", () => {
 test("the package holds nothing else", () => {
   const legal = [
     /^(package\.json|README\.md|LICENSE)$/,
-    /^dist\/(core|browser|index|worker|worker_script|(engine|kernels|nets|tools|cli)\/[\w/]+(\.wgsl)?)\.(js|d\.ts)$/,
+    /^dist\/(core|browser|index|onnx|worker|worker_script|(engine|kernels|nets|tools|cli)\/[\w/]+(\.wgsl)?)\.(js|d\.ts)$/,
     /^nets\/weights\/\w+\.(safetensors|json)$/,
     /^examples\/digits\/[\w-]+\.png$/,
   ];
