@@ -5,9 +5,9 @@ import { Graph, paramShapes } from "../graph/graph.ts";
 import type { OnnxReaders } from "../graph/onnx_call.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Value } from "../graph/value.ts";
-import { check, checkObject, checkOptions, isTexts, UsageError, WeightsError } from "../ground/errors.ts";
+import { check, checkFields, checkObject, checkOptions, isTexts, UsageError, WeightsError } from "../ground/errors.ts";
 import type { Watch } from "../ground/options.ts";
-import { isTensor, type Shape, sameShape, type Tensor } from "../ground/tensor.ts";
+import { checkShape, isTensor, type Shape, sameShape, type Tensor } from "../ground/tensor.ts";
 import { Model } from "../model.ts";
 import type { Net } from "../net.ts";
 import { quote } from "../weights/checkpoint.ts";
@@ -21,8 +21,12 @@ export type OnnxSource = Exclude<Weights, Readonly<Record<string, Float32Array |
 /** The operators that a model has. */
 export type ReadersFor = (model: OnnxGraph) => Promise<OnnxReaders>;
 
+/** Throws a UsageError unless it is a GPU. */
+const checkGpu = (gpu: Gpu): void => checkFields("the GPU", gpu, { host: "object", loadNet: "function" });
+
 /** Opens a model. Throws what openCheckpoint() throws, and a WeightsError for what is no ONNX model. */
 export async function openModel(source: OnnxSource, open: OpenSource, watch: Watch = {}): Promise<OnnxCheckpoint> {
+  check(typeof open === "function", "what opens a location", open, "a function");
   const checkpoint = await openWeights({ name: "an ONNX model", weights: {} }, { ...watch, weights: source }, open);
   if ("model" in checkpoint) return checkpoint as OnnxCheckpoint;
   await checkpoint.close();
@@ -37,6 +41,7 @@ export async function loadNet(
   usual: Usual,
   readersFor: ReadersFor,
 ): Promise<Net> {
+  checkGpu(gpu);
   checkObject("loadOnnx(): options", given);
   const { signal, onProgress } = given;
   const checkpoint = await openModel(source, gpu.host.open, { signal, onProgress });
@@ -66,6 +71,7 @@ export class OnnxModel {
 
   /** See loadOnnxModel() in onnx.ts. */
   static async load(gpu: Gpu, source: OnnxSource, given: OnnxModelOptions, readersFor: ReadersFor): Promise<OnnxModel> {
+    checkGpu(gpu);
     const legal = ["shapes", "passes", "variants", "precision", "dtype", "signal", "onProgress"];
     checkOptions("loadOnnxModel()", given, legal);
     const { shapes = {}, ...options } = given;
@@ -153,6 +159,7 @@ function inputsOf(
   return new Map(
     model.inputs.map(({ name, shape }) => {
       const known = shapes[name] ?? shape?.map((size, d) => size ?? (d === 0 ? 1 : undefined));
+      if (shapes[name]) checkShape(shapes[name], `shapes: ${quote(name)}`);
       if (known?.every((size): size is number => size !== undefined)) return [name, graph.input(name, known)];
       const told = shape ? `[${shape.map((size) => size ?? "?").join(", ")}]` : "of any shape";
       throw new UsageError(`${file} takes ${quote(name)} ${told}: say with shapes: { ${quote(name)}: [...] } which`);
