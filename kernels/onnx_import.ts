@@ -371,7 +371,8 @@ export const onnxReaders: OnnxReaders = {
   QuantizeLinear: quantized,
   DequantizeLinear(call) {
     const x = call.value(0);
-    const { kind } = x.graph.nodes[x.id];
-    return kind === "input" || kind === "param" ? refuse("of what the model itself does not quantize") : x;
+    const node = x.graph.nodes[x.id];
+    if (node.kind === "input" || node.kind === "param") refuse("of what the model itself does not quantize");
+    return node.kind === "view" && sameShape(x.graph.nodes[node.x].shape, x.shape) ? x.graph.value(node.x) : x;
   },
 };

@@ -18,6 +18,8 @@ export interface Known {
   readonly values?: ArrayLike<number>;
   /** True for a tensor of the file as it stands. */
   readonly isStored?: boolean;
+  /** How many operators compute it when the weights load, each as often as it is read. */
+  readonly cost?: number;
   /** The tensors of the file that it is made of, and how. */
   readonly sources: ReadonlyMap<string, Shape>;
   compute(...tensors: ArrayLike<number>[]): ArrayLike<number>;

@@ -20,8 +20,12 @@ type Folder = (call: OnnxCall, inputs: readonly Known[]) => Folded;
 const MOST_NOW = 1 << 20;
 const MOST_LATER = 2 ** 28;
 
+/** The most operators that a weight is made by. */
+const MOST_STEPS = 1000;
+
 /** Elements of a strided view of others, row by row. */
-function viewed(x: Numbers, shape: Shape, strides: readonly number[], first = 0): Float64Array {
+function viewed(x: Numbers, shape: Shape, strides: readonly number[], first = 0): Numbers {
+  if (first === 0 && x.length === sizeOf(shape) && sameShape(strides, stridesOf(shape))) return x;
   const y = new Float64Array(sizeOf(shape));
   const at = shape.map(() => 0);
   for (let i = 0, from = first; i < y.length; i++) {
@@ -64,8 +68,14 @@ const each =
       isFloat: floats,
       compute(data) {
         const views = data.map((values, i) => viewed(values, shape, stretched(inputs[i].shape, shape)));
-        const y = views[0].map((_, index) => f(...views.map((view) => view[index])));
-        return floats ? y : y.map(Math.trunc);
+        const [a, b] = views;
+        const at = (i: number) => {
+          if (views.length === 2) return f(a[i], b[i]);
+          return views.length === 1 ? f(a[i]) : f(...views.map((view) => view[i]));
+        };
+        const y = new Float64Array(sizeOf(shape));
+        for (let i = 0; i < y.length; i++) y[i] = floats ? at(i) : Math.trunc(at(i));
+        return y;
       },
     };
   };
@@ -238,7 +248,7 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
 
   DequantizeLinear(call, [x, scale, zero]) {
     const { shape } = x;
-    const axis = scale.shape.length === 0 || shape.length === 0 ? 0 : axisOf(call.number("axis", 1), shape.length);
+    const axis = sizeOf(scale.shape) === 1 ? 0 : axisOf(call.number("axis", 1), shape.length);
     const inner = sizeOf(shape.slice(axis + 1));
     const compute = ([data, scales, zeros]: readonly Numbers[]) => {
       // What was not quantized, see the readers.
@@ -301,9 +311,19 @@ export function fold(op: string, call: OnnxCall): Known | undefined {
     const values = compute(inputs.map(({ values }) => values ?? []));
     return { name, shape, isFloat, values, sources: new Map(), compute: () => values };
   }
+  // What reads itself twice, again and again, would take as good as for ever.
+  const cost = inputs.reduce((total, input) => total + (input.cost ?? 0), 1);
+  if (cost > MOST_STEPS) throw new UsageError(`more than ${MOST_STEPS} operators make its weights of the file's`);
   const sources = new Map(inputs.flatMap((input) => [...input.sources]));
   const names = [...sources.keys()];
   const of = (tensors: readonly Numbers[], { sources, compute }: Known) =>
     compute(...[...sources.keys()].map((source) => tensors[names.indexOf(source)]));
-  return { name, shape, isFloat, sources, compute: (...tensors) => compute(inputs.map((input) => of(tensors, input))) };
+  return {
+    name,
+    shape,
+    isFloat,
+    cost,
+    sources,
+    compute: (...tensors) => compute(inputs.map((input) => of(tensors, input))),
+  };
 }

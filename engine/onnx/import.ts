@@ -41,12 +41,17 @@ export function addOnnx(
   /** What cannot be done, and the layers. */
   const problems = new Map<string, string[]>();
 
+  /** Elements that were computed as the model is read. */
+  let work = 0;
+
   const needed = neededOf(model);
   for (const node of nodes) {
     const { op, attributes } = node;
     const wanted = node.outputs.findLastIndex((output) => needed.has(output)) + 1;
     if (wanted === 0) continue;
-    const fail = (problem: string) => problems.set(problem, [...(problems.get(problem) ?? []), node.name]);
+    const fail = (problem: string) => {
+      if (problems.get(problem)?.push(node.name) === undefined) problems.set(problem, [node.name]);
+    };
     const isOurs = Object.hasOwn(readers, op);
     if (!isOurs && !isFoldable(op)) fail(op);
     // What comes of something that failed is no problem of its own.
@@ -55,6 +60,8 @@ export function addOnnx(
     const call = new OnnxCall(graph, operands, attributes, { name: node.outputs[0], opset, outputs: wanted, note });
     try {
       const folded = fold(op, call);
+      work += sizeOf(folded?.values ? folded.shape : []);
+      if (work > MOST_WORK) throw new UsageError(`which makes more than ${MOST_WORK} constants of the model's own`);
       if (!folded && !isOurs) throw new UsageError("of values that are computed");
       const results: Operand[] = folded ? [folded] : [readers[op](call)].flat();
       if (results.length < wanted) throw new UsageError(`only its first output can be had`);
@@ -88,6 +95,9 @@ function neededOf({ nodes, outputs }: OnnxCheckpoint["model"]): ReadonlySet<stri
   }
   return needed;
 }
+
+/** The most elements that are computed as a model is read. */
+const MOST_WORK = 1 << 26;
 
 /** So many of all problems, and of the layers of each. */
 const MOST_PROBLEMS = 20;
