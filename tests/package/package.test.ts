@@ -40,15 +40,17 @@ test("the package holds nothing else", () => {
   assert.equal(packed.filter(isOdd), []);
 });
 
-test("the browser's entry is free of Node and of native packages", async () => {
-  const { code, modules } = await bundle(`export * from "./browser.js"`);
-  assert.equal(
-    modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
-    [],
-  );
-  assert.not.match(code, /\bnode:|\brequire\(/);
-  assert.not.match(code, /["'`]webgpu["'`]/);
-});
+for (const entry of ["browser", "onnx"]) {
+  test(`the entry ${entry} is free of Node and of native packages`, async () => {
+    const { code, modules } = await bundle(`export * from "./${entry}.js"`);
+    assert.equal(
+      modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
+      [],
+    );
+    assert.not.match(code, /\bnode:|\brequire\(/);
+    assert.not.match(code, /["'`]webgpu["'`]/);
+  });
+}
 
 for (const program of PROGRAMS) {
   const { name, limitBytes } = program;
