@@ -23,7 +23,7 @@ async function evaluate(options: Options, context: Context): Promise<void> {
   const { weights, json } = options;
   const { images, labels, count } = readMnist("test");
   const given = { batch: BATCH, weights, ...netOptionsOf(lenet5, options) };
-  const { gpu, net, close } = await openNet("lenet5", given, context);
+  const { gpu, net, close } = await openNet(lenet5, given, context);
   const progress = await openProgress("Classifying MNIST");
   try {
     let right = 0;

@@ -1,16 +1,6 @@
 import type { Command } from "commander";
-import { findNet } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
-import {
-  FileError,
-  GpuError,
-  type Image,
-  ImageError,
-  nets,
-  type Prediction,
-  readImage,
-  ShadenetError,
-} from "../index.ts";
+import { FileError, GpuError, type Image, ImageError, type Prediction, readImage, ShadenetError } from "../index.ts";
 import {
   type CommonOptions,
   type Context,
@@ -24,7 +14,7 @@ import { expandPatterns } from "../tools/files.ts";
 import { bar, clip, percent } from "../tools/format.ts";
 import { readLabels } from "../tools/labels.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
-import { openNet, type Session } from "../tools/session.ts";
+import { NET_HELP, netNamed, openNet, type Session } from "../tools/session.ts";
 import { complain, errorFacts, fail, lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
@@ -50,7 +40,7 @@ export function classifyCommand(context: Context): Command {
       "<image...>",
       "PNG, JPEG or WebP files, addresses, - for standard input, or patterns such as photos/*.jpg",
     )
-    .option("--net <name>", `one of ${Object.keys(nets).join(", ")}`, "lenet5")
+    .option("--net <name>", NET_HELP, "lenet5")
     .addOption(weightsOption())
     .addOption(weightsKeyOption())
     .option(
@@ -71,7 +61,8 @@ async function classify(
   context: Context,
 ): Promise<void> {
   const { weights, weightsKey, dtype, top: most } = options;
-  const built = netOptionsOf(findNet(nets, options.net), options);
+  const definition = await netNamed(options.net);
+  const built = netOptionsOf(definition, options);
   const labels = options.labels === undefined ? undefined : await readLabels(options.labels);
   const files = await expandPatterns(patterns);
   const streams = !options.json;
@@ -91,8 +82,9 @@ async function classify(
           isTold = true;
           complain(`${options.net}, the net if none is asked for, reads handwritten digits; ${FOR_PHOTOS}`);
         }
+        if (!session && "transforms" in definition && "notes" in definition) complain(String(definition.notes));
         // Only now, so that the GPU is not opened for nothing.
-        session ??= await openNet(options.net, { ...built, weights, weightsKey, labels, dtype }, context);
+        session ??= await openNet(definition, { ...built, weights, weightsKey, labels, dtype }, context);
         top = await outcomeOf(session.net.classify(image, { top: most }));
       }
       if (top instanceof ShadenetError) {

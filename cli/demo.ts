@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { median } from "../engine/ground/statistics.ts";
 import { digitInput } from "../engine/image/image.ts";
-import { type AdapterSummary, type Image, type Net, type Prediction, readImage } from "../index.ts";
+import { type AdapterSummary, type Image, type Net, nets, type Prediction, readImage } from "../index.ts";
 import { type CommonOptions, type Context, command } from "../tools/command.ts";
 import { bar, clip, duration, percent } from "../tools/format.ts";
 import { packageFile } from "../tools/package.ts";
@@ -28,7 +28,7 @@ interface Reading {
 async function demo({ json }: CommonOptions, context: Context): Promise<void> {
   const folder = packageFile("examples/digits");
   const files = (await readdir(folder)).filter((name) => name.endsWith(".png")).sort();
-  const { gpu, net, close } = await openNet("lenet5", {}, context);
+  const { gpu, net, close } = await openNet(nets.lenet5, {}, context);
   try {
     if (!json) introduce(gpu.adapter);
     const { perRow, width } = grid(lineWidth());

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type AnyNet, findNet, trace } from "../engine/definition.ts";
+import { type AnyNet, trace } from "../engine/definition.ts";
 import { type Timings, timeSteps } from "../engine/device/profile.ts";
 import type { Dtype } from "../engine/ground/options.ts";
 import { median } from "../engine/ground/statistics.ts";
@@ -12,7 +12,7 @@ import {
   type StepProfile,
 } from "../engine/tuning/report.ts";
 import { measureRoofline, type Roofline } from "../engine/tuning/roofline.ts";
-import { type AdapterSummary, type LoadOptions, type Net, nets, type Shape, UsageError } from "../index.ts";
+import { type AdapterSummary, type LoadOptions, type Net, type Shape, UsageError } from "../index.ts";
 import { probes } from "../kernels/probes.ts";
 import { randomWeights } from "../nets/random_weights.ts";
 import {
@@ -27,7 +27,7 @@ import { writeWhole } from "../tools/files.ts";
 import { bar, columns, count, duration, percent } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
 import { ownVersion, versionOf } from "../tools/package.ts";
-import { openNet } from "../tools/session.ts";
+import { NET_HELP, netNamed, openNet } from "../tools/session.ts";
 import { lineWidth, openProgress, paint, print, printJson } from "../tools/terminal.ts";
 import { chromeTrace } from "./trace.ts";
 
@@ -47,7 +47,7 @@ export function profileCommand(context: Context): Command {
     "time every step of a net on the GPU, against what the adapter can do",
     "npx shadenet profile resnet18 --trace trace.json",
   )
-    .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
+    .argument("<net>", NET_HELP)
     .option("--weights <file>", "a .safetensors or .pth file, its URL, or a name; random ones if left out")
     .addOption(weightsKeyOption())
     .option("--batch <n>", "images per run", positiveInteger, 1)
@@ -67,12 +67,12 @@ function variantOf(text: string, before: Readonly<Record<string, string>> = {}):
 
 async function profile(name: string, options: Options, context: Context): Promise<void> {
   const { signal } = context;
-  const definition = findNet(nets, name);
+  const definition = await netNamed(name);
   const { batch, variant: variants, dtype } = options;
   const load = { batch, variants, dtype, ...netOptionsOf(definition, options) };
   checkOperators(definition, load);
   const weights = options.weights ?? definition.defaultWeights ?? randomWeights(definition, load);
-  const { gpu, net, close } = await openNet(name, { ...load, weights, weightsKey: options.weightsKey }, context);
+  const { gpu, net, close } = await openNet(definition, { ...load, weights, weightsKey: options.weightsKey }, context);
   try {
     const roofline = await measureRoofline(gpu, probes);
     signal.throwIfAborted();
@@ -82,7 +82,7 @@ async function profile(name: string, options: Options, context: Context): Promis
     const profiled: Profile = {
       net: name,
       input: net.inputShape,
-      weights: typeof weights === "string" ? weights : weights instanceof URL ? "its own" : "random",
+      weights: typeof weights === "string" ? weights : weights === definition.defaultWeights ? "its own" : "random",
       dtype: options.dtype,
       adapter: gpu.adapter,
       versions: { shadenet: ownVersion(), webgpu: versionOf("webgpu"), node: process.versions.node },

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { findNet, inputShape, trace } from "../engine/definition.ts";
+import { inputShape, trace } from "../engine/definition.ts";
 import type { Dtype } from "../engine/ground/options.ts";
 import { formatShape, sameShape } from "../engine/ground/tensor.ts";
 import { listNames } from "../engine/weights/checkpoint.ts";
@@ -7,7 +7,6 @@ import {
   encodeSafetensors,
   fileSource,
   GpuError,
-  nets,
   openCheckpoint,
   ShapeError,
   type Tensor,
@@ -26,7 +25,7 @@ import {
 import { refuseOverwriting, writeWhole } from "../tools/files.ts";
 import { columns, duration } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
-import { openNet } from "../tools/session.ts";
+import { NET_HELP, netNamed, openNet } from "../tools/session.ts";
 import { errorFacts, fail, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
@@ -45,7 +44,7 @@ export function runCommand(context: Context): Command {
     "run a net on a raw tensor; logits and features come out",
     "npx shadenet run --net lenet5 --input x.safetensors --output y.safetensors --features conv1,pool1",
   )
-    .requiredOption("--net <name>", `one of ${Object.keys(nets).join(", ")}`)
+    .requiredOption("--net <name>", NET_HELP)
     .addOption(weightsOption())
     .addOption(weightsKeyOption())
     .requiredOption("--input <file>", 'a .safetensors file with one tensor, or one called "x" or "input": [N, C, H, W]')
@@ -57,7 +56,7 @@ export function runCommand(context: Context): Command {
 
 async function run(options: Options, context: Context): Promise<void> {
   const { features = [], weights, weightsKey, dtype } = options;
-  const definition = findNet(nets, options.net);
+  const definition = await netNamed(options.net);
   await refuseOverwriting(options.output, [options.input, options.weights]);
   const x = await readInput(options.input);
   const [batch, inChannels, height, width] = x.shape;
@@ -74,7 +73,7 @@ async function run(options: Options, context: Context): Promise<void> {
     const layers = [...graph.names.keys()].join(", ");
     throw new UsageError(`${options.net} has no layer "${unknown}"; it has ${layers}`);
   }
-  const { gpu, net, close } = await openNet(options.net, { ...built, weights, weightsKey, dtype }, context);
+  const { gpu, net, close } = await openNet(definition, { ...built, weights, weightsKey, dtype }, context);
   try {
     const start = performance.now();
     const result = await net.run(x, { features });

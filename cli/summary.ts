@@ -1,10 +1,11 @@
 import type { Command } from "commander";
-import { findNet, inputShape, trace } from "../engine/definition.ts";
+import { inputShape, trace } from "../engine/definition.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
-import { type EngineNeeds, nets, type Shape, type Summary, summarize } from "../index.ts";
+import { type EngineNeeds, type Shape, type Summary, summarize } from "../index.ts";
 import { type CommonOptions, command, positiveInteger } from "../tools/command.ts";
 import { columns, count, megabytes } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
+import { NET_HELP, netNamed } from "../tools/session.ts";
 import { paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
@@ -17,13 +18,13 @@ export function summaryCommand(): Command {
     "list the layers of a net with their shapes, parameters and memory",
     "npx shadenet summary resnet18",
   )
-    .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
+    .argument("<net>", NET_HELP)
     .option("--batch <n>", "images per run", positiveInteger, 1);
   return addNetOptions(summary).action(show);
 }
 
-function show(name: string, options: Options): void {
-  const definition = findNet(nets, name);
+async function show(name: string, options: Options): Promise<void> {
+  const definition = await netNamed(name);
   const given = { batch: options.batch, ...netOptionsOf(definition, options) };
   const input = inputShape(definition, given);
   const summary = summarize(trace(definition, given));

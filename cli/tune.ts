@@ -1,13 +1,13 @@
 import type { Command } from "commander";
-import { findNet, inputShape } from "../engine/definition.ts";
+import { inputShape } from "../engine/definition.ts";
 import { formatShape } from "../engine/ground/tensor.ts";
 import { storedFile } from "../engine/node/storage.ts";
 import { tuningName } from "../engine/tuning/kept.ts";
-import { nets, type Tuned, tune } from "../index.ts";
+import { type Tuned, tune } from "../index.ts";
 import { type CommonOptions, type Context, command, positiveInteger } from "../tools/command.ts";
 import { clip, columns, count, oneLine } from "../tools/format.ts";
 import { addNetOptions, netOptionsOf } from "../tools/net_options.ts";
-import { openDevice } from "../tools/session.ts";
+import { NET_HELP, netNamed, openDevice } from "../tools/session.ts";
 import { openProgress, paint, print, printJson } from "../tools/terminal.ts";
 
 interface Options extends CommonOptions {
@@ -21,7 +21,7 @@ export function tuneCommand(context: Context): Command {
     "measure which kernels are fastest for a net on this adapter, and keep that for all later runs",
     "npx shadenet tune resnet18",
   )
-    .argument("<net>", `one of ${Object.keys(nets).join(", ")}`)
+    .argument("<net>", NET_HELP)
     .option("--batch <n>", "images per run", positiveInteger, 1)
     .option("--runs <n>", "how many runs of each candidate to take the fastest of", positiveInteger, 5);
   return addNetOptions(tuning).action((net: string, options: Options) => tuneNet(net, options, context));
@@ -30,7 +30,7 @@ export function tuneCommand(context: Context): Command {
 async function tuneNet(net: string, given: Options, context: Context): Promise<void> {
   const { signal } = context;
   const { batch, runs, json } = given;
-  const definition = findNet(nets, net);
+  const definition = await netNamed(net);
   const built = { batch, ...netOptionsOf(definition, given) };
   const input = inputShape(definition, built);
   const gpu = await openDevice(context);

@@ -23,11 +23,15 @@ import { reference as copy } from "./copy.ts";
 import { reference as activationGradient } from "./elementwise/activation_gradient.ts";
 import { reference as add } from "./elementwise/add.ts";
 import { reference as clamp } from "./elementwise/clamp.ts";
+import { reference as erf } from "./elementwise/erf.ts";
+import { reference as exp } from "./elementwise/exp.ts";
 import { reference as gelu } from "./elementwise/gelu.ts";
 import { reference as hardsigmoid } from "./elementwise/hardsigmoid.ts";
 import { reference as hardswish } from "./elementwise/hardswish.ts";
 import { reference as leakyRelu } from "./elementwise/leaky_relu.ts";
+import { reference as log } from "./elementwise/log.ts";
 import { reference as mul } from "./elementwise/mul.ts";
+import { reference as power } from "./elementwise/power.ts";
 import { reference as relu } from "./elementwise/relu.ts";
 import { reference as sigmoid } from "./elementwise/sigmoid.ts";
 import { reference as silu } from "./elementwise/silu.ts";
@@ -115,8 +119,10 @@ export const references: References = {
   cross_entropy: crossEntropy,
   cross_entropy_gradient: crossEntropyGradient,
   dropout,
+  erf,
   exchange,
   exchange_nhwc: exchangeNhwc,
+  exp,
   expand,
   flip_filters: flipFilters,
   gather,
@@ -130,6 +136,7 @@ export const references: References = {
   leaky_relu: leakyRelu,
   linear,
   linear_gemv: linear,
+  log,
   lrn,
   lrn_gradient: lrnGradient,
   lrn_nhwc: lrnNhwc,
@@ -151,6 +158,7 @@ export const references: References = {
   pad,
   peak,
   permute,
+  power,
   relu,
   roll,
   sigmoid,

@@ -58,7 +58,7 @@ export interface TensorInfo {
 
 /**
  * Named tensors that are read on demand, so that loading never holds a whole file in memory.
- * Implemented for safetensors, for PyTorch's .pth and for an object of arrays.
+ * Implemented for safetensors, for PyTorch's .pth, for ONNX models and for an object of arrays.
  */
 export interface Checkpoint {
   /** What to call it in messages. */
@@ -93,6 +93,10 @@ export function listNames(names: Iterable<string>, most = 5): string {
   const first = all.slice(0, most).map(quote).join(", ");
   return all.length > most ? `${first} and ${all.length - most} more` : first || "none";
 }
+
+/** A plain name of a file, which leads nowhere else as a path or as an address. */
+export const isBeside = (file: string): boolean =>
+  file.length <= 255 && !/[/\\:\0?#%]/.test(file) && !/^\.{0,2}$/.test(file);
 
 /** The element count of a shape from a file; NaN unless every size and product is a safe, non-negative integer. */
 export function countElements(shape: unknown): number {

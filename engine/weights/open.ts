@@ -24,8 +24,8 @@ export interface WeightsTable<F extends PublishedFile = PublishedFile> {
   readonly name: string;
   /** Checkpoints that can be asked for by name; the last one also as "DEFAULT". */
   readonly weights: Readonly<Record<string, F>>;
-  /** The one that is loaded when none is given. */
-  readonly defaultWeights?: string;
+  /** What is loaded when nothing is given: the name of one of them, or weights that came with the net. */
+  readonly defaultWeights?: Weights;
   /** What a tensor of a checkpoint is called here, whatever others call it; undefined for one that is no part of the net. */
   rename?(name: string): string | undefined;
   /** What is to be done where a tensor of a checkpoint has another shape than the net's: the end of an error's text. */

@@ -37,7 +37,11 @@ export async function openOther(
   if ((start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] < 6)) return openPth(source);
   if (/^\s*\{/.test(new TextDecoder().decode(start)))
     return (await import("./sharded.ts")).openSharded(source, openCheckpoint);
-  throw new WeightsError(`${source.name}: got ${describe(start)}, wanted a .safetensors or a PyTorch .pth/.pt file`);
+  // The version of its format comes first.
+  if (start[0] === 0x08) return (await import("./onnx.ts")).openOnnx(source);
+  throw new WeightsError(
+    `${source.name}: got ${describe(start)}, wanted a .safetensors, a PyTorch .pth/.pt or an .onnx file`,
+  );
 }
 
 function describe(start: Uint8Array): string {

@@ -1,7 +1,15 @@
 /** Checkpoints in several files, found through the index that transformers writes: `model.safetensors.index.json`. */
 
 import { WeightsError } from "../ground/errors.ts";
-import { type ByteSource, type Checkpoint, clip, makeCheckpoint, quote, type TensorInfo } from "./checkpoint.ts";
+import {
+  type ByteSource,
+  type Checkpoint,
+  clip,
+  isBeside,
+  makeCheckpoint,
+  quote,
+  type TensorInfo,
+} from "./checkpoint.ts";
 
 /** The largest index, in bytes, and the most files that it may name. */
 const MAX_INDEX_BYTES = 1 << 24;
@@ -75,8 +83,5 @@ async function readIndex(source: ByteSource, broken: (problem: string) => Error)
   if (entries.length === 0) throw broken("it names no tensors");
   return new Map(entries);
 }
-
-/** A plain name, which leads nowhere else as a path or as an address. */
-const isBeside = (file: string): boolean => file.length <= 255 && !/[/\\:\0?#%]/.test(file) && !/^\.{0,2}$/.test(file);
 
 const fileOf = (file: unknown): string => (typeof file === "string" ? quote(file) : "no text");

@@ -1,11 +1,8 @@
-/** The error function, by its Taylor series, and 1 where that is as close as float64 gets. */
-export function erf(x: number): number {
-  if (Math.abs(x) > 6) return Math.sign(x);
-  let term = x;
-  let sum = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-    term *= (2 * x * x) / (2 * n + 1);
-    sum += term;
-  }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
-}
+import { eachElement, elementwise } from "./elementwise.ts";
+import { wgsl } from "./erf.wgsl.ts";
+import { errorFunction } from "./error_function.ts";
+
+/** The error function, of any shape. https://pytorch.org/docs/stable/special.html#torch.special.erf */
+export const erf = elementwise("erf", wgsl, 18);
+
+export const reference = /* @__PURE__ */ eachElement(errorFunction);

@@ -1,5 +1,5 @@
 import { eachElement, elementwise } from "./elementwise.ts";
-import { erf } from "./erf.ts";
+import { errorFunction } from "./error_function.ts";
 import { wgsl } from "./gelu.wgsl.ts";
 
 /**
@@ -8,4 +8,4 @@ import { wgsl } from "./gelu.wgsl.ts";
  */
 export const gelu = elementwise("gelu", wgsl, 20);
 
-export const reference = /* @__PURE__ */ eachElement((x) => (x / 2) * (1 + erf(x / Math.SQRT2)));
+export const reference = /* @__PURE__ */ eachElement((x) => (x / 2) * (1 + errorFunction(x / Math.SQRT2)));

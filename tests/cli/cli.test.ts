@@ -178,7 +178,7 @@ test("weights that do not fit: one line, exit code 1; the stack only with --debu
     [using("misshapen.safetensors"), 1, /1 tensor misshapen \(conv1\.bias is \[7\], wanted \[6\]\)$/],
     [using("damaged.safetensors"), 1, /damaged\.safetensors cannot be read as safetensors/],
     [using("nowhere.safetensors"), 1, /cannot read nowhere\.safetensors: there is no such file/],
-    [using(digit(1)), 1, /wanted a \.safetensors or a PyTorch/],
+    [using(digit(1)), 1, /wanted a \.safetensors, a PyTorch/],
   ]);
   const { code, errors } = await shadenet([...using("missing.safetensors"), "--debug"]);
   assert.is(code, 1);

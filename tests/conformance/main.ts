@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { Command } from "commander";
 import { openGpu } from "../../index.ts";
 import {
@@ -11,16 +12,18 @@ import {
   runStages,
 } from "./conformance.ts";
 import { openCases, openGradients, readNets, readTraining } from "./goldens.ts";
+import { type OnnxResult, onnxCases, runOnnx } from "./onnx.ts";
 import { runTraining, type TrainingResult } from "./training.ts";
 
-// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--training FILE.json] [--only REGEX] [--stages] [--json FILE]
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--training FILE.json] [--onnx PATH] [--only REGEX] [--stages] [--json FILE]
 
-const { cases, nets, grads, training, only, stages, json } = new Command("conformance")
+const { cases, nets, grads, training, onnx, only, stages, json } = new Command("conformance")
   .description("Checks every operator and net against PyTorch's reference outputs.")
   .option("--cases <file>", "operator cases (default: the committed ones, unless other files are given)")
   .option("--nets <file>", "nets (default: the committed ones, unless other files are given)")
   .option("--grads <file>", "gradients of operators")
   .option("--training <file>", "whole training runs")
+  .option("--onnx <path>", "ONNX's backend tests: a folder of model.onnx and test_data_set_0, or one of such folders")
   .option("--only <regex>", "only those of these whose id it matches", ".")
   .option("--stages", "every layer of the nets, too, not only the logits")
   .option("--json <file>", "writes the results to a file")
@@ -30,18 +33,20 @@ const { cases, nets, grads, training, only, stages, json } = new Command("confor
     nets?: string;
     grads?: string;
     training?: string;
+    onnx?: string;
     only: string;
     stages?: boolean;
     json?: string;
   }>();
 
 const wanted = new RegExp(only);
-const isDefault = !cases && !nets && !grads && !training;
+const isDefault = !cases && !nets && !grads && !training && !onnx;
 const gpu = await openGpu();
 const caseResults: CaseResult[] = [];
 const netResults: NetResult[] = [];
 const gradientResults: GradientResult[] = [];
 const trainingResults: TrainingResult[] = [];
+const onnxResults: OnnxResult[] = [];
 try {
   console.log(`adapter: ${gpu.adapter.name}`);
   if (cases || isDefault) {
@@ -103,6 +108,13 @@ try {
       console.log(`${status} ${key} loss off by ${figures[0]}, limit ${figures[1]} (${seconds} s) ${message}`);
     }
   }
+  for (const folder of onnx ? onnxCases(onnx) : []) {
+    if (!wanted.test(basename(folder))) continue;
+    const result = await runOnnx(gpu, folder);
+    onnxResults.push(result);
+    const { status, id, message } = result;
+    console.log(status === "skip" ? `not applicable ${id} ${message}` : `${status} ${id} ${message}`);
+  }
 } catch (error) {
   console.error(`conformance: ${(error as Error).message}`);
   process.exitCode = 2;
@@ -115,7 +127,7 @@ function isOver({ errOverRms, limit }: { errOverRms: number; limit: number }): b
   return !(errOverRms <= limit);
 }
 
-const all = [...caseResults, ...netResults, ...gradientResults, ...trainingResults];
+const all = [...caseResults, ...netResults, ...gradientResults, ...trainingResults, ...onnxResults];
 const count = (status: string) => all.filter((result) => result.status === status).length;
 if (json) {
   const results = {
@@ -124,8 +136,11 @@ if (json) {
     nets: netResults.map((result) => ({ errOverRms: null, message: "", ...result })),
     grads: gradientResults.map((result) => ({ err: null, message: "", ...result })),
     training: trainingResults,
+    onnx: onnxResults,
   };
   writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
 }
-console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
+console.log(
+  `${count("pass")} passed, ${count("fail")} failed, ${count("skip")} ${onnx ? "not applicable" : "skipped"}`,
+);
 if (count("fail") > 0 || all.length === 0) process.exitCode ??= 1;

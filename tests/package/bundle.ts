@@ -19,6 +19,7 @@ const all = (...paths: string[]): string =>
 const ENTRY = "the entry, with every net by name and tune, and what all families share";
 const GPU = "what a GPU adds";
 const TRAINING = "what training LeNet-5 adds";
+const ONNX = "what reading ONNX adds: shadenet/onnx and the file's reader";
 const TRANSFORMERS = "what families with layers of transformers share";
 const gradient = (operator: string): string => `kernels/${operator}_gradient`;
 const family = (name: string, after = ENTRY): Program => ({
@@ -118,6 +119,18 @@ export const PROGRAMS: readonly Program[] = [
     program: all(...["norm/layernorm", "matmul", "softmax", "permute", "reduce", "gather"].map(gradient)),
     limitBytes: 5_000,
     after: TRAINING,
+  },
+  {
+    name: ONNX,
+    program: all("onnx", "engine/weights/onnx"),
+    limitBytes: 20_000,
+    after: ENTRY,
+  },
+  {
+    name: "what ONNX's operators that few nets have add",
+    program: all("kernels/onnx_import_more"),
+    limitBytes: 10_000,
+    after: ONNX,
   },
   {
     name: "the page's side of a worker",

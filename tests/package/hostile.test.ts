@@ -14,6 +14,7 @@ import type { AnyKernel } from "../../engine/graph/kernel.ts";
 import { nodeHost } from "../../engine/node/dawn.ts";
 import * as node from "../../index.ts";
 import { references } from "../../kernels/references.ts";
+import * as onnx from "../../onnx.ts";
 import * as worker from "../../worker.ts";
 import { idx } from "../engine/training/digits.ts";
 import { inside, startWorker } from "../engine/worker/in_process.ts";
@@ -35,7 +36,7 @@ interface Subject {
  */
 const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   [
-    /^(gpu|net|executable|workerGpu|workerNet|checkpoint|source)\.(close|dispose)$/,
+    /^(gpu|net|onnxModel|executable|workerGpu|workerNet|checkpoint|source)\.(close|dispose)$/,
     "it ends what the others are called on",
   ],
   [
@@ -47,6 +48,10 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
 
 const gpu = await open();
 const net = await gpu.loadNet("lenet5");
+const pieces: Uint8Array[] = [];
+for await (const piece of node.exportOnnx("lenet5")) pieces.push(piece);
+const model = Buffer.concat(pieces);
+const onnxModel = await onnx.loadOnnxModel(gpu, model);
 
 const OWN = new Error("the caller's own");
 const own = () => {
@@ -214,6 +219,8 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   flatten: ({ x }) => [x, { startDim: 1 }],
   imageFolder: () => [pictures, anyLenet(), { skipUnreadable: true, augment: true, batch: 2 }],
   linearLayer: ({ x }) => ["fc", node.flatten(x), 5, { inFeatures: 192, bias: false }],
+  loadOnnx: () => [gpu, model, { batch: 1, imageSize: 32 }],
+  loadOnnxModel: () => [gpu, model, { shapes: { x: [1, 1, 32, 32] } }],
   makePlan: ({ graph }) => [graph, ["y"], { maxStorageBufferBindingSize: 1e6, maxBufferSize: 1e6 }, "f32"],
   mnist: () => [idx([1, 28, 28], new Uint8Array(784)), idx([1], new Uint8Array(1)), [..."0123456789"]],
   named: ({ x }) => ["name", x],
@@ -224,6 +231,7 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   openSafetensors: () => [node.bytesSource(encoded)],
   openWorkerGpu: () => [{ worker: startWorker(), powerPreference: "low-power", limits: "adapter" }],
   preprocess: () => [picture(), TRANSFORMS, 1],
+  readOnnx: () => [model, gpu.host.open],
   readImage: () => [digit, { orientation: "none" }],
   relu6: ({ x }) => [x],
   resizeImage: () => [picture(), 20, 10, "bicubic"],
@@ -243,6 +251,8 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
     anyLenet(),
     { weights: "MNIST", batch: 2, imageSize: 32, precision: "strict", dtype: "f32", passes: [] },
   ],
+  "onnxModel.run": () => [{ x: new Float32Array(1024) }, ["logits", "conv1"]],
+  "onnxModel.plan": () => [["conv1"]],
   "net.run": () => [new Float32Array(1024), { features: ["conv1"], transforms: TRANSFORMS }],
   "net.classify": () => [picture(), { top: 3, transforms: TRANSFORMS }],
   "net.plan": () => [["conv1"]],
@@ -285,7 +295,7 @@ const isClass = (value: Call): boolean => /^class\b/.test(Function.prototype.toS
 /** What a module exports to be called, once for all modules that export it. */
 const exported = new Map<unknown, Subject>();
 const names = new Set<string>();
-for (const [entry, module] of Object.entries({ node, browser, core, worker })) {
+for (const [entry, module] of Object.entries({ node, browser, core, worker, onnx })) {
   for (const [key, value] of Object.entries(module)) {
     if (typeof value !== "function" || exported.has(value)) continue;
     const name = names.has(key) ? `${entry}.${key}` : key;
@@ -299,6 +309,7 @@ const workerGpu = await worker.openWorkerGpu({ worker: startWorker() });
 const OWNERS: Readonly<Record<string, (graphed: Graphed) => object>> = {
   gpu: () => gpu,
   net: () => net,
+  onnxModel: () => onnxModel,
   graph: ({ graph }) => graph,
   executable: await net.executable().then((executable) => () => executable),
   checkpoint: await node.openCheckpoint(node.bytesSource(encoded)).then((checkpoint) => () => checkpoint),
@@ -420,6 +431,7 @@ test("nothing is left: no rejection that nobody hears of, no buffers", async () 
   await net.release();
   workerGpu.close();
   net.dispose();
+  onnxModel.dispose();
   await idle();
   assert.equal(unhandled.map(problemOf), []);
   assert.equal(gpu.alive, { buffers: 0, bytes: 0 });

@@ -32,7 +32,7 @@ test("the package holds what its users need", () => {
 test("the package holds nothing else", () => {
   const legal = [
     /^(package\.json|README\.md|LICENSE)$/,
-    /^dist\/(core|browser|index|worker|worker_script|(engine|kernels|nets|tools|cli)\/[\w/]+(\.wgsl)?)\.(js|d\.ts)$/,
+    /^dist\/(core|browser|index|onnx|worker|worker_script|(engine|kernels|nets|tools|cli)\/[\w/]+(\.wgsl)?)\.(js|d\.ts)$/,
     /^nets\/weights\/\w+\.(safetensors|json)$/,
     /^examples\/digits\/[\w-]+\.png$/,
   ];
@@ -40,15 +40,17 @@ test("the package holds nothing else", () => {
   assert.equal(packed.filter(isOdd), []);
 });
 
-test("the browser's entry is free of Node and of native packages", async () => {
-  const { code, modules } = await bundle(`export * from "./browser.js"`);
-  assert.equal(
-    modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
-    [],
-  );
-  assert.not.match(code, /\bnode:|\brequire\(/);
-  assert.not.match(code, /["'`]webgpu["'`]/);
-});
+for (const entry of ["browser", "onnx"]) {
+  test(`the entry ${entry} is free of Node and of native packages`, async () => {
+    const { code, modules } = await bundle(`export * from "./${entry}.js"`);
+    assert.equal(
+      modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
+      [],
+    );
+    assert.not.match(code, /\bnode:|\brequire\(/);
+    assert.not.match(code, /["'`]webgpu["'`]/);
+  });
+}
 
 for (const program of PROGRAMS) {
   const { name, limitBytes } = program;

@@ -113,6 +113,7 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
 /** Rooms that are several files and no folder. */
 const FILES: Readonly<Record<string, Room>> = {
   "core.ts": "entries",
+  "onnx.ts": "entries",
   "browser.ts": "entries",
   "worker.ts": "entries",
   "worker_script.ts": "entries",

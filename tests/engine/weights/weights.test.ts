@@ -104,7 +104,7 @@ test("what is no checkpoint is said to be what it is", async () => {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
     return refuses(openCheckpoint(bytesSource(bytes, "f")), message);
   };
-  await refusesText("", /^f: got an empty file, wanted a \.safetensors or a PyTorch \.pth\/\.pt file$/);
+  await refusesText("", /^f: got an empty file, wanted a \.safetensors, a PyTorch \.pth\/\.pt or an \.onnx file$/);
   await refusesText("<!DOCTYPE html><html>", /^f: got an HTML page \(a download that answered/);
   await refusesText("\ufeff\n  <html lang=en>", /^f: got an HTML page/);
   await refusesText(

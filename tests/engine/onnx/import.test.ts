@@ -1,0 +1,467 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { trace } from "../../../engine/definition.ts";
+import { UsageError, WeightsError } from "../../../engine/ground/errors.ts";
+import { NCHW, permute as permuted, type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
+import { TensorProto_DataType as DataType } from "../../../engine/node/onnx_pb.ts";
+import { exportOnnx, nets, summarize } from "../../../index.ts";
+import * as kernels from "../../../kernels/index.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
+import { randomWeights } from "../../../nets/random_weights.ts";
+import { loadOnnx, loadOnnxModel, readOnnx } from "../../../onnx.ts";
+import { assertClose, int, isDeep, open, randomTensor, refuses, someOf } from "../../harness.ts";
+import { encodeModel, float16, float32, int64, type ModelInit, type NodeInit } from "./models.ts";
+
+const gpu = await open();
+
+async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const piece of pieces) parts.push(piece);
+  return Buffer.concat(parts);
+}
+
+/** The plain kernels, as they are: what is read back has to be the same to the last bit. */
+const PLAIN = { passes: [], variants: { conv2d: "conv2d", linear: "linear" } } as const;
+
+/** Side of images, and what the logits may be off, over their rms. */
+const BACK: Readonly<Record<string, readonly [side: number, error?: number]>> = {
+  lenet5: [32],
+  alexnet: [64],
+  squeezenet1_1: [64],
+  resnet18: [64],
+  ...(isDeep && {
+    vgg11_bn: [32],
+    densenet121: [32],
+    googlenet: [32],
+    inception_v3: [96],
+    mobilenet_v2: [32],
+    mobilenet_v3_small: [32],
+    shufflenet_v2_x0_5: [32],
+    mnasnet0_5: [32],
+    regnet_y_400mf: [32],
+    efficientnet_b0: [32],
+    convnext_tiny: [32],
+    vit_b_32: [32],
+    swin_t: [32],
+    // ONNX has no operator that divides by a length.
+    swin_v2_t: [64, 1e-4],
+    maxvit_t: [224],
+  }),
+};
+
+for (const [name, [imageSize, error = 0]] of Object.entries(BACK)) {
+  test(`${name}, exported and read back: the same layers and bits`, async () => {
+    const weights = randomWeights(nets[name], { imageSize }, int(1, 1e6));
+    const bytes = await whole(exportOnnx(name, { imageSize, weights }));
+    const given = { ...PLAIN, imageSize, batch: 2 };
+    const ours = await gpu.loadNet(name, { ...given, weights });
+    const theirs = await loadOnnx(gpu, bytes, given);
+    try {
+      assert.equal(theirs.inputShape, ours.inputShape);
+      assert.equal(theirs.warnings, []);
+      const known = new Set(theirs.layers);
+      // One value can have one name there.
+      const features = someOf(
+        ours.layers.filter((layer) => known.has(layer)),
+        5,
+      );
+      assert.ok(features.length > 0);
+      const x = randomTensor(ours.inputShape);
+      const [want, got] = [await ours.run(x, { features }), await theirs.run(x, { features })];
+      for (const [layer, values] of Object.entries({ ...want.features, logits: want.logits })) {
+        const rms = Math.sqrt(values.data.reduce((sum, v) => sum + v * v, 0) / values.data.length);
+        const other = layer === "logits" ? got.logits : got.features[layer];
+        assertClose(other, { ...values, data: Float64Array.from(values.data) }, () => error * rms, `${name}: ${layer}`);
+      }
+    } finally {
+      ours.dispose();
+      theirs.dispose();
+    }
+  });
+}
+
+test("with all passes and variants it has the steps that the net has, and its classes", async () => {
+  const weights = randomWeights(nets.resnet18, { imageSize: 64 }, 1);
+  const bytes = await whole(exportOnnx("resnet18", { imageSize: 64, weights }));
+  const [ours, theirs] = [
+    await gpu.loadNet("resnet18", { imageSize: 64, weights }),
+    await loadOnnx(gpu, new Blob([new Uint8Array(bytes)])),
+  ];
+  try {
+    assert.is((await theirs.plan()).steps.length, (await ours.plan()).steps.length);
+    const picture = { width: 80, height: 64, data: new Uint8Array(80 * 64 * 4).map(() => int(0, 255)) };
+    const [want, got] = [await ours.classify(picture), await theirs.classify(picture)];
+    assert.equal(
+      got.map(({ label }) => label),
+      want.map(({ label }) => label),
+    );
+    assert.is(theirs.inputShape[2], 64);
+  } finally {
+    ours.dispose();
+    theirs.dispose();
+  }
+  const read = await readOnnx(bytes);
+  const [was, is] = [summarize(trace(nets.resnet18, { imageSize: 64 })), summarize(trace(read))];
+  assert.equal([is.multiplyAdds, is.engine.steps], [was.multiplyAdds, was.engine.steps]);
+  // Again from the definition, and again as a file.
+  const again = await whole(exportOnnx(read, {}));
+  assert.ok(Math.abs(again.length - bytes.length) < 0.01 * bytes.length);
+  await read.close();
+});
+
+/** Runs a model by hand on the values of its inputs. */
+async function run(model: ModelInit, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+  const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
+  const loaded = await loadOnnxModel(gpu, encodeModel(model), { shapes });
+  try {
+    return await loaded.run(inputs);
+  } finally {
+    loaded.dispose();
+  }
+}
+
+/** Runs one operator on x, with tensors of the model behind it. */
+async function one(
+  op: string,
+  x: Tensor,
+  attributes: NodeInit[3] = {},
+  tensors: ModelInit["tensors"] = [],
+  opset?: number,
+): Promise<Tensor> {
+  const nodes: NodeInit[] = [[op, ["x", ...tensors.map(({ name }) => name ?? "")], ["y"], attributes]];
+  return (await run({ opset, inputs: { x: x.shape }, outputs: ["y"], nodes, tensors }, { x })).y;
+}
+
+const tensor = (shape: Shape, data: readonly number[]): Tensor => ({ shape, data: Float32Array.from(data) });
+const close = (got: Tensor, want: { shape: Shape; data: ArrayLike<number> }, what?: string) =>
+  assertClose(
+    got,
+    { shape: want.shape, data: Float64Array.from(want.data) },
+    (v) => 1e-5 * Math.max(1, Math.abs(v)),
+    what,
+  );
+
+test("a net as Keras has it: channels last, a Pad in front of its convolution, a batch norm by itself", async () => {
+  const shape = [2, 9, 7, 3];
+  const [w, bias, fc] = [randomTensor([4, 3, 3, 3]), randomTensor([4]), randomTensor([4, 5])];
+  const statistics = { scale: [1, 2, 0.5, 1], b: [0, 1, -1, 0], mean: [0.1, 0, 0, -0.2], variance: [1, 2, 0.5, 1] };
+  const model: ModelInit = {
+    inputs: { images: ["N", 9, 7, 3] },
+    outputs: ["probabilities"],
+    tensors: [
+      float32("w", w.shape, w.data),
+      float32("bias", bias.shape, bias.data),
+      float32("fc", fc.shape, fc.data),
+      int64("pads", [0, 0, 1, 1, 0, 0, 1, 1]),
+      ...Object.entries(statistics).map(([name, values]) => float32(name, [4], values)),
+    ],
+    nodes: [
+      ["Transpose", ["images"], ["nchw"], { perm: NCHW }],
+      ["Pad", ["nchw", "pads"], ["padded"]],
+      ["Conv", ["padded", "w", "bias"], ["conv"], { kernel_shape: [3, 3], strides: [2, 2] }],
+      ["BatchNormalization", ["conv", "scale", "b", "mean", "variance"], ["bn"], { epsilon: { float: 1e-3 } }],
+      ["Relu", ["bn"], ["relu"]],
+      ["ReduceMean", ["relu"], ["pool"], { axes: [2, 3], keepdims: 0 }],
+      ["MatMul", ["pool", "fc"], ["dense"]],
+      ["Softmax", ["dense"], ["probabilities"]],
+    ],
+  };
+  const net = await loadOnnx(gpu, encodeModel(model), { batch: 2 });
+  try {
+    assert.equal(net.inputShape, [2, 3, 9, 7]);
+    // The padding and the batch norm are the convolution's own, and images stay as they came.
+    const { steps } = await net.plan();
+    assert.equal(
+      steps.filter(({ kernel }) => /pad|permute|batchnorm/.test(kernel)).map(({ kernel }) => kernel),
+      [],
+    );
+    const x = randomTensor([2, 3, 9, 7]);
+    const result = await net.run(x, { features: ["relu"] });
+    const conv = evaluateReference(kernels.conv2d, { x, w, b: bias }, { stride: 2, padding: 1 });
+    const inputs = {
+      x: { shape: conv.shape, data: Float32Array.from(conv.data) },
+      mean: tensor([4], statistics.mean),
+      variance: tensor([4], statistics.variance),
+      weight: tensor([4], statistics.scale),
+      bias: tensor([4], statistics.b),
+    };
+    const bn = evaluateReference(kernels.batchNorm, inputs, { eps: 1e-3, activation: "relu" });
+    close(result.features.relu, bn);
+    const sum = result.probabilities.data.reduce((total, v) => total + v, 0);
+    assert.ok(Math.abs(sum - 2) < 1e-5);
+    const logits = evaluateReference(kernels.softmax, { x: result.logits }, { dim: 1 });
+    close(result.probabilities, logits);
+    // The same by the model's own name, in its own order.
+    const loaded = await loadOnnxModel(gpu, encodeModel(model), { shapes: { images: shape } });
+    const images = { shape, data: permuted(x.data, x.shape, [0, 2, 3, 1]) };
+    close((await loaded.run({ images })).probabilities, result.probabilities);
+    loaded.dispose();
+  } finally {
+    net.dispose();
+  }
+});
+
+test("shapes that the graph works out, for any batch and size", async () => {
+  const w = randomTensor([4, 3, 3, 3]);
+  const model: ModelInit = {
+    inputs: { x: ["batch", 3, "h", "w"] },
+    outputs: ["y"],
+    tensors: [float32("w", w.shape, w.data), int64("zero", [0], []), int64("axis", [0]), int64("rest", [-1])],
+    nodes: [
+      ["Conv", ["x", "w"], ["conv"], { auto_pad: "SAME_UPPER", strides: [2, 2] }],
+      ["Shape", ["conv"], ["sizes"]],
+      ["Gather", ["sizes", "zero"], ["n"], { axis: 0 }],
+      ["Unsqueeze", ["n", "axis"], ["ns"]],
+      ["Concat", ["ns", "rest"], ["shape"], { axis: 0 }],
+      ["Reshape", ["conv", "shape"], ["y"]],
+    ],
+  };
+  for (const [batch, h, width] of [
+    [1, 8, 8],
+    [2, 7, 6],
+    [3, 5, 10],
+  ]) {
+    const x = randomTensor([batch, 3, h, width]);
+    const { y } = await run(model, { x });
+    // Where the padding is odd there is more of it behind.
+    const total = [h, width].map((size) => (Math.ceil(size / 2) - 1) * 2 + 3 - size);
+    const [top, left] = total.map((side) => Math.floor(side / 2));
+    const padding = [top, left, total[0] - top, total[1] - left];
+    const conv = evaluateReference(kernels.conv2d, { x, w }, { stride: 2, padding });
+    close(y, { shape: [batch, sizeOf(conv.shape) / batch], data: conv.data });
+  }
+  const net = await loadOnnx(gpu, encodeModel(model), { batch: 2, imageSize: [6, 8] });
+  assert.equal([net.inputShape, net.options.numClasses], [[2, 3, 6, 8], 48]);
+  net.dispose();
+});
+
+test("numbers as others store them: halves, doubles, integers, constants among the operators", async () => {
+  const x = tensor([2], [10, 20]);
+  const values = [0.5, -2];
+  const doubles = { name: "c", dims: [2n], dataType: DataType.DOUBLE, doubleData: values };
+  for (const c of [
+    float32("c", [2], values),
+    { name: "c", dims: [2n], dataType: DataType.FLOAT, floatData: values },
+    float16("c", [2], values, true),
+    float16("c", [2], values, false),
+    doubles,
+    { ...doubles, doubleData: [], rawData: new Uint8Array(Float64Array.from(values).buffer) },
+  ]) {
+    close(await one("Mul", x, {}, [c]), tensor([2], [5, -40]), JSON.stringify(Object.keys(c)));
+    const nodes: NodeInit[] = [
+      ["Constant", [], ["c"], { value: { tensor: { ...c, name: "" } } }],
+      ["Mul", ["x", "c"], ["y"]],
+    ];
+    close((await run({ inputs: { x: [2] }, outputs: ["y"], nodes }, { x })).y, tensor([2], [5, -40]));
+  }
+});
+
+test("Clip, Softmax, Slice, Pad and Squeeze as they were and as they are", async () => {
+  const x = randomTensor([2, 3, 4], 3);
+  const clipped = { shape: x.shape, data: x.data.map((v) => Math.min(Math.max(v, 0), 6)) };
+  close(await one("Clip", x, { min: { float: 0 }, max: { float: 6 } }, [], 10), clipped);
+  close(await one("Clip", x, {}, [float32("low", [], [0]), float32("high", [], [6])], 13), clipped);
+  const rows = { shape: [2, 12], data: x.data };
+  close(await one("Softmax", x, { axis: 1 }, [], 9), {
+    shape: x.shape,
+    data: evaluateReference(kernels.softmax, { x: rows }, { dim: 1 }).data,
+  });
+  close(await one("Softmax", x, { axis: 1 }, [], 13), evaluateReference(kernels.softmax, { x }, { dim: 1 }));
+  const part = evaluateReference(kernels.slice, { x }, { dim: 2, start: 1, end: 3 });
+  close(await one("Slice", x, { starts: [1], ends: [3], axes: [2] }, [], 9), part);
+  const ends = [int64("starts", [1]), int64("ends", [3]), int64("axes", [-1])];
+  close(await one("Slice", x, {}, ends), part);
+  // Backwards, and to where no end is.
+  const back = [int64("starts", [-1]), int64("ends", [-(2 ** 53)]), int64("axes", [2]), int64("steps", [-2])];
+  const wanted = { shape: [2, 3, 2], data: x.data.filter((_, i) => i % 2 === 1) };
+  for (let i = 0; i < 12; i += 2) [wanted.data[i], wanted.data[i + 1]] = [wanted.data[i + 1], wanted.data[i]];
+  close(await one("Slice", x, {}, back), wanted);
+  const edge = {
+    shape: [2, 3, 6],
+    data: Float32Array.from(
+      { length: 36 },
+      (_, i) => x.data[Math.floor(i / 6) * 4 + Math.min(Math.max((i % 6) - 1, 0), 3)],
+    ),
+  };
+  close(await one("Pad", x, { mode: "edge", pads: [0, 0, 1, 0, 0, 1] }, [], 9), edge);
+  close(await one("Squeeze", { ...x, shape: [2, 1, 12] }, { axes: [1] }, [], 9), rows);
+  close(await one("Squeeze", { ...x, shape: [2, 1, 12] }, {}, [int64("axes", [1])], 13), rows);
+});
+
+test("activations and pools that exporters spell out", async () => {
+  const x = randomTensor([1, 4, 6, 6], 3);
+  const of = (op: string, factor: NodeInit[]): ModelInit => ({
+    inputs: { x: x.shape },
+    outputs: ["y"],
+    tensors: [float32("root", [], [Math.SQRT2]), float32("one", [], [1]), float32("half", [], [0.5])],
+    nodes: [...factor, [op, ["x", "factor"], ["y"]]],
+  });
+  const silu = await run(of("Mul", [["Sigmoid", ["x"], ["factor"]]]), { x });
+  close(silu.y, evaluateReference(kernels.silu, { x }));
+  const gelu: ModelInit = {
+    ...of("Mul", []),
+    nodes: [
+      ["Div", ["x", "root"], ["divided"]],
+      ["Erf", ["divided"], ["erf"]],
+      ["Add", ["erf", "one"], ["added"]],
+      ["Mul", ["x", "added"], ["product"]],
+      ["Mul", ["product", "half"], ["y"]],
+    ],
+  };
+  close((await run(gelu, { x })).y, evaluateReference(kernels.gelu, { x }));
+  const loaded = await loadOnnxModel(gpu, encodeModel(gelu));
+  assert.is((await loaded.plan()).steps.length, 1);
+  loaded.dispose();
+  for (const isCeil of [false, true]) {
+    const attributes = {
+      kernel_shape: [3, 3],
+      strides: [2, 2],
+      pads: [0, 0, isCeil ? 0 : 1, isCeil ? 0 : 1],
+      ceil_mode: Number(isCeil),
+    };
+    const want = evaluateReference(kernels.maxPool2d, { x }, { kernel: 3, stride: 2, ceilMode: true });
+    close(await one("MaxPool", x, attributes), want);
+    const mean = { kernel: 3, stride: 2, ceilMode: true, countIncludePad: false };
+    close(await one("AveragePool", x, attributes), evaluateReference(kernels.avgPool2d, { x }, mean));
+  }
+});
+
+test("a quantized model: its weights as they were stored, its activations as they are, and a note", async () => {
+  const x = tensor([1, 2], [1.26, -3]);
+  const bytes = (name: string, values: number[], dataType: DataType = DataType.INT8) => ({
+    ...{ name, dims: values.length > 1 ? [2n, 2n] : [], dataType },
+    rawData: new Uint8Array(Int8Array.from(values).buffer),
+  });
+  const model: ModelInit = {
+    inputs: { x: [1, 2] },
+    outputs: ["y"],
+    tensors: [
+      bytes("w", [2, -4, 6, 127]),
+      bytes("w zero", [2]),
+      float32("w scale", [], [0.5]),
+      float32("x scale", [], [0.1]),
+      bytes("x zero", [0], DataType.UINT8),
+    ],
+    nodes: [
+      ["QuantizeLinear", ["x", "x scale", "x zero"], ["q"]],
+      ["DequantizeLinear", ["q", "x scale", "x zero"], ["d"]],
+      ["DequantizeLinear", ["w", "w scale", "w zero"], ["weight"]],
+      ["MatMul", ["d", "weight"], ["y"]],
+    ],
+  };
+  const loaded = await loadOnnxModel(gpu, encodeModel(model));
+  // What is below the first of its numbers is that: a relu, which quantizers leave out.
+  close((await loaded.run({ x })).y, tensor([1, 2], [0, 1.26 * -3]));
+  assert.match(loaded.warnings.join(), /QuantizeLinear and DequantizeLinear of activations are left out/);
+  loaded.dispose();
+});
+
+test("several inputs and outputs by their names", async () => {
+  const [a, b] = [randomTensor([2, 3]), randomTensor([3])];
+  const model: ModelInit = {
+    inputs: { a: ["N", 3], b: [3] },
+    outputs: ["sum", "product"],
+    nodes: [
+      ["Add", ["a", "b"], ["sum"]],
+      ["Mul", ["a", "b"], ["product"]],
+    ],
+  };
+  const results = await run(model, { a, b });
+  close(results.sum, evaluateReference(kernels.add, { a, b }));
+  close(results.product, evaluateReference(kernels.mul, { a, b }));
+  const loaded = await loadOnnxModel(gpu, encodeModel(model));
+  assert.equal(
+    [loaded.inputs, loaded.outputs],
+    [
+      { a: [1, 3], b: [3] },
+      { sum: [1, 3], product: [1, 3] },
+    ],
+  );
+  await refuses(() => loaded.run({ a: b.data }), UsageError, "USAGE", /the input "b" is undefined/);
+  await refuses(() => loaded.run({ a, b }), UsageError, "USAGE", /the input "a" .* a tensor of shape \[1,3\]/);
+  await refuses(() => loaded.run({ c: b }), UsageError, "USAGE", /no input "c"; there are "a", "b"/);
+  loaded.dispose();
+  await refuses(
+    () => loadOnnx(gpu, encodeModel(model)),
+    UsageError,
+    "USAGE",
+    /takes "a" \[\?,3\], "b" \[3\], and a net takes images: use loadOnnxModel/,
+  );
+});
+
+test("all that is missing is told at once, by operator and layer", async () => {
+  const model: ModelInit = {
+    opset: 13,
+    inputs: { x: [1, 3, 8, 8] },
+    outputs: ["y", "z"],
+    tensors: [float32("w", [4, 3, 3, 3, 3], new Float32Array(4 * 81))],
+    nodes: [
+      ["NonMaxSuppression", ["x"], ["boxes"]],
+      ["Relu", ["boxes"], ["relu"]],
+      ["TopK", ["relu"], ["y"]],
+      ["LRN", ["x"], ["lrn"], { size: 4 }],
+      ["NonMaxSuppression", ["lrn"], ["z"]],
+    ],
+  };
+  await refuses(
+    () => loadOnnx(gpu, encodeModel(model)),
+    UsageError,
+    "USAGE",
+    /of opset 13, needs what is not here: NonMaxSuppression \("boxes", "z"\); TopK \("y"\); LRN, of an even size \("lrn"\)$/,
+  );
+  // What no output needs is nobody's concern.
+  const loaded = await loadOnnxModel(gpu, encodeModel({ ...model, outputs: ["x"], nodes: model.nodes.slice(0, 1) }));
+  loaded.dispose();
+  await refuses(
+    () => loadOnnx(gpu, encodeModel({ ...model, opset: 6 })),
+    WeightsError,
+    "WEIGHTS",
+    /of opset 6; wanted 7 or later/,
+  );
+  await refuses(() => loadOnnx(gpu, Buffer.from("PK no model")), WeightsError, "WEIGHTS", /./);
+});
+
+test("tensors in files beside the model, and none elsewhere", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "onnx-"));
+  try {
+    const c = randomTensor([6]);
+    const model = (entries: Readonly<Record<string, string>>): ModelInit => ({
+      inputs: { x: [6] },
+      outputs: ["y"],
+      tensors: [
+        {
+          ...{ name: "c", dims: [6n], dataType: DataType.FLOAT, dataLocation: 1 },
+          externalData: Object.entries(entries).map(([key, value]) => ({ key, value })),
+        },
+      ],
+      nodes: [["Add", ["x", "c"], ["y"]]],
+    });
+    const path = join(folder, "a.onnx");
+    const x = randomTensor([6]);
+    await writeFile(join(folder, "a.onnx.data"), Buffer.concat([Buffer.alloc(8), new Uint8Array(c.data.buffer)]));
+    await writeFile(path, encodeModel(model({ location: "a.onnx.data", offset: "8", length: "24" })));
+    const loaded = await loadOnnxModel(gpu, path);
+    close((await loaded.run({ x })).y, evaluateReference(kernels.add, { a: x, b: c }));
+    loaded.dispose();
+    for (const [entries, message] of [
+      [{ location: "../a.onnx.data" }, /in "\.\.\/a\.onnx\.data", wanted the name of a file beside it/],
+      [{ location: "/etc/passwd" }, /wanted the name of a file beside it/],
+      [{}, /in "", wanted the name of a file beside it/],
+      [{ location: "a.onnx.data", offset: "12" }, /"c" ends behind the end of/],
+      [{ location: "a.onnx.data", length: "20" }, /"c" has 20 bytes; its shape wants 24/],
+      [{ location: "a.onnx.data", offset: "-8" }, /"c" has no legal place/],
+    ] as const) {
+      await writeFile(path, encodeModel(model(entries)));
+      await refuses(() => loadOnnxModel(gpu, path), WeightsError, "WEIGHTS", message);
+    }
+    const bytes = encodeModel(model({ location: "a.onnx.data" }));
+    await refuses(() => loadOnnxModel(gpu, bytes), WeightsError, "WEIGHTS", /only a path or an address leads to/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test.run();
