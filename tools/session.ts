@@ -2,7 +2,6 @@ import { type AnyNet, findNet } from "../engine/definition.ts";
 import { openFile } from "../engine/node/files.ts";
 import type { OpenSource } from "../engine/weights/open.ts";
 import { type Gpu, type LoadOptions, type Net, nets } from "../index.ts";
-import { readOnnx } from "../onnx.ts";
 import type { Context } from "./command.ts";
 import { complain, openProgress } from "./terminal.ts";
 
@@ -25,7 +24,8 @@ export const NET_HELP = `a .onnx file, or one of ${Object.keys(nets).join(", ")}
 
 /** A net by its name, or the one that a .onnx file has. Throws a UsageError for a name that there is not. */
 export const netNamed = async (name: string): Promise<AnyNet> =>
-  /\.onnx$/i.test(name) ? readOnnx(name, openEachTime) : findNet(nets, name);
+  // What reads them is loaded by a command that is given one.
+  /\.onnx$/i.test(name) ? (await import("../onnx.ts")).readOnnx(name, openEachTime) : findNet(nets, name);
 
 /** A file that is opened for every read, so that nothing has to be closed at the end. */
 const openEachTime: OpenSource = async (location, options) => {
