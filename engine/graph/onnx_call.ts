@@ -18,11 +18,12 @@ export interface Known {
   readonly values?: ArrayLike<number>;
   /** True for a tensor of the file as it stands. */
   readonly isStored?: boolean;
-  /** How many operators compute it when the weights load, each as often as it is read. */
-  readonly cost?: number;
+  /** How many operators compute it one after the other when the weights load. */
+  readonly depth?: number;
   /** The tensors of the file that it is made of, and how. */
   readonly sources: ReadonlyMap<string, Shape>;
-  compute(...tensors: ArrayLike<number>[]): ArrayLike<number>;
+  /** From these tensors by their names; `done` keeps what several read. */
+  evaluate(tensors: ReadonlyMap<string, ArrayLike<number>>, done: Map<Known, ArrayLike<number>>): ArrayLike<number>;
 }
 
 export type Operand = Value | Known | undefined;
@@ -136,14 +137,16 @@ export class OnnxCall {
   }
 }
 
-function paramOf(graph: Graph, { name, shape, values, isStored, sources, compute }: Known, role?: Role): Value {
+function paramOf(graph: Graph, { name, shape, values, isStored, sources, evaluate }: Known, role?: Role): Value {
   // A number by itself is none that was trained, and readers can know it.
   if (isStored && shape.length > 0) return graph.param(name, shape, undefined, role);
   if (values && shape.length === 0)
     return graph.param(name, shape, { sources: [], compute: () => Float32Array.from(values) });
   for (const [source, of] of sources) graph.param(source, of);
-  const derived = (...tensors: Float32Array[]) => Float32Array.from(compute(...tensors));
-  return graph.param(name, shape, { sources: [...sources.keys()], compute: derived }, role);
+  const names = [...sources.keys()];
+  const compute = (...tensors: Float32Array[]) =>
+    Float32Array.from(evaluate(new Map(names.map((source, i) => [source, tensors[i]])), new Map()));
+  return graph.param(name, shape, { sources: names, compute }, role);
 }
 
 /** A dimension counted from the front. Throws a UsageError for none of `rank`. */

@@ -20,7 +20,7 @@ type Folder = (call: OnnxCall, inputs: readonly Known[]) => Folded;
 const MOST_NOW = 1 << 20;
 const MOST_LATER = 2 ** 28;
 
-/** The most operators that a weight is made by. */
+/** The most operators one after the other that a weight is made by. */
 const MOST_STEPS = 1000;
 
 /** Elements of a strided view of others, row by row. */
@@ -309,21 +309,17 @@ export function fold(op: string, call: OnnxCall): Known | undefined {
     throw new UsageError(`it would make a constant of shape [${shape.slice(0, 16).join(", ")}]`);
   if (isKnown) {
     const values = compute(inputs.map(({ values }) => values ?? []));
-    return { name, shape, isFloat, values, sources: new Map(), compute: () => values };
+    return { name, shape, isFloat, values, sources: new Map(), evaluate: () => values };
   }
-  // What reads itself twice, again and again, would take as good as for ever.
-  const cost = inputs.reduce((total, input) => total + (input.cost ?? 0), 1);
-  if (cost > MOST_STEPS) throw new UsageError(`more than ${MOST_STEPS} operators make its weights of the file's`);
-  const sources = new Map(inputs.flatMap((input) => [...input.sources]));
-  const names = [...sources.keys()];
-  const of = (tensors: readonly Numbers[], { sources, compute }: Known) =>
-    compute(...[...sources.keys()].map((source) => tensors[names.indexOf(source)]));
-  return {
-    name,
-    shape,
-    isFloat,
-    cost,
-    sources,
-    compute: (...tensors) => compute(inputs.map((input) => of(tensors, input))),
-  };
+  const depth = 1 + Math.max(...inputs.map((input) => input.depth ?? 0));
+  if (depth > MOST_STEPS) throw new UsageError(`more than ${MOST_STEPS} operators make its weights of the file's`);
+  const evaluate: Known["evaluate"] = (tensors, done) =>
+    compute(
+      inputs.map((input) => {
+        const known = done.get(input) ?? input.evaluate(tensors, done);
+        done.set(input, known);
+        return known;
+      }),
+    );
+  return { name, shape, isFloat, depth, sources: new Map(inputs.flatMap((input) => [...input.sources])), evaluate };
 }

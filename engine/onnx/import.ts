@@ -34,15 +34,15 @@ export function addOnnx(
   const values = new Map<string, Operand>(inputs);
   for (const [name, { shape, dtype }] of tensors) {
     const stored = { name, shape, dtype, isFloat: isFloat(dtype), values: known.get(name), isStored: true };
-    values.set(name, { ...stored, sources: new Map([[name, shape]]), compute: (tensor) => tensor });
+    values.set(name, { ...stored, sources: new Map([[name, shape]]), evaluate: (given) => given.get(name) ?? [] });
   }
   const notes = new Set<string>();
   const note = (text: string) => notes.add(text);
   /** What cannot be done, and the layers. */
   const problems = new Map<string, string[]>();
 
-  /** Elements that were computed as the model is read. */
-  let work = 0;
+  /** Elements that are computed as the model is read, and as its weights are. */
+  const work = [0, 0];
 
   const needed = neededOf(model);
   for (const node of nodes) {
@@ -60,8 +60,9 @@ export function addOnnx(
     const call = new OnnxCall(graph, operands, attributes, { name: node.outputs[0], opset, outputs: wanted, note });
     try {
       const folded = fold(op, call);
-      work += sizeOf(folded?.values ? folded.shape : []);
-      if (work > MOST_WORK) throw new UsageError(`which makes more than ${MOST_WORK} constants of the model's own`);
+      if (folded && !folded.isStored) work[folded.values ? 0 : 1] += sizeOf(folded.shape);
+      if (work[0] > MOST_WORK || work[1] > MOST_LATER)
+        throw new UsageError(`which makes more than ${MOST_WORK} constants, or ${MOST_LATER} of weights`);
       if (!folded && !isOurs) throw new UsageError("of values that are computed");
       const results: Operand[] = folded ? [folded] : [readers[op](call)].flat();
       if (results.length < wanted) throw new UsageError(`only its first output can be had`);
@@ -96,8 +97,9 @@ function neededOf({ nodes, outputs }: OnnxCheckpoint["model"]): ReadonlySet<stri
   return needed;
 }
 
-/** The most elements that are computed as a model is read. */
+/** The most elements that are computed as a model is read, and as its weights are. */
 const MOST_WORK = 1 << 26;
+const MOST_LATER = 1 << 29;
 
 /** So many of all problems, and of the layers of each. */
 const MOST_PROBLEMS = 20;
