@@ -5,7 +5,7 @@ import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
-import { asNchw, asNhwc, isNhwc, permuted, wholeVectors } from "../layout/layout.ts";
+import { asNchw, asNhwc, isNhwc, nhwc, permuted, wholeVectors } from "../layout/layout.ts";
 import { toNhwc } from "../layout/to_nhwc.ts";
 import { permute } from "../permute.ts";
 import { slice } from "../slice.ts";
@@ -71,13 +71,12 @@ const asItWas: AnyVariant = {
 
 /** Who packs images as filters reads them as they are: see packOf(). */
 const asFilters: AnyVariant = {
+  ...nhwc({
+    refuses: ({ shapes: { x }, options: { dims } }) =>
+      sameShape(dims, [1, 0, 2, 3]) && wholeVectors(x) ? undefined : "it exchanges no channels of images",
+    build: ({ x }, { options }, _setting, plain) => plain(x, options),
+  }),
   name: "as_filters",
-  nhwc: true,
-  layoutOnly: true,
-  refuses: ({ shapes: { x }, options: { dims } }) =>
-    sameShape(dims, [1, 0, 2, 3]) && wholeVectors(x) ? undefined : "it exchanges no channels of images",
-  gains: (_call, _setting, { x }: { x: Value }) => isNhwc(x),
-  build: ({ x }: { x: Value }, { options }, _setting, plain) => plain(x, options),
 };
 
 export const variants: Variants = {

@@ -1,8 +1,8 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
-import type { Variant } from "../../engine/graph/variant.ts";
+import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { NCHW, permute, permuteShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { asNhwc, isNhwc, NO_IMAGES, wholeVectors } from "../layout/layout.ts";
+import { asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
 import { exchange, exchanged } from "./exchange.ts";
 import { wgsl } from "./exchange_nhwc.wgsl.ts";
 
@@ -32,11 +32,10 @@ export const reference: ReferenceOf<typeof exchangeNhwc> = {
   compute: ({ x }, { shapes, y }) => exchanged(permute(x, shapes.x, NCHW), shapes.x, y),
 };
 
-export const exchangeNhwcVariant: Variant<"x", object> = {
-  name: "exchange_nhwc",
-  nhwc: true,
-  layoutOnly: true,
-  refuses: ({ shapes: { x } }) => (wholeVectors(x) ? undefined : NO_IMAGES),
-  gains: (_call, _setting, { x }) => isNhwc(x),
-  build: ({ x }) => exchangeNhwc(asNhwc(x)),
+export const exchangeNhwcVariant: AnyVariant = {
+  ...nhwc({
+    refuses: ({ shapes: { x } }) => (wholeVectors(x) ? undefined : NO_IMAGES),
+    build: ({ x }) => exchangeNhwc(asNhwc(x)),
+  }),
+  name: exchangeNhwc.name,
 };

@@ -88,8 +88,8 @@ export const form: TrainingForm = ({ x, mean, variance, weight, bias }, options)
 /** Mean and variance are constants: of a net's training they are the statistics. */
 export const gradient: GradientOf<typeof batchNorm> = ({ inputs: { x, mean, variance, weight }, options, dy }) => {
   refuseFused("batchnorm", options);
-  const rows = [mean, variance].map((value) => value.graph.reshape(value, [1, value.shape[0]]));
-  const statistics = concat(...rows, { dim: 0 });
+  const both = [mean, variance].map((value) => value.graph.reshape(value, [1, value.shape[0]]));
+  const statistics = concat(...both, { dim: 0 });
   const { eps } = options;
   return {
     x: () => batchNormGradient(dy, x, statistics, weight, { eps }),
