@@ -8,7 +8,7 @@ enable subgroups;
 
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
-const CHANNELS: u32 = 8;
+const CHANNELS: u32 = 8; // or 2
 const UNROLL: bool = false; // the loads and stores: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
@@ -138,7 +138,7 @@ fn main(
     start[p] = (image * params.x_channels * params.x_height + top[p]) * params.x_width + left[p];
   }
 
-  let width = select(params.y_channels % CHANNELS, CHANNELS, first_channel + CHANNELS <= params.y_channels);
+  let width = min(CHANNELS, params.y_channels - first_channel);
   var w_first = first_channel * params.taps + 4 * lane;
   for (var tap = 0u; tap < params.taps; tap += 4) {
     load();
@@ -164,19 +164,20 @@ fn main(
     // CHANNELS calls and no loop: compilers do not unroll one with so much in it.
     multiply(0);
     multiply(1);
-    multiply(2);
-    multiply(3);
-    multiply(4);
-    multiply(5);
-    multiply(6);
-    multiply(7);
+    if (CHANNELS > 2) {
+      multiply(2);
+      multiply(3);
+      multiply(4);
+      multiply(5);
+      multiply(6);
+      multiply(7);
+    }
   }
 
-  let first_out = params.y_first;
   // One vec4 of channels at a time, the next moving up: compilers would unroll a loop with indices of its own, and take several
   // times as long for the whole kernel.
   for (var channel = first_channel; channel < first_channel + width; channel++) {
-    let first = first_out + channel;
+    let first = params.y_first + channel;
     var bias = vec4f();
     if (params.bias == 1) {
       bias = vec4f(b[channel]);

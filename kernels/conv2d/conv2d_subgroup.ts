@@ -6,21 +6,21 @@ import { wgsl } from "./conv2d_subgroup.wgsl.ts";
 import { columnAt, convolution, convolutionExample, product, productExample, type Subgroup } from "./gemm.ts";
 import { convolve, multiply } from "./nhwc.ts";
 
-/** vec4s of output channels per tile. */
-const CHANNELS = 8;
+/** Output channels by which weights are cut: see columnAt. */
+export const TILE = 32;
 
-/** Output channels per tile, by which weights are cut: see columnAt. */
-export const TILE = 4 * CHANNELS;
+/** Output channels per tile: few where there are no more. Every further width would be a pipeline more to compile. */
+const widthOf = (channels: number): number => (channels > 8 ? TILE : 8);
 
 /** Pixels per lane: fewer where a tile would be half empty. Seven, since the sides of ImageNet's images are multiples of it. */
 const pixelsPerLane = (pixels: number, { subgroup, unroll }: Subgroup): number =>
   subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : !unroll || pixels <= 4 * subgroup ? 4 : 7;
 
-/** The specialization constants for an output of this many pixels. */
-const consts = (pixels: number, options: Subgroup & Partial<Activated>) => ({
+/** The specialization constants for an output of this many pixels and channels. */
+const consts = (pixels: number, channels: number, options: Subgroup & Partial<Activated>) => ({
   SUBGROUP: options.subgroup,
   PIXELS: pixelsPerLane(pixels, options),
-  CHANNELS,
+  CHANNELS: widthOf(channels) / 4,
   UNROLL: options.unroll,
   ...activationConsts(options),
 });
@@ -43,7 +43,7 @@ export const uncut = (w: Float32Array, terms: number, channels: number): Float32
 /** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
 export function work(pixels: number, channels: number, k: number, options: Subgroup): number {
   const tile = options.subgroup * pixelsPerLane(pixels, options);
-  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * TILE * k;
+  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * widthOf(channels) * k;
 }
 
 /**
@@ -59,7 +59,7 @@ export const conv2dSubgroup = defineKernel({
     const k = rowsOf(w);
     return { flops: 2 * sizeOf(y) * k, work: work(rowsOf(y), y[3], k, options) };
   },
-  consts: ({ options, y }) => consts(rowsOf(y), options),
+  consts: ({ options, y }) => consts(rowsOf(y), y[3], options),
   params: (call, part) => ({ ...convolution.params(call, part), channel_tiles: channelTiles(call.y[3]) }),
   grid: ({ options, y }) => grid(rowsOf(y), y[3], 1, options),
 });
@@ -82,7 +82,7 @@ export const matmulSubgroup = defineKernel({
     flops: 2 * sizeOf(y) * x[2],
     work: y[0] * work(y[1], y[2], x[2], options),
   }),
-  consts: ({ options, y }) => consts(y[1], options),
+  consts: ({ options, y }) => consts(y[1], y[2], options),
   params: (call, part) => ({ ...product.params(call, part), channel_tiles: channelTiles(call.y[2]) }),
   grid: ({ options, y }) => grid(y[1], y[2], y[0], options),
 });

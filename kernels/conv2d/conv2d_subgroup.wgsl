@@ -14,7 +14,7 @@ enable subgroups;
 
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
-const CHANNELS: u32 = 8;
+const CHANNELS: u32 = 8; // or 2
 const UNROLL: bool = false; // the loads and stores: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
 
@@ -128,7 +128,7 @@ fn main(
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
   let run = params.kernel_width / columns * params.x_channels;
   let row_length = params.x_width * params.x_channels;
-  let width = select(params.y_channels % CHANNELS, CHANNELS, first_channel + CHANNELS <= params.y_channels);
+  let width = min(CHANNELS, params.y_channels - first_channel);
   let terms = 4 * params.kernel_height * params.kernel_width * params.x_channels;
   var w_first = product * params.w_stride + first_channel * terms + 4 * lane;
   for (var k = 0u; k < params.kernel_height; k++) {
@@ -166,12 +166,14 @@ fn main(
         // CHANNELS calls and no loop: compilers do not unroll one with so much in it.
         multiply(0);
         multiply(1);
-        multiply(2);
-        multiply(3);
-        multiply(4);
-        multiply(5);
-        multiply(6);
-        multiply(7);
+        if (CHANNELS > 2) {
+          multiply(2);
+          multiply(3);
+          multiply(4);
+          multiply(5);
+          multiply(6);
+          multiply(7);
+        }
       }
     }
   }

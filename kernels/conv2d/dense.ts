@@ -59,7 +59,7 @@ export const refusesSize = (elements: readonly number[], { maxBinding }: Setting
   Math.max(...elements) * 4 > maxBinding ? "it would need a tensor over the device's binding limit" : undefined;
 
 /** Multiply-adds below which, of an image in NCHW, the conversions to NHWC and back cost more than a fast kernel saves. */
-const LEAST_WORK = 2e6;
+const LEAST_WORK = 1e6;
 
 export const gains = (
   { shapes: { w }, y }: Call<Inputs, Conv2dOptions>,
