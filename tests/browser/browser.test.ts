@@ -352,7 +352,7 @@ inBrowser(`the page stays responsive while ${LARGE} loads and runs in a worker`,
 inBrowser("a net is trained in a page and in a worker as in Node, and the page's thread stays free", async () => {
   const gpu = await open();
   const wanted = await trainOnNoise(gpu);
-  assert.ok(wanted[11] < wanted[5] && wanted.length === 12, `${wanted}`);
+  assert.ok(wanted[5] < wanted[2] && wanted.length === 6, `${wanted}`);
   const inPage = await run("trainInPage");
   const fresh = await openPage(server.origin);
   const { losses, told, ticks, longestTask } = await runIn(fresh, "trainInWorker", []);
@@ -363,7 +363,7 @@ inBrowser("a net is trained in a page and in a worker as in Node, and the page's
       assert.ok(Math.abs(loss / wanted[i] - 1) < 1e-5, `loss ${i}: ${loss}, and ${wanted[i]} in Node`);
     });
   }
-  const steps = losses.filter((_, i) => i % 6 < 5);
+  const steps = losses.filter((_, i) => i % 3 < 2);
   assert.equal(told, steps);
   const task = longestTask === 0 ? "less than 50" : longestTask.toFixed(0);
   console.log(`note: in the browser, the page's longest task took ${task} ms while a worker trained`);

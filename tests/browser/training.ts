@@ -3,7 +3,7 @@ import type { Gpu } from "../../engine/gpu.ts";
 import { pcg } from "../../engine/ground/hash.ts";
 import { arrays } from "../../engine/training/data.ts";
 
-const IMAGES = 40;
+const IMAGES = 16;
 
 /** The loss of every step of LeNet-5 on noise, and at last that of all images. `tell` is called after each. */
 export async function trainOnNoise(gpu: Gpu, tell: (loss: number) => void = () => {}): Promise<number[]> {

@@ -321,9 +321,9 @@ const smallSize = (net: AnyNet): number =>
   }) as number;
 
 const families = runtime ? await smallestOfFamilies() : [];
-// Of half a gigabyte each are only few of them, and one takes no small images.
-const isQuick = (net: AnyNet): boolean => parametersOf(net) < 1e8 && smallSize(net) < 200;
-for (const net of someOf(isDeep ? families : families.filter(isQuick), 4)) {
+// The others take seconds each.
+const isQuick = (net: AnyNet): boolean => parametersOf(net) < 2e7;
+for (const net of someOf(isDeep ? families : families.filter(isQuick), 2)) {
   testRuntime(`the family of ${net.name} gives in ONNX Runtime what it gives here, in layers, too`, async (ort) => {
     const options = { imageSize: smallSize(net) };
     const weights = randomWeights(net, options, int(1, 1e6));
