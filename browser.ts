@@ -67,6 +67,7 @@ export async function openGpu(options: OpenOptions = {}, host: Host = browserHos
       rates,
       kernelHash: wgslHash,
       training: () => import("./kernels/training/table.ts"),
+      onnx: () => import("./onnx.ts"),
       ...options,
     },
     host,

@@ -30,7 +30,15 @@ export { nets } from "./nets/index.ts";
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   checkObject("openGpu(): options", options);
   return open(
-    { nets, variants, rates, kernelHash: wgslHash, training: () => import("./kernels/training/table.ts"), ...options },
+    {
+      nets,
+      variants,
+      rates,
+      kernelHash: wgslHash,
+      training: () => import("./kernels/training/table.ts"),
+      onnx: () => import("./onnx.ts"),
+      ...options,
+    },
     nodeHost,
   );
 }

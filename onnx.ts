@@ -1,11 +1,17 @@
 // ONNX models that people have, on our kernels: in Node and in browsers, apart from the other entries.
 import type { LoadOptions } from "./engine/definition.ts";
-import type { Gpu } from "./engine/gpu.ts";
 import type { OnnxReaders } from "./engine/graph/onnx_call.ts";
 import { UsageError } from "./engine/ground/errors.ts";
 import type { Net } from "./engine/net.ts";
 import { type OnnxNet, onnxNet } from "./engine/onnx/import.ts";
-import { loadNet, OnnxModel, type OnnxModelOptions, type OnnxSource, openModel } from "./engine/onnx/load.ts";
+import {
+  loadNet,
+  type OnnxDevice,
+  OnnxModel,
+  type OnnxModelOptions,
+  type OnnxSource,
+  openModel,
+} from "./engine/onnx/load.ts";
 import type { OnnxGraph } from "./engine/weights/onnx.ts";
 import type { OpenSource } from "./engine/weights/open.ts";
 import { onnxReaders } from "./kernels/onnx_import.ts";
@@ -33,12 +39,15 @@ const usual = { ...imagenet, labelled: 1000 };
  * The first output is the logits, or their softmax; every value of the model is a feature under its name, further outputs
  * included. Takes what loadNet() takes and throws what that does, and a UsageError that lists all operators that are not here.
  */
-export const loadOnnx = (gpu: Gpu, source: OnnxSource, options: LoadOptions = {}): Promise<Net> =>
+export const loadOnnx = (gpu: OnnxDevice, source: OnnxSource, options: LoadOptions = {}): Promise<Net> =>
   loadNet(gpu, source, options, usual, readersFor);
 
 /** Loads any ONNX model, with its inputs and outputs by their names: for those that are no nets of pictures. */
-export const loadOnnxModel = (gpu: Gpu, source: OnnxSource, options: OnnxModelOptions = {}): Promise<OnnxModel> =>
-  OnnxModel.load(gpu, source, options, readersFor);
+export const loadOnnxModel = (
+  gpu: OnnxDevice,
+  source: OnnxSource,
+  options: OnnxModelOptions = {},
+): Promise<OnnxModel> => OnnxModel.load(gpu, source, options, readersFor);
 
 /**
  * Reads an ONNX model as the definition of a net, weights included: what loadNet(), tune(), train(), exportOnnx() and

@@ -6,6 +6,7 @@ import type { Value } from "./graph/value.ts";
 import { checkFields, checkOptions } from "./ground/errors.ts";
 import { isTensor, type Tensor } from "./ground/tensor.ts";
 import { Net } from "./net.ts";
+import type { LoadOnnx, OnnxSource } from "./onnx/load.ts";
 import type { Trainer, TrainOptions } from "./training/trainer.ts";
 
 export interface OpenOptions extends DeviceOptions {
@@ -13,6 +14,8 @@ export interface OpenOptions extends DeviceOptions {
   readonly nets?: Nets;
   /** Loads what train() has to know of operators. */
   readonly training?: LoadTraining;
+  /** Loads what reads ONNX for loadOnnx(). */
+  readonly onnx?: LoadOnnx;
 }
 
 const OPEN_OPTIONS = [
@@ -26,6 +29,7 @@ const OPEN_OPTIONS = [
   "rates",
   "kernelHash",
   "training",
+  "onnx",
 ];
 
 /**
@@ -92,6 +96,11 @@ export class Gpu extends Device {
    */
   async train(net: string | AnyNet, options: TrainOptions & Given): Promise<Trainer> {
     return (await import("./training/trainer.ts")).Trainer.load(this, await this.definition(net), options);
+  }
+
+  /** Loads an ONNX model as a net: loadOnnx() of shadenet/onnx, which is loaded for it. */
+  async loadOnnx(source: OnnxSource, options?: Given): Promise<Net> {
+    return (await import("./onnx/load.ts")).loadFor(this, source, options);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Graph } from "./graph/graph.ts";
 import type { Plan } from "./graph/plan.ts";
 import { DisposedError } from "./ground/errors.ts";
 import type { Watch } from "./ground/options.ts";
+import { keep } from "./ground/promises.ts";
 import type { Tensor } from "./ground/tensor.ts";
 import type { Checkpoint } from "./weights/checkpoint.ts";
 import { arraysCheckpoint, isCheckpoint } from "./weights/sources.ts";
@@ -86,18 +87,7 @@ export class Model {
   #keep(key: string | Plan, planOf: () => Plan): Promise<Executable> {
     if (this.#disposed) return Promise.reject(new DisposedError("the net"));
     this.#follow();
-    let executable = this.#executables.get(key);
-    if (!executable) {
-      const create = async () => Executable.create(this.device, planOf(), this.#params);
-      const made = create();
-      // The next call tries again.
-      made.catch(() => {
-        if (this.#executables.get(key) === made) this.#executables.delete(key);
-      });
-      this.#executables.set(key, made);
-      executable = made;
-    }
-    return executable;
+    return keep(this.#executables, key, async () => Executable.create(this.device, planOf(), this.#params));
   }
 
   /** After a loss begins again on the device that there is now, with the weights as the checkpoint has them. */

@@ -3,7 +3,7 @@ import type { Limits } from "../graph/plan.ts";
 import type { Rates, Traits, Variants } from "../graph/variant.ts";
 import type { BindingType } from "../graph/wgsl.ts";
 import { checkChoice, DisposedError, GpuError } from "../ground/errors.ts";
-import { all, untilAborted } from "../ground/promises.ts";
+import { all, keep, untilAborted } from "../ground/promises.ts";
 import { formatBytes, roundUp } from "../ground/tensor.ts";
 import type { Usable } from "./features.ts";
 import type { Host } from "./host.ts";
@@ -291,7 +291,7 @@ export class Device {
     } catch (error) {
       // A device's end may be told after what it brings down: wait for the cause, and not in vain for long.
       if ((error as Error).name !== "GPUPipelineError") await Promise.race([this.device.lost, pause(100)]);
-      if (this.#gone ?? this.#lost) throw this.#gone ?? this.#lost;
+      this.check();
       throw error;
     }
   }
@@ -356,16 +356,7 @@ export class Device {
   /** Compiles a kernel; the same source is compiled once. Throws a GpuError (SHADER) with the compiler's message. */
   pipeline(label: string, code: string, bindings: readonly BindingLayout[]): Promise<GPUComputePipeline> {
     this.check();
-    let pipeline = this.#pipelines.get(code);
-    if (!pipeline) {
-      pipeline = this.#compile(label, code, bindings);
-      const made = pipeline;
-      made.catch(() => {
-        if (this.#pipelines.get(code) === made) this.#pipelines.delete(code);
-      });
-      this.#pipelines.set(code, made);
-    }
-    return pipeline;
+    return keep(this.#pipelines, code, () => this.#compile(label, code, bindings));
   }
 
   async #compile(label: string, code: string, bindings: readonly BindingLayout[]) {

@@ -2,7 +2,7 @@ import { type Derivation, derive } from "../graph/graph.ts";
 import type { ParamPlan } from "../graph/plan.ts";
 import { show, WeightsError } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype, type Watch } from "../ground/options.ts";
-import { all } from "../ground/promises.ts";
+import { all, keep } from "../ground/promises.ts";
 import { sizeOf, sum } from "../ground/tensor.ts";
 import type { Checkpoint } from "../weights/checkpoint.ts";
 import type { Device } from "./device.ts";
@@ -48,15 +48,7 @@ export class ParamStore {
     const buffers: GPUBuffer[][] = [];
     for (const param of params) {
       signal?.throwIfAborted();
-      const key = `${param.name} as ${dtype}`;
-      let pieces = this.#pieces.get(key);
-      if (!pieces) {
-        pieces = this.#upload(param, dtype);
-        // The next call tries again.
-        pieces.catch(() => this.#pieces.delete(key));
-        this.#pieces.set(key, pieces);
-      }
-      buffers.push(await pieces);
+      buffers.push(await keep(this.#pieces, `${param.name} as ${dtype}`, () => this.#upload(param, dtype)));
       loaded += sizeOf(param.shape);
       onProgress?.({ phase: "load", file: this.#checkpoint.name, loaded, total });
     }

@@ -19,3 +19,17 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal |
   // Even where it has ended before: else nobody would hear of an error of the promise.
   return Promise.race([aborted, promise]).finally(() => signal.removeEventListener("abort", abort));
 }
+
+/** What is kept by a key, made if it is not there; what fails is made again by the next who asks. */
+export function keep<K, V>(kept: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
+  let found = kept.get(key);
+  if (!found) {
+    const made = make();
+    made.catch(() => {
+      if (kept.get(key) === made) kept.delete(key);
+    });
+    kept.set(key, made);
+    found = made;
+  }
+  return found;
+}

@@ -1,5 +1,5 @@
-import type { LoadOptions } from "../definition.ts";
-import type { Gpu } from "../gpu.ts";
+import type { AnyNet, Given, LoadOptions } from "../definition.ts";
+import type { Device, DeviceOptions } from "../device/device.ts";
 import type { CompileOptions } from "../graph/compile.ts";
 import { Graph, paramShapes } from "../graph/graph.ts";
 import type { OnnxReaders } from "../graph/onnx_call.ts";
@@ -21,8 +21,29 @@ export type OnnxSource = Exclude<Weights, Readonly<Record<string, Float32Array |
 /** The operators that a model has. */
 export type ReadersFor = (model: OnnxGraph) => Promise<OnnxReaders>;
 
+/** Loads loadOnnx() of onnx.ts. */
+export type LoadOnnx = () => Promise<{
+  loadOnnx(gpu: OnnxDevice, source: OnnxSource, options?: LoadOptions): Promise<Net>;
+}>;
+
+/** What a Gpu is to models. */
+export interface OnnxDevice extends Device {
+  readonly options: DeviceOptions & { readonly onnx?: LoadOnnx };
+  loadNet(net: AnyNet, options?: Given): Promise<Net>;
+}
+
+/** See Gpu.loadOnnx(). */
+export async function loadFor(gpu: OnnxDevice, source: OnnxSource, options?: LoadOptions): Promise<Net> {
+  const { onnx } = gpu.options;
+  if (!onnx)
+    throw new UsageError(
+      'this GPU was opened without what reads ONNX: give openGpu() { onnx: () => import("shadenet/onnx") }',
+    );
+  return (await onnx()).loadOnnx(gpu, source, options);
+}
+
 /** Throws a UsageError unless it is a GPU. */
-const checkGpu = (gpu: Gpu): void => checkFields("the GPU", gpu, { host: "object", loadNet: "function" });
+const checkGpu = (gpu: OnnxDevice): void => checkFields("the GPU", gpu, { host: "object", loadNet: "function" });
 
 /** Opens a model. Throws what openCheckpoint() throws, and a WeightsError for what is no ONNX model. */
 export async function openModel(source: OnnxSource, open: OpenSource, watch: Watch = {}): Promise<OnnxCheckpoint> {
@@ -35,7 +56,7 @@ export async function openModel(source: OnnxSource, open: OpenSource, watch: Wat
 
 /** See loadOnnx() in onnx.ts. */
 export async function loadNet(
-  gpu: Gpu,
+  gpu: OnnxDevice,
   source: OnnxSource,
   given: LoadOptions,
   usual: Usual,
@@ -70,7 +91,12 @@ export class OnnxModel {
   readonly #model: Model;
 
   /** See loadOnnxModel() in onnx.ts. */
-  static async load(gpu: Gpu, source: OnnxSource, given: OnnxModelOptions, readersFor: ReadersFor): Promise<OnnxModel> {
+  static async load(
+    gpu: OnnxDevice,
+    source: OnnxSource,
+    given: OnnxModelOptions,
+    readersFor: ReadersFor,
+  ): Promise<OnnxModel> {
     checkGpu(gpu);
     const legal = ["shapes", "passes", "variants", "precision", "dtype", "signal", "onProgress"];
     checkOptions("loadOnnxModel()", given, legal);

@@ -247,6 +247,7 @@ const SOUND: Readonly<Record<string, (graphed: Graphed) => unknown[]>> = {
   "browser.tune": () => [gpu, "lenet5", { runs: 1 }],
   "gpu.definition": () => [anyLenet()],
   "gpu.eager": () => [node.maxPool2d, node.tensor([1, 1, 4, 4], new Float32Array(16)), { kernel: 2 }],
+  "gpu.loadOnnx": () => [model, { batch: 1, imageSize: 32 }],
   "gpu.loadNet": () => [
     anyLenet(),
     { weights: "MNIST", batch: 2, imageSize: 32, precision: "strict", dtype: "f32", passes: [] },

@@ -86,6 +86,8 @@ export const MAY_IMPORT: Readonly<Record<Room, readonly Permission[]>> = {
     "lazily engine/eager",
     "lazily engine/training",
     "types of engine/training",
+    "lazily engine/onnx",
+    "types of engine/onnx",
     "lazily engine/tuning",
   ],
   "engine/training": TRUNK,

@@ -87,7 +87,7 @@ test("with all passes and variants it has the steps that the net has, and its cl
   const bytes = await whole(exportOnnx("resnet18", { imageSize: 64, weights }));
   const [ours, theirs] = [
     await gpu.loadNet("resnet18", { imageSize: 64, weights }),
-    await loadOnnx(gpu, new Blob([new Uint8Array(bytes)])),
+    await gpu.loadOnnx(new Blob([new Uint8Array(bytes)])),
   ];
   try {
     assert.is((await theirs.plan()).steps.length, (await ours.plan()).steps.length);
@@ -356,6 +356,11 @@ test("a quantized model: its weights as they were stored, its activations as the
   close((await loaded.run({ x })).y, tensor([1, 2], [0, 1.26 * -3]));
   assert.match(loaded.warnings.join(), /QuantizeLinear and DequantizeLinear of activations are left out/);
   loaded.dispose();
+});
+
+test("a GPU that was opened without what reads ONNX says so", async () => {
+  const bare: typeof gpu = Object.create(gpu, { options: { value: {} } });
+  await refuses(() => bare.loadOnnx(new Uint8Array(8)), UsageError, "USAGE", /give openGpu\(\) \{ onnx: /);
 });
 
 test("several inputs and outputs by their names", async () => {
