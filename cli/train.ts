@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { findNet } from "../engine/definition.ts";
 import { cosineSchedule, oneCycleSchedule, type Schedule, stepSchedule } from "../engine/training/schedules.ts";
 import type { EpochResult, Trainer } from "../engine/training/trainer.ts";
-import { nets, UsageError } from "../index.ts";
+import { fileSource, nets, openCheckpoint, UsageError } from "../index.ts";
 import {
   type CommonOptions,
   type Context,
@@ -124,6 +124,7 @@ async function train(net: string, options: Options, context: Context): Promise<v
   const total = Math.floor(size / batch);
   if (total === 0)
     throw new UsageError(`a batch has ${batch} pictures, and ${data} only ${size}: give a smaller --batch`);
+  if (resume !== undefined) await checkBatch(resume, batch);
   if (out === undefined) complain("warning: what is learnt is not kept: give --out FILE");
 
   const gpu = await openDevice(context);
@@ -175,6 +176,17 @@ async function train(net: string, options: Options, context: Context): Promise<v
     await trainer?.dispose();
     gpu.close();
   }
+}
+
+/** Steps are counted in batches: with others an epoch would end elsewhere. */
+async function checkBatch(resume: string, batch: number): Promise<void> {
+  const { metadata, close } = await openCheckpoint(await fileSource(resume));
+  await close();
+  const [, was = batch] = metadata?.training?.match(/"batch":(\d+)/) ?? [];
+  if (Number(was) !== batch)
+    throw new UsageError(
+      `${resume} was trained ${was} pictures a step, and cannot go on by ${batch}: give --batch ${was}`,
+    );
 }
 
 function optimizerOf(

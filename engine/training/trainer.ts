@@ -387,7 +387,12 @@ export class Trainer {
     this.#checkClasses("save(): classes", classes);
     const { tensors, steps } = await this.#keep();
     const { encodeSafetensors } = await import("../weights/safetensors.ts");
-    const training = JSON.stringify({ steps, seed: this.#seed, optimizer: this.#optimizer.name });
+    const training = JSON.stringify({
+      steps,
+      batch: this.inputShape[0],
+      seed: this.#seed,
+      optimizer: this.#optimizer.name,
+    });
     return encodeSafetensors(tensors, {
       net: this.definition.name,
       training,

@@ -85,6 +85,12 @@ test("LeNet-5 learns digits, a line an epoch; a training that is gone on with en
   assert.equal(withoutTime([...linesOf(first.stdout), ...linesOf(second.stdout)]), withoutTime(epochs));
   assert.equal(await tensorsOf("half.safetensors"), await tensorsOf("whole.safetensors"));
 
+  const other = ["train", "lenet5", "--data", "mnist", "--batch", "5", "--resume", "half.safetensors"];
+  assertFails(
+    await shadenet(other),
+    2,
+    /half\.safetensors was trained 4 pictures a step, and cannot go on by 5: give --batch 4$/,
+  );
   const again = await shadenet([...digits, ...options, "--epochs", "4", "--resume", "half.safetensors"]);
   assert.is(again.code, 0);
   assert.equal(again.errors.length, 2);
