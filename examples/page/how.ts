@@ -5,14 +5,13 @@ import { find, IN_MEMORY, make, onColorScheme } from "./dom.ts";
 import { count, duration, scientific, sizes } from "./format.ts";
 import { drawMaps, mapsOf, robustRange } from "./maps.ts";
 import { testPicture } from "./photo.ts";
-import { showRecording } from "./recorded.ts";
 import { Session } from "./session.ts";
 import { isLost, Status } from "./status.ts";
 import { stateOf } from "./tabs.ts";
 import { tokenize } from "./wgsl_tokens.ts";
 import type { Compiling, Lowered, StepFacts } from "./worker/compiling.ts";
 
-/** Side of the image that is followed, in pixels. */
+/** Of the image that is followed, in pixels: see worker/compiling.ts. */
 const SIDE = 64;
 
 const status = new Status(find("how-status"), find("how-problem"));
@@ -38,6 +37,7 @@ else fail("This browser has no WebGPU");
 async function run(): Promise<void> {
   again.disabled = true;
   find("how-agreement").textContent = "";
+  find("how-parts").classList.add("stale");
   status.clear();
   status.say("Opening the GPU and compiling …");
   const start = performance.now();
@@ -58,18 +58,25 @@ async function run(): Promise<void> {
   function show(told: Compiling): void {
     compiling = told;
     find("how").classList.remove("recorded");
+    find("how-parts").classList.remove("stale");
     find("how-parts").hidden = again.hidden = false;
     status.say(`Compiled and run in ${duration(performance.now() - start)}, opening the GPU included.`);
     draw(told);
   }
 }
 
-/** What went wrong takes the place of what cannot be shown; what was shown stays. */
-function fail(error: unknown): void {
+/** What went wrong, and a picture in place of what cannot be shown; what an earlier run has shown stays, dimmed. */
+async function fail(error: unknown): Promise<void> {
   status.say("");
-  status.fail(error instanceof Error ? error : `${error}: open this page in another one to see it run.`);
+  status.fail(
+    error instanceof Error
+      ? error
+      : `${error}: open this page in Chrome or Edge 113, Safari 26, Firefox 141 on Windows, or later, to see it run.`,
+  );
   again.hidden = !navigator.gpu;
-  if (!compiling) showRecording(find("how"), "how");
+  if (compiling) return;
+  const { showRecording } = await import("./recorded.ts");
+  showRecording(find("how"), "how");
 }
 
 function drawImage(): { width: number; height: number; data: Uint8ClampedArray } {
@@ -148,13 +155,9 @@ function follow(told: Compiling, wanted: string): void {
   layer = lowered.layer;
   if (stateOf(location.hash).get("layer") !== layer) history.replaceState(null, "", `#how?layer=${layer}`);
   press(find("how-layers"), layer);
-  const { operator, shape } = {
-    ...told.stages[told.stages.length - 1].operators.find((each) => each.layer === layer),
-    ...lowered,
-  };
   find("how-why").replaceChildren(
     code(layer),
-    `, a ${operator} that gives ${shape ? sizes(shape) : ""}, is run as `,
+    `, a ${lowered.operator} that gives ${sizes(lowered.shape)}, is run as `,
     make("strong", {}, lowered.variant),
     `: ${lowered.why}.`,
   );
@@ -186,7 +189,7 @@ async function showKernel({ steps }: Compiling, i: number): Promise<void> {
   // Another one may have been asked for meanwhile.
   if (step !== i) return;
   const lines = text.trimEnd().split("\n");
-  find("how-numbers").replaceChildren(...lines.map((_, i) => make("span", {}, `${i + 1}\n`)));
+  find("how-numbers").replaceChildren(...lines.map((_, line) => make("span", {}, `${line + 1}\n`)));
   find("how-code").replaceChildren(...lines.flatMap((line) => [codeLine(line, facts), "\n"]));
   find("how-code").parentElement?.scrollTo(0, 0);
 }

@@ -58,6 +58,7 @@ export interface Way {
 export interface Lowered {
   readonly layer: string;
   readonly operator: string;
+  readonly shape: Shape;
   readonly variant: string;
   readonly why: string;
   readonly ways: readonly Way[];
@@ -243,7 +244,7 @@ function waysOf(graph: Graph, chosen: Graph, { traits, variants }: Target, plan:
       return { name, milliseconds: seconds && seconds * 1e3 };
     });
     const steps = plan.steps.flatMap(({ label }, i) => (label === layer ? [i] : []));
-    all.push({ layer, operator: node.kernel.name, variant, why, ways, steps });
+    all.push({ layer, operator: node.kernel.name, shape: node.shape, variant, why, ways, steps });
     return taken ?? "keep";
   });
   return all;
