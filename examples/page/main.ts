@@ -1,6 +1,6 @@
 import type { WorkerGpu } from "../../worker.ts";
 import * as digits from "./digits.ts";
-import { find, refuseDrops } from "./dom.ts";
+import { find, make, refuseDrops } from "./dom.ts";
 import type { Recorded } from "./recorded.ts";
 import { Session } from "./session.ts";
 import { isGivenUp, reasonOf } from "./status.ts";
@@ -63,7 +63,7 @@ async function openDevice(): Promise<boolean> {
     wasOpen = true;
     find("no-gpu").hidden = true;
     for (const panel of panels()) panel.classList.remove("recorded");
-    find("adapter").textContent = adapterText(adapter);
+    find("adapter").replaceChildren(...adapterText(adapter));
     return true;
   } catch (error) {
     if (!isGivenUp(error)) noGpu(reasonOf(error));
@@ -94,8 +94,10 @@ async function reopen(): Promise<void> {
   if (await openDevice()) for (const start of starts) start();
 }
 
-const adapterText = ({ name, software }: WorkerGpu["adapter"]): string =>
-  `Adapter: ${name}${software ? " (software; a GPU is far faster)" : ""}`;
+const adapterText = ({ name, software }: WorkerGpu["adapter"]): (Node | string)[] =>
+  software
+    ? [`Adapter: ${name} (software`, make("span", { class: "detail" }, "; a GPU is far faster"), ")"]
+    : [`Adapter: ${name}`];
 
 refuseDrops();
 find("close-notice").addEventListener("click", () => {

@@ -47,6 +47,9 @@ function prepare(): void {
 const texts = (selector: string): Promise<string[]> =>
   page.locator(selector).evaluateAll((all) => all.map((each) => each.textContent ?? ""));
 
+const viewsOf = (on: Page): Promise<string[]> =>
+  on.getByRole("tab").evaluateAll((tabs) => tabs.map((tab) => (tab as HTMLAnchorElement).hash.slice(1)));
+
 /** The names in each column of a table, in which a cell may be several rows high. */
 const columns = (table: string): Promise<string[][]> =>
   page.locator(table).evaluate((table) => {
@@ -83,10 +86,7 @@ inBrowser("without WebGPU every view is a picture of a real run, loaded as it is
   const loaded: string[] = [];
   blind.on("request", (request) => void loaded.push(new URL(request.url()).pathname));
   await waitForText(blind, "no-gpu", /Open this page in a browser that has WebGPU: Chrome or Edge/);
-  const views = await blind
-    .getByRole("tab")
-    .evaluateAll((tabs) => tabs.map((tab) => (tab as HTMLAnchorElement).hash.slice(1)));
-  for (const view of views) {
+  for (const view of await viewsOf(blind)) {
     await blind.locator(`#tab-${view}`).click();
     await blind.locator(`#panel-${view}`).waitFor({ state: "visible" });
     assert.is(await blind.locator(`#panel-${view} > :visible`).count(), 1, `${view} shows more than its picture`);
@@ -189,7 +189,7 @@ inBrowser("the code of each step, with its comments and the constants that were 
 
 inBrowser("the guide is a click away from each view, at its part", async () => {
   const opened = await site.open("");
-  for (const view of ["digits", "train", "images", "time", "kernels"]) {
+  for (const view of await viewsOf(opened)) {
     await opened.locator(`#tab-${view}`).click();
     await opened.getByRole("link", { name: "Guide" }).click();
     await opened.waitForURL(/guide\.html/);
