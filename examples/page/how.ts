@@ -41,11 +41,13 @@ async function run(): Promise<void> {
   status.clear();
   status.say("Opening the GPU and compiling …");
   const start = performance.now();
+  let drawing: Promise<void> | undefined;
   try {
     const gpu = await session.open();
     const adapter = await gpu.call<WorkerGpu["adapter"]>("ready");
     find("adapter").textContent = `Adapter: ${adapter.name}${adapter.software ? " (software)" : ""}`;
     const difference = await gpu.call<number>("compileAndRun", [image], { onProgress: show });
+    await drawing;
     find("how-agreement").textContent =
       `The same net, as it was written and by plain kernels alone, differs from it by ${scientific(difference)} of the values’ rms at most: rounding.`;
   } catch (error) {
@@ -61,7 +63,7 @@ async function run(): Promise<void> {
     find("how-parts").classList.remove("stale");
     find("how-parts").hidden = again.hidden = false;
     status.say(`Compiled and run in ${duration(performance.now() - start)}, opening the GPU included.`);
-    draw(told);
+    drawing = draw(told);
   }
 }
 
@@ -87,10 +89,16 @@ function drawImage(): { width: number; height: number; data: Uint8ClampedArray }
   return { width: SIDE, height: SIDE, data: context.getImageData(0, 0, SIDE, SIDE).data };
 }
 
-function draw(told: Compiling): void {
-  const { input, stages, lowered, traits, memory, steps, stays } = told;
-  find("how-input-text").textContent = `x ${formatShape(input.shape)}: red, green, blue`;
-  find("how-dropped").textContent = String(told.dropped);
+/** One part after the other: the page answers in between. */
+async function draw(told: Compiling): Promise<void> {
+  for (const part of [drawGraph, drawPlan, drawDispatch, drawTensors, drawChoices]) {
+    part(told);
+    await new Promise((next) => setTimeout(next));
+  }
+}
+
+function drawGraph({ dropped, stages }: Compiling): void {
+  find("how-dropped").textContent = String(dropped);
   find("how-graph").replaceChildren(
     head("Layer", "Operator", "Reads", "Parameters", "Gives"),
     body(
@@ -103,20 +111,20 @@ function draw(told: Compiling): void {
       ]),
     ),
   );
-  find("how-passes").replaceChildren(...merging(told));
-  const { subgroupSize, software, f16, matrices } = traits;
-  find("how-traits").textContent = `This device: ${[
-    software ? "software" : "a GPU",
-    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of one size",
-    f16 ? "f16" : "no f16",
-    matrices ? "matrix units" : "no matrix units",
-  ].join(", ")}.`;
-  const all = stays.reduce((sum, { size }) => sum + size, 0);
+  find("how-passes").replaceChildren(...merging(stages));
+}
+
+function drawPlan(told: Compiling): void {
+  const { stages, steps, stays, memory } = told;
+  const apart = stays.reduce((sum, { size }) => sum + size, 0);
   find("how-memory").textContent =
     `${stages[0].operators.length} operators have become ${steps.length} steps. Their activations take ${bytes(memory.activations)} in ${memory.buffers.length} buffers; ` +
-    `one buffer for each would take ${bytes(all)}, and less than ${bytes(memory.lowerBound)} are never alive at once. Weights take ${bytes(memory.weights)}.`;
+    `one buffer for each would take ${bytes(apart)}, and less than ${bytes(memory.lowerBound)} are never alive at once. Weights take ${bytes(memory.weights)}.`;
   find("how-plan").replaceChildren(...lives(told));
-  find("how-clock").textContent = told.clock === "gpu" ? "the GPU’s own clock" : "wall time, each submitted alone";
+}
+
+function drawDispatch({ clock, steps, commands }: Compiling): void {
+  find("how-clock").textContent = clock === "gpu" ? "the GPU’s own clock" : "wall time, each submitted alone";
   find("how-times").replaceChildren(
     head("Step", "Workgroups × threads", "GFLOP", "Time"),
     body(
@@ -129,18 +137,28 @@ function draw(told: Compiling): void {
     ),
   );
   find("how-commands").replaceChildren(
-    ...told.commands.map(({ name, args }) => make("li", {}, make("strong", {}, name), `(${args})`)),
+    ...commands.map(({ name, args }) => make("li", {}, make("strong", {}, name), `(${args})`)),
   );
-  find("how-output-text").textContent = `layer1.0 ${formatShape(told.output.shape)}`;
+}
+
+function drawChoices(told: Compiling): void {
+  const { subgroupSize, software, f16, matrices } = told.traits;
+  find("how-traits").textContent = `This device: ${[
+    software ? "software" : "a GPU",
+    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of one size",
+    f16 ? "f16" : "no f16",
+    matrices ? "matrix units" : "no matrix units",
+  ].join(", ")}.`;
   find("how-layers").replaceChildren(
     find("how-layers").firstElementChild as Element,
-    ...lowered.map(({ layer }) => choice(layer, () => follow(told, layer))),
+    ...told.lowered.map(({ layer }) => choice(layer, () => follow(told, layer))),
   );
-  drawTensors(told);
   follow(told, layer);
 }
 
 function drawTensors({ input, output }: Compiling): void {
+  find("how-input-text").textContent = `x ${formatShape(input.shape)}: red, green, blue`;
+  find("how-output-text").textContent = `layer1.0 ${formatShape(output.shape)}`;
   drawMaps(find("how-input", HTMLCanvasElement), mapsOf(input), { tile: 128, columns: 3, range: 2.5 });
   const canvas = find("how-output", HTMLCanvasElement);
   const width = canvas.parentElement?.clientWidth ?? 0;
@@ -212,7 +230,7 @@ function codeLine(line: string, { consts }: StepFacts): HTMLElement {
 }
 
 /** A table whose columns are the passes, and where an operator that went into another is a part of its cell. */
-function merging({ stages }: Compiling): HTMLElement[] {
+function merging(stages: Compiling["stages"]): HTMLElement[] {
   const rows = stages[0].operators.map((_, row) =>
     make(
       "tr",

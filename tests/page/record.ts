@@ -40,25 +40,19 @@ const PREPARATIONS: Readonly<Record<Recorded, (page: Page) => Promise<unknown>>>
     await page.getByRole("button", { name: "Pause" }).click();
   },
   async teach(page) {
-    await page
-      .getByRole("button", { name: /digits/i })
-      .first()
-      .click();
-    await page
-      .getByRole("button", { name: /^Train/ })
-      .first()
-      .click();
-    await page.waitForTimeout(10_000);
+    await page.getByRole("button", { name: "Try it with digits" }).click();
+    await page.getByRole("button", { name: "Train", exact: true }).click();
+    await said(page, "confusion-text", /\S/);
   },
   async images(page) {
     await page.getByRole("button", { name: "Test picture" }).click();
-    const primary = page.getByRole("button", { name: /^Load SqueezeNet/ });
+    const primary = page.getByRole("button", { name: /^Load squeezenet/i });
     await ((await primary.count()) > 0 ? primary : page.getByRole("button", { name: /^Random/ })).click();
     await said(page, "answer", /, in /);
   },
   async time(page) {
     await page.getByRole("button", { name: "Measure" }).click();
-    await said(page, "time-status", /is measured/);
+    await said(page, "time-status", /(is|are) measured/);
   },
   async kernels(page) {
     await page.locator("#kernel").selectOption("conv2d_subgroup");
