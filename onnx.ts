@@ -18,7 +18,7 @@ import { onnxReaders } from "./kernels/onnx_import.ts";
 import { imagenet } from "./nets/imagenet.ts";
 
 export type { OnnxNet } from "./engine/onnx/import.ts";
-export type { OnnxModel, OnnxModelOptions, OnnxSource } from "./engine/onnx/load.ts";
+export type { OnnxDevice, OnnxModel, OnnxModelOptions, OnnxSource } from "./engine/onnx/load.ts";
 
 /** The operators: those that few nets of images have are loaded for a model that needs them. */
 async function readersFor({ nodes }: OnnxGraph): Promise<OnnxReaders> {

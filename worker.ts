@@ -4,6 +4,7 @@ import { checkObject, UsageError } from "./engine/ground/errors.ts";
 import { openInWorker, type WorkerGpu, type WorkerOptions } from "./engine/worker/client.ts";
 
 export type { LoadOptions } from "./engine/definition.ts";
+export type { Span } from "./engine/device/profile.ts";
 export {
   DisposedError,
   FileError,

@@ -10,7 +10,11 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** What the page loads besides its scripts, from where in the repository to where in its folder. */
 const FILES: Readonly<Record<string, string>> = {
   "examples/page/index.html": "index.html",
+  "examples/page/guide.html": "guide.html",
+  "examples/page/how.html": "how.html",
   "examples/page/page.css": "page.css",
+  "examples/page/text.css": "text.css",
+  "examples/page/recorded": "recorded",
   "examples/digits": "digits",
   "nets/weights/lenet5.safetensors": "lenet5.safetensors",
 };
@@ -32,7 +36,11 @@ export async function buildPage(folder: string): Promise<BuildContext> {
   const compiled = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const bundler = await context({
     define: { SHADENET_VERSION: JSON.stringify(ownVersion()), ISSUE_PLACE: JSON.stringify(issuePlace()) },
-    entryPoints: { main: compiled("page/main.js"), worker: compiled("page/worker/main.js") },
+    entryPoints: {
+      main: compiled("page/main.js"),
+      how: compiled("page/how.js"),
+      worker: compiled("page/worker/main.js"),
+    },
     outdir: folder,
     bundle: true,
     splitting: true,

@@ -8,7 +8,7 @@ import { coalesce, fields } from "./strides.ts";
 
 const WORKGROUP = 64;
 
-interface RollOptions {
+export interface RollOptions {
   readonly shifts: number | readonly number[];
   readonly dims: number | readonly number[];
 }

@@ -7,7 +7,7 @@ import { wgsl } from "./slice.wgsl.ts";
 
 const WORKGROUP = 64;
 
-interface SliceOptions {
+export interface SliceOptions {
   readonly dim: number;
   readonly start: number;
   readonly end: number;

@@ -2,7 +2,7 @@ import type { NetDefinition, NetOptions } from "../engine/definition.ts";
 import { dropout } from "../kernels/dropout.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
-import { lrn } from "../kernels/norm/lrn.ts";
+import { type LrnOptions, lrn } from "../kernels/norm/lrn.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
@@ -43,7 +43,7 @@ export const alexnet: NetDefinition = {
 
 export interface AlexNet2012Options extends NetOptions {
   /** Options of the local response normalization, over PyTorch's defaults. */
-  readonly lrn: Partial<typeof lrn.options>;
+  readonly lrn: Partial<LrnOptions>;
 }
 
 /**

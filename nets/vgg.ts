@@ -2,7 +2,7 @@ import type { NetDefinition, NetOptions, PublishedWeights } from "../engine/defi
 import { dropout } from "../kernels/dropout.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
 import { flatten } from "../kernels/flatten.ts";
-import { lrn } from "../kernels/norm/lrn.ts";
+import { type LrnOptions, lrn } from "../kernels/norm/lrn.ts";
 import { adaptiveAvgPool2d } from "../kernels/pool2d/adaptive_avgpool2d.ts";
 import { maxPool2d } from "../kernels/pool2d/maxpool2d.ts";
 import { IMAGENET_OPTIONS, imagenet, torchvision } from "./imagenet.ts";
@@ -29,7 +29,7 @@ const TIMM: Readonly<Record<string, string>> = {
 
 export interface VggOptions extends NetOptions {
   /** Options of the local response normalization, over PyTorch's defaults; only vgg11_lrn has one. */
-  readonly lrn: Partial<typeof lrn.options>;
+  readonly lrn: Partial<LrnOptions>;
 }
 
 function vgg(

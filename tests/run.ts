@@ -18,6 +18,7 @@ const ALONE = [
   "hostile",
   "onnx/export",
   "page/digits.",
+  "page/docs.",
   "page/page.",
   "page/train.",
   "tuning/tune",

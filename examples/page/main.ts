@@ -1,6 +1,7 @@
 import type { WorkerGpu } from "../../worker.ts";
 import * as digits from "./digits.ts";
-import { find, refuseDrops } from "./dom.ts";
+import { find, make, refuseDrops } from "./dom.ts";
+import type { Recorded } from "./recorded.ts";
 import { Session } from "./session.ts";
 import { isGivenUp, reasonOf } from "./status.ts";
 import { startTabs } from "./tabs.ts";
@@ -33,6 +34,7 @@ const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>
 };
 
 const starts: (() => void)[] = [];
+let wasOpen = false;
 let lastTrained: TrainedNet | undefined;
 let takeTrained: ((net: TrainedNet) => void) | undefined;
 
@@ -58,8 +60,10 @@ async function openDevice(): Promise<boolean> {
   try {
     const gpu = await page.session.open();
     const adapter = await gpu.call<WorkerGpu["adapter"]>("ready");
+    wasOpen = true;
     find("no-gpu").hidden = true;
-    find("adapter").textContent = adapterText(adapter);
+    for (const panel of panels()) panel.classList.remove("recorded");
+    find("adapter").replaceChildren(...adapterText(adapter));
     return true;
   } catch (error) {
     if (!isGivenUp(error)) noGpu(reasonOf(error));
@@ -71,6 +75,16 @@ function noGpu(reason: string): void {
   find("no-gpu-reason").textContent = `${reason}.`;
   find("no-gpu").hidden = false;
   find("adapter").textContent = "no GPU";
+  // What was open has left its views as they are.
+  if (!wasOpen) showRecordings();
+}
+
+const panels = (): Iterable<HTMLElement> => document.querySelectorAll<HTMLElement>("[role=tabpanel]");
+
+async function showRecordings(): Promise<void> {
+  const { showRecording } = await import("./recorded.ts");
+  if (wasOpen) return;
+  for (const panel of panels()) showRecording(panel, panel.id.replace("panel-", "") as Recorded);
 }
 
 /** Opens another worker, and lets the views go on with it. */
@@ -80,8 +94,10 @@ async function reopen(): Promise<void> {
   if (await openDevice()) for (const start of starts) start();
 }
 
-const adapterText = ({ name, software }: WorkerGpu["adapter"]): string =>
-  `Adapter: ${name}${software ? " (software; a GPU is far faster)" : ""}`;
+const adapterText = ({ name, software }: WorkerGpu["adapter"]): (Node | string)[] =>
+  software
+    ? [`Adapter: ${name} (software`, make("span", { class: "detail" }, "; a GPU is far faster"), ")"]
+    : [`Adapter: ${name}`];
 
 refuseDrops();
 find("close-notice").addEventListener("click", () => {

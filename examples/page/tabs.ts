@@ -1,3 +1,5 @@
+import { find } from "./dom.ts";
+
 /** What stands in the address behind "?": a view's state. */
 export const stateOf = (hash: string): URLSearchParams => new URLSearchParams(hash.split("?")[1]);
 
@@ -13,6 +15,7 @@ export function startTabs(onShow: (name: string) => void): void {
       const panel = document.getElementById(tab.getAttribute("aria-controls") ?? "");
       if (panel) panel.hidden = tab !== shown;
     }
+    find("guide", HTMLAnchorElement).href = `guide.html${shown.hash}`;
     document.title = `${shown.textContent} · shadenet`;
     onShow(shown.hash.slice(1));
   }

@@ -11,7 +11,7 @@ const FOLDERS = ["engine", "kernels", "nets", "tools", "cli", "bench", "examples
 const below = (folder: string): string[] =>
   readdirSync(`${ROOT}${folder}`, { recursive: folder !== "", encoding: "utf8" })
     .map((file) => (folder ? `${folder}/${file}` : file))
-    .filter((path) => /\.(ts|wgsl)$/.test(path));
+    .filter((path) => /\.(ts|wgsl)$/.test(path) && !path.includes("node_modules/"));
 
 const files: Files = new Map(
   ["", ...FOLDERS].flatMap(below).map((path) => [path, readFileSync(`${ROOT}${path}`, "utf8")]),

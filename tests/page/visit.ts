@@ -211,7 +211,7 @@ export async function inspect(page: Page, view: string): Promise<void> {
     );
   await shoot("forced");
   await page.emulateMedia({ forcedColors: "none" });
-  const [[, selected]] = tabs.filter(([isSelected]) => isSelected);
+  const selected = tabs.find(([isSelected]) => isSelected)?.[1];
   assert.ok(
     tabs.every(([isSelected, colour]) => isSelected || colour !== selected),
     "which tab is it?",

@@ -1,5 +1,6 @@
 // What runs in the page's workers: the library with methods of the page's own. See ../session.ts.
 import { type Context, openGpu, serveGpu } from "../../../browser.ts";
+import type { Image } from "../../../engine/image/image.ts";
 import type { Weights } from "../../../engine/weights/open.ts";
 import { readParameters, type WeightsChoice } from "./load_model.ts";
 import { type Building, Looking, type LookOptions } from "./looking.ts";
@@ -64,4 +65,8 @@ serveGpu(openGpu, {
     (await playgroundOf(context)).compare(name, wgsl, context.signal),
   race: async (context, name: string, wgsl: string) => (await playgroundOf(context)).race(name, wgsl, context.signal),
   runNet: async (context, name: string, wgsl: string) => (await playgroundOf(context)).runNet(name, wgsl, context),
+
+  // How a convolution becomes one command buffer
+  compileAndRun: async ({ gpu, onProgress }, image: Image) =>
+    (await import("./compiling.ts")).compileAndRun(gpu, image, onProgress),
 });
