@@ -53,7 +53,8 @@ export class RooflinePlot {
     });
     svg.addEventListener("click", (event) => {
       const index = this.#nearest(event);
-      if (index !== undefined) this.#onChoose(index);
+      // A touch only points: what it says stands below.
+      if (index !== undefined && (event as PointerEvent).pointerType !== "touch") this.#onChoose(index);
     });
     svg.addEventListener("keydown", (event) => this.#press(event));
     svg.addEventListener("focusin", ({ target }) => this.#tell(this.#indexOf(target)));

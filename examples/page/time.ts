@@ -66,7 +66,11 @@ export function start(page: Page): void {
   document.addEventListener("visibilitychange", () => {
     wasHidden ||= document.hidden;
   });
-  addEventListener("hashchange", () => isShown() && restore());
+  addEventListener("hashchange", () => {
+    if (!isShown()) return;
+    if (location.hash.includes("?")) restore();
+    else keepState();
+  });
   page.onReopen(show);
   restore();
 
