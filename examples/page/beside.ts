@@ -88,8 +88,10 @@ export class Beside {
         .map(({ times }) => ({ name, label: name, value: times?.[measure], isOwn: true, pending: !times })),
       ...others
         .filter(({ net }) => net.net === name)
-        .map(({ net, adapter }) => {
-          const label = `${nameOf(net)} · ${adapter}`;
+        .map(({ net, adapter }, i) => {
+          // Below its name the adapter comes first: who has less room sees that.
+          const isBelow = (i > 0 || own.some((each) => each.net === name)) && nameOf(net) === name;
+          const label = isBelow ? `${adapter} · ${name}` : `${nameOf(net)} · ${adapter}`;
           return { name, label, value: measure === "warm" ? net.medianMs : net.coldMs, isOwn: false, pending: false };
         }),
     ]);

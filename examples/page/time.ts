@@ -119,6 +119,7 @@ export function start(page: Page): void {
     saving.disabled = timings.size === 0;
     if (timing) {
       showTiming(timing);
+      if (!isSaid()) status.say("Measured here; Measure does so again.");
       return;
     }
     clear(net);
@@ -226,13 +227,10 @@ export function start(page: Page): void {
     showBeside();
     clear(net);
     status.say(`Measuring ${net} …`);
-    let most = 0;
     const onProgress = ({ phase, loaded, total, file, cold }: Heard) => {
       progress.update(loaded, total);
       status.say(phase === "load" ? `Loading ${net} …` : `Measuring ${net} …`);
-      if (cold === undefined) return;
-      most = Math.max(most, cold);
-      table.hear(file, cold, most);
+      if (cold !== undefined) table.hear(file, cold);
     };
     try {
       const gpu = await session.open();
@@ -260,6 +258,8 @@ export function start(page: Page): void {
 const isShown = (): boolean => location.hash.split("?")[0] === "#time";
 
 const adapterText = ({ name, software }: NetTiming["adapter"]): string => `${name}${software ? " (software)" : ""}`;
+
+const isSaid = (): boolean => find("time-status").textContent !== "";
 
 /** What nets are compared by. */
 const timesOf = (timing: NetTiming | undefined) =>

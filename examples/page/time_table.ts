@@ -38,6 +38,8 @@ export class TimeTable {
   #layers: readonly Row[] = [];
   #rows: HTMLElement[] = [];
   #headers: HTMLElement[] = [];
+  /** Milliseconds of first runs, by the layer's place, as far as they were heard of. */
+  #colds = new Map<number, number>();
   readonly #body = make("tbody");
 
   constructor(onSort: (order: Order) => void, onPoint: (index: number | undefined) => void) {
@@ -57,6 +59,7 @@ export class TimeTable {
   /** Shows the layers of a net, with a last row for all together once they are measured. */
   show(net: string, layers: readonly Row[], timing?: NetTiming): void {
     this.#layers = layers;
+    this.#colds = new Map();
     const most = {
       milliseconds: Math.max(...layers.map(({ milliseconds = 0, cold = 0 }) => Math.max(milliseconds, cold))) || 1,
       rate: Math.max(...layers.map(({ flopsRate = 0 }) => flopsRate)) || 1,
@@ -85,10 +88,15 @@ export class TimeTable {
     find("time-table").replaceChildren(table);
   }
 
-  /** Fills in what is known of a layer's first run while the net is being measured. */
-  hear(layer: string, cold: number, most: number): void {
-    const row = this.#rows[this.#layers.findIndex((each) => each.layer === layer)];
-    row?.children[2].replaceWith(cell("cold", duration(cold), "outline", cold / most));
+  /** Adds to what is known of a layer's first run while the net is being measured. */
+  hear(layer: string, cold: number): void {
+    const index = this.#layers.findIndex((each) => each.layer === layer);
+    if (index < 0) return;
+    this.#colds.set(index, (this.#colds.get(index) ?? 0) + cold);
+    const most = Math.max(...this.#colds.values());
+    for (const [i, milliseconds] of this.#colds) {
+      this.#rows[i].children[2].replaceWith(cell("cold", duration(milliseconds), "outline", milliseconds / most));
+    }
   }
 
   /** Marks the row of a layer. */

@@ -158,9 +158,9 @@ inBrowser(
       await textOf("#time-files"),
       /^maker Card 7theirs\.json · Node 20\.1\.2 · linux x64 · 2026-01-02 · 1 net/,
     );
-    assert.match(await textOf("#beside"), /^lenet5[\d.]+ m?slenet5 · maker Card 740 ms$/);
+    assert.match(await textOf("#beside"), /^lenet5[\d.]+ m?smaker Card 7 · lenet540 ms$/);
     await page.locator("#time-by").selectOption("warm");
-    assert.match(await textOf("#beside"), /lenet5 · maker Card 70\.5 ms$/);
+    assert.match(await textOf("#beside"), /maker Card 7 · lenet50\.5 ms$/);
     await page.waitForURL((url) => !url.hash.includes("by="));
     const { medianMs: _, ...without } = theirs;
     const bad: [Buffer, RegExp][] = [
