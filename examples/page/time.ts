@@ -71,7 +71,9 @@ export function start(page: Page): void {
     if (location.hash.includes("?")) restore();
     else keepState();
   });
-  page.onReopen(show);
+  page.onReopen(() => {
+    if (!isBusy) show();
+  });
   restore();
 
   /** Takes what the address says, as far as it makes sense. */
