@@ -38,6 +38,7 @@ export function start(page: Page): void {
   const status = new Status(find("kernels-status"), find("kernels-problem"));
   const session = new Session("playground", (error) => {
     status.fail(toldOf(error));
+    edited.delete(choice.value);
     // What runs next runs in another worker: this one may have ended.
     session.close();
   });
@@ -48,7 +49,7 @@ export function start(page: Page): void {
   );
   const picker = find("wgsl-file", HTMLInputElement);
   let sources: readonly SourceInfo[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let [timer, telling]: (ReturnType<typeof setTimeout> | undefined)[] = [];
   let running: AbortController | undefined;
   /** Resolves when nothing is under way. */
   let idle: Promise<void> = Promise.resolve();
@@ -56,7 +57,7 @@ export function start(page: Page): void {
   let original = "";
   /** What each result is of, as it stood in the editor. */
   const ran = new Map<Result, string>();
-  /** Kernels that were edited here, since the page was opened: what they hold has been run before. */
+  /** Kernels that were edited here, since the page was opened, and have cost no device: what they hold may run again. */
   const edited = new Set<string>();
   let ladderOf: string | undefined;
 
@@ -211,16 +212,20 @@ export function start(page: Page): void {
       find(id).classList.toggle("stale", isStale);
       isAny ||= isStale;
     }
-    find("edited-since").textContent = isAny ? "Edited since: what is dimmed is of the source before." : "";
+    find("edited-since").textContent = isAny ? "Edited since: what is dimmed is older." : "";
   }
 
-  /** Keeps what is in the editor, in the browser and in the address. */
+  /** Keeps what is in the editor, in the browser at once and in the address when nobody types. */
   function keep(): void {
-    keepDraft(choice.value, editor.value === original ? undefined : editor.value);
+    const isOriginal = editor.value === original;
+    keepDraft(choice.value, isOriginal ? undefined : editor.value);
+    find("draft").textContent = isOriginal ? "As shipped." : "Edited …";
+    resetButton.disabled = isOriginal;
     for (const option of choice.options) {
       if (option.value === choice.value) option.textContent = titleOf(option.value);
     }
-    tell();
+    clearTimeout(telling);
+    telling = setTimeout(tell, PAUSE_MS);
   }
 
   /** Says whether it was edited and where that is kept, and puts it into the address. */
@@ -362,10 +367,10 @@ export function start(page: Page): void {
     running = controller;
     const name = choice.value;
     try {
-      await work(async (method, ...args) => {
+      await work(async <T>(method: Method, ...args: unknown[]) => {
         const gpu = await session.open();
         controller.signal.throwIfAborted();
-        const answer = await patiently(gpu, method, [name, ...args], controller.signal);
+        const answer = await patiently<T>(gpu, method, [name, ...args], controller.signal);
         controller.signal.throwIfAborted();
         return answer;
       });
@@ -378,20 +383,20 @@ export function start(page: Page): void {
     }
   }
 
-  async function patiently(
+  async function patiently<T>(
     gpu: WorkerGpu,
     method: Method,
     args: readonly unknown[],
     signal: AbortSignal,
-    // biome-ignore lint/suspicious/noExplicitAny: what the worker's methods answer
-  ): Promise<any> {
+  ): Promise<T> {
     let isLate = false;
     const limit = setTimeout(() => {
       isLate = true;
+      edited.delete(choice.value);
       session.close();
     }, PATIENCE_MS[method]);
     try {
-      return await gpu.call(method, args, { signal });
+      return await gpu.call<T>(method, args, { signal });
     } catch (error) {
       const seconds = PATIENCE_MS[method] / 1000;
       if (isLate) throw new Error(`the kernel did not end within ${seconds} s: its device was given up. ${NEXT}`);

@@ -153,7 +153,7 @@ whenDeep("addresses that are cut off or name no kernel, and an edit that is too 
 
 whenDeep("save it as a file, open it again by the picker and by a drop; files that are no kernel", async () => {
   await source().fill(workgroup(128));
-  await waitFor("draft", /^Edited/);
+  await waitFor("draft", /^Edited: /);
   const saving = page.waitForEvent("download");
   await button("Save").click();
   const file = await saving;
