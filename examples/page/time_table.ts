@@ -92,10 +92,15 @@ export class TimeTable {
   hear(layer: string, cold: number): void {
     const index = this.#layers.findIndex((each) => each.layer === layer);
     if (index < 0) return;
-    this.#colds.set(index, (this.#colds.get(index) ?? 0) + cold);
-    const most = Math.max(...this.#colds.values());
-    for (const [i, milliseconds] of this.#colds) {
-      this.#rows[i].children[2].replaceWith(cell("cold", duration(milliseconds), "outline", milliseconds / most));
+    const before = Math.max(0, ...this.#colds.values());
+    const milliseconds = (this.#colds.get(index) ?? 0) + cold;
+    this.#colds.set(index, milliseconds);
+    const most = Math.max(before, milliseconds);
+    this.#rows[index].children[2].replaceWith(cell("cold", duration(milliseconds), "outline", milliseconds / most));
+    if (most === before) return;
+    for (const [i, each] of this.#colds) {
+      const fill = this.#rows[i].querySelector<HTMLElement>(".cold .outline");
+      if (fill) fill.style.width = `${(100 * each) / most}%`;
     }
   }
 
