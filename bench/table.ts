@@ -5,11 +5,12 @@ import { Command } from "commander";
 import { FileError } from "../engine/ground/errors.ts";
 import { fileError } from "../engine/node/files.ts";
 import type { Figures } from "../engine/tuning/figures.ts";
+import { readFigures } from "../engine/tuning/read_figures.ts";
 import { writeWhole } from "../tools/files.ts";
 import { isMain, packageFile } from "../tools/package.ts";
 import { runProgram } from "../tools/program.ts";
 import { print } from "../tools/terminal.ts";
-import { figuresTable, readFigures } from "./report/figures.ts";
+import { figuresTable } from "./report/figures.ts";
 
 const MARKERS = ["<!-- figures: npm run bench:table -- --write -->", "<!-- end of figures -->"] as const;
 

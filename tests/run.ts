@@ -19,7 +19,9 @@ const ALONE = [
   "onnx/export",
   "page/digits.",
   "page/docs.",
+  "page/kernels.",
   "page/page.",
+  "page/time.",
   "page/train.",
   "tuning/tune",
 ];

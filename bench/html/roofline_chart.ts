@@ -1,8 +1,9 @@
 import type { ChartConfiguration, Plugin } from "chart.js";
+import { roof } from "../../engine/tuning/report.ts";
 import type { Roofline } from "../report/report.ts";
 import { axis, bold, common, look, present, room, type Style, wrap, write } from "./chart_style.ts";
 import { billions } from "./format.ts";
-import { type Point, roof } from "./views.ts";
+import type { Point } from "./views.ts";
 
 /** Only 1, 10, 100; on a short axis 2 and 5 as well. */
 function logTick(this: { min: number; max: number }, value: number | string): string {
@@ -47,7 +48,10 @@ export function rooflineChart(
       pointHitRadius: radius,
     };
   });
-  const line = roof(points, roofline).map(({ x, y }) => ({ x, y: y / 1e9 }));
+  const line = roof(
+    points.map(({ intensity }) => intensity),
+    roofline,
+  ).map(({ x, y }) => ({ x, y: y / 1e9 }));
   const ceiling = {
     label: "roofline",
     data: line,

@@ -1,5 +1,5 @@
 import type { PeerRow } from "../peers/results.ts";
-import type { KernelRow, NetRow, Roofline } from "../report/report.ts";
+import type { KernelRow, NetRow } from "../report/report.ts";
 import { billions, digits, percent, time, times } from "./format.ts";
 import { distinct, engineName, layeredRows, netName, slowdown, timingOf } from "./reports.ts";
 
@@ -233,16 +233,4 @@ export function peerBars(rows: readonly PeerRow[], measure: PeerMeasure): Bars {
     }),
   }));
   return { axis, groups: groups.filter(({ bars }) => bars.length > 0) };
-}
-
-/** From the least to the largest intensity of some points: where the roof is drawn. Rates per second. */
-export function roof(points: readonly Point[], { flops, bytes }: Roofline): { x: number; y: number }[] {
-  const ridge = flops / bytes;
-  const intensities = [...points.map(({ intensity }) => intensity), ridge];
-  const [least, most] = [Math.min(...intensities) / 2, Math.max(...intensities) * 4];
-  return [
-    { x: least, y: least * bytes },
-    { x: ridge, y: flops },
-    { x: most, y: flops },
-  ];
 }

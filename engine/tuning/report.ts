@@ -70,6 +70,22 @@ export function groupSteps(
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
+/** The roof over layers of these intensities, in operations per byte: x in those, y in operations per second. */
+export function roof(
+  intensities: readonly number[],
+  { flops, bytes }: Pick<Roofline, "flops" | "bytes">,
+): readonly [foot: RoofPoint, ridge: RoofPoint, end: RoofPoint] {
+  const ridge = flops / bytes;
+  const least = Math.min(...intensities, ridge) / 2;
+  return [
+    { x: least, y: least * bytes },
+    { x: ridge, y: flops },
+    { x: Math.max(...intensities, ridge) * 4, y: flops },
+  ];
+}
+
+type RoofPoint = { readonly x: number; readonly y: number };
+
 type Work = Pick<Performance, "milliseconds" | "flops" | "bytes">;
 
 /** Work done one after the other, against the roofline. */

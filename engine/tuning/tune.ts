@@ -97,7 +97,7 @@ function tunableLayers(gpu: Gpu, net: Graph) {
 }
 
 /** An operator as a graph of its own, "y". */
-function isolate(net: Graph, { kernel, inputs, options }: OpNode): Graph {
+export function isolate(net: Graph, { kernel, inputs, options }: OpNode): Graph {
   const graph = new Graph();
   const values: Record<string, Value> = {};
   for (const [name, id] of Object.entries(inputs)) {
@@ -109,7 +109,7 @@ function isolate(net: Graph, { kernel, inputs, options }: OpNode): Graph {
   return graph;
 }
 
-const operatorOf = (graph: Graph): OpNode => graph.nodes[graph.find("y")] as OpNode;
+export const operatorOf = (graph: Graph): OpNode => graph.nodes[graph.find("y")] as OpNode;
 
 /** Measures the candidates for an operator in turn. The fastest first; none if there is no choice. */
 async function race(gpu: Gpu, graph: Graph, runs: number, signal: AbortSignal | undefined): Promise<Timed[]> {
@@ -157,7 +157,7 @@ async function race(gpu: Gpu, graph: Graph, runs: number, signal: AbortSignal | 
 }
 
 /** A device that tells one of these goes on. */
-const RECOVERABLE = ["SHADER", "LIMIT", "OUT_OF_MEMORY"];
+export const RECOVERABLE = ["SHADER", "LIMIT", "OUT_OF_MEMORY"];
 
 /** Milliseconds of a plan's steps, but for changes of layout, which mostly cancel in a net. */
 async function timeOnce(executable: Executable, inputs: Readonly<Record<string, Float32Array>>): Promise<number> {
@@ -168,7 +168,7 @@ async function timeOnce(executable: Executable, inputs: Readonly<Record<string, 
 }
 
 /** Uniform in [-0.5, 0.5), for all that a graph reads. */
-function randomTensors(graph: Graph): Record<string, Tensor> {
+export function randomTensors(graph: Graph): Record<string, Tensor> {
   const tensors: Record<string, Tensor> = {};
   for (const node of graph.nodes) {
     if (node.kind !== "input" && node.kind !== "param") continue;
@@ -200,7 +200,7 @@ function estimate({ traits, variants }: Gpu, graph: Graph): string {
 }
 
 /** Variants round differently, Winograd's most: this tells a wrong one from a right one. */
-function isClose(got: Float32Array, want: Float32Array): boolean {
+export function isClose(got: Float32Array, want: Float32Array): boolean {
   const rms = Math.sqrt(want.reduce((sum, value) => sum + value * value, 0) / want.length);
   return got.every((value, i) => Math.abs(value - want[i]) <= 1e-3 * rms);
 }

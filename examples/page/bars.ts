@@ -4,6 +4,10 @@ export interface Bar {
   readonly label: string;
   /** From 0 to 1. */
   readonly share: number;
+  /** What stands behind the bar; its share in percent if not said. */
+  readonly text?: string;
+  /** Whether it is drawn in the second colour. */
+  readonly second?: boolean;
 }
 
 /**
@@ -19,12 +23,14 @@ export function showBars(
 ): void {
   while (list.children.length > bars.length) list.lastChild?.remove();
   while (list.children.length < bars.length) list.append(makeBar(onChoose !== undefined));
-  bars.forEach(({ label, share }, i) => {
+  bars.forEach(({ label, share, text, second = false }, i) => {
     const row = list.children[i].firstElementChild as HTMLElement;
     const [name, track, figure] = [...row.children] as HTMLElement[];
     name.textContent = label;
-    (track.firstElementChild as HTMLElement).style.setProperty("--share", `${100 * share}%`);
-    figure.textContent = `${(100 * share).toFixed(1)} %`;
+    const fill = track.firstElementChild as HTMLElement;
+    fill.style.setProperty("--share", `${100 * share}%`);
+    fill.classList.toggle("second", second);
+    figure.textContent = text ?? `${(100 * share).toFixed(1)} %`;
     row.classList.toggle("chosen", i === chosen);
     if (!onChoose) return;
     row.ariaPressed = String(i === pressed);

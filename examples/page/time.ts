@@ -1,176 +1,300 @@
-import { encodeJson, type Figures, type NetFigures } from "../../engine/tuning/figures.ts";
+import { encodeJson, type Figures } from "../../engine/tuning/figures.ts";
 import { families } from "../../nets/families.ts";
-import { download, find, make } from "./dom.ts";
+import { Beside, MEASURES, type Measure } from "./beside.ts";
+import { acceptDrops, download, find, make } from "./dom.ts";
 import { count, duration, percent, scientific } from "./format.ts";
+import type { Page } from "./main.ts";
+import { RooflinePlot, type Spot } from "./roofline_plot.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
-import type { LayerTime, NetTiming } from "./worker/timing.ts";
+import { stateOf } from "./tabs.ts";
+import { COLUMNS, type Column, type Row, TimeTable } from "./time_table.ts";
+import type { Heard, NetTiming, Preview } from "./worker/timing.ts";
 
 /** Where figures can be sent, as the end of a sentence: see build_page.ts. */
 declare const ISSUE_PLACE: string;
 
 /** Measures nets, each time on a device that is opened for it: its first run is then a first run. */
-export function start(): void {
+export function start(page: Page): void {
   const status = new Status(find("time-status"), find("time-problem"));
   const progress = new Progress("time-progress", "time-bar", "cancel-time");
   const choice = find("time-net", HTMLSelectElement);
+  const by = find("time-by", HTMLSelectElement);
+  const measuring = find("measure", HTMLButtonElement);
   const exporting = find("export", HTMLButtonElement);
   const saving = find("save-figures", HTMLButtonElement);
+  const picker = find("figures-file", HTMLInputElement);
+  const table = new TimeTable(keepState, (index) => plot.point(index));
+  const plot = new RooflinePlot(
+    (index) => table.point(index),
+    (index) => table.open(index),
+  );
+  const beside = new Beside((net) => net in families && choose(net), showBeside);
   /** Of all nets that were measured here, each as it was last. */
-  const figures = new Map<string, NetFigures>();
-  let timing: NetTiming | undefined;
+  const timings = new Map<string, NetTiming>();
+  /** The nets that stand side by side, measured or not. */
+  let nets = new Set<string>();
   let wasHidden = false;
+  let isBusy = false;
 
   for (const name of Object.keys(families)) choice.append(make("option", {}, name));
   choice.value = "resnet18";
-  find("measure").addEventListener("click", measure);
-  exporting.addEventListener("click", () => timing && download(`${timing.net}-times.json`, json(timing)));
+  choice.addEventListener("change", () => choose(choice.value));
+  by.addEventListener("change", () => {
+    showBeside();
+    keepState();
+  });
+  measuring.addEventListener("click", measureAll);
+  exporting.addEventListener("click", () => {
+    const timing = timings.get(choice.value);
+    if (timing) download(`${timing.net}-times.json`, json(timing));
+  });
   saving.addEventListener("click", () => {
-    if (!timing) return;
-    const file: Figures = { ...timing.source, nets: [...figures.values()], failed: [] };
+    const all = [...timings.values()];
+    const last = all.at(-1);
+    if (!last) return;
+    const file: Figures = { ...last.source, nets: all.map(({ figures }) => figures), failed: [] };
     download("shadenet-figures.json", json(file));
   });
-  find("send-figures").textContent =
-    `Figures that you save can be compared with others': attach the file to ${ISSUE_PLACE}.`;
+  find("load-figures").addEventListener("click", () => picker.click());
+  picker.addEventListener("change", () => {
+    for (const file of picker.files ?? []) take(file);
+    picker.value = "";
+  });
+  acceptDrops(find("panel-time"), take);
+  find("send-figures").textContent = `To have yours compared by others, attach the file to ${ISSUE_PLACE}.`;
   document.addEventListener("visibilitychange", () => {
     wasHidden ||= document.hidden;
   });
+  addEventListener("hashchange", () => {
+    if (!isShown()) return;
+    if (location.hash.includes("?")) restore();
+    else keepState();
+  });
+  page.onReopen(() => {
+    if (!isBusy) show();
+  });
+  restore();
 
-  async function measure(): Promise<void> {
+  /** Takes what the address says, as far as it makes sense. */
+  function restore(): void {
+    const given = stateOf(location.hash);
+    const known = (given.get("nets") ?? "").split(",").filter((net) => net in families);
+    if (known.length > 0 && !isBusy) nets = new Set([...timings.keys(), ...known]);
+    const [, sign, column] = /^(-?)(\w+)$/.exec(given.get("sort") ?? "") ?? [];
+    if (COLUMNS.includes(column as Column)) table.order = { column: column as Column, descending: sign === "-" };
+    if (MEASURES.includes(given.get("by") as Measure)) by.value = given.get("by") as Measure;
+    const net = given.get("net") ?? "";
+    choose(net in families ? net : choice.value);
+  }
+
+  function keepState(): void {
+    if (!isShown()) return;
+    const { column, descending } = table.order;
+    const state = new URLSearchParams({ net: choice.value });
+    if (nets.size > 0) state.set("nets", [...nets].join());
+    if (column !== "order" || descending) state.set("sort", `${descending ? "-" : ""}${column}`);
+    if (by.value !== MEASURES[0]) state.set("by", by.value);
+    history.replaceState(null, "", `#time?${state.toString().replaceAll("%2C", ",")}`);
+  }
+
+  function choose(net: string): void {
+    if (isBusy) return;
+    choice.value = net;
+    status.clear();
+    status.say("");
+    keepState();
+    show();
+  }
+
+  /** What Measure measures: the chosen net, and those beside it that have not been. */
+  function pending(): string[] {
+    return [...[...nets].filter((net) => !timings.has(net) && net !== choice.value), choice.value];
+  }
+
+  /** Shows the chosen net, measured or not. */
+  async function show(): Promise<void> {
     const net = choice.value;
-    const session = new Session("measurement");
+    const timing = timings.get(net);
+    showBeside();
+    exporting.disabled = !timing;
+    saving.disabled = timings.size === 0;
+    if (timing) {
+      showTiming(timing);
+      if (!isSaid()) status.say("Measured here; Measure does so again.");
+      return;
+    }
+    clear(net);
+    try {
+      const preview = await (await page.session.open()).call<Preview>("preview", [net]);
+      if (choice.value === net && !timings.has(net) && !isBusy) showPreview(preview);
+    } catch {
+      // That there is no GPU the page says; a measurement says all else.
+    }
+  }
+
+  function showBeside(): void {
+    const own = [...new Set([...nets, choice.value])].map((net) => ({ net, times: timesOf(timings.get(net)) }));
+    beside.show(own, choice.value, by.value as Measure);
+    const names = pending();
+    measuring.textContent = names.length === 1 ? "Measure" : `Measure ${names.length} nets`;
+  }
+
+  /** Nothing of another net stays. */
+  function clear(net: string): void {
+    showTotals();
+    showFacts([]);
+    table.show(net, []);
+    plot.show([], undefined, "");
+  }
+
+  function showPreview({ net, layers, seconds, adapter }: Preview): void {
+    const flops = layers.reduce((sum, layer) => sum + layer.flops, 0);
+    showTotals();
+    showFacts([
+      ["Net", `${net}: ${layers.length} layers, ${count(flops / 1e9)} billion operations per image`],
+      ["Adapter", adapterText(adapter)],
+    ]);
+    table.show(net, layers);
+    plot.show(
+      spotsOf(layers),
+      undefined,
+      "Not measured yet: every layer will be a disc under the two roofs of this GPU, as large as its share of the time.",
+    );
+    status.say(`Takes about ${roundly(seconds)}, with random weights: they take as long as any others.`);
+  }
+
+  function showTiming(timing: NetTiming): void {
+    const { net, adapter, clock, loading, cold, total, figures, layers, roofline } = timing;
+    showTotals({
+      warm: duration(total.milliseconds),
+      cold: duration(cold),
+      answer: duration(figures.medianMs),
+      share: percent(total.rooflineShare ?? 0),
+    });
+    showFacts([
+      ["Net", `${net}, loaded and compiled in ${duration(loading)}`],
+      ["Adapter", adapterText(adapter)],
+      [
+        "Agreement",
+        figures.agreement > 0
+          ? `the logits differ from the plain kernels' by ${scientific(figures.agreement)} of their rms at most`
+          : "the logits are those of the plain kernels",
+      ],
+      [
+        "Clock",
+        clock === "gpu"
+          ? "timestamps of the GPU; short layers are run several times in a row"
+          : "the page's own: this adapter has no timestamps",
+      ],
+    ]);
+    table.show(net, layers, timing);
+    plot.show(spotsOf(layers), roofline, "Point at a layer. The larger its disc, the more of the time it takes.");
+  }
+
+  /** Measures what is wanted, one net after the other. */
+  async function measureAll(): Promise<void> {
+    const wanted = pending();
     wasHidden = document.hidden;
     status.clear();
-    status.say(`Measuring ${net} …`);
+    setBusy(true);
     try {
-      timing = await progress.during(async (signal) => {
-        const gpu = await session.open();
-        const onProgress = ({ phase, loaded, total }: { phase: string; loaded: number; total: number }) => {
-          progress.update(loaded, total);
-          status.say(phase === "load" ? `Loading ${net} …` : `Measuring ${net} …`);
-        };
-        return gpu.call<NetTiming>("time", [net], { signal, onProgress });
+      await progress.during(async (signal) => {
+        for (const net of wanted) {
+          choice.value = net;
+          await measure(net, signal);
+        }
       });
-      show(timing);
-      figures.set(timing.net, timing.figures);
-      exporting.disabled = saving.disabled = false;
       const hidden = "The page was hidden meanwhile: browsers may have slowed it, measure again.";
-      status.say(`${net} is measured. ${wasHidden ? hidden : ""}`);
+      const text = wanted.length > 1 ? `${wanted.join(", ")} are measured.` : `${wanted[0]} is measured.`;
+      status.say(`${text} ${wasHidden ? hidden : ""}`);
     } catch (error) {
       status.say("");
       status.fail(error);
     } finally {
+      setBusy(false);
+      keepState();
+      show();
+    }
+  }
+
+  function setBusy(busy: boolean): void {
+    isBusy = busy;
+    choice.disabled = measuring.disabled = busy;
+  }
+
+  async function measure(net: string, signal: AbortSignal): Promise<void> {
+    const session = new Session("measurement");
+    timings.delete(net);
+    showBeside();
+    clear(net);
+    status.say(`Measuring ${net} …`);
+    const onProgress = ({ phase, loaded, total, file, cold }: Heard) => {
+      progress.update(loaded, total);
+      status.say(phase === "load" ? `Loading ${net} …` : `Measuring ${net} …`);
+      if (cold !== undefined) table.hear(file, cold);
+    };
+    try {
+      const gpu = await session.open();
+      const preview = await gpu.call<Preview>("preview", [net], { signal });
+      showPreview(preview);
+      status.say(`Loading ${net} …`);
+      const timing = await gpu.call<NetTiming>("time", [net], { signal, onProgress });
+      timings.set(net, timing);
+      nets.add(net);
+    } finally {
       session.close();
+    }
+  }
+
+  async function take(file: File): Promise<void> {
+    try {
+      status.clear();
+      await beside.take(file);
+    } catch (error) {
+      status.fail(error);
     }
   }
 }
 
-function show(timing: NetTiming): void {
-  const { net, adapter, clock, roofline, loading, cold, warm, figures, layers } = timing;
-  const facts: [string, string][] = [
-    ["Net", net],
-    ["Adapter", `${adapter.name}${adapter.software ? " (software)" : ""}`],
-    ["At most", `${count(roofline.flops / 1e9)} GFLOP/s and ${count(roofline.bytes / 1e9)} GB/s, as measured`],
-    ["Loaded and compiled in", duration(loading)],
-    ["First run", `${duration(cold)} on the GPU`],
-    ["Later runs", `${duration(warm)} on the GPU, ${duration(figures.medianMs)} from input to logits`],
-    [
-      "Agreement",
-      figures.agreement > 0
-        ? `the logits differ from the plain kernels' by ${scientific(figures.agreement)} of their rms at most`
-        : "the logits are those of the plain kernels",
-    ],
-    [
-      "Clock",
-      clock === "gpu"
-        ? "timestamps of the GPU; layers too short for it are run several times in a row"
-        : "the page's own: this adapter has no timestamps",
-    ],
-  ];
-  const most = {
-    milliseconds: Math.max(...layers.map(({ milliseconds, cold }) => Math.max(milliseconds, cold))),
-    rate: Math.max(...layers.map(({ flopsRate = 0 }) => flopsRate)),
-  };
-  find("time-result").replaceChildren(
-    make(
-      "dl",
-      { class: "facts" },
-      ...facts.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))),
-    ),
-    make(
-      "table",
-      { class: "times" },
-      make("caption", { class: "spoken" }, `Layers of ${net} in the order they run`),
-      make(
-        "thead",
-        {},
-        make(
-          "tr",
-          {},
-          make("th", { scope: "col" }, "Layer"),
-          make("th", { scope: "col" }, swatch("fill"), " Later runs · ", swatch("outline"), " first run"),
-          make("th", { scope: "col" }, "GFLOP/s"),
-          make("th", { scope: "col" }, "Share of the roofline"),
-        ),
-      ),
-      make("tbody", {}, ...layers.map((layer) => row(layer, most))),
-    ),
+const isShown = (): boolean => location.hash.split("?")[0] === "#time";
+
+const adapterText = ({ name, software }: NetTiming["adapter"]): string => `${name}${software ? " (software)" : ""}`;
+
+const isSaid = (): boolean => find("time-status").textContent !== "";
+
+/** What nets are compared by. */
+const timesOf = (timing: NetTiming | undefined) =>
+  timing && { warm: timing.figures.medianMs, first: timing.loading + timing.cold };
+
+/** "5 s", "20 s", "2 min": no more is known. */
+function roundly(seconds: number): string {
+  const steps = [2, 5, 10, 20, 30, 60, 120, 300, 600];
+  const step = steps.find((each) => seconds <= 1.2 * each) ?? 1200;
+  return step < 60 ? `${step} s` : `${step / 60} min`;
+}
+
+/** The figures that stand out; dashes before there are any. */
+function showTotals(texts: Readonly<Partial<Record<"warm" | "cold" | "answer" | "share", string>>> = {}): void {
+  for (const name of ["warm", "cold", "answer", "share"] as const)
+    find(`total-${name}`).textContent = texts[name] ?? "–";
+}
+
+function showFacts(facts: readonly (readonly [string, string])[]): void {
+  find("time-facts").replaceChildren(
+    ...facts.map(([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text))),
   );
 }
 
-function row(layer: LayerTime, most: { readonly milliseconds: number; readonly rate: number }): HTMLElement {
-  const { milliseconds, cold, flopsRate = 0, rooflineShare = 0 } = layer;
-  return make(
-    "tr",
-    {},
-    make("th", { scope: "row" }, about(layer)),
-    make(
-      "td",
-      { class: "wide" },
-      track("fill", milliseconds / most.milliseconds),
-      track("outline", cold / most.milliseconds),
-      make(
-        "span",
-        { class: "figure" },
-        duration(milliseconds),
-        make("span", { class: "quiet" }, ` · ${duration(cold)}`),
-      ),
-    ),
-    make(
-      "td",
-      {},
-      track("fill", flopsRate / (most.rate || 1)),
-      make("span", { class: "figure" }, flopsRate > 0 ? count(flopsRate / 1e9) : "–"),
-    ),
-    make(
-      "td",
-      {},
-      track("fill second", Math.min(1, rooflineShare)),
-      make("span", { class: "figure" }, percent(rooflineShare)),
-    ),
-  );
-}
-
-/** Which variant a layer runs as; opened, why, and by which kernels. */
-function about({ layer, variant, why, kernels }: LayerTime): HTMLElement {
-  const list = kernels.map(({ name, grid, milliseconds }) =>
-    make("li", {}, `${name}, ${grid.join(" × ")} workgroups, ${duration(milliseconds)}`),
-  );
-  return make(
-    "details",
-    {},
-    make("summary", {}, layer, make("span", { class: "quiet" }, ` ${variant}`)),
-    make("p", {}, why),
-    make("ul", {}, ...list),
-  );
-}
-
-const swatch = (kind: string): HTMLElement => make("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
-
-function track(kind: string, share: number): HTMLElement {
-  const fill = make("span", { class: kind });
-  fill.style.width = `${100 * share}%`;
-  return make("span", { class: "track", "aria-hidden": "true" }, fill);
+function spotsOf(layers: readonly Row[]): Spot[] {
+  const total = layers.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
+  return layers.map(({ layer, variant, flops, bytes, milliseconds = 0, flopsRate, rooflineShare = 0 }) => {
+    const intensity = flops / bytes;
+    const share = milliseconds / total || 0;
+    const measured = `${duration(milliseconds)}, ${percent(share)} of the time; ${count((flopsRate ?? 0) / 1e9)} GFLOP/s, ${percent(rooflineShare)} of its roof`;
+    const text = `${variant}; ${flopsRate ? `${measured}; ` : ""}${count(intensity)} operations per byte`;
+    return { intensity, rate: flopsRate, share, text: `${layer}: ${text}` };
+  });
 }
 
 const json = (value: NetTiming | Figures): Blob => new Blob([encodeJson(value)], { type: "application/json" });

@@ -12,6 +12,7 @@ import * as views from "../../bench/html/views.ts";
 import type { PeerRow } from "../../bench/peers/results.ts";
 import type { KernelReport, KernelRow, NetReport, NetRow, Run, Timing } from "../../bench/report/report.ts";
 import { FileError } from "../../engine/ground/errors.ts";
+import { roof } from "../../engine/tuning/report.ts";
 import { refuses } from "../harness.ts";
 
 /** What a page must show as it stands and never take for HTML. */
@@ -269,11 +270,17 @@ test("points and bars are what the rows say", () => {
       ["relu", 200, 4e10, false],
     ],
   );
-  assert.equal(views.roof(points, run.roofline), [
-    { x: 2.5, y: 2.5e10 },
-    { x: 5, y: 5e10 },
-    { x: 800, y: 5e10 },
-  ]);
+  assert.equal(
+    roof(
+      points.map(({ intensity }) => intensity),
+      run.roofline,
+    ),
+    [
+      { x: 2.5, y: 2.5e10 },
+      { x: 5, y: 5e10 },
+      { x: 800, y: 5e10 },
+    ],
+  );
   assert.is(views.ofNet(kernels.rows, "vgg16").length, 1);
   assert.is(views.ofNet(kernels.rows, "").length, 5);
 

@@ -1,10 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { readFigures } from "../../bench/report/figures.ts";
 import type { AnyNet } from "../../engine/definition.ts";
 import { Gpu } from "../../engine/gpu.ts";
 import type { Figures } from "../../engine/tuning/figures.ts";
+import { readFigures } from "../../engine/tuning/read_figures.ts";
 import { GpuError } from "../../index.ts";
 import { issuePlace, ownVersion } from "../../tools/package.ts";
 import { isDeep } from "../harness.ts";

@@ -5,17 +5,15 @@ import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Handler, text } from "../../bench/browser/server.ts";
-import { readFigures } from "../../bench/report/figures.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
-import { ownVersion } from "../../tools/package.ts";
 import { isDeep } from "../harness.ts";
 import * as visit from "./visit.ts";
 import { colours, inBrowser, openSite, ROOT, SEVEN, SHOTS, type Site } from "./visit.ts";
 
-const VIEWS = ["digits", "images", "time", "kernels"] as const;
+const VIEWS = ["digits", "images"] as const;
 
 /** Some bytes of a checkpoint, and then nothing more. */
 const sendSlowly: Handler = (_request, response) => {
@@ -70,19 +68,8 @@ const loseDevice = (name: string): Promise<void> => visit.loseDevice(page, name)
 
 const show = (view: string): Promise<void> => page.getByRole("tab", { name: view, exact: true }).click();
 
-/** Drops a file on a view, as from a folder. */
-async function drop(view: string, name: string, type: string, bytes: Buffer): Promise<void> {
-  const transfer = await page.evaluateHandle(
-    ([name, type, base64]) => {
-      const transfer = new DataTransfer();
-      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-      transfer.items.add(new File([bytes], name, { type }));
-      return transfer;
-    },
-    [name, type, bytes.toString("base64")] as const,
-  );
-  await page.dispatchEvent(`#panel-${view}`, "drop", { dataTransfer: transfer });
-}
+const drop = (view: string, name: string, type: string, bytes: Buffer): Promise<void> =>
+  visit.drop(page, view, name, type, bytes);
 
 inBrowser("draw a digit, as soon as the page is open", async () => {
   page = await site.open("");
@@ -120,8 +107,12 @@ inBrowser("clear it, and take digits by the keyboard", async () => {
 });
 
 inBrowser("tabs by arrow keys", async () => {
+  const hashes = await page
+    .getByRole("tab")
+    .evaluateAll((tabs) => tabs.map((tab) => (tab as HTMLAnchorElement).hash.slice(1)));
+  assert.ok(VIEWS.every((view) => hashes.includes(view)));
   await page.getByRole("tab", { name: "Digits" }).focus();
-  for (const view of ["train", ...VIEWS.slice(1), VIEWS[0]]) {
+  for (const view of [...hashes.slice(1), hashes[0]]) {
     await page.keyboard.press("ArrowRight");
     await page.waitForURL((url) => url.hash.split("?")[0] === `#${view}`);
     await page.locator(`#panel-${view}`).waitFor({ state: "visible" });
@@ -245,7 +236,7 @@ inBrowser("five classes, a heat map for each, the activations of a layer", async
 });
 
 inBrowser("the GPU's process ends: answers, heat maps and activations are the same afterwards", async () => {
-  await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
+  await visit.killGpu(page);
   await waitFor("notice-text", /^The GPU device was lost .* opened again/, page, "no-gpu");
   await page.getByRole("button", { name: "Close" }).click();
   assert.ok((await heatMap()) === seen.first, "a loss has changed the heat map that is seen");
@@ -349,96 +340,6 @@ inBrowser("two nets at once: the later choice wins; a download is cancelled", as
   await page.getByRole("button", { name: "Cancel" }).first().click();
   await waitFor("images-status", /Nothing is loaded/);
   assert.ok(await page.locator("#images-problem").isHidden());
-});
-
-inBrowser("measure a net, told when the page was hidden meanwhile; export it", async () => {
-  await show("Time");
-  await page.locator("#time-net").selectOption("lenet5");
-  // At once, or it may be measured before.
-  await page.getByRole("button", { name: "Measure" }).evaluate((button) => {
-    (button as HTMLButtonElement).click();
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
-    document.dispatchEvent(new Event("visibilitychange"));
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => false });
-  });
-  assert.match(await waitFor("time-status", /is measured/, page, "time-problem"), /was hidden/);
-  assert.is(await page.locator(".times tbody tr").count(), 8);
-  assert.match((await page.locator(".facts").textContent()) ?? "", /^Netlenet5/);
-  const download = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Export" }).click();
-  const timing = JSON.parse(readFileSync(await (await download).path(), "utf8"));
-  assert.is(timing.net, "lenet5");
-  assert.is(timing.layers.length, 8);
-  for (const { milliseconds, cold } of timing.layers) assert.ok(milliseconds >= 0 && cold >= 0);
-  const saved = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Save figures" }).click();
-  const figures = readFigures(readFileSync(await (await saved).path(), "utf8"), "the page's file");
-  assert.equal(figures?.nets, [timing.figures]);
-  assert.equal([figures?.shadenet, figures?.adapter.software], [ownVersion(), true]);
-  assert.match(figures?.runtime ?? "", /^Chrome \d+/);
-  await inspect("time");
-});
-
-inBrowser("edit a kernel into an error and back, into a wrong one and one that never ends", async () => {
-  await show("Kernels");
-  await page.locator("#kernel").selectOption("tanh");
-  const source = page.getByRole("textbox", { name: "WGSL" });
-  await waitFor("race", /fast|slow/, page, "kernels-problem");
-  assert.match(await source.inputValue(), /^\/\/ tanh/, "the header is missing");
-  const shipped = await source.inputValue();
-  const broken = shipped.replace("if (index", "iff (index");
-  assert.not.equal(broken, shipped);
-  await source.fill(broken);
-  await waitFor("compiles", /No: /);
-  const line = broken.split("\n").findIndex((text) => text.includes("iff")) + 1;
-  assert.match((await page.locator("#diagnostics").textContent()) ?? "", new RegExp(`Line ${line}`));
-  assert.is(await page.locator(".numbers .error").first().textContent(), `${line}\n`);
-  await inspect("kernels");
-  await source.fill(shipped.replace(/y\[index\] = /, "y[index] = 0.5 * "));
-  await waitFor("agrees", /^No: /);
-  await source.fill(
-    shipped.replace(/y\[index\] = .*/, "for (var k = 0.0; k >= 0.0; k += 1.0) { y[index] = Real(k); }"),
-  );
-  await waitFor("agrees", /^No: /);
-  await source.fill(shipped);
-  await waitFor("agrees", /^Yes: /);
-  await waitFor("race", /fast|slow/);
-});
-
-inBrowser("constants run as they are typed", async () => {
-  const source = page.getByRole("textbox", { name: "WGSL" });
-  const shipped = await source.inputValue();
-  const type = (size: number) => source.fill(shipped.replace("WORKGROUP: u32 = 64", `WORKGROUP: u32 = ${size}`));
-  await type(4096);
-  await waitFor("compiles", /^No: 1 error/);
-  assert.match((await page.locator("#diagnostics").textContent()) ?? "", /4096/);
-  assert.is(await page.locator("#agrees").textContent(), "–");
-  // As many workgroups as before leave elements out, or have threads to spare.
-  await type(1);
-  await waitFor("agrees", /^No: /);
-  await type(128);
-  await waitFor("agrees", /^Yes: /);
-  await source.fill(shipped);
-  await waitFor("race", /fast|slow/);
-});
-
-inBrowser("run a net with the edited kernel", async () => {
-  await page.locator("#run-net").click();
-  await waitFor("net-run", /The logits agree.* 4 of \d+ dispatches are yours/, page, "kernels-problem");
-});
-
-inBrowser("the playground's device is lost, idle and running: the next change and the next run go on", async () => {
-  await loseDevice("playground");
-  await waitFor("kernels-problem", /device was lost/);
-  await page.getByRole("button", { name: "Undo" }).click();
-  await waitFor("agrees", /^Yes: /, page, "kernels-problem");
-  await waitFor("race", /fast|slow/, page, "kernels-problem");
-  await page.locator("#run-net").click();
-  await loseDevice("playground");
-  await waitFor("kernels-problem", /device was lost/);
-  await page.locator("#run-net").click();
-  await waitFor("net-run", /The logits agree.* 4 of \d+ dispatches are yours/, page, "kernels-problem");
-  assert.ok(await page.locator("#notice").isHidden(), "the rest of the page has noticed");
 });
 
 inBrowser("accessibility", () => {

@@ -4,8 +4,11 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { GpuError } from "../../engine/ground/errors.ts";
+import { referenceOf } from "../../engine/graph/evaluate.ts";
+import { GpuError, UsageError } from "../../engine/ground/errors.ts";
 import { Playground } from "../../examples/page/worker/playground.ts";
+import * as kernels from "../../kernels/index.ts";
+import { references } from "../../kernels/references.ts";
 import { isDeep, open, refuses } from "../harness.ts";
 
 const FOLDER = fileURLToPath(new URL("../../../kernels/", import.meta.url));
@@ -20,6 +23,7 @@ const shown = (name: string): string => {
 const gpu = await open();
 const playground = new Playground(gpu);
 const { signal } = new AbortController();
+const loading = { signal, onProgress() {} };
 
 /** The source of a kernel with something else in place of one of its lines. */
 function edited(name: string, from: string, to: string): string {
@@ -34,6 +38,9 @@ async function judge(name: string, wgsl: string): Promise<string> {
   const agreements = await playground.compare(name, wgsl, signal);
   return agreements.every(({ ok }) => ok) ? "agrees" : "differs";
 }
+
+/** What one kernel's results differ by most. */
+const worst = async (name: string, wgsl: string) => (await playground.compare(name, wgsl, signal))[0].worst;
 
 const WORKGROUP = "const WORKGROUP: u32 = 64;";
 
@@ -56,12 +63,47 @@ test("a constant that is typed runs as it is typed", async () => {
 
 test("what is typed runs in a race and in a net, too", async () => {
   const wgsl = edited("tanh", WORKGROUP, "const WORKGROUP: u32 = 1;");
-  const loading = { signal, onProgress() {} };
   assert.not((await playground.runNet("tanh", wgsl, loading)).ok);
   assert.ok((await playground.runNet("tanh", shown("tanh"), loading)).ok);
   const huge = edited("tanh", WORKGROUP, "const WORKGROUP: u32 = 4096;");
   await refuses(() => playground.race("tanh", huge, signal), GpuError, "SHADER", /does not compile/);
   await refuses(() => playground.runNet("tanh", huge, loading), GpuError, "SHADER", /does not compile/);
+});
+
+test("the worst element is told by its index, and the first layer of a net that differs by how much", async () => {
+  // One element alone is wrong: that of index 1, 2, 3, 4 of tanh's example.
+  const { shapes } = referenceOf(kernels.tanh, references).example;
+  const [, C, H, W] = shapes.x;
+  const at = ((1 * C + 2) * H + 3) * W + 4;
+  const wgsl = edited("tanh", "y[index] = Real(", `y[index] = Real(f32(select(0u, 9u, index == ${at}u)) + `);
+  const { index, got = 0, wanted = 0 } = (await worst("tanh", wgsl)) ?? {};
+  assert.equal(index, [1, 2, 3, 4]);
+  assert.ok(Math.abs(got - wanted - 9) < 1e-5, `${got} is not ${wanted} + 9`);
+  const { first } = await playground.runNet("tanh", wgsl, loading);
+  assert.equal([first?.layer, first?.kernel], ["tanh1", "tanh"]);
+  assert.ok((first?.difference ?? 0) > 9);
+  const nan = await worst(
+    "tanh",
+    edited("tanh", "y[index] = Real(", "y[index] = Real(bitcast<f32>(params.count | 0x7fc00000u) + "),
+  );
+  assert.ok(Number.isNaN(nan?.got));
+});
+
+test("a ladder has every variant of an operator: what it gains, or why it does not apply", async () => {
+  const ladder = await playground.ladder("linear_gemv", loading);
+  assert.equal([ladder.operator, ladder.layer, ladder.net], ["linear", "fc", "resnet18"]);
+  assert.equal(
+    ladder.rungs.map(({ variant }) => variant),
+    ["linear", ...(gpu.variants.linear ?? []).map(({ name }) => name)],
+  );
+  assert.is(ladder.rungs[0].gain, 1);
+  assert.equal(ladder.rungs[0].sources, ["linear"]);
+  assert.is(ladder.rungs.filter(({ isTaken }) => isTaken).length, 1);
+  for (const { variant, gain, milliseconds, reason } of ladder.rungs) {
+    if (reason) assert.is(gain, undefined, variant);
+    else assert.ok(gain && milliseconds, `${variant} has neither a time nor a reason`);
+  }
+  await refuses(() => playground.ladder("leaky", loading), UsageError, "USAGE", /no kernel leaky/);
 });
 
 test("constants that are set to other values than those that are seen are told of, until they are typed", async () => {

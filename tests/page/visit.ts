@@ -166,6 +166,25 @@ export const SEVEN: readonly Stroke[] = [
   ],
 ];
 
+/** Drops a file on a view, as from a folder. */
+export async function drop(page: Page, view: string, name: string, type: string, bytes: Buffer): Promise<void> {
+  const dataTransfer = await page.evaluateHandle(
+    ([name, type, base64]) => {
+      const transfer = new DataTransfer();
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      transfer.items.add(new File([bytes], name, { type }));
+      return transfer;
+    },
+    [name, type, bytes.toString("base64")] as const,
+  );
+  await page.dispatchEvent(`#panel-${view}`, "drop", { dataTransfer });
+}
+
+/** Ends the GPU's process, and with it every device of the browser. */
+export async function killGpu(page: Page): Promise<void> {
+  await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
+}
+
 /** How many colours an element shows. */
 export const colours = (element: Locator): Promise<number> =>
   element.evaluate((element) => {

@@ -6,7 +6,7 @@ import { readParameters, type WeightsChoice } from "./load_model.ts";
 import { type Building, Looking, type LookOptions } from "./looking.ts";
 import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
-import { timeNet } from "./timing.ts";
+import { previewNet, timeNet } from "./timing.ts";
 import type { DigitFiles, Settings, Training } from "./training.ts";
 
 let looking: Looking | undefined;
@@ -56,6 +56,7 @@ serveGpu(openGpu, {
   heat: (context, classIndex: number) => lookingOf(context).heat(classIndex),
 
   // Time
+  preview: ({ gpu }, net: string) => previewNet(gpu, net),
   time: (context, net: string) => timeNet(context.gpu, net, context),
 
   // Kernel playground
@@ -65,6 +66,7 @@ serveGpu(openGpu, {
     (await playgroundOf(context)).compare(name, wgsl, context.signal),
   race: async (context, name: string, wgsl: string) => (await playgroundOf(context)).race(name, wgsl, context.signal),
   runNet: async (context, name: string, wgsl: string) => (await playgroundOf(context)).runNet(name, wgsl, context),
+  ladder: async (context, name: string) => (await playgroundOf(context)).ladder(name, context),
 
   // How a convolution becomes one command buffer
   compileAndRun: async ({ gpu, onProgress }, image: Image) =>

@@ -1,16 +1,17 @@
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { referenceOf } from "../../../engine/graph/evaluate.ts";
-import type { Graph } from "../../../engine/graph/graph.ts";
+import { type Graph, layerOf } from "../../../engine/graph/graph.ts";
 import { type AnyCall, type AnyKernel, defineKernel } from "../../../engine/graph/kernel.ts";
 import { rewrite } from "../../../engine/graph/passes.ts";
 import { makePlan, type Plan } from "../../../engine/graph/plan.ts";
 import { CONSTANTS, specialize } from "../../../engine/graph/wgsl.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
-import { withModel } from "../../../engine/model.ts";
+import { type Model, withModel } from "../../../engine/model.ts";
 import { evaluateReference, references } from "../../../kernels/references.ts";
 import { type Clock, openClock, repeatsFor } from "./clock.ts";
+import type { Ladder } from "./ladder.ts";
 import { type LoadingOptions, loadModel } from "./load_model.ts";
 import { guardLoops } from "./loop_guard.ts";
 import { findSources, graphOfCall, lowerNet, type Source } from "./uses.ts";
@@ -19,8 +20,9 @@ import { findSources, graphOfCall, lowerNet, type Source } from "./uses.ts";
 export interface SourceInfo {
   readonly name: string;
   readonly wgsl: string;
-  /** The net that can be run with it, and whether it does so by itself on this device. */
+  /** The net that can be run with it, and what that asks for there; and whether it does so by itself on this device. */
   readonly net?: string;
+  readonly operator?: string;
   readonly isDefault: boolean;
 }
 
@@ -38,6 +40,14 @@ export interface Agreement {
   readonly error: number;
   readonly shippedError: number;
   readonly ok: boolean;
+  /** The element that differs most, if any does. */
+  readonly worst?: Worst;
+}
+
+export interface Worst {
+  readonly index: readonly number[];
+  readonly got: number;
+  readonly wanted: number;
 }
 
 export interface Race {
@@ -57,6 +67,8 @@ export interface NetRun {
   /** The largest difference of the logits, over their rms. */
   readonly difference: number;
   readonly ok: boolean;
+  /** The first step whose values differ by more than rounding makes them, and by how much of their rms. */
+  readonly first?: { readonly layer: string; readonly kernel: string; readonly difference: number };
   readonly edited: number;
   readonly shipped: number;
 }
@@ -82,6 +94,7 @@ export class Playground {
       name,
       wgsl,
       net: use?.net.name,
+      operator: use?.operator,
       isDefault: use !== undefined && use.variant === undefined && use.passes === undefined,
     }));
   }
@@ -142,6 +155,7 @@ export class Playground {
     const results: Agreement[] = [];
     for (const kernel of this.#find(name).kernels) {
       let [error, shippedError] = [0, 0];
+      let worst: Worst | undefined;
       for (const form of [guardLoops(wgsl), wgsl, wgsl]) {
         signal.throwIfAborted();
         if (error > KERNEL_TOLERANCE) break;
@@ -149,15 +163,14 @@ export class Playground {
         const call = this.#exampleCall(kernel);
         const inputs = randomTensors(referenceOf(kernel, references).example.shapes);
         const wanted = evaluateReference(kernel, inputs, call.options).data;
-        error = Math.max(error, largestDifference(await this.#run(withSource(kernel, form), call, inputs), wanted));
-        shippedError = Math.max(shippedError, largestDifference(await this.#run(kernel, call, inputs), wanted));
+        const got = await this.#run(withSource(kernel, form), call, inputs);
+        const { difference, at } = largestDifference(got, wanted);
+        if (difference > error) worst = { index: indexOf(at, call.y), got: got[at], wanted: wanted[at] };
+        error = Math.max(error, difference);
+        const shipped = largestDifference(await this.#run(kernel, call, inputs), wanted);
+        shippedError = Math.max(shippedError, shipped.difference);
       }
-      results.push({
-        kernel: kernel.name,
-        error,
-        shippedError,
-        ok: error <= KERNEL_TOLERANCE,
-      });
+      results.push({ kernel: kernel.name, error, shippedError, ok: error <= KERNEL_TOLERANCE, worst });
     }
     return results;
   }
@@ -252,13 +265,46 @@ export class Playground {
           best[key] = Math.min(best[key], performance.now() - start);
         }
       }
-      const rms = Math.sqrt(wanted.data.reduce((sum, value) => sum + value * value, 0) / wanted.data.length);
-      const difference = largestDifference(got.data, wanted.data, rms);
+      const difference = relativeDifference(got.data, wanted.data);
       const steps = edited.plan.steps.length;
-      return { net: use.net.name, replaced, steps, difference, ok: difference <= NET_TOLERANCE, ...best };
+      const first = await this.#firstDifference(model, [lowered, swapped], x);
+      const isEqual = difference <= NET_TOLERANCE;
+      return { net: use.net.name, replaced, steps, difference, ok: isEqual, first, ...best };
     } finally {
       await model.dispose();
     }
+  }
+
+  /** Runs a net and the same one with other kernels once more, with all steps for outputs, and compares these in turn. */
+  async #firstDifference(model: Model, graphs: readonly Graph[], x: Float32Array): Promise<NetRun["first"]> {
+    const [wanted, got] = await Promise.all(
+      graphs.map(async (graph) => {
+        const steps = graph.nodes.flatMap((node, id) => {
+          if (node.kind !== "op") return [];
+          graph.name(`step ${id}`, graph.value(id));
+          return [{ layer: layerOf(graph, id), kernel: node.kernel.name, output: `step ${id}` }];
+        });
+        const outputs = steps.map(({ output }) => output);
+        const plan = makePlan(graph, outputs, this.#gpu.limits);
+        const tensors = await (await model.prepare(plan)).run({ x });
+        return steps.map((step) => ({ ...step, data: tensors[step.output].data }));
+      }),
+    );
+    for (const [i, { layer, kernel, data }] of got.entries()) {
+      const difference = relativeDifference(data, wanted[i].data);
+      if (!(difference <= NET_TOLERANCE)) return { layer, kernel, difference };
+    }
+    return undefined;
+  }
+
+  /** Times all ways to compute the operator that a kernel is for, in the layer of a net that has most of it to do. */
+  async ladder(name: string, loading: LoadingOptions): Promise<Ladder> {
+    const { use } = this.#find(name);
+    if (!use) throw new UsageError(`none of the nets here has a use for ${name}`);
+    const { climb } = await import("./ladder.ts");
+    const sourceOf = (kernel: string) =>
+      this.#sources.find(({ kernels }) => kernels.some((each) => each.name === kernel))?.name;
+    return climb(this.#gpu, use, sourceOf, loading);
   }
 }
 
@@ -334,14 +380,34 @@ function randomTensors(shapes: Readonly<Record<string, Shape | undefined>>): Rec
   return tensors;
 }
 
-/** Infinity where one is no number and the other is. */
-function largestDifference(got: Float32Array, wanted: ArrayLike<number>, scale?: number): number {
-  let [largest, most] = [0, 1];
+/** The largest difference, over the largest value (or over 1), and where; Infinity where one is no number and the other is. */
+function largestDifference(got: Float32Array, wanted: ArrayLike<number>, scale?: number) {
+  let [largest, most, at] = [0, 1, 0];
   for (let i = 0; i < got.length; i++) {
     most = Math.max(most, Math.abs(wanted[i]));
     if (Object.is(got[i], Math.fround(wanted[i]))) continue;
     const difference = Math.abs(got[i] - wanted[i]);
-    largest = Math.max(largest, Number.isNaN(difference) ? Infinity : difference);
+    if (!(difference <= largest)) [largest, at] = [Number.isNaN(difference) ? Infinity : difference, i];
   }
-  return largest / (scale ?? most);
+  return { difference: largest / (scale ?? most), at };
+}
+
+/** The same over the rms of what is wanted; over 1 where all of that is 0. */
+const relativeDifference = (got: Float32Array, wanted: Float32Array): number =>
+  largestDifference(got, wanted, rmsOf(wanted) || 1).difference;
+
+const rmsOf = (values: Float32Array): number =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+
+/** Where the element stands that is so far from the first one. */
+function indexOf(at: number, shape: Shape): number[] {
+  let rest = at;
+  return shape
+    .toReversed()
+    .map((size) => {
+      const index = rest % size;
+      rest = Math.floor(rest / size);
+      return index;
+    })
+    .reverse();
 }

@@ -1,7 +1,7 @@
 import { type AnyNet, OUTPUTS, trace } from "../../../engine/definition.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { optimize } from "../../../engine/graph/compile.ts";
-import { callOf, Graph, type OpNode } from "../../../engine/graph/graph.ts";
+import { callOf, Graph, layerOf, type OpNode } from "../../../engine/graph/graph.ts";
 import type { AnyCall, AnyKernel } from "../../../engine/graph/kernel.ts";
 import { callKey, lower } from "../../../engine/graph/lower.ts";
 import type { PassName } from "../../../engine/graph/passes.ts";
@@ -23,6 +23,9 @@ export interface Way {
 export interface Use extends Way {
   readonly calls: readonly AnyCall[];
   readonly call: AnyCall;
+  /** What the net asked for in the layer of that call. */
+  readonly operator: string;
+  readonly layer: string;
 }
 
 /** A .wgsl file, the kernels that are compiled from it, and where each is used. */
@@ -46,14 +49,17 @@ export function findSources(gpu: Gpu): Source[] {
   const kernels = new Map<AnyKernel, Use | undefined>();
   for (const way of ways(gpu)) {
     const graph = lowerNet(gpu, way);
-    for (const node of graph.nodes) {
+    for (const [id, node] of graph.nodes.entries()) {
       if (node.kind !== "op") continue;
       const known = kernels.get(node.kernel);
       const call = callOf(graph, node);
       // The first way that runs it is the one.
       if (known && !isSameWay(known, way)) continue;
-      const largest = known && work(node, known.call) >= work(node, call) ? known.call : call;
-      kernels.set(node.kernel, { ...way, calls: [...(known?.calls ?? []), call], call: largest });
+      const calls = [...(known?.calls ?? []), call];
+      const isLargest = !known || work(node, known.call) < work(node, call);
+      const operator = node.choice?.operator ?? node.kernel.name;
+      const largest = isLargest ? { ...way, call, operator, layer: layerOf(graph, id) } : known;
+      kernels.set(node.kernel, { ...largest, calls });
     }
   }
   for (const each of Object.values(exported)) {
@@ -92,10 +98,15 @@ function ways({ variants }: Gpu): Way[] {
   ]);
 }
 
+const LOGITS = OUTPUTS.slice(0, 1);
+
+/** The graph of a net before variants are chosen. */
+export const optimized = ({ net, passes }: Way): Graph => optimize(trace(net), LOGITS, passes);
+
 /** The graph of a net, lowered: its variant is preferred wherever it applies. */
-export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
-  const outputs = OUTPUTS.slice(0, 1);
-  const graph = optimize(trace(net), outputs, passes);
+export function lowerNet(gpu: Gpu, way: Way): Graph {
+  const { variant } = way;
+  const graph = optimized(way);
   const tuned =
     variant === undefined
       ? gpu.tuned
@@ -104,7 +115,7 @@ export function lowerNet(gpu: Gpu, { net, variant, passes }: Way): Graph {
             node.kind === "op" ? [[callKey(node.kernel.name, callOf(graph, node)), variant] as const] : [],
           ),
         );
-  return lower(graph, outputs, { traits: gpu.traits, variants: gpu.variants, tuned });
+  return lower(graph, LOGITS, { traits: gpu.traits, variants: gpu.variants, tuned });
 }
 
 /** A graph of one call. */
