@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type AnyNet, inputShape, trace } from "../../engine/definition.ts";
-import { derive, type Graph, paramShapes } from "../../engine/graph/graph.ts";
+import { callOf, derive, type Graph, paramShapes } from "../../engine/graph/graph.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
 import type { Net } from "../../engine/net.ts";
 import { layOutModel } from "../../engine/node/onnx_file.ts";
@@ -17,7 +17,7 @@ import { type OnnxCheckpoint, openOnnx } from "../../engine/weights/onnx.ts";
 import { bytesSource } from "../../engine/weights/sources.ts";
 import { exportOnnx, type Gpu } from "../../index.ts";
 import { onnxOperators } from "../../kernels/onnx.ts";
-import { moreOnnxReaders } from "../../kernels/onnx_import_more.ts";
+import { restOnnxReaders } from "../../kernels/onnx_import_rest.ts";
 import { imagenet } from "../../nets/imagenet.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { loadOnnx } from "../../onnx.ts";
@@ -84,7 +84,7 @@ async function compareBits(gpu: Gpu, definition: AnyNet, imageSize: number, weig
 /** For a net that is over what a file can hold: whether what would be read from one is the same graph of the same weights. */
 async function compareGraphs(_: Gpu, definition: AnyNet, imageSize: number, weights: Checkpoint): Promise<Outcome> {
   const checkpoint = await withoutFile(definition, imageSize, weights);
-  const read = onnxNet(checkpoint, { ...imagenet, labelled: 1000 }, moreOnnxReaders);
+  const read = onnxNet(checkpoint, { ...imagenet, labelled: 1000 }, restOnnxReaders);
   const want = await describe(trace(definition, { imageSize }), weights);
   const got = await describe(trace(read, { imageSize }), checkpoint);
   const at = want.findIndex((line, i) => line !== got[i]);
@@ -139,7 +139,10 @@ async function describe(graph: Graph, weights: Checkpoint): Promise<string[]> {
     if (node.kind === "op") {
       const inputs: [string, number][] = [];
       for (const [name, input] of Object.entries(node.inputs)) inputs.push([name, await visit(input)]);
-      line = [node.kernel.name, inputs, node.options];
+      const call = callOf(graph, node);
+      const params = Object.entries(node.kernel.params(call, { start: 0, count: 1 }));
+      // As it is on the device, where a file's float32 is what was rounded to it.
+      line = [node.kernel.name, inputs, node.kernel.consts(call), params.map(([name, v]) => [name, Math.fround(v)])];
     }
     places.set(id, lines.push(JSON.stringify([...line, node.shape])) - 1);
     return lines.length - 1;
