@@ -6,6 +6,7 @@ import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
 import { concat } from "./concat.ts";
 import { conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { add, sub } from "./elementwise/add.ts";
+import { broadcastShape } from "./elementwise/broadcast.ts";
 import { clamp } from "./elementwise/clamp.ts";
 import { erf } from "./elementwise/erf.ts";
 import { exp } from "./elementwise/exp.ts";
@@ -241,8 +242,13 @@ function sliced(call: OnnxCall): Value {
   return x;
 }
 
-/** The larger of two values. */
-const larger = (a: Value, b: Value): Value => add(b, relu(sub(a, b)));
+/** The larger of two values, as it stands in one of them. */
+function larger(a: Value, b: Value): Value {
+  const shape = broadcastShape("max", a.shape, b.shape);
+  const spread = (x: Value) => (sameShape(x.shape, shape) ? x : expand(x, { shape }));
+  const both = [a, b].map((x) => reshape(spread(x), { shape: [1, ...shape] }));
+  return largest(concat(...both, { dim: 0 }), { dims: [0], keepDim: false });
+}
 
 /** The larger (or smaller) of values, of which one may be a number. */
 const extreme =
@@ -256,7 +262,7 @@ const extreme =
 
 const square = (x: Value): Value => mul(x, x);
 const root = (x: Value): Value => power(x, { exponent: 0.5 });
-const negative = (x: Value): Value => sub(sub(x, x), x);
+export const negative = (x: Value): Value => sub(clamp(x, { low: 0, high: 0 }), x);
 
 const largest = (
   x: Value,
@@ -266,14 +272,7 @@ const largest = (
   return keepDim ? y : reshape(y, { shape: x.shape.filter((_, d) => !dims.includes(d)) });
 };
 
-const absolute = (x: Value): Value => add(x, clamp(x, { high: 0 }), { alpha: -2 });
-
-/** log(1 + e^x). */
-function softplus(call: OnnxCall): Value {
-  const x = call.value(0);
-  const one = call.constant("one", [], () => [1]);
-  return add(relu(x), log(add(exp(negative(absolute(x))), one)));
-}
+export const absolute = (x: Value): Value => sub(relu(x), clamp(x, { high: 0 }));
 
 /** Normalizes all that follows the first dimensions of x under a shape; weighs and shifts these, or x's channels. */
 function normalized(call: OnnxCall, x: Value, shape: Shape, affine: Shape = x.shape): Value {
@@ -323,16 +322,6 @@ export const moreOnnxReaders: OnnxReaders = {
     const half = scaled(call, x, 0.5, "half");
     return add(half, mul(half, curve));
   },
-  Tile(call) {
-    const x = call.value(0);
-    const repeats = call.known(1) ?? [];
-    const most = Math.max(...repeats);
-    if (repeats.length !== x.shape.length || !(most <= 256)) refuse(`of ${most} copies`);
-    return repeats.reduce(
-      (y, count, dim) => (count > 1 ? concat(...Array.from({ length: count }, () => y), { dim }) : y),
-      x,
-    );
-  },
   Resize: resized,
   Upsample: resized,
   ReduceSum: reduced(sum),
@@ -358,13 +347,4 @@ export const moreOnnxReaders: OnnxReaders = {
   Gather: gathered,
   Abs: unary(absolute),
   Log: unary(log),
-  Softplus: softplus,
-  Mish: (call) => mul(call.value(0), tanh(softplus(call))),
-  Mean: (call) =>
-    scaled(
-      call,
-      call.values().reduce((a, b) => add(a, b)),
-      1 / call.values().length,
-      "count",
-    ),
 };

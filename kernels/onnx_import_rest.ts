@@ -1,18 +1,21 @@
 import type { Known, OnnxCall, OnnxReader, OnnxReaders, Operand } from "../engine/graph/onnx_call.ts";
 import { Value } from "../engine/graph/value.ts";
 import { sameShape, sizeOf } from "../engine/ground/tensor.ts";
+import { concat } from "./concat.ts";
 import { add, sub } from "./elementwise/add.ts";
 import { clamp } from "./elementwise/clamp.ts";
 import { exp } from "./elementwise/exp.ts";
 import { hardSigmoid } from "./elementwise/hardsigmoid.ts";
+import { log } from "./elementwise/log.ts";
 import { mul } from "./elementwise/mul.ts";
 import { power } from "./elementwise/power.ts";
 import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
+import { tanh } from "./elementwise/tanh.ts";
 import { expand } from "./expand.ts";
 import { normalize } from "./norm/normalize.ts";
 import { images, madeBy, read, reduced, refuse, scaled } from "./onnx_import.ts";
-import { moreOnnxReaders } from "./onnx_import_more.ts";
+import { absolute, moreOnnxReaders, negative } from "./onnx_import_more.ts";
 import { permute } from "./permute.ts";
 import { reshape } from "./reshape.ts";
 import { sum } from "./sum.ts";
@@ -212,6 +215,13 @@ const blocks =
     return reshape(parts, { shape: [n, c / b / b, h * b, w * b] });
   };
 
+/** log(1 + e^x). */
+function softplus(call: OnnxCall): Value {
+  const x = call.value(0);
+  const one = call.constant("one", [], () => [1]);
+  return add(relu(x), log(add(exp(negative(absolute(x))), one)));
+}
+
 export const restOnnxReaders: OnnxReaders = {
   ...moreOnnxReaders,
   QuantizeLinear: quantized,
@@ -236,6 +246,25 @@ export const restOnnxReaders: OnnxReaders = {
     const [alpha, gamma] = [call.number("alpha", 1.6732632423543772), call.number("gamma", 1.0507009873554805)];
     return scaled(call, exponential(call, 1, alpha), gamma, "gamma");
   },
+  Tile(call) {
+    const x = call.value(0);
+    const repeats = call.known(1) ?? [];
+    const most = Math.max(...repeats);
+    if (repeats.length !== x.shape.length || !(most <= 256)) refuse(`of ${most} copies`);
+    return repeats.reduce(
+      (y, count, dim) => (count > 1 ? concat(...Array.from({ length: count }, () => y), { dim }) : y),
+      x,
+    );
+  },
+  Softplus: softplus,
+  Mish: (call) => mul(call.value(0), tanh(softplus(call))),
+  Mean: (call) =>
+    scaled(
+      call,
+      call.values().reduce((a, b) => add(a, b)),
+      1 / call.values().length,
+      "count",
+    ),
   DepthToSpace: blocks(true),
   SpaceToDepth: blocks(false),
   ReduceL2: reduced((x, options) => power(sum(mul(x, x), options), { exponent: 0.5 })),

@@ -610,6 +610,38 @@ test("Einsum: products of matrices between transpositions, and sums", async () =
     );
 });
 
+test("Max, Min, Neg and Abs are exact, also of what is not finite", async () => {
+  const special = [Infinity, -Infinity, 0, 1e38, -1e-38, 3];
+  const [a, b] = [randomTensor([2, 1, 6]), randomTensor([4, 1])];
+  a.data.set(special);
+  b.data.set([-Infinity, 0.1]);
+  const nodes: NodeInit[] = [
+    ["Max", ["a", "b"], ["max"]],
+    ["Min", ["a", "b"], ["min"]],
+    ["Neg", ["a"], ["neg"]],
+    ["Abs", ["a"], ["abs"]],
+  ];
+  const outputs = ["max", "min", "neg", "abs"];
+  const results = await run({ inputs: { a: a.shape, b: b.shape }, outputs, nodes }, { a, b });
+  const wide = (f: (x: number, y: number) => number) =>
+    Float32Array.from({ length: 48 }, (_, i) =>
+      f(a.data[Math.floor(i / 24) * 6 + (i % 6)], b.data[Math.floor(i / 6) % 4]),
+    );
+  const exactly = (name: string, want: Float32Array) =>
+    assert.equal(
+      [...results[name].data].map((v) => v + 0),
+      [...want].map((v) => v + 0),
+      name,
+    );
+  exactly("max", wide(Math.max));
+  exactly("min", wide(Math.min));
+  exactly(
+    "neg",
+    a.data.map((v) => -v),
+  );
+  exactly("abs", a.data.map(Math.abs));
+});
+
 test("GroupNormalization: a factor per group before opset 21, and per channel since", async () => {
   const x = randomTensor([2, 6, 4, 3], 3);
   const rows = { ...x, shape: [6, 24] };
