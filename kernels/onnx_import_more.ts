@@ -322,6 +322,16 @@ export const moreOnnxReaders: OnnxReaders = {
     const half = scaled(call, x, 0.5, "half");
     return add(half, mul(half, curve));
   },
+  Tile(call) {
+    const x = call.value(0);
+    const repeats = call.known(1) ?? [];
+    const most = Math.max(...repeats);
+    if (repeats.length !== x.shape.length || !(most <= 256)) refuse(`of ${most} copies`);
+    return repeats.reduce(
+      (y, count, dim) => (count > 1 ? concat(...Array.from({ length: count }, () => y), { dim }) : y),
+      x,
+    );
+  },
   Resize: resized,
   Upsample: resized,
   ReduceSum: reduced(sum),

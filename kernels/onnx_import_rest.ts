@@ -1,7 +1,6 @@
 import type { Known, OnnxCall, OnnxReader, OnnxReaders, Operand } from "../engine/graph/onnx_call.ts";
 import { Value } from "../engine/graph/value.ts";
 import { sameShape, sizeOf } from "../engine/ground/tensor.ts";
-import { concat } from "./concat.ts";
 import { add, sub } from "./elementwise/add.ts";
 import { clamp } from "./elementwise/clamp.ts";
 import { exp } from "./elementwise/exp.ts";
@@ -13,6 +12,7 @@ import { relu } from "./elementwise/relu.ts";
 import { sigmoid } from "./elementwise/sigmoid.ts";
 import { tanh } from "./elementwise/tanh.ts";
 import { expand } from "./expand.ts";
+import { gather } from "./gather.ts";
 import { normalize } from "./norm/normalize.ts";
 import { images, madeBy, read, reduced, refuse, scaled } from "./onnx_import.ts";
 import { absolute, moreOnnxReaders, negative } from "./onnx_import_more.ts";
@@ -122,8 +122,8 @@ const onIntegers =
 function einsum(call: OnnxCall): Operand {
   const [given, result] = call.text("equation", "").replace(/\s/g, "").split("->");
   const terms = given.split(",").map((term) => [...term]);
-  const once = [...given].filter((letter) => /\w/.test(letter) && given.split(letter).length === 2).sort();
-  const wanted = [...(result ?? once.join(""))];
+  const once = terms.flat().filter((letter) => given.split(letter).length === 2);
+  const wanted = result === undefined ? once.sort() : [...result];
   const [a, b] = call.operands;
   const [rowsOfA, ofB = []] = terms;
   const isPlain = [...terms, wanted].every(
@@ -156,6 +156,22 @@ function einsum(call: OnnxCall): Operand {
   const product = call.apply("MatMul", [matrix(x, of, rows, inner), matrix(y, by, inner, columns)]);
   const order = [...batch, ...rows, ...columns];
   return ordered(shaped(product, sizesOf(order)), order, wanted);
+}
+
+/** Parts of x at constant places, which its first dimensions are counted through for. */
+function gatheredParts(call: OnnxCall): Value {
+  const x = call.value(0);
+  const [indices, all] = [call.known(1) ?? [], call.operands[1]?.shape ?? []];
+  const depth = all.at(-1) ?? 0;
+  const [first, rest] = [x.shape.slice(0, depth), x.shape.slice(depth)];
+  if (call.number("batch_dims", 0) !== 0 || first.length !== depth) refuse("of batches");
+  const places = () =>
+    Array.from({ length: indices.length / depth }, (_, i) =>
+      first.reduce((at, size, d) => at * size + ((indices[i * depth + d] + size) % size), 0),
+    );
+  const at = call.constant("places", [indices.length / depth], places);
+  const parts = gather(reshape(x, { shape: [sizeOf(first), ...rest] }), at, { dim: 0 });
+  return reshape(parts, { shape: [...all.slice(0, -1), ...rest] });
 }
 
 /** x / max(its length along its last dimension, eps), of which this is the division. */
@@ -240,21 +256,12 @@ export const restOnnxReaders: OnnxReaders = {
   ConvInteger: onIntegers("Conv", 0),
   MatMulInteger: onIntegers("MatMul", 1),
   Einsum: einsum,
+  GatherND: gatheredParts,
   Elu: (call) => exponential(call, 1, call.number("alpha", 1)),
   Celu: (call) => exponential(call, call.number("alpha", 1), call.number("alpha", 1)),
   Selu(call) {
     const [alpha, gamma] = [call.number("alpha", 1.6732632423543772), call.number("gamma", 1.0507009873554805)];
     return scaled(call, exponential(call, 1, alpha), gamma, "gamma");
-  },
-  Tile(call) {
-    const x = call.value(0);
-    const repeats = call.known(1) ?? [];
-    const most = Math.max(...repeats);
-    if (repeats.length !== x.shape.length || !(most <= 256)) refuse(`of ${most} copies`);
-    return repeats.reduce(
-      (y, count, dim) => (count > 1 ? concat(...Array.from({ length: count }, () => y), { dim }) : y),
-      x,
-    );
   },
   Softplus: softplus,
   Mish: (call) => mul(call.value(0), tanh(softplus(call))),

@@ -659,6 +659,26 @@ test("GroupNormalization: a factor per group before opset 21, and per channel si
   }
 });
 
+test("GatherND: parts at constant places, some of them counted from the back", async () => {
+  const x = randomTensor([3, 4, 5]);
+  const places = [
+    [2, 0],
+    [-1, 3],
+    [0, -4],
+  ];
+  const y = await one("GatherND", x, {}, [int64("places", places.flat(), [3, 1, 2])]);
+  const rows = places.map(([a, b]) => ((a + 3) % 3) * 4 + ((b + 4) % 4));
+  close(
+    y,
+    tensor(
+      [3, 1, 5],
+      rows.flatMap((row) => [...x.data.slice(5 * row, 5 * row + 5)]),
+    ),
+  );
+  const batches = [int64("places", [0, 1, 2], [3, 1])];
+  await refuses(() => one("GatherND", x, { batch_dims: 1 }, batches), UsageError, "USAGE", /GatherND, of batches/);
+});
+
 test("what is divided by its length is one step", async () => {
   const x = randomTensor([2, 3, 8]);
   const factors = randomTensor([3, 1]);
