@@ -106,11 +106,12 @@ function dynamicallyQuantized(call: OnnxCall): Operand[] {
 /** The numbers of an operand of an operator on integers, less its zero. */
 function lessZero(call: OnnxCall, input: number, axis: number): Operand {
   const [x, zero] = [call.operands[input], call.operands[input + 2]];
-  if (!zero || dynamic.has(zero as Known)) return x;
+  if (dynamic.has(zero as Known)) return x;
   if (!(x instanceof Value))
     return call.apply("DequantizeLinear", [x, call.apply("Constant", [], { value_float: 1 }), zero], { axis });
-  const isInput = x.graph.nodes[x.id].kind === "input" && call.scalar(input + 2) !== undefined;
-  return isInput ? sub(x, call.value(input + 2)) : refuse("of what DynamicQuantizeLinear does not make");
+  const isInput = x.graph.nodes[x.id].kind === "input" && (!zero || call.scalar(input + 2) !== undefined);
+  if (!isInput) refuse("of what DynamicQuantizeLinear does not make");
+  return zero ? sub(x, call.value(input + 2)) : x;
 }
 
 const onIntegers =

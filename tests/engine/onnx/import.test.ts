@@ -456,6 +456,17 @@ test("ConvInteger and MatMulInteger on what DynamicQuantizeLinear makes, and on 
   const zero = quantized("z", [], [10], DataType.UINT8);
   const filters = quantized("w", [1, 1, 2, 2], [1, 1, 1, 1], DataType.UINT8);
   close(await one("ConvInteger", given, {}, [filters, zero], 10), tensor([1, 1, 1, 1], [60]));
+  close(await one("ConvInteger", given, {}, [filters], 10), tensor([1, 1, 1, 1], [100]));
+  const fixed: ModelInit = {
+    inputs: { x: [1, 1, 2, 2] },
+    outputs: ["y"],
+    tensors: [filters, float32("s", [], [0.5])],
+    nodes: [
+      ["QuantizeLinear", ["x", "s"], ["q"]],
+      ["ConvInteger", ["q", "w"], ["y"]],
+    ],
+  };
+  await refuses(() => loadOnnxModel(gpu, encodeModel(fixed)), UsageError, "USAGE", /ConvInteger, of what Dynamic/);
   await refuses(
     () => one("ConvInteger", given, {}, [filters, quantized("z", [2], [1, 2], DataType.UINT8)], 10),
     UsageError,
