@@ -121,6 +121,12 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   Pow: each((a, b) => a ** b),
   Min: each(Math.min),
   Max: each(Math.max),
+  Clip(call, [x]) {
+    const bound = (name: string, input: number, usual: number) => call.known(input)?.[0] ?? call.number(name, usual);
+    const [low, high] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
+    const { compute, ...clipped } = each((v) => Math.min(Math.max(v, low), high))(call, [x]);
+    return { ...clipped, compute: ([data]) => compute([data]) };
+  },
   Neg: each((a) => -a),
   Abs: each(Math.abs),
   Sqrt: each(Math.sqrt),

@@ -237,6 +237,31 @@ test("shapes that the graph works out, for any batch and size", async () => {
   net.dispose();
 });
 
+test("padding that TensorFlow's nets work out from sizes, which no padding is below", async () => {
+  const x = randomTensor([1, 1, 5, 5]);
+  const tensors = [
+    int64("axes", [2]),
+    int64("ends", [4]),
+    int64("four", [4]),
+    int64("least", [0], []),
+    int64("none", [0, 0]),
+  ];
+  const nodes: NodeInit[] = [
+    ["Shape", ["x"], ["shape"]],
+    ["Slice", ["shape", "axes", "ends"], ["sizes"]],
+    ["Sub", ["four", "sizes"], ["missing"]],
+    ["Clip", ["missing", "least"], ["sides"]],
+    ["Concat", ["none", "sides", "none", "sides"], ["pads"], { axis: 0 }],
+    ["Pad", ["x", "pads"], ["y"]],
+  ];
+  const model: ModelInit = { inputs: { x: [1, 1, "h", "w"] }, outputs: ["y"], tensors, nodes };
+  assert.equal((await run(model, { x })).y, x);
+  const small = randomTensor([1, 1, 3, 5]);
+  const { y } = await run(model, { x: small });
+  assert.equal(y.shape, [1, 1, 5, 5]);
+  close(y, evaluateReference(kernels.pad, { x: small }, { padding: [1, 0, 1, 0] }));
+});
+
 test("numbers as others store them: halves, doubles, integers, constants among the operators", async () => {
   const x = tensor([2], [10, 20]);
   const values = [0.5, -2];
