@@ -3,6 +3,7 @@ import type { LoadOptions } from "./engine/definition.ts";
 import type { OnnxReaders } from "./engine/graph/onnx_call.ts";
 import { UsageError } from "./engine/ground/errors.ts";
 import type { Net } from "./engine/net.ts";
+import { isFoldable } from "./engine/onnx/constants.ts";
 import { type OnnxNet, onnxNet } from "./engine/onnx/import.ts";
 import {
   loadNet,
@@ -12,7 +13,7 @@ import {
   type OnnxSource,
   openModel,
 } from "./engine/onnx/load.ts";
-import type { OnnxGraph } from "./engine/weights/onnx.ts";
+import type { OnnxGraph, OnnxNodes } from "./engine/weights/onnx.ts";
 import type { OpenSource } from "./engine/weights/open.ts";
 import { onnxReaders } from "./kernels/onnx_import.ts";
 import { imagenet } from "./nets/imagenet.ts";
@@ -20,11 +21,19 @@ import { imagenet } from "./nets/imagenet.ts";
 export type { OnnxNet } from "./engine/onnx/import.ts";
 export type { OnnxDevice, OnnxModel, OnnxModelOptions, OnnxSource } from "./engine/onnx/load.ts";
 
-/** The operators: those that few nets of images have are loaded for a model that needs them. */
-async function readersFor({ nodes }: OnnxGraph): Promise<OnnxReaders> {
-  if (nodes.every(({ op }) => Object.hasOwn(onnxReaders, op))) return onnxReaders;
-  return (await import("./kernels/onnx_import_more.ts")).moreOnnxReaders;
+/** The operators: those that few nets of images have, and those that hardly any has, are loaded for a model that needs them. */
+async function readersFor(model: OnnxGraph): Promise<OnnxReaders> {
+  const has = (readers: OnnxReaders, isEnough = (_: string) => false) =>
+    operatorsOf(model).every((op) => Object.hasOwn(readers, op) || isEnough(op));
+  if (has(onnxReaders)) return onnxReaders;
+  const { moreOnnxReaders } = await import("./kernels/onnx_import_more.ts");
+  if (has(moreOnnxReaders, isFoldable)) return moreOnnxReaders;
+  return (await import("./kernels/onnx_import_rest.ts")).restOnnxReaders;
 }
+
+/** The names of a model's operators, and of those in its branches, in whose place they come. */
+const operatorsOf = ({ nodes }: OnnxNodes): string[] =>
+  nodes.flatMap(({ op, branches }) => (op === "If" ? Object.values(branches).flatMap(operatorsOf) : [op]));
 
 const refuseLocation: OpenSource = async () => {
   throw new UsageError("a path or an address needs something that opens it: readOnnx(source, gpu.host.open)");

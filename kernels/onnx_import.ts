@@ -1,6 +1,13 @@
 import { deriveParam, type Graph, isParam, type OpNode } from "../engine/graph/graph.ts";
 import type { AnyKernel } from "../engine/graph/kernel.ts";
-import { axisOf, type OnnxCall, type OnnxReader, type OnnxReaders, VIEWS } from "../engine/graph/onnx_call.ts";
+import {
+  axisOf,
+  type OnnxCall,
+  type OnnxReader,
+  type OnnxReaders,
+  type Operand,
+  VIEWS,
+} from "../engine/graph/onnx_call.ts";
 import type { Value } from "../engine/graph/value.ts";
 import { UsageError } from "../engine/ground/errors.ts";
 import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
@@ -19,7 +26,6 @@ import { tanh } from "./elementwise/tanh.ts";
 import { linear } from "./linear/linear.ts";
 import { mean } from "./mean.ts";
 import { batchNorm } from "./norm/batchnorm.ts";
-import { lrn } from "./norm/lrn.ts";
 import { around, pad } from "./pad.ts";
 import { permute } from "./permute.ts";
 import { adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
@@ -84,11 +90,26 @@ export function windows(call: OnnxCall, x: Shape, kernel: readonly number[]) {
     // One that would begin in the padding behind the image is none.
     return isCeil && (places - 1) * stride[d] >= x[2 + d] + padding[d] ? places - 1 : places;
   });
-  return { kernel, stride, dilation, padding, size };
+  return { kernel, stride, dilation, padding, size, reach };
 }
 
 export const two = ([height, width]: readonly number[]) => [height, width] as const;
 export const four = ([top, left, bottom, right]: readonly number[]) => [top, left, bottom, right] as const;
+
+/** Of one dimension as of two, the first of which has one place: [N, C, W] is [N, C, 1, W] meanwhile. */
+export const inTwo =
+  (op: string, reader: OnnxReader): OnnxReader =>
+  (call) => {
+    const [x, w, ...rest] = call.operands;
+    if (x?.shape.length !== 3) return reader(call);
+    const wider = (each: Operand) => each && call.apply("Unsqueeze", [each], { axes: [2] });
+    const attributes = Object.entries(call.attributes).map(([name, value]) => {
+      if (typeof value !== "object") return [name, value];
+      return [name, name === "pads" ? [0, value[0], 0, value[1]] : [Number(!name.startsWith("output_p")), ...value]];
+    });
+    const y = call.apply(op, [wider(x), wider(w), ...rest], Object.fromEntries(attributes));
+    return call.apply("Squeeze", [y], { axes: [2] });
+  };
 
 function convolution(call: OnnxCall): Value {
   let x = images(call);
@@ -122,25 +143,41 @@ export function shaped(x: Value, shape: Shape): Value {
 export const LOWEST = -3.4028234663852886e38;
 
 function pooling(call: OnnxCall, kind: "max" | "average"): Value {
-  let x = images(call);
-  const window = windows(call, x.shape, call.list("kernel_shape") ?? refuse("without a kernel_shape"));
+  const x = images(call);
+  const { padding, size, reach, ...window } = windows(
+    call,
+    x.shape,
+    call.list("kernel_shape") ?? refuse("without a kernel_shape"),
+  );
   const [kernel, stride, dilation] = [two(window.kernel), two(window.stride), two(window.dilation)];
   if (kind === "average" && dilation.some((step) => step !== 1)) refuse("with dilations");
   const counts = kind === "average" && call.number("count_include_pad", 0) === 1;
-  const [top, left, bottom, right] = window.padding;
+  const [top, left, bottom, right] = padding;
   const options = { kernel, stride, ...(kind === "max" ? { dilation } : { countIncludePad: counts }) };
   const pool = (kind === "max" ? maxPool2d : avgPool2d) as AnyKernel;
   const isEven = top === bottom && left === right;
+  const fits = reach.every((side, d) => 2 * padding[d] <= side && side <= x.shape[2 + d] + 2 * padding[d]);
   // Padding behind images only makes the last windows: there is a way of rounding that makes as many.
-  for (const ceilMode of counts && !isEven ? [] : [false, true]) {
+  for (const ceilMode of fits && (isEven || !counts) ? [false, true] : []) {
     const all = { ...options, padding: two([top, left]), ceilMode };
-    if (2 * top > dilation[0] * (kernel[0] - 1) + 1 || 2 * left > dilation[1] * (kernel[1] - 1) + 1) break;
-    const { shape } = { shape: pool.shape({ x: x.shape }, { ...pool.options, ...all }) };
-    if (sameShape(shape.slice(2), window.size)) return pool(x, all);
+    if (sameShape(pool.shape({ x: x.shape }, { ...pool.options, ...all }).slice(2), size)) return pool(x, all);
   }
-  if (kind === "average" && !counts) refuse("whose padding does not count, and is more than windows of our own reach");
-  x = pad(x, { padding: four([top, left, bottom, right]), value: kind === "max" ? LOWEST : 0 });
-  return pool(x, { ...options, ceilMode: call.number("ceil_mode", 0) === 1 });
+  const value = kind === "max" ? LOWEST : 0;
+  if (kind === "max" || counts)
+    return pool(pad(x, { padding: four(padding), value }), { ...options, ceilMode: call.number("ceil_mode", 0) === 1 });
+  // As if all of a window counted, and then by how much of it does.
+  const behind = reach.map((side, d) => Math.max(0, (size[d] - 1) * stride[d] + side - x.shape[2 + d] - padding[d]));
+  const y = pool(pad(x, { padding: four([top, left, ...behind]), value }), options);
+  const share = (at: number, d: number) => {
+    const first = at * stride[d] - padding[d];
+    return kernel[d] / (Math.min(first + kernel[d], x.shape[2 + d]) - Math.max(first, 0));
+  };
+  const shares = () =>
+    Float64Array.from(
+      { length: size[0] * size[1] },
+      (_, i) => share(Math.floor(i / size[1]), 0) * share(i % size[1], 1),
+    );
+  return mul(y, call.constant("shares", [1, 1, ...size], shares));
 }
 
 /** A matrix the other way round. */
@@ -267,22 +304,6 @@ function transposed(call: OnnxCall): Value {
   return permute(x, { dims });
 }
 
-/** True for what is never negative, as far as that can be seen. */
-const isPositive = (x: Value): boolean => [relu, sigmoid, hardSigmoid].some((kernel) => madeBy(x, kernel));
-
-function quantized(call: OnnxCall): Value {
-  call.note(
-    "QuantizeLinear and DequantizeLinear of activations are left out: they keep the precision that the model was quantized from",
-  );
-  const x = call.value(0);
-  const zero = call.operands[2];
-  const least = { U8: 0, I8: -128, U16: 0, I16: -32768 }[(zero && "dtype" in zero && zero.dtype) || "U8"];
-  // All that is negative becomes zero where the numbers begin there: exporters leave out a relu in front of it.
-  const isCut = (call.known(2) ?? [0])[0] === least && !isPositive(x);
-  // A view, by which DequantizeLinear knows that it is none of integers.
-  return isCut ? relu(x) : x.graph.reshape(x, x.shape);
-}
-
 const view =
   (op: string): OnnxReader =>
   (call) => {
@@ -320,11 +341,11 @@ export const reduced =
 export const onnxReaders: OnnxReaders = {
   ...Object.fromEntries(Object.keys(VIEWS).map((op) => [op, view(op)])),
 
-  Conv: convolution,
+  Conv: inTwo("Conv", convolution),
   Gemm: gemm,
 
-  MaxPool: (call) => pooling(call, "max"),
-  AveragePool: (call) => pooling(call, "average"),
+  MaxPool: inTwo("MaxPool", (call) => pooling(call, "max")),
+  AveragePool: inTwo("AveragePool", (call) => pooling(call, "average")),
   GlobalAveragePool: unary((x) =>
     x.shape.length === 4 ? adaptiveAvgPool2d(x, { outputSize: 1 }) : mean(x, { dims: pixels(x), keepDim: true }),
   ),
@@ -338,13 +359,6 @@ export const onnxReaders: OnnxReaders = {
       eps: call.number("epsilon", 1e-5),
     });
   },
-  LRN(call) {
-    const size = call.number("size", 1);
-    if (size % 2 === 0) refuse("of an even size");
-    const [alpha, beta, k] = [call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1)];
-    return lrn(call.value(0), { size, alpha, beta, k });
-  },
-
   Add: addition,
   Sub: (call) => sub(call.value(0), call.value(1)),
   Mul: multiply,
@@ -367,12 +381,5 @@ export const onnxReaders: OnnxReaders = {
   Cast(call) {
     if ([1, 10, 11, 16].includes(call.number("to", 1))) return call.value(0);
     return refuse("of what is computed to integers");
-  },
-  QuantizeLinear: quantized,
-  DequantizeLinear(call) {
-    const x = call.value(0);
-    const node = x.graph.nodes[x.id];
-    if (node.kind === "input" || node.kind === "param") refuse("of what the model itself does not quantize");
-    return node.kind === "view" && sameShape(x.graph.nodes[node.x].shape, x.shape) ? x.graph.value(node.x) : x;
   },
 };

@@ -6,6 +6,7 @@ import { type Shape, sameShape, sizeOf } from "../engine/ground/tensor.ts";
 import { concat } from "./concat.ts";
 import { conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { add, sub } from "./elementwise/add.ts";
+import { broadcastShape } from "./elementwise/broadcast.ts";
 import { clamp } from "./elementwise/clamp.ts";
 import { erf } from "./elementwise/erf.ts";
 import { exp } from "./elementwise/exp.ts";
@@ -21,9 +22,11 @@ import { gather } from "./gather.ts";
 import { linear } from "./linear/linear.ts";
 import { matmul } from "./matmul.ts";
 import { layerNorm } from "./norm/layernorm.ts";
+import { lrn } from "./norm/lrn.ts";
 import {
   four,
   images,
+  inTwo,
   LOWEST,
   madeBy,
   multiply,
@@ -41,7 +44,6 @@ import {
   windows,
 } from "./onnx_import.ts";
 import { pad } from "./pad.ts";
-import { permute } from "./permute.ts";
 import { maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reshape } from "./reshape.ts";
 import { resized } from "./resize_onnx.ts";
@@ -89,10 +91,18 @@ function product(call: OnnxCall): Value {
   return shaped(y, shape);
 }
 
+/** What a product of matrices is times a number, which it takes in. */
+function scaledProduct(x: Value, factor: number): Value | undefined {
+  const node = madeBy(x, matmul);
+  if (!node) return undefined;
+  const { scale } = node.options as typeof matmul.options;
+  return matmul(read(x, node, "a"), read(x, node, "b"), { scale: scale * factor });
+}
+
 function division(call: OnnxCall): Value {
   const [a, b] = [call.value(0), call.value(1)];
   const factor = call.scalar(1);
-  if (factor !== undefined) return scaled(call, a, 1 / factor, "inverse");
+  if (factor !== undefined) return scaledProduct(a, 1 / factor) ?? scaled(call, a, 1 / factor, "inverse");
   if (isParam(b))
     return mul(
       a,
@@ -139,17 +149,19 @@ function gaussOf(factor: Value): Value | undefined {
   return undefined;
 }
 
-/** A product, or gelu where exporters spell it as several operators of which this is the last. */
+/** A product, a scaled one of matrices, or gelu where exporters spell it as several operators of which this is the last. */
 function multiplyOrGelu(call: OnnxCall): Value {
   const [a, b] = [call.value(0), call.value(1)];
   for (const [x, factor] of [
     [a, b],
     [b, a],
   ]) {
-    const gauss = gaussOf(factor);
+    const [gauss, number] = [gaussOf(factor), numberOf(factor)];
+    const product = number === undefined ? undefined : scaledProduct(x, number);
+    if (product) return product;
     for (const [inner, other] of operands(x, mul)) {
       if (gauss && inner.id === gauss.id && near(numberOf(other), 0.5)) return gelu(inner);
-      if (near(numberOf(factor), 0.5) && gaussOf(other)?.id === inner.id) return gelu(inner);
+      if (near(number, 0.5) && gaussOf(other)?.id === inner.id) return gelu(inner);
     }
   }
   return multiply(call);
@@ -230,8 +242,13 @@ function sliced(call: OnnxCall): Value {
   return x;
 }
 
-/** The larger of two values. */
-const larger = (a: Value, b: Value): Value => add(b, relu(sub(a, b)));
+/** The larger of two values, as it stands in one of them. */
+function larger(a: Value, b: Value): Value {
+  const shape = broadcastShape("max", a.shape, b.shape);
+  const spread = (x: Value) => (sameShape(x.shape, shape) ? x : expand(x, { shape }));
+  const both = [a, b].map((x) => reshape(spread(x), { shape: [1, ...shape] }));
+  return largest(concat(...both, { dim: 0 }), { dims: [0], keepDim: false });
+}
 
 /** The larger (or smaller) of values, of which one may be a number. */
 const extreme =
@@ -245,7 +262,7 @@ const extreme =
 
 const square = (x: Value): Value => mul(x, x);
 const root = (x: Value): Value => power(x, { exponent: 0.5 });
-const negative = (x: Value): Value => sub(sub(x, x), x);
+export const negative = (x: Value): Value => sub(clamp(x, { low: 0, high: 0 }), x);
 
 const largest = (
   x: Value,
@@ -255,46 +272,13 @@ const largest = (
   return keepDim ? y : reshape(y, { shape: x.shape.filter((_, d) => !dims.includes(d)) });
 };
 
-const absolute = (x: Value): Value => add(x, clamp(x, { high: 0 }), { alpha: -2 });
+export const absolute = (x: Value): Value => sub(relu(x), clamp(x, { high: 0 }));
 
-/** Where x is negative, `scale` (e^(x / alpha) - 1). */
-function exponential(call: OnnxCall, alpha: number, scale: number): Value {
-  const x = call.value(0);
-  const e = exp(scaled(call, clamp(x, { high: 0 }), 1 / alpha, "alpha"));
-  const one = call.constant("one", [], () => [1]);
-  return add(relu(x), scaled(call, sub(e, one), scale, "scale"));
-}
-
-/** log(1 + e^x). */
-function softplus(call: OnnxCall): Value {
-  const x = call.value(0);
-  const one = call.constant("one", [], () => [1]);
-  return add(relu(x), log(add(exp(negative(absolute(x))), one)));
-}
-
-/** Blocks of a depth as pixels, or the other way round. */
-const blocks =
-  (isDeep: boolean): OnnxReader =>
-  (call) => {
-    const [n, c, h, w] = images(call).shape;
-    const b = call.number("blocksize", 1);
-    const x = images(call);
-    if (!isDeep) {
-      const dims = call.text("mode", "DCR") === "CRD" ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
-      const parts = permute(reshape(x, { shape: [n, c, h / b, b, w / b, b] }), { dims });
-      return reshape(parts, { shape: [n, c * b * b, h / b, w / b] });
-    }
-    const isColumns = call.text("mode", "DCR") === "CRD";
-    const shape = isColumns ? [n, c / b / b, b, b, h, w] : [n, b, b, c / b / b, h, w];
-    const parts = permute(reshape(x, { shape }), { dims: isColumns ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2] });
-    return reshape(parts, { shape: [n, c / b / b, h * b, w * b] });
-  };
-
-/** Normalizes all that follows the first dimensions of x under a shape, then weighs and shifts channels. */
-function normalized(call: OnnxCall, x: Value, shape: Shape): Value {
+/** Normalizes all that follows the first dimensions of x under a shape; weighs and shifts these, or x's channels. */
+function normalized(call: OnnxCall, x: Value, shape: Shape, affine: Shape = x.shape): Value {
   const eps = call.number("epsilon", 1e-5);
-  const y = reshape(layerNorm(reshape(x, { shape }), { eps, normalizedShape: shape.slice(2) }), { shape: x.shape });
-  return add(mul(y, perChannel(call.value(1), x)), perChannel(call.value(2), x));
+  const y = reshape(layerNorm(reshape(x, { shape }), { eps, normalizedShape: shape.slice(2) }), { shape: affine });
+  return reshape(add(mul(y, perChannel(call.value(1), y)), perChannel(call.value(2), y)), { shape: x.shape });
 }
 
 export const moreOnnxReaders: OnnxReaders = {
@@ -302,13 +286,20 @@ export const moreOnnxReaders: OnnxReaders = {
   Mul: multiplyOrGelu,
   Slice: sliced,
   Pad: padded,
-  ConvTranspose: transposedConvolution,
+  ConvTranspose: inTwo("ConvTranspose", transposedConvolution),
+  LRN(call) {
+    const size = call.number("size", 1);
+    if (size % 2 === 0) refuse("of an even size");
+    const [alpha, beta, k] = [call.number("alpha", 1e-4), call.number("beta", 0.75), call.number("bias", 1)];
+    return lrn(call.value(0), { size, alpha, beta, k });
+  },
   InstanceNormalization: (call) => normalized(call, call.value(0), call.value(0).shape),
   GroupNormalization(call) {
     const x = call.value(0);
     const groups = call.number("num_groups", 1);
-    if (call.opset < 21) refuse("of opset 18, whose scale is one per group");
-    return normalized(call, x, [x.shape[0], groups, sizeOf(x.shape.slice(1)) / groups]);
+    const shape = [x.shape[0], groups, sizeOf(x.shape.slice(1)) / groups];
+    // Before opset 21 the scale was one per group.
+    return normalized(call, x, shape, call.opset < 21 ? shape : x.shape);
   },
   LayerNormalization(call) {
     const x = call.value(0);
@@ -341,13 +332,10 @@ export const moreOnnxReaders: OnnxReaders = {
       x,
     );
   },
-  DepthToSpace: blocks(true),
-  SpaceToDepth: blocks(false),
   Resize: resized,
   Upsample: resized,
   ReduceSum: reduced(sum),
   ReduceSumSquare: reduced((x, options) => sum(square(x), options)),
-  ReduceL2: reduced((x, options) => root(sum(square(x), options))),
   ReduceMax: reduced(largest),
   ReduceMin: reduced((x, options) => negative(largest(negative(x), options))),
   GlobalMaxPool: unary((x) => largest(x, { dims: pixels(x), keepDim: true })),
@@ -369,19 +357,4 @@ export const moreOnnxReaders: OnnxReaders = {
   Gather: gathered,
   Abs: unary(absolute),
   Log: unary(log),
-  Elu: (call) => exponential(call, 1, call.number("alpha", 1)),
-  Celu: (call) => exponential(call, call.number("alpha", 1), call.number("alpha", 1)),
-  Selu(call) {
-    const [alpha, gamma] = [call.number("alpha", 1.6732632423543772), call.number("gamma", 1.0507009873554805)];
-    return scaled(call, exponential(call, 1, alpha), gamma, "gamma");
-  },
-  Softplus: softplus,
-  Mish: (call) => mul(call.value(0), tanh(softplus(call))),
-  Mean: (call) =>
-    scaled(
-      call,
-      call.values().reduce((a, b) => add(a, b)),
-      1 / call.values().length,
-      "count",
-    ),
 };

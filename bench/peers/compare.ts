@@ -17,7 +17,7 @@ export interface Place {
 }
 
 /** A net and what is done with it. */
-export type NetJob = Pick<NetFiles, "net" | "shape" | "training">;
+export type NetJob = Pick<NetFiles, "net" | "shape" | "training" | "onnx">;
 
 /** What does not depend on the net. */
 export interface Setting extends Effort, Pick<Job, "maxBinding" | "software"> {
@@ -65,7 +65,7 @@ export async function compareNet(
     (contender): Entrant => ({ contender, colds: [], agreement: { agreesWith: null }, times: [] }),
   );
   try {
-    const failed = await prepare({ ...net, ...written }, setting);
+    const failed = net.onnx ? {} : await prepare({ ...net, ...written }, setting);
     for (const entrant of entrants) {
       const error = failed[entrant.contender.engine];
       if (error) entrant.agreement = { agreesWith: null, error };

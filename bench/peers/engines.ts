@@ -36,6 +36,8 @@ export interface NetFiles {
   readonly shape: Shape;
   /** Undefined where the net is run. */
   readonly training?: Training;
+  /** A model that is the net, by its path and the name of its input. */
+  readonly onnx?: { readonly path: string; readonly input: string };
   /** The .safetensors file that every engine reads, or that its model was made from. */
   readonly weights: string;
   /** The .onnx file. */
@@ -89,6 +91,9 @@ export const IN_NODE: Engines = {
   tfjs: EVERYWHERE.tfjs,
   "jax-js": EVERYWHERE["jax-js"],
 };
+
+/** Those that read a model as it is. */
+export const OF_ONNX: Engines = { shadenet: IN_NODE.shadenet, onnxruntime: IN_NODE.onnxruntime };
 
 export const IN_BROWSER: Engines = {
   shadenet: EVERYWHERE.shadenet,

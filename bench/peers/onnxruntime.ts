@@ -12,7 +12,11 @@ export interface Ort {
     create(
       model: string,
       options: { readonly executionProviders: readonly string[] },
-    ): Promise<{ run(inputs: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>> }>;
+    ): Promise<{
+      readonly inputNames: readonly string[];
+      readonly outputNames: readonly string[];
+      run(inputs: Record<string, OrtTensor>, outputs: readonly string[]): Promise<Record<string, OrtTensor>>;
+    }>;
   };
 }
 
@@ -21,9 +25,10 @@ export const open: Open = async (job, input, host) =>
 
 export async function openSession(
   { Tensor, InferenceSession }: Ort,
-  { provider, model }: Job,
+  { provider, model, onnx }: Job,
   { shape, data }: Tensor,
 ): Promise<Run> {
-  const session = await InferenceSession.create(model, { executionProviders: [provider] });
-  return async () => (await session.run({ x: new Tensor("float32", data, shape) })).logits.data;
+  const session = await InferenceSession.create(onnx?.path ?? model, { executionProviders: [provider] });
+  const [[input], [output]] = [session.inputNames, session.outputNames];
+  return async () => (await session.run({ [input]: new Tensor("float32", data, shape) }, [output]))[output].data;
 }

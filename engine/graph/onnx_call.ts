@@ -29,12 +29,16 @@ export interface Known {
 export type Operand = Value | Known | undefined;
 
 /** What an operator of ONNX is made of here; throws a UsageError for what it cannot be. Outputs are in ONNX's order. */
-export type OnnxReader = (call: OnnxCall) => Value | readonly Value[];
+export type OnnxReader = (call: OnnxCall) => Operand | readonly Operand[];
 
 /** The readers by ONNX's names of operators: kernels/onnx_import.ts. */
 export type OnnxReaders = Readonly<Record<string, OnnxReader>>;
 
-type Attribute = number | string | readonly number[];
+/** By their names. */
+export type Attributes = Readonly<Record<string, number | string | readonly number[]>>;
+
+/** Adds one more operator to the graph, whose first output it returns. */
+type Apply = (op: string, operands: readonly Operand[], attributes?: Attributes) => Operand;
 
 export class OnnxCall {
   readonly graph: Graph;
@@ -45,27 +49,26 @@ export class OnnxCall {
   /** How many outputs are read. */
   readonly outputs: number;
   readonly operands: readonly Operand[];
-  readonly #attributes: Readonly<Record<string, Attribute>>;
-  readonly #note: (text: string) => void;
+  readonly attributes: Attributes;
+  /** Tells the user of something that is not done as the model has it. */
+  readonly note: (text: string) => void;
+  /** What an operator is made of may be others of ONNX. */
+  readonly apply: Apply;
 
   constructor(
     graph: Graph,
     operands: readonly Operand[],
-    attributes: Readonly<Record<string, Attribute>>,
-    { name = "", opset = 17, outputs = 1, note = (_text: string): void => {} },
+    attributes: Attributes,
+    { name = "", opset = 17, outputs = 1, note = (_text: string): void => {}, apply = (() => undefined) as Apply },
   ) {
     this.graph = graph;
     this.operands = operands;
-    this.#attributes = attributes;
-    this.#note = note;
+    this.attributes = attributes;
+    this.note = note;
     this.name = name;
     this.opset = opset;
     this.outputs = outputs;
-  }
-
-  /** Tells the user of something that is not done as the model has it. */
-  note(text: string): void {
-    this.#note(text);
+    this.apply = apply;
   }
 
   has(input: number): boolean {
@@ -112,20 +115,20 @@ export class OnnxCall {
   }
 
   number(name: string, usual: number): number {
-    const value = this.#attributes[name] ?? usual;
+    const value = this.attributes[name] ?? usual;
     if (typeof value === "number") return value;
     throw new UsageError(`its ${name} is no number`);
   }
 
   text(name: string, usual: string): string {
-    const value = this.#attributes[name] ?? usual;
+    const value = this.attributes[name] ?? usual;
     if (typeof value === "string") return value;
     throw new UsageError(`its ${name} is no text`);
   }
 
   /** A list of numbers; `usual` where there is none. */
   list<T = undefined>(name: string, usual?: T): readonly number[] | T {
-    const value = this.#attributes[name];
+    const value = this.attributes[name];
     if (value === undefined) return usual as T;
     if (typeof value === "object") return value;
     throw new UsageError(`its ${name} is no list of numbers`);

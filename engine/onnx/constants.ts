@@ -121,6 +121,12 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   Pow: each((a, b) => a ** b),
   Min: each(Math.min),
   Max: each(Math.max),
+  Clip(call, [x]) {
+    const bound = (name: string, input: number, usual: number) => call.known(input)?.[0] ?? call.number(name, usual);
+    const [low, high] = [bound("min", 1, -Infinity), bound("max", 2, Infinity)];
+    const { compute, ...clipped } = each((v) => Math.min(Math.max(v, low), high))(call, [x]);
+    return { ...clipped, compute: ([data]) => compute([data]) };
+  },
   Neg: each((a) => -a),
   Abs: each(Math.abs),
   Sqrt: each(Math.sqrt),
@@ -248,17 +254,18 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
 
   DequantizeLinear(call, [x, scale, zero]) {
     const { shape } = x;
-    const axis = sizeOf(scale.shape) === 1 ? 0 : axisOf(call.number("axis", 1), shape.length);
-    const inner = sizeOf(shape.slice(axis + 1));
-    const compute = ([data, scales, zeros]: readonly Numbers[]) => {
+    const most = Math.max(sizeOf(scale.shape), sizeOf(zero?.shape ?? []));
+    const axis = most === 1 ? 0 : axisOf(call.number("axis", 1), shape.length);
+    const [inner, places] = [sizeOf(shape.slice(axis + 1)), shape[axis] ?? 1];
+    const compute = ([data, scales, zeros = [0]]: readonly Numbers[]) => {
       // What was not quantized, see the readers.
       if (x.isFloat) return data;
       return Float64Array.from(data, (v, i) => {
-        const c = Math.floor(i / inner) % scales.length;
-        return (v - (zero ? zeros[c] : 0)) * scales[c];
+        const c = Math.floor(i / inner) % places;
+        return (v - zeros[c % zeros.length]) * scales[c % scales.length];
       });
     };
-    if (![1, shape[axis] ?? 1].includes(sizeOf(scale.shape))) throw new UsageError("its scale is one of blocks");
+    if (![1, places].includes(most)) throw new UsageError("its scale is one of blocks");
     return { shape, isFloat: true, compute };
   },
 };
@@ -304,8 +311,8 @@ export function fold(op: string, call: OnnxCall): Known | undefined {
   const isSame = Object.hasOwn(VIEWS, op) || op === "Cast";
   if (isSame && inputs[0].isFloat === isFloat && sameShape(inputs[0].shape, shape)) return inputs[0];
   const size = sizeOf(shape);
-  const isKnown = inputs.every(({ values }) => values) || Object.hasOwn(SHAPES, op);
-  if (!(Number.isInteger(size) && size >= 0 && size <= (isKnown ? MOST_NOW : MOST_LATER)))
+  const isKnown = size <= MOST_NOW && (inputs.every(({ values }) => values) || Object.hasOwn(SHAPES, op));
+  if (!(Number.isInteger(size) && size >= 0 && size <= MOST_LATER))
     throw new UsageError(`it would make a constant of shape [${shape.slice(0, 16).join(", ")}]`);
   if (isKnown) {
     const values = compute(inputs.map(({ values }) => values ?? []));

@@ -5,7 +5,7 @@ import { Value } from "../graph/value.ts";
 import { check, ShadenetError, UsageError } from "../ground/errors.ts";
 import { NHWC, sizeOf } from "../ground/tensor.ts";
 import { type Checkpoint, clip, quote } from "../weights/checkpoint.ts";
-import { isFloat, type OnnxCheckpoint, type OnnxValue } from "../weights/onnx.ts";
+import { isFloat, type OnnxCheckpoint, type OnnxNode, type OnnxNodes, type OnnxValue } from "../weights/onnx.ts";
 import { fold, isFoldable } from "./constants.ts";
 
 // An ONNX model as a graph of our own kernels, and as a net. weights/onnx.ts reads the file, kernels/onnx_import.ts has the
@@ -30,7 +30,7 @@ export function addOnnx(
   readers: OnnxReaders,
   reserved: readonly string[] = [],
 ): Imported {
-  const { opset, nodes, known } = model;
+  const { opset, known } = model;
   const values = new Map<string, Operand>(inputs);
   for (const [name, { shape, dtype }] of tensors) {
     const stored = { name, shape, dtype, isFloat: isFloat(dtype), values: known.get(name), isStored: true };
@@ -44,41 +44,61 @@ export function addOnnx(
   /** Elements that are computed as the model is read, and as its weights are. */
   const work = [0, 0];
 
-  const needed = neededOf(model);
-  for (const node of nodes) {
-    const { op, attributes } = node;
-    const wanted = node.outputs.findLastIndex((output) => needed.has(output)) + 1;
-    if (wanted === 0) continue;
-    const fail = (problem: string) => {
-      if (problems.get(problem)?.push(node.name) === undefined) problems.set(problem, [node.name]);
-    };
-    const isOurs = Object.hasOwn(readers, op);
-    if (!isOurs && !isFoldable(op)) fail(op);
-    // What comes of something that failed is no problem of its own.
-    if ((!isOurs && !isFoldable(op)) || node.inputs.some((input) => input !== "" && !values.get(input))) continue;
-    const operands = node.inputs.map((input) => values.get(input));
-    const call = new OnnxCall(graph, operands, attributes, { name: node.outputs[0], opset, outputs: wanted, note });
-    try {
-      const folded = fold(op, call);
-      if (folded && !folded.isStored) work[folded.values ? 0 : 1] += sizeOf(folded.shape);
-      if (work[0] > MOST_WORK || work[1] > MOST_LATER)
-        throw new UsageError(`which makes more than ${MOST_WORK} constants, or ${MOST_LATER} of weights`);
-      if (!folded && !isOurs) throw new UsageError("of values that are computed");
-      const results: Operand[] = folded ? [folded] : [readers[op](call)].flat();
-      if (results.length < wanted) throw new UsageError(`only its first output can be had`);
-      node.outputs.forEach((output, i) => {
-        const result = results[i];
-        if (output === "" || !result) return;
-        values.set(output, result);
-        if (result instanceof Value && !reserved.includes(output)) graph.name(output, result);
-      });
-    } catch (error) {
-      if (!(error instanceof ShadenetError)) throw error;
-      fail(`${op}, ${error.message}`);
+  /** The outputs of an operator. */
+  const perform: Perform = (op, operands, attributes, name, outputs) => {
+    let others = 0;
+    const apply: OnnxCall["apply"] = (other, of, given = {}) =>
+      perform(other, of, given, `${name}, ${other} ${++others}`, 1)[0];
+    const call = new OnnxCall(graph, operands, attributes, { name, opset, outputs, note, apply });
+    const folded = fold(op, call);
+    if (folded && !folded.isStored) work[folded.values ? 0 : 1] += sizeOf(folded.shape);
+    if (work[0] > MOST_WORK || work[1] > MOST_LATER)
+      throw new UsageError(`which makes more than ${MOST_WORK} constants, or ${MOST_LATER} of weights`);
+    if (folded) return [folded];
+    if (!Object.hasOwn(readers, op)) throw new UsageError("of values that are computed");
+    return [readers[op](call)].flat();
+  };
+
+  const needed = new Set<string>();
+  need(model, needed);
+  const visit = ({ nodes }: OnnxNodes): void => {
+    for (const { op, name, inputs, outputs, attributes, branches } of nodes) {
+      const wanted = outputs.findLastIndex((output) => needed.has(output)) + 1;
+      if (wanted === 0) continue;
+      const fail = (problem: string) => {
+        if (problems.get(problem)?.push(name) === undefined) problems.set(problem, [name]);
+      };
+      const isHere = op === "If" || Object.hasOwn(readers, op) || isFoldable(op);
+      if (!isHere) fail(op);
+      // What comes of something that failed is no problem of its own.
+      if (!isHere || inputs.some((input) => input !== "" && !values.get(input))) continue;
+      const operands = inputs.map((input) => values.get(input));
+      try {
+        let results: readonly Operand[];
+        if (op === "If") {
+          const [isTrue] = new OnnxCall(graph, operands, {}, {}).known(0) ?? [];
+          const taken = isTrue ? "then_branch" : "else_branch";
+          const branch = branches[taken];
+          if (!branch) throw new UsageError(`it has no ${taken}`);
+          visit(branch);
+          results = branch.results.map((result) => values.get(result));
+        } else results = perform(op, operands, attributes, outputs[0], wanted);
+        if (results.length < wanted) throw new UsageError(`only its first output can be had`);
+        outputs.forEach((output, i) => {
+          const result = results[i];
+          if (output === "" || !result) return;
+          values.set(output, result);
+          if (result instanceof Value && !reserved.includes(output)) graph.name(output, result);
+        });
+      } catch (error) {
+        if (!(error instanceof ShadenetError)) throw error;
+        fail(`${op}, ${error.message}`);
+      }
     }
-  }
+  };
+  visit(model);
   if (problems.size > 0) throw new UsageError(describe(file, opset, problems));
-  const outputs = model.outputs.map(({ name }) => {
+  const outputs = model.results.map((name) => {
     const output = values.get(name) as Value | Known;
     const value = output instanceof Value ? output : new OnnxCall(graph, [output], {}, {}).value(0);
     if (!graph.names.has(name) && !reserved.includes(name)) graph.name(name, value);
@@ -87,19 +107,27 @@ export function addOnnx(
   return { outputs: new Map(outputs), notes: [...notes] };
 }
 
-/** The names of the values that outputs need. */
-function neededOf({ nodes, outputs }: OnnxCheckpoint["model"]): ReadonlySet<string> {
-  const needed = new Set(outputs.map(({ name }) => name));
-  for (const node of nodes.toReversed()) {
-    if (!node.outputs.some((output) => needed.has(output))) continue;
-    for (const input of node.inputs) needed.add(input);
+type Perform = (
+  op: string,
+  operands: readonly Operand[],
+  attributes: OnnxNode["attributes"],
+  name: string,
+  outputs: number,
+) => readonly Operand[];
+
+/** Adds the names of the values that the results need. */
+function need({ nodes, results }: OnnxNodes, needed: Set<string>): void {
+  for (const result of results) needed.add(result);
+  for (const { inputs, outputs, branches } of nodes.toReversed()) {
+    if (!outputs.some((output) => needed.has(output))) continue;
+    for (const input of inputs) needed.add(input);
+    for (const branch of Object.values(branches)) need(branch, needed);
   }
-  return needed;
 }
 
 /** The most elements that are computed as a model is read, and as its weights are. */
 const MOST_WORK = 1 << 26;
-const MOST_LATER = 1 << 29;
+const MOST_LATER = 1 << 30;
 
 /** So many of all problems, and of the layers of each. */
 const MOST_PROBLEMS = 20;
@@ -167,7 +195,7 @@ export function onnxNet(
   const build = (x: Value) => {
     const { graph, shape } = x;
     const read = (op: string, of: Value, attributes: Readonly<Record<string, readonly number[]>>) =>
-      [readers[op](new OnnxCall(graph, [of], attributes, {}))].flat()[0];
+      [readers[op](new OnnxCall(graph, [of], attributes, {}))].flat()[0] as Value;
     const images = isLast ? read("Transpose", x, { perm: NHWC }) : x;
     const { outputs, notes } = addOnnx(graph, checkpoint, new Map([[input.name, images]]), readers, OUTPUTS);
     const [[output, result]] = outputs;

@@ -267,8 +267,9 @@ export function addressOf(location: string | URL): string {
   }
 }
 
-/** The address of a file beside another one, under the same name on the server. */
-export const besideAddress = (url: string, name: string): string => new URL(encodeURIComponent(name), url).href;
+/** The address of a file beside another one, or in a folder beside it, under the same name on the server. */
+export const besideAddress = (url: string, name: string): string =>
+  new URL(name.split("/").map(encodeURIComponent).join("/"), url).href;
 
 async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;

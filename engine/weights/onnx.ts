@@ -38,6 +38,7 @@ const ATTRIBUTE = {
   3: ["int", "int"],
   4: ["text", "text"],
   5: ["tensor", TENSOR],
+  6: ["graph", "span"],
   7: ["floats", "float"],
   8: ["ints", "int"],
 } as const;
@@ -72,7 +73,7 @@ const MODEL = {
 /** A size; undefined where it is open. */
 export type OpenShape = readonly (number | undefined)[];
 
-/** An input or output. */
+/** An input. */
 export interface OnnxValue {
   readonly name: string;
   /** Undefined where the file does not say. */
@@ -82,6 +83,13 @@ export interface OnnxValue {
 
 /** Attributes by their names. */
 export type Attributes = Readonly<Record<string, number | string | readonly number[]>>;
+
+/** Nodes, each after those whose outputs it reads, and what they make. */
+export interface OnnxNodes {
+  readonly nodes: readonly OnnxNode[];
+  /** Names of values. */
+  readonly results: readonly string[];
+}
 
 /** An operator of a model. */
 export interface OnnxNode {
@@ -93,16 +101,15 @@ export interface OnnxNode {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Attributes;
+  /** What an "If" chooses from, by the names of the attributes. */
+  readonly branches: Readonly<Record<string, OnnxNodes>>;
 }
 
-/** What an ONNX file says beside its tensors. */
-export interface OnnxGraph {
+/** What an ONNX file says beside its tensors. "Constant" is none of its nodes: those are among the tensors. */
+export interface OnnxGraph extends OnnxNodes {
   /** The version of ONNX's operators. */
   readonly opset: number;
   readonly inputs: readonly OnnxValue[];
-  readonly outputs: readonly OnnxValue[];
-  /** Each after those whose outputs it reads, without "Constant", whose tensors are among the others. */
-  readonly nodes: readonly OnnxNode[];
   /** The elements of tensors that shapes and options are made of: those of integers, and of very few numbers. */
   readonly known: ReadonlyMap<string, readonly number[]>;
 }
@@ -128,8 +135,9 @@ const MOST_INTEGERS = 1 << 16;
 const MOST_NUMBERS = 16;
 const MOST_KNOWN = 1 << 22;
 
-/** Nodes of a model, and files of its tensors, at most. */
+/** Nodes and tensors of a model, one "If" in another, and files of its tensors, at most. */
 const MAX_NODES = 1 << 17;
+const MAX_DEPTH = 16;
 const MAX_FILES = 1024;
 
 interface Stored extends TensorInfo {
@@ -154,7 +162,8 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
   const fileOf = async (name: string): Promise<ByteSource> => {
     const known = files.get(name);
     if (known) return known;
-    if (!isBeside(name)) throw broken(`its tensors are in ${quote(name)}, wanted the name of a file beside it`);
+    if (!name.split("/").every(isBeside) || name.length > 255)
+      throw broken(`its tensors are in ${quote(name)}, wanted the name of a file beside it, or in a folder beside it`);
     if (!source.beside)
       throw broken(`its tensors are in another file, ${quote(name)}, which only a path or an address leads to`);
     if (files.size === MAX_FILES) throw broken(`its tensors are in more than ${MAX_FILES} files`);
@@ -208,31 +217,28 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
     return at(bytesSource(own, source.name), { offset: 0, length: own.length });
   };
 
-  try {
-    const message = await readMessage(source, MODEL, broken);
-    const graph = message.graph.at(-1);
-    if (message.graph.length !== 1 || !graph) throw broken(`it has ${message.graph.length} graphs; wanted one`);
-    if (graph.sparse.length > 0) throw broken("its weights are sparse; save them as dense tensors");
-    if (graph.nodes.length > MAX_NODES) throw broken(`it has ${graph.nodes.length} nodes; the limit is ${MAX_NODES}`);
-    const ours = ({ domain }: { readonly domain: readonly string[] }) => ["", "ai.onnx"].includes(domain.at(-1) ?? "");
-    const opset = message.opsets.findLast(ours)?.version.at(-1) ?? 1;
-    if (!(opset >= 7))
-      throw broken(`it is of opset ${opset}; wanted 7 or later: convert it with onnx.version_converter`);
+  const tensors = new Map<string, Stored>();
+  const made = new Set<string>();
+  let count = 0;
 
-    const tensors = new Map<string, Stored>();
-    const made = new Set<string>();
+  /** A graph, or a branch of an "If", which can read what was made around it, and whose tensors are among all others. */
+  const nodesOf = async (graph: Message<typeof GRAPH>, depth = 0): Promise<OnnxNodes> => {
+    const own: string[] = [];
     const make = (name: string): void => {
-      if (made.has(name)) throw broken(`two of its values are called ${quote(name)}`);
+      if (made.has(name) || tensors.has(name)) throw broken(`two of its values are called ${quote(name)}`);
       made.add(name);
+      own.push(name);
     };
-    for (const tensor of graph.tensors) {
-      const name = tensor.name.at(-1) ?? "";
+    const keep = async (name: string, tensor: Message<typeof TENSOR>): Promise<void> => {
       make(name);
       tensors.set(name, await locate(name, tensor));
-    }
-    // Before version 4 of the format tensors were inputs, too.
-    const inputs = graph.inputs.map(infoOf).filter(({ name }) => !tensors.has(name));
-    for (const { name } of inputs) make(name);
+    };
+    if (graph.sparse.length > 0) throw broken("its weights are sparse; save them as dense tensors");
+    count += graph.nodes.length + graph.tensors.length;
+    if (count > MAX_NODES || depth > MAX_DEPTH)
+      throw broken(`it has more than ${MAX_NODES} nodes and tensors, or ${MAX_DEPTH} graphs in one another`);
+    for (const tensor of graph.tensors) await keep(tensor.name.at(-1) ?? "", tensor);
+    if (depth === 0) for (const { name } of inputsOf(graph)) make(name);
 
     const nodes: OnnxNode[] = [];
     for (const node of graph.nodes) {
@@ -241,25 +247,44 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
       const name = node.name.at(-1) || outputs.find((output) => output) || op;
       const unknown = inputs.find((input) => input !== "" && !made.has(input));
       if (unknown !== undefined) throw broken(`${quote(name)} reads ${quote(unknown)}, which nothing makes before it`);
-      for (const output of outputs) if (output !== "") make(output);
+      const branches: Record<string, OnnxNodes> = {};
+      for (const { name, graph } of op === "If" ? node.attributes : []) {
+        for (const span of graph)
+          branches[name.at(-1) ?? ""] = await nodesOf(await readMessage(source, GRAPH, broken, span), depth + 1);
+      }
       const tensor = node.attributes.flatMap((each) => each.tensor).at(0);
       if (tensor && op === "Constant" && outputs[0]) {
-        tensors.set(outputs[0], await locate(outputs[0], tensor));
+        await keep(outputs[0], tensor);
         continue;
       }
+      for (const output of outputs) if (output !== "") make(output);
       // A tensor that is an attribute is one more input.
-      const own = tensor ? [`${outputs[0]}, constant`] : [];
-      for (const name of own) {
-        make(name);
-        tensors.set(name, await locate(name, tensor as Message<typeof TENSOR>));
-      }
+      const more = tensor ? [`${outputs[0]}, constant`] : [];
+      for (const name of more) await keep(name, tensor as Message<typeof TENSOR>);
       const attributes = Object.fromEntries(node.attributes.map(attribute));
-      nodes.push({ name, op, inputs: [...inputs, ...own], outputs, attributes });
+      nodes.push({ name, op, inputs: [...inputs, ...more], outputs, attributes, branches });
     }
-    const outputs = graph.outputs.map(infoOf);
-    const missing = outputs.find(({ name }) => !made.has(name));
-    if (missing) throw broken(`nothing makes its output ${quote(missing.name)}`);
-    if (outputs.length === 0) throw broken("it has no outputs");
+    const results = graph.outputs.map((output) => infoOf(output).name);
+    const missing = results.find((name) => !made.has(name));
+    if (missing !== undefined) throw broken(`nothing makes its output ${quote(missing)}`);
+    // No graph around a branch sees what is in it.
+    if (depth > 0) for (const name of own) made.delete(name);
+    return { nodes, results };
+  };
+
+  /** Before version 4 of the format tensors were inputs, too. */
+  const inputsOf = (graph: Message<typeof GRAPH>): OnnxValue[] =>
+    graph.inputs.map(infoOf).filter(({ name }) => !tensors.has(name));
+
+  try {
+    const message = await readMessage(source, MODEL, broken);
+    const graph = message.graph.at(-1);
+    if (message.graph.length !== 1 || !graph) throw broken(`it has ${message.graph.length} graphs; wanted one`);
+    const opset = message.opsets.findLast(ours)?.version.at(-1) ?? 1;
+    if (!(opset >= 7))
+      throw broken(`it is of opset ${opset}; wanted 7 or later: convert it with onnx.version_converter`);
+    const { nodes, results } = await nodesOf(graph);
+    if (results.length === 0) throw broken("it has no outputs");
 
     const read = async ({ dtype, source, offset }: Stored, first: number, count: number, name: string) => {
       const { bytes = NaN } = ELEMENT_TYPES.get(dtype) ?? {};
@@ -279,13 +304,17 @@ export async function openOnnx(given: ByteSource): Promise<OnnxCheckpoint> {
       if (stored.dtype === "I64") known.set(name, integers(await readBytes(stored, 0, count, name)));
       else if (ELEMENT_TYPES.get(stored.dtype)?.decode) known.set(name, [...(await read(stored, 0, count, name))]);
     }
-    const model = { opset, inputs, outputs, nodes, known };
+    const model = { opset, inputs: inputsOf(graph), nodes, results, known };
     return { ...makeCheckpoint(source.name, tensors, { read, readBytes, close }), model };
   } catch (error) {
     await close();
     throw error;
   }
 }
+
+/** Whether it is of ONNX's own operators. */
+const ours = ({ domain }: { readonly domain: readonly string[] }): boolean =>
+  ["", "ai.onnx"].includes(domain.at(-1) ?? "");
 
 function infoOf({ name, type: [type] }: Message<typeof VALUE>): OnnxValue {
   const [tensor] = type?.tensor ?? [];

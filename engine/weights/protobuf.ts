@@ -57,15 +57,16 @@ export function varint(bytes: Uint8Array, at: number): readonly [value: number, 
   return undefined;
 }
 
-/** Reads a whole source as a message. Throws what `broken` makes of a reason where it is none. */
+/** Reads a source, or part of it, as a message. Throws what `broken` makes of a reason where it is none. */
 export async function readMessage<const S extends Schema>(
   source: ByteSource,
   schema: S,
   broken: (problem: string) => Error,
+  { offset, length }: Span = { offset: 0, length: source.size },
 ): Promise<Message<S>> {
   let window: Uint8Array = new Uint8Array();
   let start = 0;
-  let at = 0;
+  let at = offset;
   let fields = 0;
 
   /** The next bytes, as many as are wanted. */
@@ -143,7 +144,7 @@ export async function readMessage<const S extends Schema>(
     return found;
   };
 
-  return (await message(schema, source.size)) as unknown as Message<S>;
+  return (await message(schema, offset + length)) as unknown as Message<S>;
 }
 
 /** Of what most messages have none. */

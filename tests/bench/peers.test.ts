@@ -51,13 +51,14 @@ import { Graph } from "../../engine/graph/graph.ts";
 import type { Pass } from "../../engine/graph/passes.ts";
 import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
 import { fileSource } from "../../engine/node/files.ts";
-import { encodeSafetensors } from "../../index.ts";
+import { encodeSafetensors, exportOnnx } from "../../index.ts";
 import * as kernels from "../../kernels/index.ts";
 import { poolGeometry } from "../../kernels/pool2d/geometry.ts";
 import { evaluateReference } from "../../kernels/references.ts";
 import { nets } from "../../nets/index.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
+import { encodeModel, type ModelInit } from "../engine/onnx/models.ts";
 import { assertOutputs, drawPool, int, randomTensors, rounds, someOf } from "../harness.ts";
 
 // The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
@@ -487,11 +488,22 @@ test("an engine that fails is told, the others are measured, and no file is left
   assert.equal(await readdir(folder), []);
 });
 
+const parts: Uint8Array[] = [];
+for await (const part of exportOnnx("lenet5")) parts.push(part);
+const lenet = Buffer.concat(parts);
+await writeFile(inFolder("lenet.onnx"), lenet);
+const tokens: ModelInit = { inputs: { x: ["N", 7] }, outputs: ["y"], nodes: [["Relu", ["x"], ["y"]]] };
+await writeFile(inFolder("tokens.onnx"), encodeModel(tokens));
+
 test("what is wrong is told before anything is measured", async () => {
   const only = ["--engines", "shadenet"];
   const cases: (readonly [string[], number, RegExp, Record<string, string>?])[] = [
     [["--nets", "lenet5,lenet6", ...only], 2, /no net "lenet6"; there are lenet5, alexnet, .*resnet152/],
     [["--engines", "shadenet,torch"], 2, /no engine "torch"; there are shadenet, onnxruntime, tfjs, jax-js$/],
+    [["--onnx", "lenet.onnx", "--engines", "tfjs"], 2, /no engine "tfjs"; there are shadenet, onnxruntime$/],
+    [["--onnx", "lenet.onnx", "--browser"], 2, /--onnx is for Node: leave out --browser/],
+    [["--onnx", "tokens.onnx", ...only], 2, /tokens\.onnx takes no images alone/],
+    [["--onnx", "none.onnx", ...only], 1, /cannot read .*none\.onnx: there is no such file/],
     [["--engines", "litert"], 2, /no engine "litert"; there are shadenet, onnxruntime, tfjs, jax-js$/],
     [["--engines", "torch", "--browser"], 2, /no engine "torch"; there are shadenet, .*, jax-js, litert$/],
     [["--batch", "0", ...only], 2, /'--batch <n>' argument '0' is invalid/],
@@ -530,6 +542,19 @@ test("a run writes its rows, prints its table, and leaves nothing behind", async
   assert.ok(coldMs > 0 && minMs > 0 && medianMs >= minMs && runs >= 2);
   assert.ok(version && adapter);
   assert.equal(await readdir(TMPDIR), []);
+});
+
+test("a model in place of a net, which stays where it is", async () => {
+  const TMPDIR = await mkdtemp(inFolder("tmp-"));
+  const args = ["--onnx", "lenet.onnx", "--batch", "3", "--engines", "shadenet", "--cold", "1", "--json", "rows.json"];
+  args.push("--turns", "1", "--seconds", "0.1");
+  const { code, stdout, errors } = await inProcess(args, { main: BENCH, env: { TMPDIR } });
+  assert.equal([code, errors], [0, []]);
+  assert.match(stdout, /\nlenet, batch 3 +shadenet .* none compared\n$/);
+  const [row] = JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
+  assert.equal([row.net, row.batch, row.error, row.runs > 0], ["lenet", 3, undefined, true]);
+  assert.equal(await readdir(TMPDIR), []);
+  assert.equal(await readFile(inFolder("lenet.onnx")), lenet);
 });
 
 const launched = await launchInstalled({ args: HARDWARE });

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { Command } from "commander";
-import { openGpu } from "../../index.ts";
+import { openGpu, nets as zoo } from "../../index.ts";
 import {
   type CaseResult,
   type GradientResult,
@@ -13,17 +13,21 @@ import {
 } from "./conformance.ts";
 import { openCases, openGradients, readNets, readTraining } from "./goldens.ts";
 import { type OnnxResult, onnxCases, runOnnx } from "./onnx.ts";
+import { runRoundTrip } from "./round_trips.ts";
 import { runTraining, type TrainingResult } from "./training.ts";
+import { runWebnn, webnnCases } from "./webnn.ts";
 
-// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--training FILE.json] [--onnx PATH] [--only REGEX] [--stages] [--json FILE]
+// npm run conformance -- [--cases FILE.json] [--nets FILE.json] [--grads FILE.json] [--training FILE.json] [--onnx PATH] [--onnx-round-trips] [--webnn PATH] [--only REGEX] [--stages] [--json FILE]
 
-const { cases, nets, grads, training, onnx, only, stages, json } = new Command("conformance")
+const { cases, nets, grads, training, onnx, onnxRoundTrips, webnn, only, stages, json } = new Command("conformance")
   .description("Checks every operator and net against PyTorch's reference outputs.")
   .option("--cases <file>", "operator cases (default: the committed ones, unless other files are given)")
   .option("--nets <file>", "nets (default: the committed ones, unless other files are given)")
   .option("--grads <file>", "gradients of operators")
   .option("--training <file>", "whole training runs")
   .option("--onnx <path>", "ONNX's backend tests: a folder of model.onnx and test_data_set_0, or one of such folders")
+  .option("--onnx-round-trips", "every net, exported to ONNX and read back")
+  .option("--webnn <path>", "WebNN's web-platform-tests: their folder webnn/conformance_tests")
   .option("--only <regex>", "only those of these whose id it matches", ".")
   .option("--stages", "every layer of the nets, too, not only the logits")
   .option("--json <file>", "writes the results to a file")
@@ -34,13 +38,15 @@ const { cases, nets, grads, training, onnx, only, stages, json } = new Command("
     grads?: string;
     training?: string;
     onnx?: string;
+    onnxRoundTrips?: boolean;
+    webnn?: string;
     only: string;
     stages?: boolean;
     json?: string;
   }>();
 
 const wanted = new RegExp(only);
-const isDefault = !cases && !nets && !grads && !training && !onnx;
+const isDefault = !cases && !nets && !grads && !training && !onnx && !onnxRoundTrips && !webnn;
 const gpu = await openGpu();
 const caseResults: CaseResult[] = [];
 const netResults: NetResult[] = [];
@@ -108,13 +114,15 @@ try {
       console.log(`${status} ${key} loss off by ${figures[0]}, limit ${figures[1]} (${seconds} s) ${message}`);
     }
   }
-  for (const folder of onnx ? onnxCases(onnx) : []) {
-    if (!wanted.test(basename(folder))) continue;
-    const result = await runOnnx(gpu, folder);
+  const tell = (result: OnnxResult) => {
     onnxResults.push(result);
     const { status, id, message } = result;
     console.log(status === "skip" ? `not applicable ${id} ${message}` : `${status} ${id} ${message}`);
-  }
+  };
+  for (const folder of onnx ? onnxCases(onnx) : []) if (wanted.test(basename(folder))) tell(await runOnnx(gpu, folder));
+  for (const [name, net] of onnxRoundTrips ? Object.entries(zoo) : [])
+    if (wanted.test(name)) tell(await runRoundTrip(gpu, net));
+  for (const test of webnn ? webnnCases(webnn) : []) if (wanted.test(test.id)) tell(await runWebnn(gpu, test));
 } catch (error) {
   console.error(`conformance: ${(error as Error).message}`);
   process.exitCode = 2;
@@ -141,6 +149,6 @@ if (json) {
   writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
 }
 console.log(
-  `${count("pass")} passed, ${count("fail")} failed, ${count("skip")} ${onnx ? "not applicable" : "skipped"}`,
+  `${count("pass")} passed, ${count("fail")} failed, ${count("skip")} ${onnx || webnn ? "not applicable" : "skipped"}`,
 );
 if (count("fail") > 0 || all.length === 0) process.exitCode ??= 1;

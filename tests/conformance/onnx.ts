@@ -81,7 +81,11 @@ export async function runOnnx(gpu: Gpu, folder: string): Promise<OnnxResult> {
   return skip(refused?.message ?? "");
 }
 
-const nameOf = ({ graph }: ModelProto, input: number): string => graph?.input[input]?.name ?? "";
+/** Before version 4 of the format tensors of a model were inputs, too. */
+function nameOf({ graph }: ModelProto, input: number): string {
+  const tensors = new Set(graph?.initializer.map(({ name }) => name));
+  return graph?.input.filter(({ name }) => !tensors.has(name))[input]?.name ?? "";
+}
 
 function readTensors(folder: string, kind: string): (TensorProto | undefined)[] {
   const set = join(folder, "test_data_set_0");

@@ -20,6 +20,7 @@ const ENTRY = "the entry, with every net by name and tune, and what all families
 const GPU = "what a GPU adds";
 const TRAINING = "what training LeNet-5 adds";
 const ONNX = "what reading ONNX adds: shadenet/onnx and the file's reader";
+const ONNX_MORE = "what ONNX's operators that few nets have add";
 const TRANSFORMERS = "what families with layers of transformers share";
 const gradient = (operator: string): string => `kernels/${operator}_gradient`;
 const family = (name: string, after = ENTRY): Program => ({
@@ -127,10 +128,16 @@ export const PROGRAMS: readonly Program[] = [
     after: ENTRY,
   },
   {
-    name: "what ONNX's operators that few nets have add",
+    name: ONNX_MORE,
     program: all("kernels/onnx_import_more"),
     limitBytes: 10_000,
     after: ONNX,
+  },
+  {
+    name: "what ONNX's operators that hardly any net has add to that",
+    program: all("kernels/onnx_import_rest"),
+    limitBytes: 4_000,
+    after: ONNX_MORE,
   },
   {
     name: "the page's side of a worker",

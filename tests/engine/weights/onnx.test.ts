@@ -9,9 +9,9 @@ import type { ByteSource } from "../../../engine/weights/checkpoint.ts";
 import { openOnnx } from "../../../engine/weights/onnx.ts";
 import { bytesSource, openCheckpoint } from "../../../engine/weights/sources.ts";
 import { exportOnnx } from "../../../index.ts";
-import { moreOnnxReaders } from "../../../kernels/onnx_import_more.ts";
+import { restOnnxReaders } from "../../../kernels/onnx_import_rest.ts";
 import { int, isDeep, pick, random, refuses } from "../../harness.ts";
-import { encodeModel, float32, int64, type ModelInit, type NodeInit } from "../onnx/models.ts";
+import { encodeModel, float32, int64, type ModelInit, type NodeInit, quantized } from "../onnx/models.ts";
 
 async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
@@ -88,7 +88,7 @@ async function build(bytes: Uint8Array): Promise<Graph> {
       ),
     ] as const;
   });
-  addOnnx(graph, checkpoint, new Map(inputs), moreOnnxReaders);
+  addOnnx(graph, checkpoint, new Map(inputs), restOnnxReaders);
   for (const [name, { shape }] of checkpoint.tensors) {
     const count = shape.reduce((product, size) => product * size, 1);
     if (count < 1e6) await checkpoint.read(name);
@@ -188,7 +188,7 @@ function mutated(bytes: Uint8Array): Uint8Array {
 }
 
 test("changed at random, a model is another one or a clear error", async () => {
-  const models = [encodeModel(SMALL), encodeModel({ ...SMALL, opset: 9 }), SHAPES];
+  const models = [encodeModel(SMALL), encodeModel({ ...SMALL, opset: 9 }), SHAPES, RARE];
   const most = process.memoryUsage().rss + 2 ** 30;
   let refused = 0;
   const count = isDeep ? 1e6 : 2000;
@@ -231,6 +231,58 @@ const SHAPES = encodeModel({
     ["Range", ["one", "one", "one"], ["none"]],
     ["Transpose", ["sum"], ["y"], { perm: [0, 2, 3, 1] }],
   ],
+});
+
+const inner = (nodes: readonly NodeInit[]) => ({
+  graph: { inputs: {}, outputs: [nodes[nodes.length - 1][2][0]], nodes, tensors: [] },
+});
+
+/** Branches, integers, and what is spelled in letters. */
+const RARE = encodeModel({
+  inputs: { x: [2, 4, 6] },
+  outputs: ["y"],
+  tensors: [
+    ...[int64("yes", [1], []), float32("s", [], [0.5]), float32("matrix", [6, 6], new Float32Array(36).fill(0.1))],
+    ...[quantized("z", [], [3], DataType.INT8), quantized("w", [4, 2, 3], new Array(24).fill(-7), DataType.INT8)],
+  ],
+  nodes: [
+    [
+      "If",
+      ["yes"],
+      ["chosen"],
+      {
+        then_branch: inner([
+          ["Relu", ["x"], ["relu"]],
+          ["If", ["yes"], ["deep"], { then_branch: inner([["Neg", ["relu"], ["negative"]]]) }],
+        ]),
+        else_branch: inner([["Exp", ["x"], ["exp"]]]),
+      },
+    ],
+    ["DynamicQuantizeLinear", ["chosen"], ["q", "qs", "qz"]],
+    ["ConvInteger", ["q", "w", "qz", "z"], ["integers"], { group: 2, pads: [1, 1] }],
+    ["QuantizeLinear", ["integers", "s", "z"], ["q1"]],
+    ["QLinearConv", ["q1", "s", "z", "w", "s", "z", "s", "z"], ["q2"], { group: 2, pads: [1, 1] }],
+    ["DequantizeLinear", ["q2", "s", "z"], ["real"]],
+    ["Einsum", ["real", "matrix"], ["product"], { equation: "bcw,vw->bcv" }],
+    ["AveragePool", ["product"], ["y"], { kernel_shape: [4], pads: [0, 3] }],
+  ],
+});
+
+test("branches in one another, and names in them, have limits", async () => {
+  const nest = (depth: number): NodeInit =>
+    depth === 0 ? ["Relu", ["x"], ["v0"]] : ["If", ["yes"], [`v${depth}`], { then_branch: inner([nest(depth - 1)]) }];
+  const model = (nodes: NodeInit[]): Uint8Array =>
+    encodeModel({ inputs: { x: [1] }, outputs: ["y"], tensors: [int64("yes", [1], [])], nodes });
+  const deep = (depth: number) => model([nest(depth), ["Neg", [`v${depth}`], ["y"]]]);
+  const { nodes } = await build(deep(16));
+  assert.ok(nodes.some((node) => node.kind === "op" && node.kernel.name === "relu"));
+  const refused = (bytes: Uint8Array, message: RegExp) => refuses(() => build(bytes), WeightsError, "WEIGHTS", message);
+  await refused(deep(17), /or 16 graphs in one another/);
+  await refused(deep(500), /or 16 graphs in one another/);
+  const branch = (nodes: NodeInit[]) => model([["If", ["yes"], ["y"], { then_branch: inner(nodes) }]]);
+  await refused(branch([["Relu", ["x"], ["x"]]]), /two of its values are called "x"/);
+  await refused(branch([["Relu", ["y"], ["z"]]]), /"z" reads "y", which nothing makes/);
+  await refuses(() => build(model([["If", ["yes"], ["y"]]])), UsageError, "USAGE", /If, it has no then_branch \("y"\)/);
 });
 
 test.run();
