@@ -1,4 +1,4 @@
-import { FileError, ShadenetError, show } from "../ground/errors.ts";
+import { check, FileError, isTexts, ShadenetError, show } from "../ground/errors.ts";
 import { DIGIT, normalized } from "../image/image.ts";
 import { clip } from "../weights/checkpoint.ts";
 import type { Dataset } from "./data.ts";
@@ -30,6 +30,7 @@ export async function mnist(
   labels: IdxFile,
   classes: readonly string[] = [..."0123456789"],
 ): Promise<Dataset> {
+  check(isTexts(classes), "classes", classes, "an array of names");
   const digits = parseDigits(
     await unpacked(images, "the file of images"),
     await unpacked(labels, "the file of labels"),
