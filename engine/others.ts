@@ -24,7 +24,8 @@ export function withClasses(
   given: Given & { readonly numClasses?: unknown },
   error: Error & { readonly classes?: number },
 ): Given {
-  const { weights, labels, numClasses } = given;
+  // Nothing at all may have been given, which is what was wrong then.
+  const { weights, labels, numClasses }: Partial<typeof given> = given ?? {};
   const named = isTexts(labels) && labels.length !== definition.options.numClasses ? labels.length : undefined;
   const classes = error.classes ?? named;
   const isOpen = classes && numClasses === undefined && weights !== undefined && !publishedOf(definition, given);
