@@ -21,14 +21,16 @@ import type { HeldOut, Taught, TeachSettings, TeachTold } from "./worker/teachin
 interface Body {
   readonly name: string;
   readonly bytes: number;
+  /** Settings that suit it. */
   readonly lr: number;
+  readonly steps: number;
   readonly weights?: Blob | string;
 }
 
 const BODIES: Readonly<Record<string, Body>> = {
-  lenet5: { name: "LeNet-5", bytes: 0, lr: 0.01, weights: "lenet5.safetensors" },
-  squeezenet1_1: { name: "SqueezeNet", bytes: 5e6, lr: 0.001 },
-  resnet18: { name: "ResNet-18", bytes: 46.8e6, lr: 0.001 },
+  lenet5: { name: "LeNet-5", bytes: 0, lr: 0.01, steps: 120, weights: "lenet5.safetensors" },
+  squeezenet1_1: { name: "SqueezeNet", bytes: 5e6, lr: 0.001, steps: 60 },
+  resnet18: { name: "ResNet-18", bytes: 46.8e6, lr: 0.001, steps: 120 },
 };
 
 const [FEWEST, MOST, AT_FIRST] = [2, 10, 3];
@@ -36,11 +38,14 @@ const [FEWEST, MOST, AT_FIRST] = [2, 10, 3];
 /** Digits of each class, of those that come with the page. */
 const DIGITS = 40;
 
+/** As many thumbnails as are made at a time, so that the page goes on meanwhile. */
+const PER_FRAME = 10;
+
 /** From one frame that is recorded to the next, in milliseconds. */
 const FRAME_MS = 120;
 
 /** Samples that are sent to the worker together. */
-const SENT = 16;
+const SENT = 8;
 
 /** What a head has learned, step by step. */
 interface Curves {
@@ -93,6 +98,8 @@ export function start(_page: Page): void {
   let readings: readonly Reading[] = [];
   let isRunning = false;
   let isStale = false;
+  let willDraw = false;
+  let isFilling = false;
   /** Whose samples the camera takes, and whether it has taken one. */
   let recording: { readonly card: ClassCard; isEnded: boolean; taken: number; at: number } | undefined;
 
@@ -178,7 +185,7 @@ export function start(_page: Page): void {
       showReadings();
     } else if (taught) find("teach-changed").hidden = false;
     update();
-    if (!taught && !running) tellWhatIsMissing();
+    if (!taught && !running && !isFilling) tellWhatIsMissing();
   }
 
   /** Other classes, or another net: what was trained is not for them. */
@@ -204,8 +211,8 @@ export function start(_page: Page): void {
   }
 
   function setDefaults(): void {
-    const defaults = { steps: 120, lr: body().lr, held: 25, seed: 1 };
-    for (const [name, value] of Object.entries(defaults)) fields[name].value = String(value);
+    const { steps, lr } = body();
+    for (const [name, value] of Object.entries({ steps, lr, held: 25, seed: 1 })) fields[name].value = String(value);
   }
 
   function settings(): TeachSettings {
@@ -252,6 +259,7 @@ export function start(_page: Page): void {
   function changeNet(): void {
     if (!isPhotoNet()) stopCamera();
     fields.lr.value = String(body().lr);
+    fields.steps.value = String(body().steps);
     progress.cancel();
     changeClasses();
   }
@@ -293,20 +301,25 @@ export function start(_page: Page): void {
   async function takeDigits(): Promise<void> {
     status.clear();
     status.say("Reading the digits …");
-    digitsButton.disabled = true;
+    isFilling = true;
+    update();
     try {
       const gpu = await session.open();
       const all = await gpu.call<Uint8Array[][]>("someDigits", [cards.length, DIGITS, BUNDLED.train]);
       for (const [i, card] of cards.entries()) {
         if (card.samples.length > 0 || !all[i]) continue;
         if (/^(Class \d+)?$/.test(card.name)) card.name = String(i);
-        // A class a frame, so that the page goes on meanwhile.
-        await new Promise(requestAnimationFrame);
-        card.add(all[i].map((ink) => sampleOf(digitOf(ink))));
+        const samples = all[i].map((ink) => sampleOf(digitOf(ink)));
+        for (let first = 0; first < samples.length; first += PER_FRAME) {
+          await new Promise(requestAnimationFrame);
+          card.add(samples.slice(first, first + PER_FRAME));
+        }
       }
+      isFilling = false;
       tellAddress();
       tellWhatIsMissing();
     } catch (error) {
+      isFilling = false;
       fail(error);
     }
     update();
@@ -481,7 +494,12 @@ export function start(_page: Page): void {
       put(heldLosses, step, held.loss);
       put(heldAccuracies, step, held.accuracy);
     }
-    requestAnimationFrame(drawCurves);
+    if (willDraw) return;
+    willDraw = true;
+    requestAnimationFrame(() => {
+      willDraw = false;
+      drawCurves();
+    });
   }
 
   async function save(): Promise<void> {
@@ -531,11 +549,12 @@ export function start(_page: Page): void {
   }
 
   async function answerFor(picture: ImageData): Promise<void> {
-    const by = taught;
+    const [by, isFrame] = [taught, camera.isOn];
     try {
       const top = await (await by)?.classify(picture, { top: MOST });
-      // Another one was trained meanwhile.
-      if (top && by === taught) showAnswer(top.toSorted((a, b) => a.index - b.index).map((each) => each.probability));
+      // Another one was trained meanwhile, or the camera is off.
+      if (!top || by !== taught || isFrame !== camera.isOn) return;
+      showAnswer(top.toSorted((a, b) => a.index - b.index).map((each) => each.probability));
     } catch (error) {
       if (by !== taught) return;
       showAnswer(undefined);
@@ -583,8 +602,8 @@ export function start(_page: Page): void {
     const isTraining = running !== undefined;
     const enough = cards.every(({ samples }) => samples.length >= 2);
     trainButton.textContent = isTraining ? "Stop" : "Train";
-    trainButton.disabled = !isTraining && !(enough && isReady());
-    digitsButton.disabled = isTraining || cards.every(({ samples }) => samples.length > 0);
+    trainButton.disabled = !isTraining && (isFilling || !enough || !isReady());
+    digitsButton.disabled = isTraining || isFilling || cards.every(({ samples }) => samples.length > 0);
     addButton.disabled = cards.length >= MOST;
     exportButton.disabled = !taught || isTraining;
     cameraButton.hidden = !isPhotoNet();
@@ -595,7 +614,7 @@ export function start(_page: Page): void {
     trainButton.classList.toggle("primary", isReady());
     find("teach-net-text").textContent = isPhotoNet()
       ? isReady()
-        ? `${name} is loaded; it is kept for the next visit. Photos, the camera and drawings are its samples.`
+        ? `${name} is loaded: its samples are photos, the camera’s pictures, drawings.`
         : `${name} was trained on a million photos. It is downloaded when you ask for it, and kept.`
       : "It has read digits: black ink on white paper. For photos and the camera choose another.";
     find("teach-command").textContent =
