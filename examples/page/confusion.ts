@@ -43,7 +43,7 @@ export class Confusion {
     const head = make(
       "tr",
       {},
-      make("td", { class: "corner quiet" }, "is ↓ read →"),
+      make("td", { class: "corner quiet" }, "is ↓ read\u00a0→"),
       ...names.map((name) => make("th", { scope: "col" }, make("span", {}, name))),
     );
     const rows = cells.map((row, i) => {
