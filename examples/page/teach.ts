@@ -67,16 +67,19 @@ export function start(_page: Page): void {
   const fields = Object.fromEntries(
     ["steps", "lr", "held", "seed"].map((name) => [name, find(`teach-${name}`, HTMLInputElement)]),
   );
-  const [trainButton, digitsButton, addButton, resetButton, exportButton, cameraButton, loadButton, fileButton] = [
-    "train",
-    "digits",
-    "add",
-    "reset",
-    "export",
-    "camera",
-    "load",
-    "file",
-  ].map((name) => find(`teach-${name}`, HTMLButtonElement));
+  const [
+    trainButton,
+    digitsButton,
+    addButton,
+    resetButton,
+    undoButton,
+    exportButton,
+    cameraButton,
+    loadButton,
+    fileButton,
+  ] = ["train", "digits", "add", "reset", "undo", "export", "camera", "load", "file"].map((name) =>
+    find(`teach-${name}`, HTMLButtonElement),
+  );
   const weightsPicker = find("teach-weights", HTMLInputElement);
   const list = find("classes");
   const bars = find("teach-bars");
@@ -91,6 +94,8 @@ export function start(_page: Page): void {
   /** Samples that the worker has looked at. */
   let looked = new Set<number>();
   let cards: ClassCard[] = [];
+  /** What they were before some were taken away. */
+  let before: ClassCard[] | undefined;
   let running: AbortController | undefined;
   let curves = noCurves();
   /** What answers, of the classes that it was trained for. */
@@ -117,12 +122,20 @@ export function start(_page: Page): void {
   trainButton.addEventListener("click", () => (running ? stop() : train()));
   digitsButton.addEventListener("click", takeDigits);
   addButton.addEventListener("click", () => {
+    before = undefined;
     setClasses([...cards, `Class ${cards.length + 1}`]);
     changeClasses();
   });
   resetButton.addEventListener("click", () => {
+    before = cards;
     setClasses(Array.from({ length: AT_FIRST }, (_, i) => `Class ${i + 1}`));
     changeClasses();
+  });
+  undoButton.addEventListener("click", () => {
+    setClasses(before ?? cards);
+    before = undefined;
+    changeClasses();
+    resetButton.focus();
   });
   exportButton.addEventListener("click", save);
   find("teach-clear").addEventListener("click", () => pad.clear());
@@ -160,8 +173,7 @@ export function start(_page: Page): void {
   function setClasses(classes: readonly (ClassCard | string)[]): void {
     const actions = { onChange, onFiles: takeFiles, onAdd: addDrawing, onHold: hold, onRemove: removeClass };
     cards = classes.map((each) => (typeof each === "string" ? new ClassCard(each, actions) : each));
-    for (const element of [...list.children]) if (!cards.some((card) => card.element === element)) element.remove();
-    for (const card of cards) if (!card.element.isConnected) list.append(card.element);
+    list.replaceChildren(...cards.map(({ element }) => element));
     placeCards();
   }
 
@@ -173,12 +185,14 @@ export function start(_page: Page): void {
 
   function removeClass(gone: ClassCard): void {
     const place = cards.indexOf(gone);
+    before = cards;
     setClasses(cards.filter((card) => card !== gone));
     changeClasses();
     cards[Math.min(place, cards.length - 1)].element.querySelector("input")?.focus();
   }
 
   function onChange(_card: ClassCard, kind: "samples" | "name"): void {
+    before = undefined;
     placeCards();
     if (kind === "name") {
       tellAddress();
@@ -199,9 +213,9 @@ export function start(_page: Page): void {
   }
 
   function forgetTaught(): void {
-    const before = taught;
+    const gone = taught;
     taught = undefined;
-    before?.then((net) => net.dispose()).catch(() => {});
+    gone?.then((net) => net.dispose()).catch(() => {});
     curves = noCurves();
     readings = [];
     find("teach-changed").hidden = true;
@@ -605,6 +619,7 @@ export function start(_page: Page): void {
     trainButton.disabled = !isTraining && (isFilling || !enough || !isReady());
     digitsButton.disabled = isTraining || isFilling || cards.every(({ samples }) => samples.length > 0);
     addButton.disabled = cards.length >= MOST;
+    undoButton.hidden = !before;
     exportButton.disabled = !taught || isTraining;
     cameraButton.hidden = !isPhotoNet();
     const { name, bytes } = body();

@@ -4,11 +4,13 @@ import type { Locator, Page } from "playwright-core";
 import { PNG } from "pngjs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { AnyNet } from "../../engine/definition.ts";
 import { pcg } from "../../engine/ground/hash.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { openGpu, readImage } from "../../index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
+import { resnet18 } from "../../nets/resnet.ts";
 import { squeezenet1_1 } from "../../nets/squeezenet.ts";
 import { isDeep } from "../harness.ts";
 import { draw, inBrowser, inspect, inspected, inWorker, loseDevice, openSite, ROOT, waitForText } from "./visit.ts";
@@ -188,6 +190,10 @@ if (isDeep) {
     await waitForSamples(0, /^2 samples$/);
     assert.is(await page.evaluate(() => document.activeElement?.ariaLabel), "Remove sample 2");
     await waitFor("teach-status", /^Still at least two samples for bars\.$/);
+    await press("Start over").press("Enter");
+    await press("Undo").press("Enter");
+    assert.equal(await counts(), ["2 samples", "No samples yet"]);
+    assert.is(await press("Undo").count(), 0);
   });
 
   inBrowser("dropped on a card, pasted into one; a file that is no picture does not keep the others", async () => {
@@ -333,7 +339,7 @@ if (isDeep) {
     await press("Load SqueezeNet, 5 MB").click();
     await waitForText(page, "teach-problem", /download\.pytorch\.org/);
     assert.is(new Set(asked).size, 1);
-    await page.locator("#teach-weights").setInputFiles([file("random.safetensors", await squeezenet())]);
+    await page.locator("#teach-weights").setInputFiles([file("random.safetensors", await checkpoint(squeezenet1_1))]);
     await waitFor("teach-status", /^SqueezeNet is loaded/);
     for (const [place, colour] of [
       [160, 0, 0],
@@ -385,12 +391,33 @@ if (isDeep) {
     assert.is(await page.locator("#teach-video").isVisible(), false);
   });
 
+  inBrowser("ResNet-18: downloaded when asked for, with progress, and once", async () => {
+    const asked: string[] = [];
+    const body = await checkpoint(resnet18);
+    await page.context().route("https://huggingface.co/timm/resnet18**", (route) => {
+      asked.push(route.request().url());
+      return route.fulfill({
+        body,
+        headers: { "access-control-allow-origin": "*", "content-length": `${body.length}` },
+      });
+    });
+    await page.goto("about:blank");
+    for (let visits = 0; visits < 2; visits++) {
+      await page.goto(`${site?.origin}/#teach?net=resnet18`);
+      await waitFor("teach-status", /^Load the weights of ResNet-18/);
+      await press("Load ResNet-18, 46.8 MB").click();
+      await waitFor("teach-status", /^ResNet-18 is loaded/);
+      assert.is(asked.length, 1);
+      await page.goto("about:blank");
+    }
+  });
+
   inBrowser("accessibility", () => assert.equal(inspected.violations, []));
 }
 
-/** SqueezeNet's tensors, all random. */
-async function squeezenet(): Promise<Buffer> {
-  const weights = randomWeights(squeezenet1_1);
+/** A net's tensors, all random. */
+async function checkpoint(net: AnyNet): Promise<Buffer> {
+  const weights = randomWeights(net);
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape }] of weights.tensors) tensors.set(name, { shape, data: await weights.read(name) });
   return Buffer.from(encodeSafetensors(tensors));
