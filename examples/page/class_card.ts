@@ -22,7 +22,7 @@ export class ClassCard {
   readonly #name: HTMLInputElement;
   readonly #count = make("span", { class: "quiet" });
   readonly #list = make("ul", { class: "thumbnails" });
-  readonly #add = make("button", { type: "button" });
+  readonly #add = make("button", { class: "stretch", type: "button" });
   readonly #remove = make("button", { type: "button", class: "remove" }, "×");
   readonly #actions: CardActions;
   #samples: readonly Sample[] = [];
@@ -31,7 +31,7 @@ export class ClassCard {
     this.#actions = actions;
     this.#name = make("input", { class: "class-name", type: "text", maxlength: "40", value: name, required: "" });
     const picker = make("input", { type: "file", accept: "image/*", multiple: "", hidden: "" });
-    const choose = make("button", { type: "button" }, "Files …");
+    const choose = make("button", { class: "stretch", type: "button" }, "Files …");
     this.element = make(
       "li",
       { class: "class" },
