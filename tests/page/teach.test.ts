@@ -266,6 +266,8 @@ if (isDeep) {
     );
     const numbers = (await page.locator("#confusion td:not(thead td)").allTextContents()).map(Number);
     assert.is(numbers.length, 100);
+    await press("0 read as 0: 12").click();
+    assert.is(await page.locator("#cell-pictures canvas").count(), 12);
     await inspect(page, "teach");
   });
 
