@@ -21,6 +21,7 @@ const ALONE = [
   "page/docs.",
   "page/kernels.",
   "page/page.",
+  "page/teach.",
   "page/time.",
   "page/train.",
   "tuning/tune",

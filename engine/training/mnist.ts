@@ -107,7 +107,7 @@ function readIdx({ name, bytes }: Named, kind: "images" | "labels", rank: number
 }
 
 /** The bytes of a file, out of their gzip where they are in one. */
-async function unpacked(given: IdxFile, what: string): Promise<Named> {
+export async function unpacked(given: IdxFile, what: string): Promise<Named> {
   const isBytes = given instanceof Uint8Array || given instanceof ArrayBuffer;
   if (!isBytes && !(given instanceof Blob)) throw new FileError(`${what} is ${show(given)}; wanted its bytes`);
   // One that was transferred has no bytes, and no view of it can be made.

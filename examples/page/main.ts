@@ -28,6 +28,7 @@ const VIEWS: Readonly<Record<string, () => Promise<{ start(page: Page): void }>>
   // Not loaded later: nothing that is drawn at once may be lost.
   digits: async () => digits,
   train: () => import("./train.ts"),
+  teach: () => import("./teach.ts"),
   images: () => import("./images.ts"),
   time: () => import("./time.ts"),
   kernels: () => import("./kernels.ts"),

@@ -136,7 +136,7 @@ inBrowser("answer and all stages in the first screen, on a projector and on a ph
 });
 
 inBrowser("with every view opened the page's own thread has loaded less than 120 KB of script", async () => {
-  for (const view of ["train", "images", "time", "kernels", "digits"]) {
+  for (const view of ["train", "teach", "images", "time", "kernels", "digits"]) {
     await page.evaluate((view) => {
       location.hash = view;
     }, view);

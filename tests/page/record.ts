@@ -42,7 +42,22 @@ const PREPARATIONS: Readonly<Record<Recorded, (page: Page) => Promise<unknown>>>
   async teach(page) {
     await page.getByRole("button", { name: "Try it with digits" }).click();
     await page.getByRole("button", { name: "Train", exact: true }).click();
-    await said(page, "confusion-text", /\S/);
+    await said(page, "teach-status", /^Trained/);
+    const box = await page.locator("#teach-pad").boundingBox();
+    if (!box) throw new Error("the pad is not shown");
+    const at = (x: number, y: number) => [box.x + x * box.width, box.y + y * box.height] as const;
+    await page.mouse.move(...at(0.3, 0.3));
+    await page.mouse.down();
+    for (const [x, y] of [
+      [0.5, 0.2],
+      [0.7, 0.35],
+      [0.3, 0.8],
+      [0.75, 0.8],
+    ])
+      await page.mouse.move(...at(x, y), { steps: 5 });
+    await page.mouse.up();
+    await said(page, "teach-answer", /\d/);
+    await page.locator("#confusion button").nth(2).click();
   },
   async images(page) {
     await page.getByRole("button", { name: "Test picture" }).click();

@@ -16,8 +16,9 @@ let page: Page;
 
 const SETTINGS = { "Learning rate": "0.01", Batch: "8", Optimizer: "sgd", Seed: "5" };
 
+const field = (label: string) => page.locator("#panel-train").getByLabel(label);
 const fields = async (): Promise<Record<string, string>> => {
-  const values = Object.keys(SETTINGS).map(async (label) => [label, await page.getByLabel(label).inputValue()]);
+  const values = Object.keys(SETTINGS).map(async (label) => [label, await field(label).inputValue()]);
   return Object.fromEntries(await Promise.all(values));
 };
 
@@ -92,22 +93,22 @@ inBrowser("a step by the keyboard: loss, test, filters, mistakes", async () => {
   const mistakes = Number.parseInt(await textOf("mistakes-text"), 10);
   assert.ok(mistakes > 0);
   assert.is(await page.locator("#mistakes li").count(), Math.min(12, mistakes));
-  assert.ok(await page.getByLabel("Optimizer").isDisabled());
+  assert.ok(await field("Optimizer").isDisabled());
   await inspect(page, "train");
 });
 
 inBrowser("train by a tap, change the learning rate meanwhile, pause; another batch goes on from there", async () => {
   await press("Go on").tap();
   await waitBeyond(1);
-  await page.getByLabel("Learning rate").fill("0.03");
-  await page.getByLabel("Learning rate").press("Enter");
+  await field("Learning rate").fill("0.03");
+  await field("Learning rate").press("Enter");
   await page.waitForURL(/lr=0\.03&batch=8/);
   await waitBeyond(await stepShown());
   assert.not.equal(await pixels("train-filters"), await pixels("first-filters"));
   await press("Pause").click();
   await waitFor("train-status", /^Paused after \d+ steps\.$/);
   const before = await stepShown();
-  await page.getByLabel("Batch").selectOption("16");
+  await field("Batch").selectOption("16");
   await press("Step").click();
   await waitBeyond(before);
   await waitFor("train-status", /^Paused after \d+ steps\.$/);
@@ -167,7 +168,7 @@ inBrowser("the worker ends: that is said, and Start begins again; Start over lea
   await waitFor("train-status", /forgotten/);
   assert.equal([await textOf("loss-text"), await textOf("filters-text"), await stepShown()], ["", "", 0]);
   assert.ok(await press("Save").isDisabled());
-  assert.not(await page.getByLabel("Optimizer").isDisabled());
+  assert.not(await field("Optimizer").isDisabled());
 });
 
 inBrowser("accessibility", () => assert.equal(inspected.violations, []));

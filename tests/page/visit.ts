@@ -146,8 +146,9 @@ export async function until<T>(page: Page, what: string, ask: () => Promise<T | 
 /** Points on the pad, from 0 to 1. */
 export type Stroke = readonly (readonly [number, number])[];
 
-export async function draw(on: Page, strokes: readonly Stroke[]): Promise<void> {
-  const box = await on.locator("#pad").boundingBox();
+export async function draw(on: Page, strokes: readonly Stroke[], pad = "#pad"): Promise<void> {
+  await on.locator(pad).scrollIntoViewIfNeeded();
+  const box = await on.locator(pad).boundingBox();
   if (!box) throw new Error("the pad is not shown");
   const at = ([x, y]: readonly [number, number]) => [box.x + x * box.width, box.y + y * box.height] as const;
   for (const [first, ...others] of strokes) {

@@ -29,9 +29,14 @@ export interface ModelChoice {
 }
 
 /** Every tensor of a net's checkpoint that the net has, by its name. Throws what Gpu.loadNet() throws. */
-export async function readParameters(gpu: Gpu, definition: AnyNet, weights: Weights): Promise<Map<string, Tensor>> {
+export async function readParameters(
+  gpu: Gpu,
+  definition: AnyNet,
+  weights: Weights,
+  loading?: LoadingOptions,
+): Promise<Map<string, Tensor>> {
   const wanted = paramShapes(trace(definition));
-  const checkpoint = await openFitting(definition, wanted, { weights }, gpu.host.open, gpu.nets);
+  const checkpoint = await openFitting(definition, wanted, { weights, ...loading }, gpu.host.open, gpu.nets);
   try {
     const tensors = new Map<string, Tensor>();
     for (const [name, shape] of wanted) tensors.set(name, { shape, data: await checkpoint.read(name) });

@@ -6,11 +6,13 @@ import { readParameters, type WeightsChoice } from "./load_model.ts";
 import { type Building, Looking, type LookOptions } from "./looking.ts";
 import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
+import type { Teaching } from "./teaching.ts";
 import { previewNet, timeNet } from "./timing.ts";
 import type { DigitFiles, Settings, Training } from "./training.ts";
 
 let looking: Looking | undefined;
 let training: Promise<Training> | undefined;
+let teaching: Promise<Teaching> | undefined;
 let playground: (() => Playground) | undefined;
 
 const lookingOf = ({ gpu }: Context): Looking => {
@@ -23,6 +25,15 @@ const trainingOf = ({ gpu }: Context): Promise<Training> => {
   training ??= import("./training.ts").then(({ Training }) => new Training(gpu));
   return training;
 };
+
+/** Loaded by the worker that teaches, whose methods are its own. */
+const teach =
+  <Name extends "open" | "look" | "forget" | "teach" | "save" | "digits">(name: Name) =>
+  async (context: Context, ...args: unknown[]) => {
+    teaching ??= import("./teaching.ts").then(({ Teaching }) => new Teaching(context.gpu));
+    const made = await teaching;
+    return (made[name] as (...given: unknown[]) => unknown).call(made, ...args, context);
+  };
 
 const playgroundOf = async ({ gpu }: Context): Promise<Playground> => {
   await gpu.ready();
@@ -46,6 +57,14 @@ serveGpu(openGpu, {
     (await trainingOf(context)).train(settings, steps, context),
   saveTraining: async (context) => (await trainingOf(context)).save(),
   forget: async (context) => (await trainingOf(context)).forget(),
+
+  // Teach: one net
+  openBody: teach("open"),
+  lookAt: teach("look"),
+  forgetSamples: teach("forget"),
+  teach: teach("teach"),
+  saveTaught: teach("save"),
+  someDigits: teach("digits"),
 
   // Images: one net at a time.
   describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),

@@ -1,11 +1,11 @@
 import { type Dataset, mnist } from "../../../browser.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
-import { pcg } from "../../../engine/ground/hash.ts";
 import type { Watch } from "../../../engine/ground/options.ts";
 import { mostProbable } from "../../../engine/ground/predictions.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
-import { type StepResult, shuffled, type Trainer } from "../../../engine/training/trainer.ts";
+import type { StepResult, Trainer } from "../../../engine/training/trainer.ts";
+import { answersOf, examplesAt } from "./examples.ts";
 
 /** A file of MNIST's: one that was chosen, or an address. */
 type DigitFile = Blob | string;
@@ -109,7 +109,8 @@ export class Training {
       if (trainer.steps === 0) await this.#look(trainer, onProgress);
       for (let i = 0; i < steps && !signal.aborted; i++) {
         try {
-          const { images, labels } = await this.#batch(trainer.steps);
+          if (!this.#train) throw new UsageError("there are no digits to train with yet");
+          const { images, labels } = await examplesAt(this.#train, trainer.steps, settings.batch, settings.seed);
           const result = await trainer.step(images, labels);
           onProgress({ result });
           if (result.step % LOOK_EVERY === 0 || steps === 1) await this.#look(trainer, onProgress);
@@ -163,18 +164,6 @@ export class Training {
     return this.#trainer;
   }
 
-  /** The examples of a step: an epoch's in an order that follows from the seed. */
-  async #batch(step: number) {
-    const { batch = 1, seed = 0 } = this.#settings ?? {};
-    if (!this.#train) throw new UsageError("there are no digits to train with yet");
-    const { size } = this.#train;
-    if (size < batch) throw new UsageError(`a batch is ${batch} digits, and there are ${size}: choose a smaller batch`);
-    const perEpoch = Math.floor(size / batch);
-    const order = shuffled(size, pcg(seed ^ pcg(Math.floor(step / perEpoch) + 1)));
-    const first = (step % perEpoch) * batch;
-    return this.#train.examples(order.slice(first, first + batch));
-  }
-
   async #look(trainer: Trainer, onProgress: Watching["onProgress"]): Promise<void> {
     const filters = (await trainer.tensors()).get("conv1.weight");
     if (filters) onProgress({ filters, step: trainer.steps });
@@ -184,23 +173,12 @@ export class Training {
   async #tell(trainer: Trainer, signal: AbortSignal, onProgress: Watching["onProgress"]): Promise<void> {
     if (!this.#test || this.#tested === trainer.steps) return;
     const { size } = this.#test;
-    const [batch, ...image] = trainer.inputShape;
-    const elements = image.reduce((product, side) => product * side, 1);
-    const all: (Mistake & { readonly loss: number })[] = [];
-    for (let first = 0; first < size; first += batch) {
-      if (signal.aborted) return;
-      const places = Array.from({ length: Math.min(batch, size - first) }, (_, i) => first + i);
-      const { images, labels } = await this.#test.examples(places);
-      const padded = new Float32Array(batch * elements);
-      padded.set(images);
-      const { data } = await trainer.run(padded);
-      for (const i of places.keys()) {
-        const probabilities = softmaxOf(data.subarray(i * trainer.numClasses, (i + 1) * trainer.numClasses));
-        const [{ index: guess, probability }] = mostProbable("LeNet-5", probabilities, [], 1);
-        const loss = -Math.log(Math.max(probabilities[labels[i]], 1e-30));
-        all.push({ image: images.slice(i * elements, (i + 1) * elements), label: labels[i], guess, probability, loss });
-      }
-    }
+    const answers = await answersOf(trainer, this.#test, signal);
+    if (signal.aborted) return;
+    const all = answers.map(({ probabilities, ...example }) => {
+      const [{ index: guess, probability }] = mostProbable("LeNet-5", probabilities, [], 1);
+      return { ...example, guess, probability };
+    });
     await trainer.save();
     this.#tested = trainer.steps;
     const wrong = all.filter(({ label, guess }) => label !== guess).sort((a, b) => b.loss - a.loss);
@@ -220,11 +198,3 @@ const part = (dataset: Dataset, from: number, to: number): Dataset => ({
       key,
     ),
 });
-
-/** In float64. */
-function softmaxOf(logits: Float32Array): Float32Array {
-  const largest = Math.max(...logits);
-  const powers = Array.from(logits, (v) => Math.exp(v - largest));
-  const sum = powers.reduce((total, v) => total + v, 0);
-  return Float32Array.from(powers, (v) => v / sum);
-}
