@@ -45,10 +45,9 @@ const PREPARATIONS: Readonly<Record<Recorded, (page: Page) => Promise<unknown>>>
     await said(page, "confusion-text", /\S/);
   },
   async images(page) {
-    await page.getByRole("button", { name: "Test picture" }).click();
-    const primary = page.getByRole("button", { name: /^Load squeezenet/i });
-    await ((await primary.count()) > 0 ? primary : page.getByRole("button", { name: /^Random/ })).click();
+    await page.getByRole("button", { name: /^Load mobilenet/ }).click();
     await said(page, "answer", /, in /);
+    await said(page, "heat-text", /, 7 × 7$/);
   },
   async time(page) {
     await page.getByRole("button", { name: "Measure" }).click();
