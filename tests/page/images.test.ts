@@ -480,9 +480,9 @@ if (isDeep) {
         await answered();
         await waitFor("heat-text", /, \d+ × \d+$/, "images-problem");
         await waitFor("layer-text", / maps of /, "images-problem");
-        await inspect(page, `images-${net}`);
         const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
         console.log(`note: ${net}: ${long.length} tasks over 50 ms, the longest ${Math.max(0, ...long).toFixed(0)}`);
+        await inspect(page, `images-${net}`);
         assert.equal(visit.inspected.violations, []);
         await page.close();
       },
