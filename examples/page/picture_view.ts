@@ -47,7 +47,7 @@ export class PictureView {
 
   #sample(address: string, title: string): HTMLElement {
     const image = make("img", { src: address, alt: title, width: "96", height: "64" });
-    const button = make("button", { type: "button", title }, image);
+    const button = make("button", { type: "button", class: "thumb", title }, image);
     button.addEventListener("click", () => this.readSample(address));
     return button;
   }
