@@ -7,6 +7,8 @@ import { GpuError } from "./ground/errors.ts";
 import { type Shape, sizeOf, sum } from "./ground/tensor.ts";
 
 export interface LayerSummary {
+  /** Its place in the graph's list of nodes. */
+  readonly node: number;
   /** The layer's first name; the others name a block that ends with it. Empty for a step without one. */
   readonly name: string;
   readonly operator: string;
@@ -70,7 +72,7 @@ export function summarize(graph: Graph, limits: Limits = DEFAULT_LIMITS): Summar
     if (total > 0) passSize += 2 * 4 * sizeOf(node.shape);
     const operator = node.kind === "op" ? node.kernel.name : "view";
     const parameters = sum(fresh.map((param) => sizeOf(graph.nodes[param].shape)));
-    return [{ name, operator, shape: node.shape, parameters, multiplyAdds: total * placesOf(graph, node) }];
+    return [{ node: id, name, operator, shape: node.shape, parameters, multiplyAdds: total * placesOf(graph, node) }];
   });
 
   const parameters = sum(layers.map((layer) => layer.parameters));

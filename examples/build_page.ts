@@ -16,6 +16,7 @@ const FILES: Readonly<Record<string, string>> = {
   "examples/page/text.css": "text.css",
   "examples/page/recorded": "recorded",
   "examples/digits": "digits",
+  "examples/photos": "photos",
   "nets/weights/lenet5.safetensors": "lenet5.safetensors",
 };
 

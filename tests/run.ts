@@ -19,6 +19,7 @@ const ALONE = [
   "onnx/export",
   "page/digits.",
   "page/docs.",
+  "page/images.",
   "page/kernels.",
   "page/page.",
   "page/teach.",

@@ -1,77 +1,100 @@
-import { sizeOf, type Tensor } from "../../engine/ground/tensor.ts";
-import { find, make, onColorScheme } from "./dom.ts";
-import { sizes } from "./format.ts";
+import type { Tensor } from "../../engine/ground/tensor.ts";
+import { find, onColorScheme } from "./dom.ts";
+import { factsOf, LayerGraphView } from "./layer_graph_view.ts";
+import { outputOf, type Part } from "./layer_tree.ts";
 import { drawMaps, type Maps, mapsOf, robustRange } from "./maps.ts";
 import type { Status } from "./status.ts";
 import type { NetDescription } from "./worker/looking.ts";
 
-type Layer = NetDescription["layers"][number];
-
 /** Maps that are shown at once; values of vectors. */
 const PER_PAGE = 64;
 const VALUES_PER_PAGE = 4096;
+const MOST_FILTERS = 96;
+
+/** What is shown of a net's layers comes from here. */
+export interface LayerSource {
+  /** A node's output for the picture; undefined where there is none. */
+  activations(node: number): Promise<Tensor | undefined>;
+  /** A parameter; undefined where no net is loaded. */
+  parameter(name: string): Promise<Tensor | undefined>;
+}
 
 /** The layers of a net to choose from, and the activations of the one that is chosen. */
 export class LayerView {
-  readonly #list = find("layers");
+  readonly #graph: LayerGraphView;
   readonly #canvas = find("maps", HTMLCanvasElement);
+  readonly #filters = find("first-layer-filters", HTMLCanvasElement);
   readonly #text = find("layer-text");
+  readonly #facts = find("layer-facts");
   readonly #status: Status;
-  readonly #activationsOf: (layer: string) => Promise<Tensor | undefined>;
-  #chosen: Layer | undefined;
+  readonly #source: LayerSource;
+  #net: NetDescription | undefined;
+  #chosen: Part | undefined;
   #maps: Maps | undefined;
+  #weights: Tensor | undefined;
   #range = 1;
   #first = 0;
 
-  /** `activationsOf` resolves with a layer's output for the picture, or undefined where there is none. */
-  constructor(status: Status, activationsOf: (layer: string) => Promise<Tensor | undefined>) {
+  constructor(status: Status, source: LayerSource) {
     this.#status = status;
-    this.#activationsOf = activationsOf;
+    this.#source = source;
+    this.#graph = new LayerGraphView(
+      (part) => this.#tell(part),
+      (part) => this.#choose(part),
+    );
     find("previous-maps").addEventListener("click", () => this.#turn(-1));
     find("next-maps").addEventListener("click", () => this.#turn(1));
     onColorScheme(() => this.#draw());
     addEventListener("resize", () => this.#draw());
   }
 
-  /** Lists the layers of a net. */
-  list(layers: readonly Layer[]): void {
-    this.#chosen = undefined;
+  /** Shows the layers of a net; its first filters are what is looked at first. */
+  list(net: NetDescription): void {
+    this.#net = net;
+    this.#graph.show(net.layers);
     this.#empty();
-    const largest = Math.max(...layers.map(({ shape }) => sizeOf(shape)));
-    const rows = layers.map((layer) => {
-      const input = make("input", { type: "radio", name: "layer" });
-      input.addEventListener("change", () => {
-        this.#chosen = layer;
-        this.update();
-      });
-      const bar = make("span", { class: "size", "aria-hidden": "true" });
-      bar.style.width = `${100 * Math.sqrt(sizeOf(layer.shape) / largest)}%`;
-      const shape = make("span", { class: "quiet" }, sizes(layer.shape));
-      // A name that is a number in a list does not say what it is.
-      const operator = /\.\d+$/.test(layer.name) ? ` ${layer.operator}` : "";
-      const name = make("span", {}, layer.name, make("span", { class: "quiet" }, operator));
-      return make("label", {}, input, name, shape, bar);
-    });
-    this.#list.replaceChildren(this.#list.firstElementChild as Element, ...rows);
+    const first = net.filters?.node ?? net.layers[1].id;
+    const again = net.layers.find(({ path }) => path === this.#chosen?.path)?.id;
+    this.#chosen = this.#graph.find(again ?? first);
+    if (this.#chosen) this.#graph.choose(this.#chosen.path);
+    this.#tell(undefined);
+  }
+
+  #choose(part: Part): void {
+    this.#chosen = part;
+    this.#graph.choose(part.path);
+    this.#tell(undefined);
+    this.#empty();
+    this.update();
+  }
+
+  /** Says what is pointed at has; else what is chosen. */
+  #tell(pointed: Part | undefined): void {
+    const part = pointed ?? this.#chosen;
+    this.#facts.textContent = part ? `${part.path || "the net"}: ${factsOf(part)}` : "";
   }
 
   /** Shows the chosen layer for the picture as it is now. */
   async update(): Promise<void> {
-    const layer = this.#chosen;
-    if (!layer) return;
+    const [part, net] = [this.#chosen, this.#net];
+    if (!part || !net) return;
+    const isCurrent = () => part === this.#chosen && net === this.#net;
     try {
-      this.#text.textContent = `${layer.name} …`;
-      const tensor = await this.#activationsOf(layer.name);
-      if (layer !== this.#chosen) return;
-      if (!tensor) {
-        this.#empty();
-        return;
-      }
-      this.#maps = mapsOf(tensor);
-      this.#range = robustRange(tensor.data);
-      this.#first = 0;
+      if (!this.#maps) this.#text.textContent = `${part.path} …`;
+      const { id } = outputOf(part);
+      const tensor = await this.#source.activations(id);
+      const looksAtInput = part.layers.some((layer) => layer.id === net.filters?.node);
+      const weights = net.filters && looksAtInput ? await this.#source.parameter(net.filters.param) : undefined;
+      if (!isCurrent()) return;
+      this.#weights = weights;
+      if (tensor) {
+        this.#maps = mapsOf(imageOf(tensor));
+        this.#range = robustRange(tensor.data);
+        this.#first = 0;
+      } else this.#maps = undefined;
       this.#draw();
     } catch (error) {
+      if (!isCurrent()) return;
       this.#empty();
       this.#status.fail(error);
     }
@@ -80,12 +103,12 @@ export class LayerView {
   /** Takes away what is shown until update() knows better, and keeps its place. */
   fade(): void {
     this.#canvas.style.visibility = "hidden";
+    if (this.#maps) this.#text.textContent = `${this.#chosen?.path} …`;
   }
 
   #empty(): void {
-    this.#maps = undefined;
-    this.#canvas.hidden = find("pages").hidden = true;
-    this.#text.textContent = "Load a net, show it a picture and choose a layer to see what it makes of it.";
+    this.#maps = this.#weights = undefined;
+    this.#draw();
   }
 
   #turn(pages: number): void {
@@ -96,8 +119,13 @@ export class LayerView {
   }
 
   #draw(): void {
-    const [maps, layer] = [this.#maps, this.#chosen];
-    if (!maps || !layer) return;
+    this.#drawFilters();
+    const [maps, part] = [this.#maps, this.#chosen];
+    if (!maps || !part) {
+      this.#canvas.hidden = find("pages").hidden = true;
+      this.#text.textContent = "Load a net and show it a picture to see what a layer makes of it.";
+      return;
+    }
     const shown = Math.min(perPage(maps), maps.count - this.#first);
     const isVector = maps.height * maps.width === 1;
     const room = this.#canvas.parentElement?.clientWidth ?? 600;
@@ -107,13 +135,76 @@ export class LayerView {
     this.#canvas.style.visibility = "";
     drawMaps(this.#canvas, maps, { tile, columns, range: this.#range, first: this.#first, count: shown });
     const what = isVector ? `${maps.count} values` : `${maps.count} maps of ${maps.height} × ${maps.width}`;
-    this.#text.textContent = `${layer.name} (${layer.operator}): ${what}, full colour at ±${this.#range.toPrecision(2)}`;
-    this.#canvas.ariaLabel = `Activations of ${layer.name}: ${what}`;
+    const { operator } = outputOf(part);
+    this.#text.textContent = `${part.path} (${operator}): ${what}, full colour at ±${this.#range.toPrecision(2)}`;
+    this.#canvas.ariaLabel = `Activations of ${part.path}: ${what}`;
     find("pages").hidden = shown === maps.count;
     find("maps-text").textContent = `${this.#first + 1} to ${this.#first + shown} of ${maps.count}`;
     find("previous-maps", HTMLButtonElement).disabled = this.#first === 0;
     find("next-maps", HTMLButtonElement).disabled = this.#first + shown >= maps.count;
   }
+
+  /** The filters of the first layer: of three channels as pictures, each from its least weight to its largest. */
+  #drawFilters(): void {
+    const weights = this.#weights;
+    find("filters-figure").hidden = !weights;
+    if (!weights) return;
+    const [all, channels, height, width] = weights.shape;
+    const filters = Math.min(all, MOST_FILTERS);
+    const cell = Math.max(1, Math.round(30 / width));
+    const room = this.#filters.parentElement?.clientWidth ?? 600;
+    const columns = Math.max(1, Math.floor(room / (cell * width + 3)));
+    if (channels === 3) drawColoured(this.#filters, weights, filters, cell, Math.min(columns, filters));
+    else {
+      const maps = { data: weights.data, count: filters * channels, height, width };
+      const range = robustRange(weights.data);
+      drawMaps(this.#filters, maps, { tile: cell * width, columns, range, scale: "weight" });
+    }
+    this.#filters.ariaLabel = `${filters} filters of ${this.#chosen?.path}`;
+    find("first-layer-filters-text").textContent =
+      `${filters === all ? all : `The first ${filters} of ${all}`} filters of ${height} × ${width}${channels === 3 ? ", red, green and blue as weighted" : ""}`;
+  }
 }
 
 const perPage = ({ height, width }: Maps): number => (height * width === 1 ? VALUES_PER_PAGE : PER_PAGE);
+
+/** What has no channels before its places, as in transformers, as maps nevertheless: one for each of its last dimension. */
+function imageOf({ shape, data }: Tensor): Tensor {
+  if (shape.length <= 2 || shape.length === 4) return { shape, data };
+  const [, ...sizes] = shape;
+  const width = sizes[sizes.length - 1];
+  const height = sizes[sizes.length - 2];
+  return { shape: [1, data.length / (height * width), height, width], data };
+}
+
+/** Filters [O, 3, H, W] as pictures of whole device pixels, each in its own range. */
+function drawColoured(
+  canvas: HTMLCanvasElement,
+  { shape, data }: Tensor,
+  count: number,
+  cell: number,
+  columns: number,
+): void {
+  const [, , height, width] = shape;
+  const scale = Math.max(1, Math.round(cell * devicePixelRatio));
+  const gap = Math.round(3 * devicePixelRatio);
+  const [across, down] = [scale * width + gap, scale * height + gap];
+  canvas.width = columns * across - gap;
+  canvas.height = Math.ceil(count / columns) * down - gap;
+  canvas.style.width = `${canvas.width / devicePixelRatio}px`;
+  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+  context.imageSmoothingEnabled = false;
+  const small = new OffscreenCanvas(width, height);
+  const area = height * width;
+  for (let i = 0; i < count; i++) {
+    const filter = data.subarray(i * 3 * area, (i + 1) * 3 * area);
+    const [low, high] = [Math.min(...filter), Math.max(...filter)];
+    const pixels = new ImageData(width, height);
+    for (let j = 0; j < area; j++) {
+      for (let c = 0; c < 3; c++) pixels.data[4 * j + c] = (255 * (filter[c * area + j] - low)) / (high - low || 1);
+      pixels.data[4 * j + 3] = 255;
+    }
+    small.getContext("2d")?.putImageData(pixels, 0, 0);
+    context.drawImage(small, (i % columns) * across, Math.floor(i / columns) * down, scale * width, scale * height);
+  }
+}

@@ -1,11 +1,15 @@
 import type { Progress as LoadProgress } from "../../engine/ground/options.ts";
-import { families } from "../../nets/families.ts";
 import { find, make } from "./dom.ts";
 import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
+import { FAMILIES } from "./nets.ts";
 import { isLost, Progress, type Status } from "./status.ts";
+import { stateOf } from "./tabs.ts";
 import type { WeightsChoice } from "./worker/load_model.ts";
-import type { Building, NetDescription } from "./worker/looking.ts";
+import type { Building, LoadedNet, NetDescription, PublishedFile } from "./worker/looking.ts";
+
+/** The smallest net whose weights a page may read where they are published. */
+const FIRST = "mobilenetv3_small_100";
 
 /** The choice of a net and its weights. One net is loaded at a time: another choice gives up what is under way. */
 export class NetForm {
@@ -14,30 +18,36 @@ export class NetForm {
   readonly #onChange: () => void;
   readonly #choice = find("net", HTMLSelectElement);
   readonly #classes = find("num-classes", HTMLInputElement);
+  readonly #names = find("class-names", HTMLTextAreaElement);
+  readonly #file = find("weights-file", HTMLInputElement);
   readonly #progress = new Progress("images-progress", "images-bar", "cancel-load");
   #description: NetDescription | undefined;
   /** What is loaded, or shall be. */
   #weights: WeightsChoice | undefined;
-  #isLoaded = false;
+  #loaded: LoadedNet | undefined;
 
   /** `onChange` is called when another net is described, loaded or gone. */
   constructor(page: Page, status: Status, onChange: () => void) {
     this.#page = page;
     this.#status = status;
     this.#onChange = onChange;
-    for (const name of Object.keys(families)) if (name !== "lenet5") this.#choice.append(make("option", {}, name));
-    this.#choice.value = "resnet18";
+    this.#choice.append(...Object.entries(FAMILIES).map(([family, nets]) => optionsOf(family, nets)));
+    this.#choice.value = FIRST;
+    this.#restore();
+    addEventListener("hashchange", () => {
+      if (this.#restore()) this.#choose();
+    });
     this.#choice.addEventListener("change", () => {
-      this.#classes.value = "";
+      this.#classes.value = this.#names.value = "";
       this.#choose();
     });
     this.#classes.addEventListener("change", () => this.#choose());
-    const file = find("weights-file", HTMLInputElement);
+    this.#names.addEventListener("change", () => this.#rename());
     find("random-weights").addEventListener("click", () => this.load({ random: true }));
-    find("choose-weights").addEventListener("click", () => file.click());
-    file.addEventListener("change", () => {
-      if (file.files?.[0]) this.load({ file: file.files[0] });
-      file.value = "";
+    find("choose-weights").addEventListener("click", () => this.#file.click());
+    this.#file.addEventListener("change", () => {
+      if (this.#file.files?.[0]) this.load({ file: this.#file.files[0] });
+      this.#file.value = "";
     });
     find("weights-link").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -53,7 +63,49 @@ export class NetForm {
   }
 
   get isLoaded(): boolean {
-    return this.#isLoaded;
+    return this.#loaded !== undefined;
+  }
+
+  /** Names of the classes, as far as there are any: those that were typed, or of the net that is loaded. */
+  get labels(): readonly string[] {
+    const own = this.#ownLabels;
+    return own.length > 0 ? own : (this.#loaded?.labels ?? []);
+  }
+
+  /** Takes the names of classes from a file: lines, or a list as JSON. */
+  async readNames(file: File): Promise<void> {
+    const text = await file.text();
+    try {
+      const list: unknown = JSON.parse(text);
+      this.#names.value = Array.isArray(list) ? list.map(String).join("\n") : text;
+    } catch {
+      this.#names.value = text;
+    }
+    find("own-weights", HTMLDetailsElement).open = true;
+    this.#rename();
+  }
+
+  get #ownLabels(): string[] {
+    return this.#names.value
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "");
+  }
+
+  /** As many classes as there are names. */
+  #rename(): void {
+    const { length } = this.#ownLabels;
+    this.#classes.value = length > 0 && length !== this.#description?.numClasses ? String(length) : "";
+    this.#choose();
+  }
+
+  /** Takes the net that the address names, if there is such a one. Returns whether it is another one. */
+  #restore(): boolean {
+    const wanted = location.hash.startsWith("#images") ? stateOf(location.hash).get("net") : null;
+    const isNet = Object.values(FAMILIES).some((nets) => wanted !== null && Object.hasOwn(nets, wanted));
+    if (!isNet || wanted === null || wanted === this.#choice.value) return false;
+    this.#choice.value = wanted;
+    return true;
   }
 
   /** Describes the net that was chosen. Noise is replaced by noise at once, other weights are another net's. */
@@ -62,6 +114,7 @@ export class NetForm {
     this.#unload();
     this.#status.clear();
     const [net, { numClasses }] = [this.#choice.value, this.#building];
+    if (!find("panel-images").hidden) history.replaceState(null, "", `#images?net=${net}`);
     try {
       const gpu = await this.#page.session.open();
       const description = await gpu.call<NetDescription>("describe", [net, { numClasses }]);
@@ -72,8 +125,13 @@ export class NetForm {
       return;
     }
     this.#describe(this.#description);
+    const own = this.#ownLabels.length;
+    const classes = numClasses ?? this.#description.numClasses;
+    if (own > 0 && own !== classes) {
+      this.#status.fail(new Error(`${own} names for ${classes} classes: give one for each, a line for each`));
+    }
     if (again) await this.load(again);
-    else this.#status.say("Choose weights for it.");
+    else this.#status.say("Nothing is downloaded unasked.");
     this.#onChange();
   }
 
@@ -82,20 +140,48 @@ export class NetForm {
     return this.#classes.value === "" ? {} : { numClasses: this.#classes.valueAsNumber };
   }
 
-  #describe({ numClasses, parameters, multiplyAdds, heatMap, published }: NetDescription): void {
+  #describe({ name, numClasses, parameters, multiplyAdds, bytes, published }: NetDescription): void {
     find("net-text").textContent =
-      `${count(parameters / 1e6)} million parameters, ${count(multiplyAdds / 1e9)} billion multiply-adds`;
-    find("heat-map-text").textContent = heatMap.perClass
-      ? `where ${heatMap.layer} speaks for the class: its class activation map`
-      : `the mean of all channels of ${heatMap.layer}; only nets that end in a pooling and one linear layer have class activation maps`;
+      `${count(parameters / 1e6)} million parameters, ${many(multiplyAdds)} multiply-adds.`;
     this.#classes.placeholder = String(numClasses);
-    const buttons = published.map(({ name, url }) => {
-      const text = `Download ${name}, ${megabytes(4 * parameters)}`;
-      const button = make("button", { type: "button", title: url }, text);
-      button.addEventListener("click", () => this.load({ published: name }));
-      return button;
-    });
-    find("published").replaceChildren(...buttons);
+    const usual = published.at(-1);
+    const others = published.slice(0, -1).filter(({ readable }) => readable);
+    find("published").replaceChildren(
+      ...(usual
+        ? this.#offer(name, usual, bytes)
+        : [make("span", { class: "quiet" }, "No weights of it are published.")]),
+    );
+    find("other-published").replaceChildren(
+      ...others.map((file) => this.#button(`Load ${file.name}, ${megabytes(bytes)}`, file)),
+    );
+  }
+
+  /** How to come to published weights: by a press, or, where their server lets no page read them, by one's own hands. */
+  #offer(net: string, file: PublishedFile, bytes: number): Node[] {
+    const { url, readable } = file;
+    if (readable) {
+      const button = this.#button(`Load ${net}, ${megabytes(bytes)}`, file);
+      button.classList.add("primary");
+      return [button, make("span", { class: "quiet" }, `from ${placeOf(readable)}, kept for the next visit`)];
+    }
+    const link = make(
+      "a",
+      { href: url, class: "button primary", download: "" },
+      `Save its weights, ${megabytes(bytes)}`,
+    );
+    const choose = make("button", { type: "button" }, "Then choose the file …");
+    choose.addEventListener("click", () => this.#file.click());
+    return [
+      link,
+      choose,
+      make("span", { class: "quiet" }, `${new URL(url).host} lets no page read its files: save it first`),
+    ];
+  }
+
+  #button(text: string, { name, readable = "" }: PublishedFile): HTMLElement {
+    const button = make("button", { type: "button", title: readable }, text);
+    button.addEventListener("click", () => this.load({ published: name }));
+    return button;
   }
 
   async #reload(): Promise<void> {
@@ -104,29 +190,38 @@ export class NetForm {
     else await this.#choose();
   }
 
-  async load(weights: WeightsChoice): Promise<void> {
+  async load(choice: WeightsChoice): Promise<void> {
     const net = this.#choice.value;
+    const weights = "file" in choice ? { ...choice, published: this.#publishedAs(choice.file) } : choice;
     this.#unload();
     this.#weights = weights;
     this.#status.clear();
     this.#status.say(`Loading ${net} …`);
     const begun = performance.now();
     try {
-      const warnings = await this.#progress.during(async (signal) => {
+      const loaded = await this.#progress.during(async (signal) => {
         const gpu = await this.#page.session.open();
         const onProgress = (progress: LoadProgress) => this.#show(net, progress, signal);
-        return gpu.call<readonly string[]>("load", [net, weights, this.#building], { signal, onProgress });
+        return gpu.call<LoadedNet>("load", [net, weights, this.#building], { signal, onProgress });
       });
-      this.#isLoaded = true;
+      this.#loaded = loaded;
+      this.#description = loaded.description;
       const noise = "random" in weights ? " with random weights: what it answers means nothing" : "";
       const seconds = ((performance.now() - begun) / 1000).toFixed(1);
       const kept = await whetherKept(weights, this.#description);
-      this.#status.say([`${net} is loaded${noise} (${seconds} s).`, ...warnings, kept].join(" "));
+      if (this.#weights !== weights) return;
+      this.#status.say([`${net} is loaded${noise} (${seconds} s).`, ...loaded.warnings, kept].join(" "));
       this.#onChange();
     } catch (error) {
       // Another choice may have taken its place.
       if (this.#weights === weights) this.#fail(error);
     }
+  }
+
+  /** Which of the published weights a file is, by its name. */
+  #publishedAs(file: Blob): string | undefined {
+    const { name } = file as Partial<File>;
+    return this.#description?.published.find(({ url }) => name !== undefined && url.endsWith(`/${name}`))?.name;
   }
 
   #show(net: string, { phase, loaded, total }: LoadProgress, signal: AbortSignal): void {
@@ -140,8 +235,8 @@ export class NetForm {
   #unload(): void {
     this.#weights = undefined;
     this.#progress.cancel();
-    if (!this.#isLoaded) return;
-    this.#isLoaded = false;
+    if (!this.#loaded) return;
+    this.#loaded = undefined;
     this.#onChange();
   }
 
@@ -153,12 +248,34 @@ export class NetForm {
   }
 }
 
+/** A family's nets, with the megabytes to download where there is something to. */
+const optionsOf = (family: string, nets: Readonly<Record<string, number | undefined>>): HTMLElement =>
+  make(
+    "optgroup",
+    { label: family },
+    ...Object.entries(nets).map(([name, size]) =>
+      make("option", { value: name }, size === undefined ? name : `${name} · ${megabytes(1e6 * size)}`),
+    ),
+  );
+
+/** "56.5 million", "1.82 billion" */
+const many = (value: number): string =>
+  value < 1e9 ? `${count(value / 1e6)} million` : `${count(value / 1e9)} billion`;
+
+/** "huggingface.co/timm" */
+function placeOf(address: string): string {
+  const { host, pathname } = new URL(address, document.baseURI);
+  return `${host}/${pathname.split("/")[1]}`;
+}
+
 /** What was downloaded is kept for the next visit, unless the browser has no room for it. */
 async function whetherKept(weights: WeightsChoice, description: NetDescription | undefined): Promise<string> {
   const url =
     "url" in weights
       ? weights.url
-      : "published" in weights && description?.published.find(({ name }) => name === weights.published)?.url;
+      : "published" in weights &&
+        !("file" in weights) &&
+        description?.published.find(({ name }) => name === weights.published)?.readable;
   if (!url) return "";
   try {
     const cached = await caches.match(new URL(url, document.baseURI), { cacheName: "shadenet-weights" });

@@ -1,22 +1,29 @@
 import { Camera } from "./camera.ts";
-import { find, IN_MEMORY } from "./dom.ts";
-import { readPhoto, testPicture } from "./photo.ts";
+import { find, IN_MEMORY, make } from "./dom.ts";
+import { readPhoto } from "./photo.ts";
 import type { Status } from "./status.ts";
 
-/** The part of a picture's shorter side that the nets look at: 224 of 256 pixels. */
-const CROP = 224 / 256;
+/** Photos that come with the page: examples/photos/SOURCES.md says whose they are. */
+const SAMPLES = [
+  { file: "cat", title: "A cat (photo: Stefan van der Walt, CC0)" },
+  { file: "coffee", title: "A cup of coffee (photo: Rachel Michetti, CC0)" },
+  { file: "rocket", title: "A launch (photo: SpaceX, public domain)" },
+  { file: "astronaut", title: "An astronaut (photo: NASA, public domain)" },
+];
 
-/** The picture to look at, where it comes from, and what is drawn over it. */
+/** The picture to look at, and where it comes from. */
 export class PictureView {
   readonly #frame = find("photo");
   readonly #canvas = find("picture", HTMLCanvasElement);
   readonly #video = find("video", HTMLVideoElement);
   readonly #crop = find("crop");
-  readonly #heat = find("heat", HTMLCanvasElement);
   readonly #camera = new Camera(this.#video);
   readonly #status: Status;
   readonly #onPicture: (picture: ImageBitmap, isFrame?: boolean) => Promise<void>;
   #picture: ImageBitmap | undefined;
+  #turn = 0;
+  /** The part of a picture's shorter side that the net looks at. */
+  #part = 1;
 
   /** `onPicture` is given each new picture and its promise waited for; the camera shows the next one then. */
   constructor(status: Status, onPicture: (picture: ImageBitmap, isFrame?: boolean) => Promise<void>) {
@@ -28,10 +35,7 @@ export class PictureView {
       if (file.files?.[0]) this.read(file.files[0]);
       file.value = "";
     });
-    find("test-picture").addEventListener("click", () => {
-      this.#status.clear();
-      this.show(testPicture());
-    });
+    find("photo-samples").append(...SAMPLES.map(({ file, title }) => this.#sample(`photos/${file}.webp`, title)));
     find("camera").addEventListener("click", () => (this.#camera.isOn ? this.#stopCamera() : this.#startCamera()));
     addEventListener("paste", (event) => {
       const pasted = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
@@ -41,17 +45,40 @@ export class PictureView {
     addEventListener("hashchange", () => this.#stopCamera());
   }
 
+  #sample(address: string, title: string): HTMLElement {
+    const image = make("img", { src: address, alt: title, width: "96", height: "64" });
+    const button = make("button", { type: "button", class: "thumb", title }, image);
+    button.addEventListener("click", () => this.readSample(address));
+    return button;
+  }
+
+  /** Shows a photo that comes with the page: the first one, if not said, unless there is another picture by then. */
+  async readSample(address?: string): Promise<void> {
+    const turn = ++this.#turn;
+    try {
+      const response = await fetch(address ?? `photos/${SAMPLES[0].file}.webp`);
+      if (!response.ok) throw new Error(`the photo is not where the page was: ${response.status}`);
+      const photo = await response.blob();
+      if (turn === this.#turn) await this.read(photo);
+    } catch (error) {
+      if (turn === this.#turn) this.#status.fail(error);
+    }
+  }
+
   get picture(): ImageBitmap | undefined {
     return this.#picture;
   }
 
-  /** Shows a photo, or says why it cannot. */
+  /** Shows a photo, or says why it cannot. The one that was asked for last is shown. */
   async read(file: Blob): Promise<void> {
+    const turn = ++this.#turn;
     try {
       this.#status.clear();
-      await this.show(await readPhoto(file));
+      const picture = await readPhoto(file);
+      if (turn === this.#turn) await this.show(picture);
+      else picture.close();
     } catch (error) {
-      this.#status.fail(error);
+      if (turn === this.#turn) this.#status.fail(error);
     }
   }
 
@@ -71,26 +98,24 @@ export class PictureView {
     this.#picture = picture;
   }
 
-  /** Frames the square that the nets cut out. */
+  /** The net cuts this part of the shorter side out of the middle. */
+  crop(part: number): void {
+    this.#part = part;
+    const { width, height } = this.#canvas;
+    if (this.#picture) this.#fit(this.#camera.isOn ? this.#picture : { width, height });
+  }
+
+  /** Frames the square that the net cuts out. */
   #fit({ width, height }: { readonly width: number; readonly height: number }): void {
-    const side = CROP * Math.min(width, height);
+    const side = this.#part * Math.min(width, height);
     this.#frame.classList.remove("empty");
     this.#frame.style.aspectRatio = `${width} / ${height}`;
     this.#crop.hidden = false;
     this.#crop.style.inset = `${50 - (50 * side) / height}% ${50 - (50 * side) / width}%`;
   }
 
-  /** Shows a heat map over that square, or none. */
-  showHeat(heat: ImageBitmap | undefined): void {
-    this.#crop.classList.toggle("plain", heat === undefined);
-    if (!heat) return;
-    const context = this.#heat.getContext("2d", IN_MEMORY);
-    context?.clearRect(0, 0, this.#heat.width, this.#heat.height);
-    context?.drawImage(heat, 0, 0, this.#heat.width, this.#heat.height);
-    heat.close();
-  }
-
   async #startCamera(): Promise<void> {
+    this.#turn++;
     try {
       this.#status.clear();
       await this.#camera.start();

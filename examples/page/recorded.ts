@@ -9,7 +9,7 @@ export const RECORDINGS = {
   teach:
     "Teach: classes with their examples, a net trained on them in seconds, its answer for one more picture as bars, and the table of what it confuses.",
   images:
-    "Images: a photo with a heat map over what the answer rests on, the five most probable classes as bars, and the activations of a layer.",
+    "Images: a photo of a cat with a heat map over what the answer rests on and its scale, the net to choose, and the five most probable classes as bars; the weights are random, as it says.",
   time: "Time: how long each layer of a net takes on the GPU as bars, its GFLOP/s, and its share of what the device can do at most.",
   kernels:
     "Kernels: the WGSL of a convolution in an editor, and beside it that it compiles, agrees with its reference, and how its time compares with the one that is shipped.",

@@ -37,6 +37,8 @@ test("a row per layer, in order", () => {
   const names = "conv1 tanh1 pool1 conv2 tanh2 pool2 conv3 tanh3 flatten linear1 tanh4 linear2";
   assert.is(layers.map(({ name }) => name).join(" "), names);
   assert.equal(layers[0], {
+    // Behind the input and its two parameters.
+    node: 3,
     name: "conv1",
     operator: "conv2d",
     shape: [2, 6, 28, 28],
@@ -44,6 +46,7 @@ test("a row per layer, in order", () => {
     multiplyAdds: (6 * 25 + 6) * 2 * 28 * 28,
   });
   assert.equal(layers.at(-1), {
+    node: 22,
     name: "linear2",
     operator: "linear",
     shape: [2, 4],

@@ -60,10 +60,18 @@ const PREPARATIONS: Readonly<Record<Recorded, (page: Page) => Promise<unknown>>>
     await page.locator("#confusion button").nth(2).click();
   },
   async images(page) {
-    await page.getByRole("button", { name: "Test picture" }).click();
-    const primary = page.getByRole("button", { name: /^Load squeezenet/i });
-    await ((await primary.count()) > 0 ? primary : page.getByRole("button", { name: /^Random/ })).click();
-    await said(page, "answer", /, in /);
+    await page.getByRole("button", { name: /^Load mobilenet/ }).click();
+    await said(page, "images-status", /(is|Nothing is) loaded/);
+    if ((await page.locator("#images-problem").textContent()) !== "") {
+      // Without the network noise has to do.
+      await page.locator("#net").selectOption("shufflenet_v2_x0_5");
+      await said(page, "net-text", /^1.37 million/);
+      await page.locator("#own-weights summary").click();
+      await page.getByRole("button", { name: /^Random/ }).click();
+      await page.locator("#own-weights summary").click();
+    }
+    await said(page, "heat-text", /, 7 × 7$/);
+    await said(page, "layer-text", / maps of /);
   },
   async time(page) {
     await page.getByRole("button", { name: "Measure" }).click();

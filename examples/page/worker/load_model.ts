@@ -7,10 +7,13 @@ import { Model } from "../../../engine/model.ts";
 import type { Weights } from "../../../engine/weights/open.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 
-/** What weights a page can ask for: noise, a file, an address, or a name of the net's own list. */
+/**
+ * What weights a page can ask for: noise, a file, an address, or a name of the net's own list; of a file that name, where it is
+ * one of those that are published.
+ */
 export type WeightsChoice =
   | { readonly random: true }
-  | { readonly file: Blob }
+  | { readonly file: Blob; readonly published?: string }
   | { readonly url: string }
   | { readonly published: string };
 

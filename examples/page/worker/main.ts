@@ -3,7 +3,7 @@ import { type Context, openGpu, serveGpu } from "../../../browser.ts";
 import type { Image } from "../../../engine/image/image.ts";
 import type { Weights } from "../../../engine/weights/open.ts";
 import { readParameters, type WeightsChoice } from "./load_model.ts";
-import { type Building, Looking, type LookOptions } from "./looking.ts";
+import { type Building, type HeatKind, Looking } from "./looking.ts";
 import { perDevice } from "./per_device.ts";
 import { Playground } from "./playground.ts";
 import type { Teaching } from "./teaching.ts";
@@ -70,9 +70,11 @@ serveGpu(openGpu, {
   describe: (context, net: string, options: Building) => lookingOf(context).describe(net, options),
   load: (context, net: string, weights: WeightsChoice, options: Building) =>
     lookingOf(context).load(net, weights, options, context),
-  look: (context, picture: ImageBitmap, options: LookOptions) => lookingOf(context).look(picture, options),
-  activations: (context, layer: string) => lookingOf(context).activations(layer),
-  heat: (context, classIndex: number) => lookingOf(context).heat(classIndex),
+  look: (context, picture: ImageBitmap) => lookingOf(context).look(picture),
+  activations: (context, node: number) => lookingOf(context).activations(node),
+  parameter: (context, name: string) => lookingOf(context).parameter(name),
+  heat: (context, kind: HeatKind, classIndex: number) => lookingOf(context).heat(kind, classIndex),
+  occlude: (context) => lookingOf(context).occlude(context),
 
   // Time
   preview: ({ gpu }, net: string) => previewNet(gpu, net),
