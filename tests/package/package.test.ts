@@ -47,7 +47,7 @@ for (const entry of ["browser", "onnx"]) {
       modules.filter((path) => !/^(<stdin>|dist\/)/.test(path) || path.includes("engine/node")),
       [],
     );
-    assert.not.match(code, /\bnode:|\brequire\(/);
+    assert.not.match(code, /["'`]node:|\brequire\(/);
     assert.not.match(code, /["'`]webgpu["'`]/);
   });
 }

@@ -17,6 +17,7 @@ import { randomWeights } from "../../nets/random_weights.ts";
 import { assertOutputs, isDeep, kernelsOf } from "../harness.ts";
 import {
   inBrowser,
+  inDepth,
   inspect,
   inspected,
   inWorker,
@@ -163,7 +164,7 @@ inBrowser("how a convolution is compiled: what is shown is what the library does
   assertOutputs({ [OUTPUT]: told.output }, prune(graph, [OUTPUT]), [OUTPUT], tensors);
 });
 
-inBrowser("the code of each step, with its comments and the constants that were set", async () => {
+inDepth("the code of each step, with its comments and the constants that were set", async () => {
   const told = await page.evaluate(() => (globalThis as unknown as { told: Compiling }).told);
   for (const { layer, steps } of told.lowered) {
     await page.locator(`#how-layers [data-name="${layer}"]`).press("Enter");
@@ -187,7 +188,7 @@ inBrowser("the code of each step, with its comments and the constants that were 
   }
 });
 
-inBrowser("the guide is a click away from each view, at its part", async () => {
+inDepth("the guide is a click away from each view, at its part", async () => {
   const opened = await site.open("");
   for (const view of await viewsOf(opened)) {
     await opened.locator(`#tab-${view}`).click();

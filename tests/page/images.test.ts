@@ -13,7 +13,7 @@ import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
 import { isDeep } from "../harness.ts";
 import * as visit from "./visit.ts";
-import { colours, inBrowser, inspect, openSite, ROOT, type Site } from "./visit.ts";
+import { colours, inBrowser, inDepth, inspect, openSite, ROOT, type Site } from "./visit.ts";
 
 /** Some bytes of a checkpoint, and then nothing more. */
 const sendSlowly: Handler = (_request, response) => {
@@ -247,7 +247,7 @@ inBrowser("any class is found by its name, and its map shown by the keyboard", a
   assert.is(await page.locator('#image-bars [aria-pressed="true"] .label').textContent(), "tabby");
 });
 
-inBrowser("Grad-CAM by the keyboard, occlusion by a tap: cancelled, and done for any class", async () => {
+inDepth("Grad-CAM by the keyboard, occlusion by a tap: cancelled, and done for any class", async () => {
   await page.getByRole("radio", { name: "Class activation" }).press("ArrowRight");
   await waitFor("heat-text", /^Grad-CAM of tabby, conv5, 7 × 7$/, "images-problem");
   assert.ok((await colours(page.locator("#heat"))) > 50);
@@ -322,7 +322,7 @@ const isSeenAgain = async (what: string): Promise<void> => {
   assert.ok((await picture("maps")) === seen.activations, `the activations differ ${what}`);
 };
 
-inBrowser("the GPU's process ends: answers, heat maps and activations are the same afterwards", async () => {
+inDepth("the GPU's process ends: answers, heat maps and activations are the same afterwards", async () => {
   await visit.killGpu(page);
   await waitFor("notice-text", /^The GPU device was lost .* opened again/, "no-gpu");
   await press("Close").click();
@@ -351,7 +351,7 @@ inBrowser("the worker ends: another one loads the net again, and answers", async
   await look("the heat map of another worker", (map) => map === seen.first);
 });
 
-inBrowser("another picture's answer, map and activations are gone at once", async () => {
+inDepth("another picture's answer, map and activations are gone at once", async () => {
   await page.evaluate(() => {
     const element = (id: string) => document.getElementById(id) as HTMLElement;
     new MutationObserver(() => {
@@ -397,7 +397,7 @@ inBrowser("a photo of 200 megapixels, and a file that is none", async () => {
   await waitFor("photo-problem", /[Tt]ext\.png is no picture/);
 });
 
-inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
+inDepth("wrong checkpoints: another net's, an HTML page", async () => {
   await drop("images", "lenet5.safetensors", "", readFileSync(`${ROOT}nets/weights/lenet5.safetensors`));
   await waitFor("images-problem", /[Ll]enet5\.safetensors does not fit: /);
   await press(CAT).click();
@@ -410,7 +410,7 @@ inBrowser("wrong checkpoints: another net's, an HTML page", async () => {
   await waitFor("images-problem", /HTML|page/);
 });
 
-inBrowser("another last layer: its classes by number and by name; NaN is no answer", async () => {
+inDepth("another last layer: its classes by number and by name; NaN is no answer", async () => {
   await link("three");
   await waitFor("images-problem", /trained for 3 classes: put 3 into the field Classes$/);
   await page.getByLabel("Classes", { exact: true }).fill("3");
@@ -443,7 +443,7 @@ inBrowser("another last layer: its classes by number and by name; NaN is no answ
   assert.is(await page.locator("#answer").textContent(), "");
 });
 
-inBrowser("two nets at once: the later choice wins; a download is cancelled", async () => {
+inDepth("two nets at once: the later choice wins; a download is cancelled", async () => {
   await link("slow");
   await waitFor("images-status", /Downloading/);
   await page.locator("#net").selectOption("alexnet");

@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { isDeep } from "../harness.ts";
 import {
   drop,
   inBrowser,
+  inDepth,
   inspect,
   inspected,
   inWorker,
@@ -28,7 +28,6 @@ const textOf = async (id: string): Promise<string> => (await page.locator(`#${id
 const source = () => page.getByRole("textbox", { name: "WGSL" });
 const button = (name: string) => page.getByRole("button", { name });
 /** What takes long. */
-const whenDeep: typeof inBrowser = isDeep ? inBrowser : test.skip;
 const isRaced = () => waitFor("race", /fast|slow/);
 
 /** tanh with another workgroup: as many of them as before leave elements out, or have threads to spare. */
@@ -66,7 +65,7 @@ inBrowser("edit it into an error and back, into a wrong one and one that never e
   await isRaced();
 });
 
-inBrowser("constants run as they are typed; results are dimmed as soon as something else stands there", async () => {
+inDepth("constants run as they are typed; results are dimmed as soon as something else stands there", async () => {
   await source().fill(workgroup(4096));
   await waitFor("compiles", /^No: 1 error/);
   assert.match(await textOf("diagnostics"), /4096/);
@@ -109,7 +108,7 @@ inBrowser("run a net with it: its time, and the first layer that differs", async
   assert.is(await page.locator("#net-run.stale").count(), 0);
 });
 
-inBrowser("an edit is kept in the browser and in the address, and not run before it is asked for", async () => {
+inDepth("an edit is kept in the browser and in the address, and not run before it is asked for", async () => {
   const mine = workgroup(32);
   await source().fill(mine);
   await waitFor("draft", /^Edited: kept in this browser; the address has it, too\.$/);
@@ -137,7 +136,7 @@ inBrowser("an edit is kept in the browser and in the address, and not run before
   assert.is(await textOf("kernels-status"), "");
 });
 
-whenDeep("addresses that are cut off or name no kernel, and an edit that is too long for one", async () => {
+inDepth("addresses that are cut off or name no kernel, and an edit that is too long for one", async () => {
   const goTo = (hash: string) => page.evaluate((hash) => location.assign(hash), hash);
   await goTo("#kernels?kernel=tanh&wgsl=hVTLbtswELzr");
   await waitFor("kernels-problem", /^The address has a source that is damaged/, "no-problem");
@@ -151,7 +150,7 @@ whenDeep("addresses that are cut off or name no kernel, and an edit that is too 
   await isRaced();
 });
 
-whenDeep("save it as a file, open it again by the picker and by a drop; files that are no kernel", async () => {
+inDepth("save it as a file, open it again by the picker and by a drop; files that are no kernel", async () => {
   await source().fill(workgroup(128));
   await waitFor("draft", /^Edited: /);
   const saving = page.waitForEvent("download");
@@ -182,7 +181,7 @@ whenDeep("save it as a file, open it again by the picker and by a drop; files th
   await isRaced();
 });
 
-whenDeep(
+inDepth(
   "the ladder of an operator: what each variant gains, why others do not apply; its kernels can be opened",
   async () => {
     assert.is(await textOf("ladder-title"), "Ways to compute tanh");
@@ -203,7 +202,7 @@ whenDeep(
   },
 );
 
-inBrowser("the playground's device is lost, idle and running: Run goes on", async () => {
+inDepth("the playground's device is lost, idle and running: Run goes on", async () => {
   await page.locator("#kernel").selectOption("tanh");
   await isRaced();
   await loseDevice(page, "playground");
@@ -219,7 +218,7 @@ inBrowser("the playground's device is lost, idle and running: Run goes on", asyn
   assert.ok(await page.locator("#notice").isHidden(), "the rest of the page has noticed");
 });
 
-whenDeep("the worker and the GPU's process end: Run goes on", async () => {
+inDepth("the worker and the GPU's process end: Run goes on", async () => {
   await inWorker(page, "playground", () => close());
   await waitForText(page, "kernels-problem", /worker ended/);
   await button("Run what is on screen").click();

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isDeep } from "../harness.ts";
 import * as visit from "./visit.ts";
-import { colours, inBrowser, openSite, SEVEN, SHOTS, type Site } from "./visit.ts";
+import { colours, inBrowser, inDepth, openSite, SEVEN, SHOTS, type Site } from "./visit.ts";
 
 const VIEWS = ["digits"] as const;
 
@@ -88,7 +88,7 @@ inBrowser("a lost device is opened again, and the digit has the same answer", as
   assert.is(await readSeven(), before);
 });
 
-inBrowser("a device that is lost again and again is opened when asked to", async () => {
+inDepth("a device that is lost again and again is opened when asked to", async () => {
   const before = await readSeven();
   await inWorker("nets", () => {
     // A minute of this takes longer than any test.

@@ -10,6 +10,7 @@ import { isDeep } from "../harness.ts";
 import {
   drop,
   inBrowser,
+  inDepth,
   inspect,
   inspected,
   inWorker,
@@ -236,7 +237,7 @@ async function disturb(happen: () => Promise<void>): Promise<void> {
   assert.match(await textOf("#total-warm"), /^[\d.]+ m?s$/);
 }
 
-inBrowser("the worker ends while it measures: that is said, and the next measurement goes on", () =>
+inDepth("the worker ends while it measures: that is said, and the next measurement goes on", () =>
   disturb(() => inWorker(page, "measurement", () => close())),
 );
 

@@ -9,7 +9,7 @@ import { readMnist } from "../../nets/weights/mnist.ts";
 import { idx } from "../engine/training/digits.ts";
 import { isDeep } from "../harness.ts";
 import { readShown, recompute } from "./explained.ts";
-import { inBrowser, inspect, inspected, inWorker, loseDevice, openSite, waitForText } from "./visit.ts";
+import { inBrowser, inDepth, inspect, inspected, inWorker, loseDevice, openSite, waitForText } from "./visit.ts";
 
 const site = await openSite("page-train");
 let page: Page;
@@ -116,7 +116,7 @@ inBrowser("train by a tap, change the learning rate meanwhile, pause; another ba
   assert.match(page.url(), /lr=0\.03&batch=16&optimizer=sgd&seed=5$/);
 });
 
-inBrowser("a lost device: it goes on, and says from where", async () => {
+inDepth("a lost device: it goes on, and says from where", async () => {
   await press("Go on").click();
   await waitBeyond(await stepShown());
   await loseDevice(page, "training");
@@ -153,7 +153,7 @@ inBrowser("save what was trained, and draw a digit with it", async () => {
   recompute(await readShown(page));
 });
 
-inBrowser("the worker ends: that is said, and Start begins again; Start over leaves nothing", async () => {
+inDepth("the worker ends: that is said, and Start begins again; Start over leaves nothing", async () => {
   await page.getByRole("tab", { name: "Train" }).click();
   await press("Go on").click();
   await waitFor("train-status", /^Training/);

@@ -18,6 +18,9 @@ const browser = await launch();
 /** A test, where there is a browser. */
 export const inBrowser = typeof browser === "string" ? test.skip : test;
 
+/** One for deep runs: what `npm test` leaves to CI, since all of them take minutes. */
+export const inDepth: (...test: Parameters<typeof inBrowser>) => void = isDeep ? inBrowser : () => {};
+
 /** What the worker's script begins with: keeps its devices, so that a test can lose them; refuses adapters if asked to. */
 const SPY = (isRefused: boolean): string => `
 const { requestDevice } = GPUAdapter.prototype;
