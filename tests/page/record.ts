@@ -74,6 +74,7 @@ const PREPARATIONS: Readonly<Record<Recorded, (page: Page) => Promise<unknown>>>
     await said(page, "layer-text", / maps of /);
   },
   async time(page) {
+    await page.locator("#time-net").selectOption("squeezenet1_1");
     await page.getByRole("button", { name: "Measure" }).click();
     await said(page, "time-status", /(is|are) measured/);
   },
