@@ -13,9 +13,6 @@ export const SOFTWARE: string[] = [
   "--use-webgpu-adapter=swiftshader",
   // Without this and ANGLE's headless Chromium's GPU process dies of what is drawn on a WebGPU canvas.
   "--use-vulkan=swiftshader",
-  // What is drawn is drawn by the processor anyway: without a GPU that is emulated it takes three quarters of the time.
-  "--disable-gpu-compositing",
-  "--disable-gpu-rasterization",
   "--use-fake-ui-for-media-stream",
   "--use-fake-device-for-media-stream",
 ];
