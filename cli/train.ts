@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { findNet } from "../engine/definition.ts";
+import { show } from "../engine/ground/errors.ts";
+import { keptTraining } from "../engine/training/resume.ts";
 import { cosineSchedule, oneCycleSchedule, type Schedule, stepSchedule } from "../engine/training/schedules.ts";
 import type { EpochResult, Trainer } from "../engine/training/trainer.ts";
 import { fileSource, nets, openCheckpoint, UsageError } from "../index.ts";
@@ -180,12 +182,12 @@ async function train(net: string, options: Options, context: Context): Promise<v
 
 /** Steps are counted in batches: with others an epoch would end elsewhere. */
 async function checkBatch(resume: string, batch: number): Promise<void> {
-  const { metadata, close } = await openCheckpoint(await fileSource(resume));
-  await close();
-  const [, was = batch] = metadata?.training?.match(/"batch":(\d+)/) ?? [];
-  if (Number(was) !== batch)
+  const checkpoint = await openCheckpoint(await fileSource(resume));
+  await checkpoint.close();
+  const { batch: was = batch } = keptTraining(checkpoint) ?? {};
+  if (was !== batch)
     throw new UsageError(
-      `${resume} was trained ${was} pictures a step, and cannot go on by ${batch}: give --batch ${was}`,
+      `${resume} was trained ${show(was)} pictures a step, and cannot go on by ${batch}: give --batch ${show(was)}`,
     );
 }
 

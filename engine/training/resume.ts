@@ -41,8 +41,9 @@ function checkState(checkpoint: Checkpoint, wanted: Iterable<readonly [string, S
 }
 
 /** How many steps a training had when it was saved to a checkpoint. */
-function stepsOf({ name, metadata }: Checkpoint, optimizer: string): number {
-  const kept = parsed(metadata?.training);
+function stepsOf(checkpoint: Checkpoint, optimizer: string): number {
+  const { name } = checkpoint;
+  const kept = keptTraining(checkpoint);
   if (Number.isSafeInteger(kept?.steps) && (kept?.steps as number) >= 0) {
     if (kept?.optimizer === optimizer) return kept.steps as number;
     throw new WeightsError(
@@ -54,9 +55,12 @@ function stepsOf({ name, metadata }: Checkpoint, optimizer: string): number {
   );
 }
 
-function parsed(text = ""): { readonly steps?: unknown; readonly optimizer?: unknown } | undefined {
+/** What a checkpoint tells of the training that was saved to it, unchecked; undefined where it tells nothing. */
+export function keptTraining({
+  metadata,
+}: Checkpoint): { readonly steps?: unknown; readonly batch?: unknown; readonly optimizer?: unknown } | undefined {
   try {
-    return Object(JSON.parse(text));
+    return Object(JSON.parse(metadata?.training ?? ""));
   } catch {
     return undefined;
   }

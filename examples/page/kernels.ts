@@ -7,7 +7,7 @@ import { showLadder } from "./ladder_view.ts";
 import type { Page } from "./main.ts";
 import { Session } from "./session.ts";
 import { isLost, reasonOf, Status } from "./status.ts";
-import { stateOf } from "./tabs.ts";
+import { isShown, stateOf } from "./tabs.ts";
 import type { Ladder } from "./worker/ladder.ts";
 import type { Agreement, Diagnostic, NetRun, Race, SourceInfo, Worst } from "./worker/playground.ts";
 
@@ -85,7 +85,7 @@ export function start(page: Page): void {
   });
   acceptDrops(find("panel-kernels"), take);
   addEventListener("hashchange", () => {
-    if (!isShown() || sources.length === 0) return;
+    if (!isShown("kernels") || sources.length === 0) return;
     if (location.hash.includes("?")) restore();
     else tell();
   });
@@ -238,7 +238,7 @@ export function start(page: Page): void {
     const address = `#kernels?kernel=${name}${packed}`;
     const length = location.href.split("#")[0].length + address.length;
     const fits = length <= MOST_ADDRESS;
-    if (isShown()) history.replaceState(null, "", fits ? address : `#kernels?kernel=${name}`);
+    if (isShown("kernels")) history.replaceState(null, "", fits ? address : `#kernels?kernel=${name}`);
     const here = readDraft(name) === wgsl ? "kept in this browser" : "not kept in this browser";
     const there = fits
       ? "the address has it, too"
@@ -418,8 +418,6 @@ async function readSource({ name, wgsl }: SourceInfo): Promise<string> {
     return wgsl;
   }
 }
-
-const isShown = (): boolean => location.hash.split("?")[0] === "#kernels";
 
 const worstText = ({ index, got, wanted }: Worst): string =>
   `y[${index.join(", ")}]: got ${Number(got.toPrecision(7))}, wanted ${Number(wanted.toPrecision(7))}`;

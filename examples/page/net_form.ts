@@ -4,7 +4,7 @@ import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
 import { FAMILIES } from "./nets.ts";
 import { isLost, Progress, type Status } from "./status.ts";
-import { stateOf } from "./tabs.ts";
+import { isShown, stateOf } from "./tabs.ts";
 import type { WeightsChoice } from "./worker/load_model.ts";
 import type { Building, LoadedNet, NetDescription, PublishedFile } from "./worker/looking.ts";
 
@@ -101,7 +101,7 @@ export class NetForm {
 
   /** Takes the net that the address names, if there is such a one. Returns whether it is another one. */
   #restore(): boolean {
-    const wanted = location.hash.startsWith("#images") ? stateOf(location.hash).get("net") : null;
+    const wanted = isShown("images") ? stateOf(location.hash).get("net") : null;
     const isNet = Object.values(FAMILIES).some((nets) => wanted !== null && Object.hasOwn(nets, wanted));
     if (!isNet || wanted === null || wanted === this.#choice.value) return false;
     this.#choice.value = wanted;

@@ -3,6 +3,9 @@ import { find } from "./dom.ts";
 /** What stands in the address behind "?": a view's state. */
 export const stateOf = (hash: string): URLSearchParams => new URLSearchParams(hash.split("?")[1]);
 
+/** Whether a view is the one that the address names. */
+export const isShown = (view: string): boolean => location.hash.split("?")[0] === `#${view}`;
+
 /** Tabs that are links to #NAME, by the pattern of the WAI-ARIA practices: arrow keys, Home and End go from one to the next. */
 export function startTabs(onShow: (name: string) => void): void {
   const tabs = [...document.querySelectorAll<HTMLAnchorElement>("[role=tab]")];

@@ -14,7 +14,7 @@ import { readPhoto } from "./photo.ts";
 import { digitOf, drawingOf, sampleOf, squareOf } from "./samples.ts";
 import { Session } from "./session.ts";
 import { isLost, Progress, Status } from "./status.ts";
-import { stateOf } from "./tabs.ts";
+import { isShown, stateOf } from "./tabs.ts";
 import type { HeldOut, Taught, TeachSettings, TeachTold } from "./worker/teaching.ts";
 
 /** What a body is for people, and where its weights come from: none is downloaded unasked. */
@@ -153,12 +153,12 @@ export function start(_page: Page): void {
   });
   addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0 || !isShown()) return;
+    if (files.length === 0 || !isShown("teach")) return;
     takeFiles(cards.find(({ element }) => element.contains(document.activeElement)) ?? cards[0], files);
   });
   addEventListener("hashchange", () => {
     // Nobody is filmed who looks at something else.
-    if (isShown()) restore();
+    if (isShown("teach")) restore();
     else stopCamera();
   });
   onColorScheme(() => {
@@ -261,7 +261,7 @@ export function start(_page: Page): void {
   }
 
   function tellAddress(): void {
-    if (!isShown()) return;
+    if (!isShown("teach")) return;
     const state = new URLSearchParams({ net: choice.value });
     for (const name of names()) state.append("class", name);
     for (const [name, { value }] of Object.entries(fields)) state.set(name, value);
@@ -665,5 +665,3 @@ function drawOne(
   ];
   drawChart(svg, curves, axis);
 }
-
-const isShown = (): boolean => location.hash.split("?")[0] === "#teach";

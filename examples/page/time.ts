@@ -7,7 +7,7 @@ import type { Page } from "./main.ts";
 import { RooflinePlot, type Spot } from "./roofline_plot.ts";
 import { Session } from "./session.ts";
 import { Progress, Status } from "./status.ts";
-import { stateOf } from "./tabs.ts";
+import { isShown, stateOf } from "./tabs.ts";
 import { COLUMNS, type Column, type Row, TimeTable } from "./time_table.ts";
 import type { Heard, NetTiming, Preview } from "./worker/timing.ts";
 
@@ -67,7 +67,7 @@ export function start(page: Page): void {
     wasHidden ||= document.hidden;
   });
   addEventListener("hashchange", () => {
-    if (!isShown()) return;
+    if (!isShown("time")) return;
     if (location.hash.includes("?")) restore();
     else keepState();
   });
@@ -89,7 +89,7 @@ export function start(page: Page): void {
   }
 
   function keepState(): void {
-    if (!isShown()) return;
+    if (!isShown("time")) return;
     const { column, descending } = table.order;
     const state = new URLSearchParams({ net: choice.value });
     if (nets.size > 0) state.set("nets", [...nets].join());
@@ -256,8 +256,6 @@ export function start(page: Page): void {
     }
   }
 }
-
-const isShown = (): boolean => location.hash.split("?")[0] === "#time";
 
 const adapterText = ({ name, software }: NetTiming["adapter"]): string => `${name}${software ? " (software)" : ""}`;
 

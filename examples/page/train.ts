@@ -8,7 +8,7 @@ import type { Page, TrainedNet } from "./main.ts";
 import { drawMaps, mapsOf } from "./maps.ts";
 import { Session } from "./session.ts";
 import { isLost, Progress, Status } from "./status.ts";
-import { stateOf } from "./tabs.ts";
+import { isShown, stateOf } from "./tabs.ts";
 import type { DigitFiles, Mistake, Settings, Test, Told } from "./worker/training.ts";
 
 const DEFAULTS: Settings = { lr: 0.002, batch: 16, optimizer: "adam", seed: 1 };
@@ -71,7 +71,7 @@ export function start(page: Page): void {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", change);
   addEventListener("hashchange", () => {
-    if (isShown()) restore();
+    if (isShown("train")) restore();
   });
   onColorScheme(() => {
     draw();
@@ -96,7 +96,7 @@ export function start(page: Page): void {
   function change(): void {
     if (!form.reportValidity()) return;
     const state = new URLSearchParams(Object.entries(fields).map(([name, field]) => [name, field.value]));
-    if (isShown()) history.replaceState(null, "", `#train?${state}`);
+    if (isShown("train")) history.replaceState(null, "", `#train?${state}`);
     if (running) run(Number.POSITIVE_INFINITY);
   }
 
@@ -271,8 +271,6 @@ export function start(page: Page): void {
 }
 
 const stepsText = (steps: number): string => `${steps.toLocaleString("en-US")} ${steps === 1 ? "step" : "steps"}`;
-
-const isShown = (): boolean => location.hash.split("?")[0] === "#train";
 
 function drawCurves(
   name: string,

@@ -142,8 +142,10 @@ inBrowser("with every view opened the page's own thread has loaded less than 120
     }, view);
     await page.locator(`#panel-${view}`).waitFor();
   }
-  await page.locator("#time-net option").nth(1).waitFor({ state: "attached" });
-  await page.waitForLoadState("networkidle");
+  // What each of them puts into the page first.
+  for (const part of ["#classes > li", "#net option", "#time-net option", "#kernel option"])
+    await page.locator(part).first().waitFor({ state: "attached" });
+  await page.waitForFunction(() => (document.querySelector("#train-lr") as HTMLInputElement).value !== "");
   const scripts = await page.evaluate(() =>
     performance.getEntriesByType("resource").flatMap(({ name }) => /[^/]+\.js$/.exec(new URL(name).pathname) ?? []),
   );

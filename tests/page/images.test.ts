@@ -467,21 +467,14 @@ if (isDeep) {
       `${net}: a map, its layers and their first activations, and how long tasks of the page are meanwhile`,
       async () => {
         page = await site.open(`#images?net=${net}`);
-        await page.evaluate(() => {
-          const long: number[] = [];
-          Object.assign(globalThis, { long });
-          new PerformanceObserver((list) => {
-            for (const { duration } of list.getEntries()) long.push(duration);
-          }).observe({ entryTypes: ["longtask"] });
-        });
+        const tasks = await visit.watchTasks(page);
         await waitFor("net-text", /million parameters/);
         await openOwn();
         await press(/^Random/, false).click();
         await answered();
         await waitFor("heat-text", /, \d+ × \d+$/, "images-problem");
         await waitFor("layer-text", / maps of /, "images-problem");
-        const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
-        console.log(`note: ${net}: ${long.length} tasks over 50 ms, the longest ${Math.max(0, ...long).toFixed(0)}`);
+        console.log(`note: ${net}: ${await tasks()}`);
         await inspect(page, `images-${net}`);
         assert.equal(visit.inspected.violations, []);
         await page.close();

@@ -13,7 +13,18 @@ import { randomWeights } from "../../nets/random_weights.ts";
 import { resnet18 } from "../../nets/resnet.ts";
 import { squeezenet1_1 } from "../../nets/squeezenet.ts";
 import { isDeep } from "../harness.ts";
-import { draw, inBrowser, inspect, inspected, inWorker, loseDevice, openSite, ROOT, waitForText } from "./visit.ts";
+import {
+  draw,
+  inBrowser,
+  inspect,
+  inspected,
+  inWorker,
+  loseDevice,
+  openSite,
+  ROOT,
+  waitForText,
+  watchTasks,
+} from "./visit.ts";
 
 const site = await openSite("page-teach");
 let page: Page;
@@ -248,22 +259,13 @@ if (isDeep) {
   inBrowser("ten classes of digits, without a task of the page's own over 50 ms", async () => {
     await press("Start over").click();
     for (let all = 4; all <= 10; all++) await press("Add a class").click();
-    await page.evaluate(() => {
-      const long: number[] = [];
-      Object.assign(globalThis, { long });
-      new PerformanceObserver((list) => {
-        for (const { duration } of list.getEntries()) long.push(duration);
-      }).observe({ entryTypes: ["longtask"] });
-    });
+    const tasks = await watchTasks(page);
     await press("Try it with digits").click();
     await waitFor("teach-status", /^Press Train/);
     const [right, of] = await train();
     assert.is(of, 120);
     assert.ok(right >= 0.95 * of, `${right} of ${of}`);
-    const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
-    console.log(
-      `note: ten classes: ${right} of ${of} held-out samples; ${long.length} tasks over 50 ms, the longest ${Math.max(0, ...long).toFixed(0)}`,
-    );
+    console.log(`note: ten classes: ${right} of ${of} held-out samples; ${await tasks()}`);
     const numbers = (await page.locator("#confusion td:not(thead td)").allTextContents()).map(Number);
     assert.is(numbers.length, 100);
     await press("0 read as 0: 12").click();

@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import type { Figures } from "../../engine/tuning/figures.ts";
 import { readFigures } from "../../engine/tuning/read_figures.ts";
 import { ownVersion } from "../../tools/package.ts";
+import { sampleFigures } from "../bench/sample_figures.ts";
 import { isDeep } from "../harness.ts";
 import {
   drop,
@@ -123,20 +124,6 @@ inBrowser("point at a layer of the roofline by the mouse, by a touch and by the 
   assert.is(await page.locator(".plot circle.pointed").count(), 1);
 });
 
-/** What somebody else has measured. */
-const others = (nets: Figures["nets"]): Figures => ({
-  format: "shadenet figures",
-  version: 1,
-  date: "2026-01-02T03:04:05.678Z",
-  shadenet: "9.8.7",
-  runtime: "Node 20.1.2",
-  os: "linux x64",
-  backend: "vulkan",
-  adapter: { vendor: "maker", architecture: "arch", device: "Card 7", description: "driver 1.2", software: false },
-  driver: "driver 1.2",
-  nets,
-  failed: [],
-});
 const theirs: Figures["nets"][number] = {
   net: "lenet5",
   batch: 1,
@@ -153,7 +140,7 @@ inBrowser(
   "others' figures beside one's own, dropped and chosen; files that are none; saved figures are read again",
   async () => {
     const dropped = (name: string, bytes: Buffer) => drop(page, "time", name, "application/json", bytes);
-    await dropped("theirs.json", bytesOf(others([theirs])));
+    await dropped("theirs.json", bytesOf(sampleFigures([theirs])));
     await page.getByRole("button", { name: "Remove theirs.json" }).waitFor();
     assert.match(
       await textOf("#time-files"),
@@ -166,8 +153,8 @@ inBrowser(
     const { medianMs: _, ...without } = theirs;
     const bad: [Buffer, RegExp][] = [
       [Buffer.from("{"), /^Bad\.json is damaged or no JSON/],
-      [bytesOf({ ...others([theirs]), version: 7 }), /has version 7 of the format/],
-      [bytesOf(others([without as never])), /has nothing for nets\[0\]\.medianMs/],
+      [bytesOf({ ...sampleFigures([theirs]), version: 7 }), /has version 7 of the format/],
+      [bytesOf(sampleFigures([without as never])), /has nothing for nets\[0\]\.medianMs/],
       [bytesOf([]), /^Bad\.json has no figures of nets/],
       [Buffer.alloc(6_000_000, 32), /^Bad\.json has no figures of nets/],
     ];

@@ -254,3 +254,18 @@ export const loseDevice = (page: Page, name: string): Promise<void> =>
   inWorker(page, name, () => {
     for (const device of (globalThis as unknown as { devices: GPUDevice[] }).devices) device.destroy();
   });
+
+/** Watches the page's own thread from here on; what is given tells of its tasks over 50 ms. */
+export async function watchTasks(page: Page): Promise<() => Promise<string>> {
+  await page.evaluate(() => {
+    const long: number[] = [];
+    Object.assign(globalThis, { long });
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) long.push(duration);
+    }).observe({ entryTypes: ["longtask"] });
+  });
+  return async () => {
+    const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
+    return `${long.length} tasks over 50 ms, the longest ${Math.max(0, ...long).toFixed(0)}`;
+  };
+}

@@ -17,6 +17,7 @@ import { flatten } from "../../../kernels/flatten.ts";
 import { adaptiveAvgPool2d } from "../../../kernels/pool2d/adaptive_avgpool2d.ts";
 import { convLayer, linearLayer } from "../../../nets/layers.ts";
 import { answersOf, examplesAt, type TestAnswer } from "./examples.ts";
+import { inTurn } from "./in_turn.ts";
 import { type LoadingOptions, readParameters } from "./load_model.ts";
 import type { DigitFiles } from "./training.ts";
 
@@ -91,8 +92,7 @@ export class Teaching {
   readonly #features = new Map<number, Float32Array>();
   /** The head as it was trained. */
   #trained: ReadonlyMap<string, Tensor> | undefined;
-  /** Ends with the call at hand. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = inTurn();
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -232,12 +232,6 @@ export class Teaching {
         .slice(0, perClass)
         .map((place) => digits.images.slice(place * DIGIT_SIZE, (place + 1) * DIGIT_SIZE)),
     );
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
   }
 }
 

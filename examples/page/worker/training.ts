@@ -6,6 +6,7 @@ import { mostProbable } from "../../../engine/ground/predictions.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
 import type { StepResult, Trainer } from "../../../engine/training/trainer.ts";
 import { answersOf, examplesAt } from "./examples.ts";
+import { inTurn } from "./in_turn.ts";
 
 /** A file of MNIST's: one that was chosen, or an address. */
 type DigitFile = Blob | string;
@@ -70,8 +71,7 @@ export class Training {
   /** As they are now: the learning rate may be another in every step. */
   #settings: Settings | undefined;
   #tested = -1;
-  /** Ends with the call at hand. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = inTurn();
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -143,12 +143,6 @@ export class Training {
     this.#trainer = undefined;
     this.#tested = -1;
     await trainer?.dispose();
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
   }
 
   /** The trainer as it is; for a batch of another size another one that goes on from it. */
