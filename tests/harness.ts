@@ -81,11 +81,14 @@ export function random(): number {
 /** Whether the tests are to take their time: CI sets it where that is affordable. */
 export const isDeep = process.env.SHADENET_DEEP === "1";
 
+/** A test for deep runs: what takes seconds and finds little that the others do not. */
+export const inDepth: (...given: Parameters<typeof test>) => void = isDeep ? test : () => {};
+
 /**
- * How many configurations a test draws: `all` of them in a deep run, else a fifth or as many as are `usual`, since every run
- * draws others. What has to happen in every run may not be left to chance in either.
+ * How many configurations a test draws: `all` of them in a deep run, else an eighth or as many as are `usual`, since every
+ * run draws others. What has to happen in every run may not be left to chance in either.
  */
-export const rounds = (all: number, usual = Math.max(3, Math.ceil(all / 5))): number => (isDeep ? all : usual);
+export const rounds = (all: number, usual = Math.max(2, Math.ceil(all / 8))): number => (isDeep ? all : usual);
 
 /** So many of a list, others in every run; all of them in a deep one. */
 export function someOf<T>(all: readonly T[], count: number): T[] {

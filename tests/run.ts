@@ -27,8 +27,14 @@ const ALONE = [
   "page/train.",
   "tuning/tune",
 ];
+/**
+ * Left to deep runs, and to who names them: views of the page in Chromium, whose software adapter takes half a minute of a
+ * processor for each. That they open is seen in every run, by page/page.
+ */
+const DEEP = ["digits", "docs", "images", "kernels", "teach", "time", "train"].map((view) => `page/${view}.test.js`);
+const isDeep = process.env.SHADENET_DEEP === "1";
 /** Of a file. Deep runs train a net in a browser without a GPU, which takes a busy machine eight minutes. */
-const LIMIT_MS = (process.env.SHADENET_DEEP === "1" ? 30 : 10) * 60_000;
+const LIMIT_MS = (isDeep ? 30 : 10) * 60_000;
 const ENDING_MS = 60_000;
 
 interface Outcome {
@@ -130,7 +136,9 @@ if (unknown !== undefined) {
 }
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
-const queue = files.filter((file) => names.length === 0 || names.some((name) => file.includes(name)));
+const queue = files.filter((file) =>
+  names.length > 0 ? names.some((name) => file.includes(name)) : isDeep || !DEEP.includes(file),
+);
 
 /** What is left of the files, from the front or from behind. */
 function* left(take: "shift" | "pop"): Generator<string> {

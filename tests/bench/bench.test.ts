@@ -31,7 +31,7 @@ import { nets } from "../../nets/index.ts";
 import type { Context } from "../../tools/command.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
-import { idle, int, open, pick, randomTensor, refuses } from "../harness.ts";
+import { idle, inDepth, int, open, pick, randomTensor, refuses } from "../harness.ts";
 
 const gpu = await open();
 
@@ -468,7 +468,7 @@ test("bench:kernels on a net: a table, JSON, a page, and a comparison with itsel
   assert.match(second.stdout, /Compared with .*kernels\.json of \d{4}-\d\d-\d\d: .*, 0 new, 0 gone/);
 });
 
-test("bench:nets on a net at two batch sizes, with a cold start", async () => {
+inDepth("bench:nets on a net at two batch sizes, with a cold start", async () => {
   const json = inFolder("nets.json");
   const { code, stdout, errors } = await shadenet([...LENET, "--batch", "1,3", "--json", json], {
     program: netsCommand,
@@ -483,7 +483,7 @@ test("bench:nets on a net at two batch sizes, with a cold start", async () => {
   assert.ok((one.error ?? 1) < 1e-4);
 });
 
-test("Ctrl-C ends a bench; what was measured is shown and written, marked incomplete", async () => {
+inDepth("Ctrl-C ends a bench; what was measured is shown and written, marked incomplete", async () => {
   const json = inFolder("interrupted.json");
   const layers = distinctLayers(["lenet5"], 1).filter(({ kernel }) => kernel.name === "avgpool2d");
   assert.ok(layers.length > 1);

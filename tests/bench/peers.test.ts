@@ -59,7 +59,7 @@ import { nets } from "../../nets/index.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
 import { encodeModel, type ModelInit } from "../engine/onnx/models.ts";
-import { assertOutputs, drawPool, int, randomTensors, rounds, someOf } from "../harness.ts";
+import { assertOutputs, drawPool, inDepth, int, randomTensors, rounds, someOf } from "../harness.ts";
 
 // The peers are not installed where tests run: what is tested is all that is ours, with an engine that fails beside it.
 
@@ -559,7 +559,7 @@ test("a model in place of a net, which stays where it is", async () => {
 
 const launched = await launchInstalled({ args: HARDWARE });
 if (typeof launched !== "string") await launched.browser.close();
-const inBrowser = typeof launched === "string" ? test.skip : test;
+const inBrowser = typeof launched === "string" ? test.skip : inDepth;
 
 for (const [what, engines] of [
   ["shadenet alone", ["shadenet"]] as const,

@@ -7,7 +7,7 @@ import type { Figures } from "../../engine/tuning/figures.ts";
 import { readFigures } from "../../engine/tuning/read_figures.ts";
 import { GpuError } from "../../index.ts";
 import { issuePlace, ownVersion } from "../../tools/package.ts";
-import { isDeep } from "../harness.ts";
+import { inDepth, isDeep } from "../harness.ts";
 import { eachFails, folder, inFolder, shadenet } from "./harness.ts";
 
 test("bench measures nets and writes a file of figures", async () => {
@@ -78,7 +78,7 @@ test("what is wrong is told before anything is measured", () =>
     [["bench", "resnet18"], 2, /too many arguments/],
   ]));
 
-test("an interrupted bench leaves no file", async () => {
+inDepth("an interrupted bench leaves no file", async () => {
   const args = ["bench", "--nets", "lenet5,shufflenet_v2_x0_5", "--runs", "1", "--json", "interrupted.json"];
   const told = await withLoading(
     (definition) => {

@@ -5,6 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { fileSource, openCheckpoint } from "../../index.ts";
 import { madeDigits } from "../engine/training/digits.ts";
+import { inDepth } from "../harness.ts";
 import { assertFails, eachFails, inFolder, inProcess, shadenet } from "./harness.ts";
 
 /** MNIST's four files: 20 digits to train on, gzipped, and 10 others as they are. */
@@ -63,7 +64,7 @@ async function tensorsOf(file: string): Promise<Record<string, Float32Array>> {
   return Object.fromEntries(names.map((name, i) => [name, values[i]]));
 }
 
-test("LeNet-5 learns digits, a line an epoch; a training that is gone on with ends in the same bits", async () => {
+inDepth("LeNet-5 learns digits, a line an epoch; a training that is gone on with ends in the same bits", async () => {
   const options = ["--optimizer", "adam", "--lr", "0.005", "--seed", "5", "--json"];
   const whole = await shadenet([...digits, ...options, "--epochs", "4", "--out", "whole.safetensors"]);
   assert.equal([whole.code, whole.errors], [0, []]);
@@ -97,7 +98,7 @@ test("LeNet-5 learns digits, a line an epoch; a training that is gone on with en
   assert.match(again.errors[1], /half\.safetensors has had its 4 epochs: give more --epochs to go on$/);
 });
 
-test("what was trained on a folder of pictures tells its classes apart", async () => {
+inDepth("what was trained on a folder of pictures tells its classes apart", async () => {
   const train = ["train", "lenet5", "--data", "strokes/train", "--validation", "strokes/val", "--batch", "4"];
   const options = ["--epochs", "10", "--schedule", "onecycle", "--lr", "0.05", "--out", "strokes.safetensors"];
   const { code, stdout, errors } = await shadenet([...train, ...options]);
@@ -144,7 +145,7 @@ test("only what --trainable names changes", async () => {
   await before.close();
 });
 
-test("--clip-norm keeps a step small, whatever the learning rate; without it the error advises it", async () => {
+inDepth("--clip-norm keeps a step small, whatever the learning rate; without it the error advises it", async () => {
   const options = ["--lr", "1e30", "--epochs", "1", "--json", "--out", "steep.safetensors"];
   const clipped = await shadenet([...digits, ...options, "--clip-norm", "1e-33"]);
   assert.equal([clipped.code, clipped.errors], [0, []]);

@@ -28,8 +28,8 @@ test("random products, with a matrix of either side for all or one for each", as
   }
 });
 
-test("20 random products whose leading dimensions are broadcast both ways, and scaled", async () => {
-  for (let i = 0; i < 20; i++) {
+test("random products whose leading dimensions are broadcast both ways, and scaled", async () => {
+  for (let i = 0; i < rounds(20); i++) {
     const [[left, right], m, n, k] = [drawBroadcast(1), int(1, 5), int(1, 5), int(1, 9)];
     const inputs = { a: randomTensor([...left, m, k]), b: randomTensor([...right, k, n]) };
     await checkKernel(gpu, matmul, inputs, { scale: pick(1, 0.125, 3) }, k + 2);

@@ -13,6 +13,7 @@ import {
   randomShape,
   randomTensor,
   refuses,
+  rounds,
   testVariants,
 } from "../harness.ts";
 
@@ -20,8 +21,8 @@ import {
 export function testReduction(gpu: Gpu, kernel: typeof mean | typeof sum): void {
   const { name } = kernel;
 
-  test("40 random calls over any dimensions", async () => {
-    for (let i = 0; i < 40; i++) {
+  test("random calls over any dimensions", async () => {
+    for (let i = 0; i < rounds(40); i++) {
       const shape = randomShape(1);
       const all = shape.map((_, d) => pick(d, d - shape.length));
       const dims = [pick(...all), ...all.filter(() => random() < 0.4)];
@@ -29,8 +30,8 @@ export function testReduction(gpu: Gpu, kernel: typeof mean | typeof sum): void 
     }
   });
 
-  test("20 random calls of five and six dimensions, of which four are left when neighbours are joined", async () => {
-    for (let i = 0; i < 20; i++) {
+  test("random calls of five and six dimensions, of which four are left when neighbours are joined", async () => {
+    for (let i = 0; i < rounds(20); i++) {
       const x = randomTensor(randomShape(5, 6).map((size) => Math.min(size, 5)));
       const dims = pick([0, 1], [2, 3], [-1], [-3, -2, -1], [0, -1], [1, 2, -1], [2, 3, 0, 1, 4]);
       await checkKernel(gpu, kernel, { x }, { dims, keepDim: pick(false, true) });
@@ -40,8 +41,8 @@ export function testReduction(gpu: Gpu, kernel: typeof mean | typeof sum): void 
   test("NaN and infinity reach the results that see them, and no others", () =>
     checkKernel(gpu, kernel, { x: nonFiniteTensor([int(1, 9), 4, 4]) }, { dims: [-1] }));
 
-  test("20 random calls of images of whole vec4s of channels", async () => {
-    for (let i = 0; i < 20; i++) {
+  test("random calls of images of whole vec4s of channels", async () => {
+    for (let i = 0; i < rounds(20); i++) {
       const x = randomTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
       await checkKernel(
         gpu,

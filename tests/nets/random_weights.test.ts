@@ -7,7 +7,7 @@ import { sizeOf } from "../../engine/ground/tensor.ts";
 import { matchCheckpoint } from "../../engine/weights/match.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { isDeep, open, randomTensor, refuses, withNet } from "../harness.ts";
+import { inDepth, isDeep, open, randomTensor, refuses, withNet } from "../harness.ts";
 
 const gpu = await open();
 
@@ -46,7 +46,7 @@ test("uniform, with the variance that He et al. derive, and positive variances",
   assert.ok((await weights.read("bn1.running_var")).every((value) => value >= 0.75 && value < 1.25));
 });
 
-test("activations stay in the middle of what f16 can hold, and the logits depend on the image", async () => {
+inDepth("activations stay in the middle of what f16 can hold, and the logits depend on the image", async () => {
   const names = ["resnet18", "resnet50", "vgg11_bn"] as const;
   for (const name of isDeep ? names : names.slice(0, 1)) {
     await withNet(gpu, name, { weights: randomWeights(nets[name]), imageSize: 32 }, async (net) => {

@@ -1,6 +1,4 @@
 // What a lecturer projects of the digits: all of the net at once, and every value of it computed from what it is made of.
-import { readFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -133,32 +131,6 @@ inBrowser("answer and all stages in the first screen, on a projector and on a ph
       .evaluateAll((all) => all.map((each) => each.getBoundingClientRect().bottom).sort((a, b) => b - a));
     assert.ok(answer < pad, "the answer is under the hand");
   }
-});
-
-inBrowser("with every view opened the page's own thread has loaded less than 120 KB of script", async () => {
-  for (const view of ["train", "teach", "images", "time", "kernels", "digits"]) {
-    await page.evaluate((view) => {
-      location.hash = view;
-    }, view);
-    await page.locator(`#panel-${view}`).waitFor();
-  }
-  // What each of them puts into the page first.
-  for (const part of ["#classes > li", "#net option", "#time-net option", "#kernel option"])
-    await page.locator(part).first().waitFor({ state: "attached" });
-  await page.waitForFunction(() => (document.querySelector("#train-lr") as HTMLInputElement).value !== "");
-  const scripts = await page.evaluate(() =>
-    performance.getEntriesByType("resource").flatMap(({ name }) => /[^/]+\.js$/.exec(new URL(name).pathname) ?? []),
-  );
-  const read = (name: string) => readFileSync(`${site?.folder}/${name}`, "utf8");
-  // What the workers import is among them, too.
-  const own = new Set(["main.js"]);
-  for (const name of own)
-    for (const [, next] of read(name).matchAll(/["']\.\/([\w-]+\.js)["']/g))
-      if (scripts.includes(next) && next !== "worker.js") own.add(next);
-  assert.ok(own.size > 5);
-  const bytes = [...own].map((name) => gzipSync(read(name), { level: 9 }).length);
-  console.log(`note: ${sumOf(bytes)} bytes of script in the page's own thread, gzipped, with every view opened`);
-  assert.ok(sumOf(bytes) < 120_000);
 });
 
 inBrowser("accessibility", () => assert.equal(inspected.violations, []));

@@ -1,8 +1,11 @@
 // The page of examples/page in a real browser: what its visitors do, and what goes wrong for them.
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isDeep } from "../harness.ts";
+import { sumOf } from "./explained.ts";
 import * as visit from "./visit.ts";
 import { colours, inBrowser, inDepth, openSite, SEVEN, SHOTS, type Site } from "./visit.ts";
 
@@ -66,6 +69,32 @@ inBrowser("tabs by arrow keys", async () => {
   }
 });
 
+inBrowser("with every view opened the page's own thread has loaded less than 120 KB of script", async () => {
+  for (const view of ["train", "teach", "images", "time", "kernels", "digits"]) {
+    await page.evaluate((view) => {
+      location.hash = view;
+    }, view);
+    await page.locator(`#panel-${view}`).waitFor();
+  }
+  // What each of them puts into the page first.
+  for (const part of ["#classes > li", "#net option", "#time-net option", "#kernel option"])
+    await page.locator(part).first().waitFor({ state: "attached" });
+  await page.waitForFunction(() => (document.querySelector("#train-lr") as HTMLInputElement).value !== "");
+  const scripts = await page.evaluate(() =>
+    performance.getEntriesByType("resource").flatMap(({ name }) => /[^/]+\.js$/.exec(new URL(name).pathname) ?? []),
+  );
+  const read = (name: string) => readFileSync(`${site.folder}/${name}`, "utf8");
+  // What the workers import is among them, too.
+  const own = new Set(["main.js"]);
+  for (const name of own)
+    for (const [, next] of read(name).matchAll(/["']\.\/([\w-]+\.js)["']/g))
+      if (scripts.includes(next) && next !== "worker.js") own.add(next);
+  assert.ok(own.size > 5);
+  const bytes = [...own].map((name) => gzipSync(read(name), { level: 9 }).length);
+  console.log(`note: ${sumOf(bytes)} bytes of script in the page's own thread, gzipped, with every view opened`);
+  assert.ok(sumOf(bytes) < 120_000);
+});
+
 /** The probabilities of a digit of MNIST's that is taken now. */
 async function readSeven(): Promise<string | null> {
   await page.getByRole("button", { name: "Clear" }).click();
@@ -82,7 +111,7 @@ async function loseAndReopen(): Promise<void> {
   await page.getByRole("button", { name: "Close" }).click();
 }
 
-inBrowser("a lost device is opened again, and the digit has the same answer", async () => {
+inDepth("a lost device is opened again, and the digit has the same answer", async () => {
   const before = await readSeven();
   await loseAndReopen();
   assert.is(await readSeven(), before);
@@ -104,7 +133,7 @@ inDepth("a device that is lost again and again is opened when asked to", async (
   assert.is(await readSeven(), before);
 });
 
-inBrowser("a worker that ends is told of, and another one opened when asked to", async () => {
+inDepth("a worker that ends is told of, and another one opened when asked to", async () => {
   const before = await readSeven();
   await inWorker("nets", () => close());
   await waitFor("no-gpu-reason", /^The worker ended\.$/);
@@ -122,7 +151,7 @@ inBrowser("accessibility", () => {
   assert.equal(visit.inspected.violations, []);
 });
 
-inBrowser("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
+inDepth("no WebGPU, and an adapter refused: what to do is said, and done again when asked to", async () => {
   await site.context.addInitScript(() => {
     if (location.search === "?without") Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined });
   });

@@ -12,7 +12,7 @@ import * as kernels from "../../../kernels/index.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { loadOnnx, loadOnnxModel, readOnnx } from "../../../onnx.ts";
-import { assertClose, int, isDeep, open, pick, randomTensor, refuses, someOf } from "../../harness.ts";
+import { assertClose, inDepth, int, isDeep, open, pick, randomTensor, refuses, someOf } from "../../harness.ts";
 import { encodeModel, float16, float32, int64, type ModelInit, type NodeInit, quantized } from "./models.ts";
 
 const gpu = await open();
@@ -82,7 +82,7 @@ for (const [name, imageSize] of isDeep ? back : someOf(back.slice(0, 6), 2)) {
   });
 }
 
-test("with all passes and variants it has the steps that the net has, and its classes", async () => {
+inDepth("with all passes and variants it has the steps that the net has, and its classes", async () => {
   const weights = randomWeights(nets.resnet18, { imageSize: 64 }, 1);
   const bytes = await whole(exportOnnx("resnet18", { imageSize: 64, weights }));
   const [ours, theirs] = [

@@ -15,7 +15,7 @@ import { variants } from "../../../kernels/variants.ts";
 import { linearLayer } from "../../../nets/layers.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { assertClose, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+import { assertClose, inDepth, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const gpu = await open();
 
@@ -45,7 +45,7 @@ const wide: NetDefinition = {
   build: (x, { numClasses }) => linearLayer("fc2", relu(linearLayer("fc1", flatten(x), 100)), numClasses),
 };
 
-test("a weight over the binding limit is trained in pieces, and saved as one", async () => {
+inDepth("a weight over the binding limit is trained in pieces, and saved as one", async () => {
   const limited = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
   const bindAtMost = (maxBinding: number) => {
     limited.limits = { maxStorageBufferBindingSize: maxBinding, maxBufferSize: maxBinding };

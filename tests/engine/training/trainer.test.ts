@@ -31,7 +31,7 @@ import { batchNormLayer, convLayer, linearLayer, named } from "../../../nets/lay
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { resnet18 } from "../../../nets/resnet.ts";
-import { idle, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+import { idle, inDepth, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
 
 const training = await tableFor();
 const optimizer = await training.optimizers.sgd({ momentum: 0.9 });
@@ -482,24 +482,27 @@ async function withOwn(net: AnyNet, use: (own: Gpu, trainer: Trainer) => Promise
   }
 }
 
-test("a device that is lost ends the steps that nobody kept with a clear error, and training goes on from what was", () =>
-  withOwn(single, async (own, trainer) => {
-    const { x, labels } = images();
-    const first = await trainer.step(x, labels);
-    await trainer.step(x, labels);
-    for (const [i, use] of [() => trainer.step(x, labels), () => trainer.tensors()].entries()) {
-      own.device.destroy();
-      await idle();
-      const message =
-        /the GPU device was lost, and (a step|\d steps) with it: training goes on from step 0, the last that was kept/;
-      await refuses(use, GpuError, "DEVICE_LOST", message);
-      assert.is(trainer.steps, 0);
-      // What it began with, to the bit, and not what is on no device any more.
-      assert.equal(await trainer.step(x, labels), first, `after use ${i}`);
-    }
-  }));
+inDepth(
+  "a device that is lost ends the steps that nobody kept with a clear error, and training goes on from what was",
+  () =>
+    withOwn(single, async (own, trainer) => {
+      const { x, labels } = images();
+      const first = await trainer.step(x, labels);
+      await trainer.step(x, labels);
+      for (const [i, use] of [() => trainer.step(x, labels), () => trainer.tensors()].entries()) {
+        own.device.destroy();
+        await idle();
+        const message =
+          /the GPU device was lost, and (a step|\d steps) with it: training goes on from step 0, the last that was kept/;
+        await refuses(use, GpuError, "DEVICE_LOST", message);
+        assert.is(trainer.steps, 0);
+        // What it began with, to the bit, and not what is on no device any more.
+        assert.equal(await trainer.step(x, labels), first, `after use ${i}`);
+      }
+    }),
+);
 
-test("where there is not enough memory the error says how much is, and for which batch there is", async () => {
+inDepth("where there is not enough memory the error says how much is, and for which batch there is", async () => {
   const own = await openWith({ variants, rates, training: async () => ({ tableFor }) }, nodeHost);
   const train = (batch: number) => own.train(small, { batch, optimizer: sgd });
   const most = 2 ** 16;
@@ -539,7 +542,7 @@ test("where there is not enough memory the error says how much is, and for which
   assert.is(withSmallerBatch(other, 64, planOf), other);
 });
 
-test("what was saved outlives the device: what comes after it ends in the same bits", () =>
+inDepth("what was saved outlives the device: what comes after it ends in the same bits", () =>
   withOwn(noisy, async (own, trainer) => {
     const { x, labels } = images();
     await trainer.step(x, labels);
@@ -560,9 +563,10 @@ test("what was saved outlives the device: what comes after it ends in the same b
     await trainer.save();
     own.device.destroy();
     assert.is((await trainer.step(x, labels)).step, 3);
-  }));
+  }),
+);
 
-test("a device that is lost in a step ends it, or comes too late for it", () =>
+inDepth("a device that is lost in a step ends it, or comes too late for it", () =>
   withOwn(single, async (own, trainer) => {
     const { x, labels } = images();
     await trainer.step(x, labels);
@@ -576,7 +580,8 @@ test("a device that is lost in a step ends it, or comes too late for it", () =>
       const error = await step;
       assert.ok(error === undefined || (error instanceof GpuError && error.code === "DEVICE_LOST"), `${error}`);
     }
-  }));
+  }),
+);
 
 test("a GPU that was opened without gradients says so", async () => {
   const plain = await openWith({ variants, rates }, nodeHost);

@@ -25,7 +25,7 @@ import { variants } from "../../../kernels/variants.ts";
 import { convLayer, linearLayer } from "../../../nets/layers.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { eachFails, folder, inFolder, shadenet } from "../../cli/harness.ts";
-import { idle, refuses, withNet } from "../../harness.ts";
+import { idle, inDepth, refuses, withNet } from "../../harness.ts";
 
 /** A net of one's own. */
 const netOf = (build: (x: Value, options: NetOptions) => Value, inChannels = 128): NetDefinition => ({
@@ -89,7 +89,7 @@ async function withGpu<T>(
 
 const namesOf = (operator: string): string[] => [operator, ...variants[operator].map(({ name }) => name)];
 
-test("every layer with a choice is measured once, and the fastest variant is kept and taken", async () => {
+inDepth("every layer with a choice is measured once, and the fastest variant is kept and taken", async () => {
   const texts = new Map<string, string>();
   const results = await withGpu(
     async (gpu) => {
@@ -357,7 +357,7 @@ test("Node keeps it in the cache folder, from which the next openGpu() takes it"
   }
 });
 
-test("shadenet tune: a row for every candidate, and where it is kept", async () => {
+inDepth("shadenet tune: a row for every candidate, and where it is kept", async () => {
   const { code, stdout, errors } = await shadenet(["tune", "mobilenet_v3_small", "--image-size", "32", "--runs", "1"]);
   assert.equal([code, errors], [0, []]);
   assert.match(stdout, /^mobilenet_v3_small on \[1, 3, 32, 32\], on .+; the fastest of 1 runs$/m);

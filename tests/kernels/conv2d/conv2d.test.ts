@@ -17,6 +17,7 @@ import {
   checkKernel,
   drawConvolution,
   drawnTiles,
+  inDepth,
   int,
   isDeep,
   magnitudes,
@@ -197,7 +198,7 @@ test("the variants that round more have the errors that they state", async () =>
   }
 });
 
-test("an image of millions of pixels", async () => {
+inDepth("an image of millions of pixels", async () => {
   // More pixels than 65,535 workgroups of any variant have at one or two pixels per thread; SwiftShader's have 16 or 64 sums.
   const x = randomTensor([1, 1, isSlow ? 512 : 1024, 2050]);
   const w = randomTensor([4, 1, 1, 1]);

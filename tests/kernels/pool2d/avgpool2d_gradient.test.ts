@@ -46,7 +46,7 @@ for (const [what, drawSlopes] of [
 testVariants(gpu, avgPool2dGradient);
 
 test("it is the transpose of the pooling", () => {
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < rounds(20); i++) {
     const { x: shape, y: small, options } = draw(int(1, 9));
     const [x, dy] = [randomTensor(shape), randomTensor(small)];
     const dx = evaluateReference(avgPool2dGradient, { dy }, { ...options, size: shape.slice(2) });

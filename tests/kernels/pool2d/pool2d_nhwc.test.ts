@@ -11,6 +11,7 @@ import {
   pairOf,
   pick,
   randomTensor,
+  rounds,
   specialTensor,
 } from "../../harness.ts";
 
@@ -23,16 +24,16 @@ function draw(dilation?: ReturnType<typeof pairOf>) {
   return { shape: [x[0], pick(1, 4, 6, 8), ...x.slice(2)], options };
 }
 
-test("20 random maxima, on bits", async () => {
-  for (let i = 0; i < 20; i++) {
+test("random maxima, on bits", async () => {
+  for (let i = 0; i < rounds(20); i++) {
     const dilation = pairOf(() => int(1, 3));
     const { shape, options } = draw(dilation);
     await checkBits(gpu, maxPool2d, { x: specialTensor(shape) }, { ...options, dilation });
   }
 });
 
-test("20 random means, by every divisor", async () => {
-  for (let i = 0; i < 20; i++) {
+test("random means, by every divisor", async () => {
+  for (let i = 0; i < rounds(20); i++) {
     const { shape, options } = draw();
     const divisor = { countIncludePad: pick(true, false), divisorOverride: pick(null, int(1, 9)) };
     await checkKernel(gpu, avgPool2d, { x: randomTensor(shape) }, { ...options, ...divisor });
@@ -40,7 +41,7 @@ test("20 random means, by every divisor", async () => {
 });
 
 test("20 adaptive means whose windows are of one size, also of one element and of the whole image", async () => {
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < rounds(20); i++) {
     const outputSize = [int(1, 5), int(1, 5)] as const;
     const x = randomTensor([pick(1, 3), int(1, 9), outputSize[0] * int(1, 4), outputSize[1] * int(1, 4)]);
     await checkKernel(gpu, adaptiveAvgPool2d, { x }, { outputSize });

@@ -1,15 +1,15 @@
 import { test } from "uvu";
 import { tensor } from "../../../engine/ground/tensor.ts";
 import { squares } from "../../../kernels/training/squares.ts";
-import { checkKernel, open, randomShape, randomTensor, sameBits, ulps } from "../../harness.ts";
+import { checkKernel, open, randomShape, randomTensor, rounds, sameBits, ulps } from "../../harness.ts";
 
 const gpu = await open();
 
 /** A thread adds up to 256 squares, and six pairs of sums follow. */
 const tolerance = ulps(256);
 
-test("20 random tensors of whole vec4s", async () => {
-  for (let i = 0; i < 20; i++)
+test("random tensors of whole vec4s", async () => {
+  for (let i = 0; i < rounds(20); i++)
     await checkKernel(gpu, squares, { x: randomTensor([...randomShape(0, 3), 4]) }, {}, tolerance);
 });
 
