@@ -29,7 +29,7 @@ export function start(page: Page): void {
 
   acceptDrops(find("panel-images"), (file) => {
     if (NAMES_NAME.test(file.name)) form.readNames(file).catch((error) => status.fail(error));
-    else if (WEIGHTS_NAME.test(file.name) || !file.type.startsWith("image/")) form.load({ file });
+    else if (WEIGHTS_NAME.test(file.name) || !file.type.startsWith("image/")) form.loadFile(file);
     else pictures.read(file);
   });
   onColorScheme(() => showHeat());

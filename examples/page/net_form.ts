@@ -8,6 +8,11 @@ import { isShown, stateOf } from "./tabs.ts";
 import type { WeightsChoice } from "./worker/load_model.ts";
 import type { Building, LoadedNet, NetDescription, PublishedFile } from "./worker/looking.ts";
 
+/** The choice of an ONNX model of the visitor's own. */
+const OWN = "";
+
+const isModel = ({ name }: Partial<File>): boolean => /\.onnx$/i.test(name ?? "");
+
 /** The smallest net whose weights a page may read where they are published. */
 const FIRST = "mobilenetv3_small_100";
 
@@ -25,6 +30,9 @@ export class NetForm {
   /** What is loaded, or shall be. */
   #weights: WeightsChoice | undefined;
   #loaded: LoadedNet | undefined;
+  /** An ONNX model that was chosen: a net among the others. */
+  #model: File | undefined;
+  readonly #own = make("option", { value: OWN });
 
   /** `onChange` is called when another net is described, loaded or gone. */
   constructor(page: Page, status: Status, onChange: () => void) {
@@ -46,7 +54,7 @@ export class NetForm {
     find("random-weights").addEventListener("click", () => this.load({ random: true }));
     find("choose-weights").addEventListener("click", () => this.#file.click());
     this.#file.addEventListener("change", () => {
-      if (this.#file.files?.[0]) this.load({ file: this.#file.files[0] });
+      if (this.#file.files?.[0]) this.loadFile(this.#file.files[0]);
       this.#file.value = "";
     });
     find("weights-link").addEventListener("submit", (event) => {
@@ -113,6 +121,12 @@ export class NetForm {
     const again = this.#weights && "random" in this.#weights ? this.#weights : undefined;
     this.#unload();
     this.#status.clear();
+    this.#classes.disabled = this.#choice.value === OWN;
+    if (this.#choice.value === OWN && this.#model) {
+      if (isShown("images")) history.replaceState(null, "", "#images");
+      await this.load({ model: this.#model });
+      return;
+    }
     const [net, { numClasses }] = [this.#choice.value, this.#building];
     if (!find("panel-images").hidden) history.replaceState(null, "", `#images?net=${net}`);
     try {
@@ -125,19 +139,21 @@ export class NetForm {
       return;
     }
     this.#describe(this.#description);
-    const own = this.#ownLabels.length;
-    const classes = numClasses ?? this.#description.numClasses;
-    if (own > 0 && own !== classes) {
-      this.#status.fail(new Error(`${own} names for ${classes} classes: give one for each, a line for each`));
-    }
+    this.#checkNames(numClasses ?? this.#description.numClasses);
     if (again) await this.load(again);
     else this.#status.say("Nothing is downloaded unasked.");
     this.#onChange();
   }
 
+  #checkNames(classes: number): void {
+    const own = this.#ownLabels.length;
+    if (own > 0 && own !== classes)
+      this.#status.fail(new Error(`${own} names for ${classes} classes: give one for each, a line for each`));
+  }
+
   /** What is asked for in place of the net's own; a field without a number asks for nothing. */
   get #building(): Building {
-    return this.#classes.value === "" ? {} : { numClasses: this.#classes.valueAsNumber };
+    return this.#classes.value === "" || this.#choice.value === OWN ? {} : { numClasses: this.#classes.valueAsNumber };
   }
 
   #describe({ name, numClasses, parameters, multiplyAdds, bytes, published }: NetDescription): void {
@@ -149,7 +165,7 @@ export class NetForm {
     find("published").replaceChildren(
       ...(usual
         ? this.#offer(name, usual, bytes)
-        : [make("span", { class: "quiet" }, "No weights of it are published.")]),
+        : [make("span", { class: "quiet" }, this.#choice.value === OWN ? "" : "No weights of it are published.")]),
     );
     find("other-published").replaceChildren(
       ...others.map((file) => this.#button(`Load ${file.name}, ${megabytes(bytes)}`, file)),
@@ -190,8 +206,19 @@ export class NetForm {
     else await this.#choose();
   }
 
+  /** Weights for the net that is chosen, or an ONNX model, which is another net. */
+  async loadFile(file: File): Promise<void> {
+    if (!isModel(file)) return this.load({ file });
+    this.#model = file;
+    this.#own.textContent = file.name;
+    if (!this.#own.isConnected) this.#choice.append(make("optgroup", { label: "Your own" }, this.#own));
+    this.#choice.value = OWN;
+    this.#classes.value = this.#names.value = "";
+    await this.#choose();
+  }
+
   async load(choice: WeightsChoice): Promise<void> {
-    const net = this.#choice.value;
+    const net = "model" in choice ? (this.#model?.name ?? "") : this.#choice.value;
     const weights = "file" in choice ? { ...choice, published: this.#publishedAs(choice.file) } : choice;
     this.#unload();
     this.#weights = weights;
@@ -210,6 +237,10 @@ export class NetForm {
       const seconds = ((performance.now() - begun) / 1000).toFixed(1);
       const kept = await whetherKept(weights, this.#description);
       if (this.#weights !== weights) return;
+      if ("model" in weights) {
+        this.#describe(this.#description);
+        this.#checkNames(this.#description.numClasses);
+      }
       this.#status.say([`${net} is loaded${noise} (${seconds} s).`, ...loaded.warnings, kept].join(" "));
       this.#onChange();
     } catch (error) {

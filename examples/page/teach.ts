@@ -35,8 +35,8 @@ const BODIES: Readonly<Record<string, Body>> = {
 
 const [FEWEST, MOST, AT_FIRST] = [2, 10, 3];
 
-/** Digits of each class, of those that come with the page. */
-const DIGITS = 40;
+/** Digits or sketches of each class, of those that come with the page. */
+const GIVEN = 40;
 
 /** As many thumbnails as are made at a time, so that the page goes on meanwhile. */
 const PER_FRAME = 10;
@@ -46,6 +46,12 @@ const FRAME_MS = 120;
 
 /** Samples that are sent to the worker together. */
 const SENT = 8;
+
+/** What a class is filled with: its name, and samples that are made one by one. */
+interface Filling {
+  readonly name: string;
+  readonly pictures: readonly (() => ImageData)[];
+}
 
 /** What a head has learned, step by step. */
 interface Curves {
@@ -70,6 +76,7 @@ export function start(_page: Page): void {
   const [
     trainButton,
     digitsButton,
+    sketchesButton,
     addButton,
     resetButton,
     undoButton,
@@ -77,7 +84,7 @@ export function start(_page: Page): void {
     cameraButton,
     loadButton,
     fileButton,
-  ] = ["train", "digits", "add", "reset", "undo", "export", "camera", "load", "file"].map((name) =>
+  ] = ["train", "digits", "sketches", "add", "reset", "undo", "export", "camera", "load", "file"].map((name) =>
     find(`teach-${name}`, HTMLButtonElement),
   );
   const weightsPicker = find("teach-weights", HTMLInputElement);
@@ -120,7 +127,8 @@ export function start(_page: Page): void {
   update();
   tellWhatIsMissing();
   trainButton.addEventListener("click", () => (running ? stop() : train()));
-  digitsButton.addEventListener("click", takeDigits);
+  digitsButton.addEventListener("click", () => fill("digits", readDigits));
+  sketchesButton.addEventListener("click", () => fill("sketches", readSketches));
   addButton.addEventListener("click", () => {
     before = undefined;
     setClasses([...cards, `Class ${cards.length + 1}`]);
@@ -312,21 +320,21 @@ export function start(_page: Page): void {
 
   // Samples
 
-  async function takeDigits(): Promise<void> {
+  /** Fills classes that have no samples yet. */
+  async function fill(what: string, read: () => Promise<readonly Filling[]>): Promise<void> {
     status.clear();
-    status.say("Reading the digits …");
+    status.say(`Reading the ${what} …`);
     isFilling = true;
     update();
+    const filled = cards;
     try {
-      const gpu = await session.open();
-      const all = await gpu.call<Uint8Array[][]>("someDigits", [cards.length, DIGITS, BUNDLED.train]);
-      for (const [i, card] of cards.entries()) {
-        if (card.samples.length > 0 || !all[i]) continue;
-        if (/^(Class \d+)?$/.test(card.name)) card.name = String(i);
-        const samples = all[i].map((ink) => sampleOf(digitOf(ink)));
-        for (let first = 0; first < samples.length; first += PER_FRAME) {
+      for (const [i, { name, pictures }] of (await read()).entries()) {
+        const card = filled[i];
+        if (card.samples.length > 0) continue;
+        if (/^(Class \d+)?$/.test(card.name)) card.name = name;
+        for (let first = 0; first < pictures.length; first += PER_FRAME) {
           await new Promise(requestAnimationFrame);
-          card.add(samples.slice(first, first + PER_FRAME));
+          card.add(pictures.slice(first, first + PER_FRAME).map((make) => sampleOf(make())));
         }
       }
       isFilling = false;
@@ -337,6 +345,20 @@ export function start(_page: Page): void {
       fail(error);
     }
     update();
+  }
+
+  async function readDigits(): Promise<readonly Filling[]> {
+    const gpu = await session.open();
+    const all = await gpu.call<Uint8Array[][]>("someDigits", [cards.length, GIVEN, BUNDLED.train]);
+    return all.map((inks, i) => ({ name: String(i), pictures: inks.map((ink) => () => digitOf(ink)) }));
+  }
+
+  async function readSketches(): Promise<readonly Filling[]> {
+    const { SUBJECTS, sketch } = await import("./sketches.ts");
+    return SUBJECTS.slice(0, cards.length).map((name) => ({
+      name,
+      pictures: Array.from({ length: GIVEN }, () => () => sketch(name)),
+    }));
   }
 
   function addDrawing(card: ClassCard): void {
@@ -424,7 +446,7 @@ export function start(_page: Page): void {
     if (!isReady()) status.say(`Load the weights of ${body().name}, or choose LeNet-5, which is here.`);
     else if (few.length === 0) status.say(`${before}Press Train.`);
     else if (few.length === cards.length)
-      status.say(`${before}Add at least two samples to each class, or try it with digits.`);
+      status.say(`${before}Add at least two samples to each class, or try it with digits or sketches.`);
     else status.say(`${before}Still at least two samples for ${few.join(", ")}.`);
   }
 
@@ -617,7 +639,8 @@ export function start(_page: Page): void {
     const enough = cards.every(({ samples }) => samples.length >= 2);
     trainButton.textContent = isTraining ? "Stop" : "Train";
     trainButton.disabled = !isTraining && (isFilling || !enough || !isReady());
-    digitsButton.disabled = isTraining || isFilling || cards.every(({ samples }) => samples.length > 0);
+    digitsButton.disabled = sketchesButton.disabled =
+      isTraining || isFilling || cards.every(({ samples }) => samples.length > 0);
     addButton.disabled = cards.length >= MOST;
     undoButton.hidden = !before;
     exportButton.disabled = !taught || isTraining;

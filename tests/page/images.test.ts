@@ -8,6 +8,7 @@ import { type Handler, text } from "../../bench/browser/server.ts";
 import type { AnyNet } from "../../engine/definition.ts";
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
+import { exportOnnx } from "../../index.ts";
 import { mobilenetv3_small_100 } from "../../nets/mobilenet_v3.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { shufflenet_v2_x0_5 } from "../../nets/shufflenet_v2.ts";
@@ -454,6 +455,34 @@ inDepth("two nets at once: the later choice wins; a download is cancelled", asyn
   await press("Cancel").first().click();
   await waitFor("images-status", /Nothing is loaded/);
   assert.ok(await page.locator("#images-problem").isHidden());
+});
+
+inDepth("an ONNX model of one's own is a net among the others; what is none is told", async () => {
+  const net = "shufflenet_v2_x0_5";
+  const pieces: Uint8Array[] = [];
+  for await (const piece of exportOnnx(net, { imageSize: 64, weights: randomWeights(shufflenet_v2_x0_5) }))
+    pieces.push(piece);
+  await drop("images", "mine.onnx", "", Buffer.concat(pieces));
+  const loaded = await waitFor("images-status", /^mine\.onnx is loaded/, "images-problem");
+  assert.match(loaded, /pictures are prepared as torchvision's for ImageNet, which no file says/);
+  await answered();
+  await waitFor("net-text", /^1.37 million parameters, 3.46 million multiply-adds/);
+  await waitFor("heat-text", /, 2 × 2$/, "images-problem");
+  await waitFor("layer-text", / maps of /, "images-problem");
+  const before = await answers();
+  await visit.inWorker(page, "nets", () => close());
+  await press("Try again").click();
+  await until("the same answers", async () => (await answers()) === before || undefined);
+
+  await page.locator("#net").selectOption(net);
+  await waitFor("images-status", /Nothing is downloaded unasked/);
+  await page.locator("#net").selectOption({ label: "mine.onnx" });
+  await answered();
+  assert.is(await answers(), before);
+  await drop("images", "none.onnx", "", Buffer.from("no model"));
+  await waitFor("images-problem", /none\.onnx/);
+  await waitFor("images-status", /Nothing is loaded/);
+  await page.locator("#net").selectOption(net);
 });
 
 inBrowser("accessibility", () => {

@@ -256,6 +256,19 @@ if (isDeep) {
     assert.not(await page.locator("#teach-changed").isHidden());
   });
 
+  inBrowser("ten subjects of sketches, which name their classes", async () => {
+    await press("Start over").click();
+    for (let all = 4; all <= 10; all++) await press("Add a class").click();
+    await press("Try it with sketches").click();
+    await waitFor("teach-status", /^Press Train/);
+    assert.equal([await nameOf(1).inputValue(), await nameOf(10).inputValue()], ["house", "car"]);
+    await inspect(page, "teach-sketches");
+    const [right, of] = await train();
+    assert.is(of, 100);
+    assert.ok(right >= 0.8 * of, `${right} of ${of}`);
+    console.log(`note: ten subjects: ${right} of ${of} held-out sketches read correctly`);
+  });
+
   inBrowser("ten classes of digits, without a task of the page's own over 50 ms", async () => {
     await press("Start over").click();
     for (let all = 4; all <= 10; all++) await press("Add a class").click();

@@ -9,10 +9,11 @@ import { randomWeights } from "../../../nets/random_weights.ts";
 
 /**
  * What weights a page can ask for: noise, a file, an address, or a name of the net's own list; of a file that name, where it is
- * one of those that are published.
+ * one of those that are published. An ONNX model is a net with its weights.
  */
 export type WeightsChoice =
   | { readonly random: true }
+  | { readonly model: Blob }
   | { readonly file: Blob; readonly published?: string }
   | { readonly url: string }
   | { readonly published: string };
@@ -60,8 +61,11 @@ export async function loadModel(
   { signal, onProgress }: LoadingOptions,
   { options = {}, graph = trace(definition, options), outputs }: ModelChoice = {},
 ): Promise<Model> {
-  const given = "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
+  const given = () => {
+    if ("model" in weights) return definition.defaultWeights;
+    return "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
+  };
   const open = () =>
-    openFitting(definition, paramShapes(graph), { weights: given, signal, onProgress }, gpu.host.open, gpu.nets);
+    openFitting(definition, paramShapes(graph), { weights: given(), signal, onProgress }, gpu.host.open, gpu.nets);
   return Model.load(gpu, graph, open, { signal, onProgress, outputs });
 }

@@ -9,6 +9,7 @@ import { labelsOf, mostProbable } from "../../../engine/ground/predictions.ts";
 import { type Shape, sizeOf, type Tensor } from "../../../engine/ground/tensor.ts";
 import { takePictures } from "../../../engine/image/pictures.ts";
 import type { Model } from "../../../engine/model.ts";
+import type { OnnxNet } from "../../../engine/onnx/import.ts";
 import { summarize } from "../../../engine/summary.ts";
 import { publishedWeights } from "../../../engine/weights/open.ts";
 import {
@@ -77,7 +78,7 @@ export type HeatKind = "activation" | "gradient" | "occlusion";
 
 /** A net that was loaded. */
 interface Loaded {
-  readonly definition: AnyNet;
+  readonly definition: AnyNet & Partial<OnnxNet>;
   readonly model: Model;
   readonly weights: WeightsChoice;
   readonly source: HeatMapSource;
@@ -148,7 +149,25 @@ export class Looking {
   /** Loads a net in place of the one before. */
   async load(name: string, weights: WeightsChoice, options: Building, loading: LoadingOptions): Promise<LoadedNet> {
     await this.#unload();
-    const definition = await this.#gpu.definition(name);
+    const definition: Loaded["definition"] =
+      "model" in weights ? await readModel(weights.model) : await this.#gpu.definition(name);
+    try {
+      const loaded = await this.#loadAs(definition, weights, options, loading);
+      loading.signal.throwIfAborted();
+      return loaded;
+    } catch (error) {
+      if (this.#net?.definition === definition) await this.#unload();
+      else await definition.close?.();
+      throw error;
+    }
+  }
+
+  async #loadAs(
+    definition: Loaded["definition"],
+    weights: WeightsChoice,
+    options: Building,
+    loading: LoadingOptions,
+  ): Promise<LoadedNet> {
     const given = { ...options, weights: nameOf(weights) };
     const graph = trace(definition, given);
     const description = this.#describe(definition, graph);
@@ -172,7 +191,12 @@ export class Looking {
     });
     this.#net = { definition, model, weights, source, gradientPlan, coveredPlan };
     const [, classes] = graph.nodes[graph.find(OUTPUTS[0])].shape;
-    return { description, warnings: model.warnings, labels: await labelsOf(definition, classes, model.checkpoint) };
+    const warnings = [...(definition.notes ?? []), ...model.warnings];
+    return {
+      description,
+      warnings: [...new Set(warnings)],
+      labels: await labelsOf(definition, classes, model.checkpoint),
+    };
   }
 
   async #unload(): Promise<void> {
@@ -180,6 +204,7 @@ export class Looking {
     this.#net = this.#layer = undefined;
     if (this.#seen) this.#seen = { picture: this.#seen.picture };
     await net?.model.dispose();
+    await net?.definition.close?.();
   }
 
   #loaded(): Loaded {
@@ -307,6 +332,9 @@ export class Looking {
     }
   }
 }
+
+/** An ONNX model as a net. Throws what readOnnx() throws. */
+const readModel = async (file: Blob): Promise<OnnxNet> => (await import("../../../onnx.ts")).readOnnx(file);
 
 /** The name of published weights. */
 const nameOf = (weights: WeightsChoice): string | undefined => ("published" in weights ? weights.published : undefined);
