@@ -44,13 +44,14 @@ export class Confusion {
       "tr",
       {},
       make("td", { class: "corner quiet" }, "is ↓ read\u00a0→"),
-      ...names.map((name) => make("th", { scope: "col" }, make("span", {}, name))),
+      ...names.map((name) => make("th", { class: "column-name", scope: "col" }, make("span", {}, name))),
     );
     const rows = cells.map((row, i) => {
       const all = row.reduce((sum, { length }) => sum + length, 0);
       const made = row.map((some, j) => this.#cell(names, i, j, some.length, some.length / all, () => choose(i, j)));
       return make("tr", {}, make("th", { class: "row-name", scope: "row" }, make("span", {}, names[i])), ...made);
     });
+    this.#table.classList.toggle("narrow", names.length > 6);
     const caption = make("caption", { class: "spoken" }, "What held-out samples of each class are read as");
     this.#table.replaceChildren(caption, make("thead", {}, head), make("tbody", {}, ...rows));
     this.#table.style.setProperty("--classes", String(names.length));

@@ -1,8 +1,8 @@
 import { IN_MEMORY } from "./dom.ts";
 import type { Heat } from "./worker/heat_map.ts";
 
-/** Pixels of the canvas per side: what nets look at, more or less. */
-const SIDE = 224;
+/** Pixels of the canvas per side: maps have a tenth of them, and browsers smooth what they enlarge. */
+const SIDE = 112;
 
 /** Colours of the style sheet: from where nothing is to where most is. */
 const STOPS = ["--heat-0", "--heat-1", "--heat-2", "--heat-3", "--heat-4"];

@@ -151,8 +151,8 @@ export function start(page: Page): void {
     }
   }
 
-  async function parameter(name: string): Promise<Tensor | undefined> {
+  async function parameter(name: string, most: number): Promise<Tensor | undefined> {
     if (!form.isLoaded) return undefined;
-    return (await page.session.open()).call<Tensor>("parameter", [name]);
+    return (await page.session.open()).call<Tensor>("parameter", [name, most]);
   }
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
-import { find, onColorScheme } from "./dom.ts";
+import { find, IN_MEMORY, onColorScheme } from "./dom.ts";
 import { factsOf, LayerGraphView } from "./layer_graph_view.ts";
 import { outputOf, type Part } from "./layer_tree.ts";
 import { drawMaps, type Maps, mapsOf, robustRange } from "./maps.ts";
@@ -15,8 +15,8 @@ const MOST_FILTERS = 96;
 export interface LayerSource {
   /** A node's output for the picture; undefined where there is none. */
   activations(node: number): Promise<Tensor | undefined>;
-  /** A parameter; undefined where no net is loaded. */
-  parameter(name: string): Promise<Tensor | undefined>;
+  /** A parameter, the first `most` of its first dimension; undefined where no net is loaded. Its shape is that of the whole. */
+  parameter(name: string, most: number): Promise<Tensor | undefined>;
 }
 
 /** The layers of a net to choose from, and the activations of the one that is chosen. */
@@ -84,7 +84,10 @@ export class LayerView {
       const { id } = outputOf(part);
       const tensor = await this.#source.activations(id);
       const looksAtInput = part.layers.some((layer) => layer.id === net.filters?.node);
-      const weights = net.filters && looksAtInput ? await this.#source.parameter(net.filters.param) : undefined;
+      const weights =
+        net.filters && looksAtInput ? await this.#source.parameter(net.filters.param, MOST_FILTERS) : undefined;
+      // To receive megabytes has taken long enough for a frame.
+      if (document.visibilityState === "visible") await new Promise(requestAnimationFrame);
       if (!isCurrent()) return;
       this.#weights = weights;
       if (tensor) {
@@ -119,7 +122,9 @@ export class LayerView {
   }
 
   #draw(): void {
-    this.#drawFilters();
+    // Filters in the next frame: the page's thread stays free for what is done meanwhile.
+    find("filters-figure").hidden = !this.#weights;
+    if (this.#weights) requestAnimationFrame(() => this.#drawFilters());
     const [maps, part] = [this.#maps, this.#chosen];
     if (!maps || !part) {
       this.#canvas.hidden = find("pages").hidden = true;
@@ -147,7 +152,6 @@ export class LayerView {
   /** The filters of the first layer: of three channels as pictures, each from its least weight to its largest. */
   #drawFilters(): void {
     const weights = this.#weights;
-    find("filters-figure").hidden = !weights;
     if (!weights) return;
     const [all, channels, height, width] = weights.shape;
     const filters = Math.min(all, MOST_FILTERS);
@@ -192,19 +196,23 @@ function drawColoured(
   canvas.width = columns * across - gap;
   canvas.height = Math.ceil(count / columns) * down - gap;
   canvas.style.width = `${canvas.width / devicePixelRatio}px`;
-  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+  const context = canvas.getContext("2d", IN_MEMORY) as CanvasRenderingContext2D;
   context.imageSmoothingEnabled = false;
   const small = new OffscreenCanvas(width, height);
+  const smallContext = small.getContext("2d", IN_MEMORY) as OffscreenCanvasRenderingContext2D;
+  const pixels = new ImageData(width, height);
+  const bytes = pixels.data.fill(255);
   const area = height * width;
   for (let i = 0; i < count; i++) {
     const filter = data.subarray(i * 3 * area, (i + 1) * 3 * area);
-    const [low, high] = [Math.min(...filter), Math.max(...filter)];
-    const pixels = new ImageData(width, height);
-    for (let j = 0; j < area; j++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * j + c] = (255 * (filter[c * area + j] - low)) / (high - low || 1);
-      pixels.data[4 * j + 3] = 255;
+    let [low, high] = [filter[0], filter[0]];
+    for (const value of filter) {
+      if (value < low) low = value;
+      if (value > high) high = value;
     }
-    small.getContext("2d")?.putImageData(pixels, 0, 0);
+    const scaled = 255 / (high - low || 1);
+    for (let c = 0; c < 3; c++) for (let j = 0; j < area; j++) bytes[4 * j + c] = (filter[c * area + j] - low) * scaled;
+    smallContext.putImageData(pixels, 0, 0);
     context.drawImage(small, (i % columns) * across, Math.floor(i / columns) * down, scale * width, scale * height);
   }
 }

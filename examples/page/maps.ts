@@ -1,4 +1,5 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
+import { IN_MEMORY } from "./dom.ts";
 
 /** Maps of one size, one after the other. */
 export interface Maps {
@@ -60,15 +61,17 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
   canvas.width = used * (tileWidth + gap) - gap;
   canvas.height = Math.ceil(count / used) * (tileHeight + gap) - gap;
   canvas.style.width = `${canvas.width / density}px`;
-  const context = canvas.getContext("2d") as CanvasRenderingContext2D;
+  const context = canvas.getContext("2d", IN_MEMORY) as CanvasRenderingContext2D;
   const small = new OffscreenCanvas(width, height);
-  const pixels = new ImageData(width, height);
+  const smallContext = small.getContext("2d", IN_MEMORY) as OffscreenCanvasRenderingContext2D;
+  const image = new ImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
   const color = palette(getComputedStyle(canvas), range, colours);
   context.imageSmoothingEnabled = cell < 1;
   for (let i = 0; i < count; i++) {
     const start = (first + i) * height * width;
-    for (let j = 0; j < height * width; j++) color(data[start + j], pixels.data, 4 * j);
-    small.getContext("2d")?.putImageData(pixels, 0, 0);
+    for (let j = 0; j < height * width; j++) pixels[j] = color(data[start + j]);
+    smallContext.putImageData(image, 0, 0);
     const [x, y] = [(i % used) * (tileWidth + gap), Math.floor(i / used) * (tileHeight + gap)];
     context.drawImage(small, x, y, tileWidth, tileHeight);
   }
@@ -82,24 +85,34 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
   };
 }
 
-type Paint = (value: number, pixels: Uint8ClampedArray, at: number) => void;
+/** Shades of each of the two colours. */
+const SHADES = 255;
 
-/** Colours of the style sheet, as "red green blue". A NaN is painted in a colour that no number has. */
-export function palette(style: CSSStyleDeclaration, range: number, scale: Scale = "map"): Paint {
+/** Colours of the style sheet, as "red green blue": of values, as pixels of ImageData. A NaN has one that no number has. */
+export function palette(style: CSSStyleDeclaration, range: number, scale: Scale = "map"): (value: number) => number {
   const read = (name: string) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
   const [ground, low, high, wrong] = ["--map-zero", `--${scale}-low`, `--${scale}-high`, "--map-nan"].map(read);
-  return (value, pixels, at) => {
-    const to = Number.isNaN(value) ? wrong : value < 0 ? low : high;
-    const part = Number.isNaN(value) ? 1 : Math.min(Math.abs(value) / range, 1) || 0;
-    for (let i = 0; i < 3; i++) pixels[at + i] = ground[i] + (to[i] - ground[i]) * part;
-    pixels[at + 3] = 255;
+  // From the lowest by zero to the highest, and then NaN: painting a million values takes a fifth of the time so.
+  const colours = new Uint8ClampedArray(4 * (2 * SHADES + 2)).fill(255);
+  for (let shade = -SHADES; shade <= SHADES + 1; shade++) {
+    const to = shade > SHADES ? wrong : shade < 0 ? low : high;
+    const part = Math.min(Math.abs(shade) / SHADES, 1);
+    for (let i = 0; i < 3; i++) colours[4 * (shade + SHADES) + i] = ground[i] + (to[i] - ground[i]) * part;
+  }
+  const pixels = new Uint32Array(colours.buffer);
+  const perShade = SHADES / range;
+  return (value) => {
+    const shade = Math.round(value * perShade);
+    if (shade >= -SHADES && shade <= SHADES) return pixels[shade + SHADES];
+    return pixels[Number.isNaN(value) ? 2 * SHADES + 1 : value < 0 ? 0 : value > 0 ? 2 * SHADES : SHADES];
   };
 }
 
 /** The largest magnitude but for one value in 500, so that a single one does not make all others pale. */
 export function robustRange(data: Float32Array): number {
   const step = Math.max(1, Math.floor(data.length / 20_000));
-  const sample = Array.from({ length: Math.ceil(data.length / step) }, (_, i) => Math.abs(data[i * step]));
-  const sorted = sample.filter(Number.isFinite).sort((a, b) => a - b);
+  const sample = new Float32Array(Math.ceil(data.length / step));
+  for (let i = 0; i < sample.length; i++) sample[i] = Math.abs(data[i * step]);
+  const sorted = sample.filter(Number.isFinite).sort();
   return sorted[Math.floor(0.998 * (sorted.length - 1))] || sorted.at(-1) || 1;
 }

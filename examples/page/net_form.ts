@@ -3,7 +3,7 @@ import { find, make } from "./dom.ts";
 import { count, megabytes } from "./format.ts";
 import type { Page } from "./main.ts";
 import { FAMILIES } from "./nets.ts";
-import { isLost, Progress, type Status } from "./status.ts";
+import { capitalized, isLost, Progress, type Status } from "./status.ts";
 import { isShown, stateOf } from "./tabs.ts";
 import type { WeightsChoice } from "./worker/load_model.ts";
 import type { Building, LoadedNet, NetDescription, PublishedFile } from "./worker/looking.ts";
@@ -241,7 +241,8 @@ export class NetForm {
         this.#describe(this.#description);
         this.#checkNames(this.#description.numClasses);
       }
-      this.#status.say([`${net} is loaded${noise} (${seconds} s).`, ...loaded.warnings, kept].join(" "));
+      const notes = loaded.warnings.map((text) => `${capitalized(text)}.`);
+      this.#status.say([`${net} is loaded${noise} (${seconds} s).`, ...notes, kept].filter(Boolean).join(" "));
       this.#onChange();
     } catch (error) {
       // Another choice may have taken its place.

@@ -44,7 +44,7 @@ export function reasonOf(error: unknown): string {
 const inFields = (message: string): string =>
   message.replace(/pass the option numClasses: (\d+)/, "put $1 into the field Classes");
 
-const capitalized = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+export const capitalized = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A bar with a button that cancels: work is done under its signal, one at a time. */
 export class Progress {

@@ -23,6 +23,7 @@ export function start(page: Page): void {
   const measuring = find("measure", HTMLButtonElement);
   const exporting = find("export", HTMLButtonElement);
   const saving = find("save-figures", HTMLButtonElement);
+  const removing = find("time-remove", HTMLButtonElement);
   const picker = find("figures-file", HTMLInputElement);
   const table = new TimeTable(keepState, (index) => plot.point(index));
   const plot = new RooflinePlot(
@@ -56,6 +57,7 @@ export function start(page: Page): void {
     const file: Figures = { ...last.source, nets: all.map(({ figures }) => figures), failed: [] };
     download("shadenet-figures.json", json(file));
   });
+  removing.addEventListener("click", remove);
   find("load-figures").addEventListener("click", () => picker.click());
   picker.addEventListener("change", () => {
     for (const file of picker.files ?? []) take(file);
@@ -107,6 +109,20 @@ export function start(page: Page): void {
     show();
   }
 
+  /** The nets side by side: those of the address, those that were measured, and the one that is shown. */
+  function shown(): string[] {
+    return [...new Set([...nets, choice.value])];
+  }
+
+  /** Takes the net that is shown from those beside it. */
+  function remove(): void {
+    const [next] = shown().filter((net) => net !== choice.value);
+    nets.delete(choice.value);
+    timings.delete(choice.value);
+    choose(next);
+    (removing.hidden ? measuring : removing).focus();
+  }
+
   /** What Measure measures: the chosen net, and those beside it that have not been. */
   function pending(): string[] {
     return [...[...nets].filter((net) => !timings.has(net) && net !== choice.value), choice.value];
@@ -134,8 +150,10 @@ export function start(page: Page): void {
   }
 
   function showBeside(): void {
-    const own = [...new Set([...nets, choice.value])].map((net) => ({ net, times: timesOf(timings.get(net)) }));
+    const own = shown().map((net) => ({ net, times: timesOf(timings.get(net)) }));
     beside.show(own, choice.value, by.value as Measure);
+    removing.hidden = own.length < 2;
+    removing.textContent = `Remove ${choice.value}`;
     const names = pending();
     measuring.textContent = names.length === 1 ? "Measure" : `Measure ${names.length} nets`;
   }
@@ -220,7 +238,7 @@ export function start(page: Page): void {
 
   function setBusy(busy: boolean): void {
     isBusy = busy;
-    choice.disabled = measuring.disabled = busy;
+    choice.disabled = measuring.disabled = removing.disabled = busy;
   }
 
   async function measure(net: string, signal: AbortSignal): Promise<void> {

@@ -154,10 +154,10 @@ type Colours = (value: number) => { readonly ground: string; readonly text: stri
 /** The colour that maps have for a value, and black or white, whichever can be read on it. */
 function colours(on: HTMLElement, range: number, scale: Scale = "map"): Colours {
   const paint = palette(getComputedStyle(on), range, scale);
-  const pixel = new Uint8ClampedArray(4);
+  const pixel = new Uint32Array(1);
   return (value) => {
-    paint(value, pixel, 0);
-    const [r, g, b] = pixel;
+    pixel[0] = paint(value);
+    const [r, g, b] = new Uint8Array(pixel.buffer);
     const [red, green, blue] = [r, g, b].map((v) => (v <= 10 ? v / 3295 : ((v / 255 + 0.055) / 1.055) ** 2.4));
     // Where black and white have the same contrast.
     const isLight = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179;

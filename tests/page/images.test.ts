@@ -464,9 +464,9 @@ inDepth("an ONNX model of one's own is a net among the others; what is none is t
     pieces.push(piece);
   await drop("images", "mine.onnx", "", Buffer.concat(pieces));
   const loaded = await waitFor("images-status", /^mine\.onnx is loaded/, "images-problem");
-  assert.match(loaded, /pictures are prepared as torchvision's for ImageNet, which no file says/);
+  assert.match(loaded, /\. Pictures are prepared as torchvision's for ImageNet, which no file says: .*\.$/);
   await answered();
-  await waitFor("net-text", /^1.37 million parameters, 3.46 million multiply-adds/);
+  await waitFor("net-text", /^1.37 million parameters, 4.25 million multiply-adds/);
   await waitFor("heat-text", /, 2 × 2$/, "images-problem");
   await waitFor("layer-text", / maps of /, "images-problem");
   const before = await answers();

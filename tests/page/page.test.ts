@@ -1,7 +1,7 @@
 // The page of examples/page in a real browser: what its visitors do, and what goes wrong for them.
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isDeep } from "../harness.ts";
@@ -22,6 +22,8 @@ const loseDevice = (name: string): Promise<void> => visit.loseDevice(page, name)
 
 inBrowser("draw a digit, as soon as the page is open", async () => {
   page = await site.open("");
+  // All that the views load is counted below: more than browsers remember.
+  await page.evaluate(() => performance.setResourceTimingBufferSize(5000));
   await visit.draw(page, SEVEN);
   await waitFor("digit-status", /^7: .* sure/, page, "digits-problem");
   const [{ startTime }] = await page.evaluate(() => performance.getEntriesByName("first digit").map((e) => e.toJSON()));
@@ -103,6 +105,9 @@ async function readSeven(): Promise<string | null> {
   return page.locator("#digit-bars").textContent();
 }
 
+const pixels = (canvas: Locator): Promise<string> =>
+  canvas.evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
+
 /** Loses the device of the nets; waits until it was opened again. */
 async function loseAndReopen(): Promise<void> {
   await loseDevice("nets");
@@ -172,6 +177,17 @@ inDepth("no WebGPU, and an adapter refused: what to do is said, and done again w
   await visit.draw(refused, SEVEN);
   await waitFor("digit-status", /^7: /, refused);
   await refused.close();
+});
+
+inDepth("the GPU's process ends: the digit has the same answer, and its stages are still there", async () => {
+  page = await site.open("");
+  const before = await readSeven();
+  const stages = () => Promise.all([0, 5, 11].map((i) => pixels(page.locator("#stages canvas").nth(i))));
+  const drawn = await stages();
+  await visit.killGpu(page);
+  await waitFor("notice-text", /^The GPU device was lost .* opened again/);
+  assert.equal(await stages(), drawn);
+  assert.is(await readSeven(), before);
 });
 
 const opened = await openSite("page");

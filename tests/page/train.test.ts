@@ -15,6 +15,7 @@ import {
   inspect,
   inspected,
   inWorker,
+  killGpu,
   loseDevice,
   openSite,
   waitForText,
@@ -133,6 +134,17 @@ inDepth("a lost device: it goes on, and says from where", async () => {
   await waitFor("train-status", /device was lost and opened again; training goes on from step \d+/);
   await waitBeyond(await stepShown());
   assert.ok(await page.locator("#notice").isHidden(), "the rest of the page has noticed");
+});
+
+inDepth("the GPU's process ends: it goes on, and the curves, filters and mistakes are still there", async () => {
+  const shown = await Promise.all([pixels("train-filters"), pixels("first-filters")]);
+  const before = await stepShown();
+  await killGpu(page);
+  await waitFor("train-status", /device was lost and opened again; training goes on from step \d+/);
+  await waitBeyond(before);
+  assert.is(await pixels("first-filters"), shown[1]);
+  assert.not.equal(await pixels("train-filters"), shown[0]);
+  assert.ok((await page.locator("#mistakes li").count()) > 0);
 });
 
 inBrowser("save what was trained, and draw a digit with it", async () => {

@@ -274,12 +274,13 @@ export class Looking {
     return (await this.#gpu.survive(run))[name];
   }
 
-  /** A parameter of the net. */
-  async parameter(name: string): Promise<Tensor> {
+  /** A parameter of the net, of which no more than `most` along its first dimension are read. */
+  async parameter(name: string, most: number): Promise<Tensor> {
     const { model } = this.#loaded();
     const shape = paramShapes(model.graph).get(name);
     if (!shape) throw new UsageError("the net has no such parameter");
-    return { shape, data: await model.checkpoint.read(name) };
+    const [all, ...rest] = shape;
+    return { shape, data: await model.checkpoint.read(name, 0, Math.min(all, most) * sizeOf(rest)) };
   }
 
   /** Where the last picture speaks for a class; undefined for an occlusion that was not computed yet. */

@@ -72,7 +72,7 @@ serveGpu(openGpu, {
     lookingOf(context).load(net, weights, options, context),
   look: (context, picture: ImageBitmap) => lookingOf(context).look(picture),
   activations: (context, node: number) => lookingOf(context).activations(node),
-  parameter: (context, name: string) => lookingOf(context).parameter(name),
+  parameter: (context, name: string, most: number) => lookingOf(context).parameter(name, most),
   heat: (context, kind: HeatKind, classIndex: number) => lookingOf(context).heat(kind, classIndex),
   occlude: (context) => lookingOf(context).occlude(context),
 
