@@ -382,7 +382,7 @@ async function all<T>(rows: AsyncIterable<T>): Promise<T[]> {
 
 const QUICK = { runs: 2, budget: 1000, batch: 1 };
 
-test("an adapter without timestamps is measured by wall time", async () => {
+inDepth("an adapter without timestamps is measured by wall time", async () => {
   const other = await openOther(noTimestamps, {});
   try {
     assert.is((await measureRoofline(other, probes)).clock, "wall");
@@ -444,7 +444,7 @@ test("a variant that computes something else is wrong, and is not timed", async 
 const KERNELS = packageFile("dist/bench/kernels.js");
 const LENET = ["--nets", "lenet5", "--runs", "2"];
 
-test("bench:kernels on a net: a table, JSON, a page, and a comparison with itself", async () => {
+inDepth("bench:kernels on a net: a table, JSON, a page, and a comparison with itself", async () => {
   const json = inFolder("kernels.json");
   const quick = ["--variants", "conv2d,tanh,linear,linear_gemv,softmax"];
   const first = await inProcess([...LENET, ...quick, "--json", json, "--html", inFolder("kernels.html")], {

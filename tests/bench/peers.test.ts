@@ -446,7 +446,7 @@ test("an abort kills a worker", async () => {
   assert.match(await message, /^was killed/);
 });
 
-test("an engine that fails is told, the others are measured, and no file is left", async () => {
+inDepth("an engine that fails is told, the others are measured, and no file is left", async () => {
   const folder = await mkdtemp(inFolder("net-"));
   const contenders: Contender[] = [
     { engine: "jax-js", provider: "webgpu" },
@@ -544,7 +544,7 @@ test("a run writes its rows, prints its table, and leaves nothing behind", async
   assert.equal(await readdir(TMPDIR), []);
 });
 
-test("a model in place of a net, which stays where it is", async () => {
+inDepth("a model in place of a net, which stays where it is", async () => {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
   const args = ["--onnx", "lenet.onnx", "--batch", "3", "--engines", "shadenet", "--cold", "1", "--json", "rows.json"];
   args.push("--turns", "1", "--seconds", "0.1");

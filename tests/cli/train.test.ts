@@ -155,7 +155,7 @@ inDepth("--clip-norm keeps a step small, whatever the learning rate; without it 
   assertFails(await shadenet(train), 1, /in step \d the loss is .*; try a smaller learning rate, or --clip-norm 1$/);
 });
 
-test("a net for other classes begins with a last layer at random, and says so", async () => {
+inDepth("a net for other classes begins with a last layer at random, and says so", async () => {
   const train = ["train", "lenet5", "--data", "strokes/train", "--batch", "8", "--epochs", "1", "--weights", "MNIST"];
   const { code, stdout } = await shadenet([...train, "--out", "two.safetensors"]);
   assert.is(code, 0);

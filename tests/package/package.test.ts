@@ -5,6 +5,7 @@ import { dirname, join, normalize } from "node:path";
 import { build } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { inDepth } from "../harness.ts";
 import { bundle, measure, PROGRAMS, ROOT } from "./bundle.ts";
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
@@ -66,7 +67,7 @@ test("a bundle has no kernel that its net does not use", async () => {
   assert.not(code.includes("adaptive_avgpool2d"));
 });
 
-test("the types hold without those of WebGPU and of Node, whatever is skipped", () => {
+inDepth("the types hold without those of WebGPU and of Node, whatever is skipped", () => {
   const folder = mkdtempSync(join(tmpdir(), "shadenet-types-"));
   try {
     mkdirSync(join(folder, "node_modules"));

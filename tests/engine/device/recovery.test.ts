@@ -15,7 +15,7 @@ import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { idle, int, isDeep, randomTensor, refuses, small } from "../../harness.ts";
+import { idle, inDepth, int, isDeep, randomTensor, refuses, small } from "../../harness.ts";
 
 const open = (options: OpenOptions = {}, host: Host = nodeHost): Promise<Gpu> =>
   openWith({ variants, rates, ...options }, host);
@@ -199,7 +199,7 @@ test("what the device has against the work of one net is told to that one alone"
   gpu.close();
 });
 
-test("plans for lists of features are bounded, whatever the order of names, and can be freed", async () => {
+inDepth("plans for lists of features are bounded, whatever the order of names, and can be freed", async () => {
   const gpu = await open();
   const net = await gpu.loadNet("lenet5x", {}).catch(() => gpu.loadNet(lenet5));
   const x = randomTensor(net.inputShape);

@@ -16,6 +16,7 @@ import {
   assertClose,
   checkKernel,
   drawnTiles,
+  inDepth,
   int,
   isDeep,
   magnitudes,
@@ -60,7 +61,7 @@ test("a tile of 96 is named by its size, and taken where it is rated best", () =
   assert.ok(steps.some(({ kernel }) => kernel === "conv2d_tile_96"));
 });
 
-// A software adapter takes seconds to compile each; batches of products are computed below.
+// A software adapter takes seconds to compile each.
 const computed = isDeep || !gpu.traits.software ? ["conv2d_tile_96", "conv2d_winograd"] : [];
 
 for (const variant of computed) {
@@ -105,7 +106,7 @@ test("slices share a sum, whether it has fewer steps than there are, as many, or
   }
 });
 
-test("batches of products in tiles of 96", async () => {
+inDepth("batches of products in tiles of 96", async () => {
   for (let i = 0; i < rounds(3, 1); i++) {
     const [batch, m, k, n] = [int(1, 4), int(1, 200), 4 * int(1, 12), 4 * int(1, 40)];
     const inputs = { x: randomTensor([batch, m, k]), w: randomTensor([batch, k, n]) };
