@@ -251,6 +251,7 @@ if (isDeep) {
     await waitFor("time-status", /are measured/);
     assert.match(await textOf("#beside"), /^lenet5[\d.]+ m?sshufflenet_v2_x0_5[\d.]+ m?s$/);
     await inspect(page, "time-two");
+    await page.locator("#time-net").selectOption("lenet5");
     await page.getByRole("button", { name: "Remove lenet5" }).click();
     assert.match(await textOf("#beside"), /^shufflenet_v2_x0_5[\d.]+ m?s$/);
     assert.match(await page.evaluate(() => location.hash), /^#time\?net=shufflenet_v2_x0_5&nets=shufflenet_v2_x0_5$/);
