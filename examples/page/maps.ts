@@ -62,18 +62,24 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
   canvas.height = Math.ceil(count / used) * (tileHeight + gap) - gap;
   canvas.style.width = `${canvas.width / density}px`;
   const context = canvas.getContext("2d", IN_MEMORY) as CanvasRenderingContext2D;
-  const small = new OffscreenCanvas(width, height);
-  const smallContext = small.getContext("2d", IN_MEMORY) as OffscreenCanvasRenderingContext2D;
-  const image = new ImageData(width, height);
+  // All of them in one picture, pixel by pixel, from which each is drawn as large as it is shown.
+  const sheet = new OffscreenCanvas(used * width, Math.ceil(count / used) * height);
+  const image = new ImageData(sheet.width, sheet.height);
   const pixels = new Uint32Array(image.data.buffer);
   const color = palette(getComputedStyle(canvas), range, colours);
+  const places = Array.from({ length: count }, (_, i) => [i % used, Math.floor(i / used)]);
+  for (const [i, [column, row]] of places.entries()) {
+    let from = (first + i) * height * width;
+    for (let y = 0; y < height; y++) {
+      let at = (row * height + y) * sheet.width + column * width;
+      for (const end = at + width; at < end; at++) pixels[at] = color(data[from++]);
+    }
+  }
+  sheet.getContext("2d", IN_MEMORY)?.putImageData(image, 0, 0);
   context.imageSmoothingEnabled = cell < 1;
-  for (let i = 0; i < count; i++) {
-    const start = (first + i) * height * width;
-    for (let j = 0; j < height * width; j++) pixels[j] = color(data[start + j]);
-    smallContext.putImageData(image, 0, 0);
-    const [x, y] = [(i % used) * (tileWidth + gap), Math.floor(i / used) * (tileHeight + gap)];
-    context.drawImage(small, x, y, tileWidth, tileHeight);
+  for (const [column, row] of places) {
+    const [x, y] = [column * (tileWidth + gap), row * (tileHeight + gap)];
+    context.drawImage(sheet, column * width, row * height, width, height, x, y, tileWidth, tileHeight);
   }
   return {
     columns: used,

@@ -286,13 +286,18 @@ if (isDeep) {
     await inspect(page, "teach");
   });
 
-  /** A drawing's answer. */
+  /** A drawing's answer: the last one, when all of the stroke was seen. */
   async function ask(): Promise<number[]> {
     await press("Clear").click();
     await waitFor("teach-answer", /^\u00a0$/);
     await draw(page, ONE, "#teach-pad");
     await waitFor("teach-answer", /^1$/);
-    return shares();
+    for (let before = await shares(); ; ) {
+      await page.waitForTimeout(1000);
+      const now = await shares();
+      if (String(now) === String(before)) return now;
+      before = now;
+    }
   }
 
   inBrowser("a lost device, idle and while it trains, and the GPU's process that ends: it goes on", async () => {
