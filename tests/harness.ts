@@ -81,8 +81,12 @@ export function random(): number {
 /** Whether the tests are to take their time: CI sets it where that is affordable. */
 export const isDeep = process.env.SHADENET_DEEP === "1";
 
+/** What is run in deep runs only. */
+export const deepOnly = <T extends unknown[]>(run: (...given: T) => void): ((...given: T) => void) =>
+  isDeep ? run : () => {};
+
 /** A test for deep runs: what takes seconds and finds little that the others do not. */
-export const inDepth: (...given: Parameters<typeof test>) => void = isDeep ? test : () => {};
+export const inDepth: (...given: Parameters<typeof test>) => void = deepOnly(test);
 
 /**
  * How many configurations a test draws: `all` of them in a deep run, else an eighth or as many as are `usual`, since every

@@ -8,8 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
+/**
+ * Left to deep runs, and to who names them: views of the page in Chromium, whose software adapter takes half a minute of a
+ * processor for each. That they open is seen in every run, by page/page.
+ */
+const DEEP = ["digits", "docs", "images", "kernels", "teach", "time", "train"].map((view) => `page/${view}.test.js`);
 /** What changes its process (environment, folder, output, globals) gets one of its own; the others share them. */
 const ALONE = [
+  ...DEEP,
   "bench/",
   "browser/",
   "cli/",
@@ -17,21 +23,9 @@ const ALONE = [
   "engine/worker/",
   "hostile",
   "onnx/export",
-  "page/digits.",
-  "page/docs.",
-  "page/images.",
-  "page/kernels.",
   "page/page.",
-  "page/teach.",
-  "page/time.",
-  "page/train.",
   "tuning/tune",
 ];
-/**
- * Left to deep runs, and to who names them: views of the page in Chromium, whose software adapter takes half a minute of a
- * processor for each. That they open is seen in every run, by page/page.
- */
-const DEEP = ["digits", "docs", "images", "kernels", "teach", "time", "train"].map((view) => `page/${view}.test.js`);
 const isDeep = process.env.SHADENET_DEEP === "1";
 /** Of a file. Deep runs train a net in a browser without a GPU, which takes a busy machine eight minutes. */
 const LIMIT_MS = (isDeep ? 30 : 10) * 60_000;

@@ -1,6 +1,6 @@
 // Text for people, from values: pure functions.
 
-// Made once: each takes as long as formatting a hundred numbers.
+// Made once: a list of all nets took 26 ms with one for each number.
 const few = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 

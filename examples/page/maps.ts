@@ -98,7 +98,7 @@ const SHADES = 255;
 export function palette(style: CSSStyleDeclaration, range: number, scale: Scale = "map"): (value: number) => number {
   const read = (name: string) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
   const [ground, low, high, wrong] = ["--map-zero", `--${scale}-low`, `--${scale}-high`, "--map-nan"].map(read);
-  // From the lowest by zero to the highest, and then NaN: painting a million values takes a fifth of the time so.
+  // From the lowest by zero to the highest, and then NaN: a layer has a million values to paint.
   const colours = new Uint8ClampedArray(4 * (2 * SHADES + 2)).fill(255);
   for (let shade = -SHADES; shade <= SHADES + 1; shade++) {
     const to = shade > SHADES ? wrong : shade < 0 ? low : high;

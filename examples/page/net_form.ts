@@ -121,10 +121,11 @@ export class NetForm {
     const again = this.#weights && "random" in this.#weights ? this.#weights : undefined;
     this.#unload();
     this.#status.clear();
-    this.#classes.disabled = this.#choice.value === OWN;
-    if (this.#choice.value === OWN && this.#model) {
+    const model = this.#chosenModel;
+    this.#classes.disabled = model !== undefined;
+    if (model) {
       if (isShown("images")) history.replaceState(null, "", "#images");
-      await this.load({ model: this.#model });
+      await this.load({ model });
       return;
     }
     const [net, { numClasses }] = [this.#choice.value, this.#building];
@@ -145,6 +146,11 @@ export class NetForm {
     this.#onChange();
   }
 
+  /** The visitor's ONNX model, where that is chosen. */
+  get #chosenModel(): File | undefined {
+    return this.#choice.value === OWN ? this.#model : undefined;
+  }
+
   #checkNames(classes: number): void {
     const own = this.#ownLabels.length;
     if (own > 0 && own !== classes)
@@ -153,7 +159,7 @@ export class NetForm {
 
   /** What is asked for in place of the net's own; a field without a number asks for nothing. */
   get #building(): Building {
-    return this.#classes.value === "" || this.#choice.value === OWN ? {} : { numClasses: this.#classes.valueAsNumber };
+    return this.#classes.value === "" || this.#chosenModel ? {} : { numClasses: this.#classes.valueAsNumber };
   }
 
   #describe({ name, numClasses, parameters, multiplyAdds, bytes, published }: NetDescription): void {
@@ -165,7 +171,7 @@ export class NetForm {
     find("published").replaceChildren(
       ...(usual
         ? this.#offer(name, usual, bytes)
-        : [make("span", { class: "quiet" }, this.#choice.value === OWN ? "" : "No weights of it are published.")]),
+        : [make("span", { class: "quiet" }, this.#chosenModel ? "" : "No weights of it are published.")]),
     );
     find("other-published").replaceChildren(
       ...others.map((file) => this.#button(`Load ${file.name}, ${megabytes(bytes)}`, file)),

@@ -16,7 +16,7 @@ import { encodeSafetensors } from "../../engine/weights/safetensors.ts";
 import { crc32 } from "../../engine/weights/zip.ts";
 import { nets } from "../../nets/index.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { isDeep, open } from "../harness.ts";
+import { deepOnly, isDeep, open } from "../harness.ts";
 import type * as inPage from "./page.ts";
 import { trainOnNoise } from "./training.ts";
 
@@ -60,7 +60,7 @@ const foreign = await serve(ROOT);
 const cdn = await serve(ROOT, {}, { open: true });
 const browser = await launch();
 const inBrowser = typeof browser === "string" ? test.skip : test;
-const inDepth = isDeep ? inBrowser : () => {};
+const inDepth = deepOnly(inBrowser);
 const troubles: string[] = [];
 let page: Page;
 
@@ -279,7 +279,10 @@ inBrowser("two nets load at once, and without storage", async () =>
   assert.equal(await run("loadWithoutStorage"), ["7", "7"]),
 );
 
-for (const inWorker of isDeep ? [false, true] : [false]) {
+/** Where the library runs: in the page, and in deep runs in a worker, too. */
+const PLACES = isDeep ? [false, true] : [false];
+
+for (const inWorker of PLACES) {
   inBrowser(`a slow download ends when it is aborted${inWorker ? ", in a worker, too" : ""}`, async () => {
     Object.assign(slow, { begun: 0, ended: 0 });
     const { ms, ...failed } = await run("abortDownload", inWorker, "/slow.safetensors");
@@ -293,7 +296,7 @@ for (const inWorker of isDeep ? [false, true] : [false]) {
 // A device may be lost three times within a minute.
 const GPUS = isDeep ? 7 : 1;
 
-for (const inWorker of isDeep ? [false, true] : [false]) {
+for (const inWorker of PLACES) {
   const where = inWorker ? "in a worker" : "in a page";
   inBrowser(`${3 * GPUS} losses ${where}: what runs is run again, with equal results`, async () => {
     const { lost, wanted, got } = await run("loseDevices", inWorker, GPUS);

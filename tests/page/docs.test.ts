@@ -21,6 +21,7 @@ import {
   inspect,
   inspected,
   inWorker,
+  killGpu,
   loseDevice,
   openSite,
   type Site,
@@ -219,7 +220,7 @@ if (isDeep) {
     };
     await loseDevice(page, "how");
     await again();
-    await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
+    await killGpu(page);
     await again();
     await inWorker(page, "how", () => close());
     await page.getByRole("button", { name: "Run it again" }).click();

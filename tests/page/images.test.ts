@@ -1,5 +1,6 @@
 // What visitors do with Images, and what goes wrong for them.
 import { readFileSync } from "node:fs";
+import { buffer } from "node:stream/consumers";
 import { deflateSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { test } from "uvu";
@@ -182,7 +183,7 @@ inBrowser("drop an image, and link a checkpoint that the browser has no room to 
 
 const classes = () => page.locator("#image-bars button");
 const answers = () => page.locator("#image-bars").textContent();
-const picture = (id: string) => page.locator(`#${id}`).evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
+const picture = (id: string) => visit.pixelsOf(page.locator(`#${id}`));
 const layer = (path: string) => page.locator(`[data-path="${path}"]`);
 
 /** The heat map that is seen; nothing where none is. */
@@ -459,10 +460,8 @@ inDepth("two nets at once: the later choice wins; a download is cancelled", asyn
 
 inDepth("an ONNX model of one's own is a net among the others; what is none is told", async () => {
   const net = "shufflenet_v2_x0_5";
-  const pieces: Uint8Array[] = [];
-  for await (const piece of exportOnnx(net, { imageSize: 64, weights: randomWeights(shufflenet_v2_x0_5) }))
-    pieces.push(piece);
-  await drop("images", "mine.onnx", "", Buffer.concat(pieces));
+  const pieces = exportOnnx(net, { imageSize: 64, weights: randomWeights(shufflenet_v2_x0_5) });
+  await drop("images", "mine.onnx", "", await buffer(pieces));
   const loaded = await waitFor("images-status", /^mine\.onnx is loaded/, "images-problem");
   assert.match(loaded, /\. Pictures are prepared as torchvision's for ImageNet, which no file says: .*\.$/);
   await answered();

@@ -1,7 +1,7 @@
 // The page of examples/page in a real browser: what its visitors do, and what goes wrong for them.
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import type { Locator, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isDeep } from "../harness.ts";
@@ -105,9 +105,6 @@ async function readSeven(): Promise<string | null> {
   return page.locator("#digit-bars").textContent();
 }
 
-const pixels = (canvas: Locator): Promise<string> =>
-  canvas.evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
-
 /** Loses the device of the nets; waits until it was opened again. */
 async function loseAndReopen(): Promise<void> {
   await loseDevice("nets");
@@ -182,7 +179,7 @@ inDepth("no WebGPU, and an adapter refused: what to do is said, and done again w
 inDepth("the GPU's process ends: the digit has the same answer, and its stages are still there", async () => {
   page = await site.open("");
   const before = await readSeven();
-  const stages = () => Promise.all([0, 5, 11].map((i) => pixels(page.locator("#stages canvas").nth(i))));
+  const stages = () => Promise.all([0, 5, 11].map((i) => visit.pixelsOf(page.locator("#stages canvas").nth(i))));
   const drawn = await stages();
   await visit.killGpu(page);
   await waitFor("notice-text", /^The GPU device was lost .* opened again/);

@@ -19,6 +19,7 @@ import {
   inspect,
   inspected,
   inWorker,
+  killGpu,
   loseDevice,
   openSite,
   ROOT,
@@ -314,7 +315,7 @@ if (isDeep) {
     await page.getByLabel("Steps").fill("120");
     await press("Train").click();
     await waitFor("teach-accuracy-text", /held out/);
-    await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
+    await killGpu(page);
     await trained();
     assert.is(await page.locator("#confusion").textContent(), readings);
     assert.equal(await ask(), before);

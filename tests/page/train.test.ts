@@ -18,6 +18,7 @@ import {
   killGpu,
   loseDevice,
   openSite,
+  pixelsOf,
   waitForText,
   watchTasks,
 } from "./visit.ts";
@@ -36,8 +37,7 @@ const fields = async (): Promise<Record<string, string>> => {
 const press = (name: string, exact = true) => page.getByRole("button", { name, exact });
 const textOf = async (id: string): Promise<string> => (await page.locator(`#${id}`).textContent()) ?? "";
 const waitFor = (id: string, wanted: RegExp) => waitForText(page, id, wanted, "train-problem");
-const pixels = (id: string): Promise<string> =>
-  page.locator(`#${id}`).evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
+const pixels = (id: string): Promise<string> => pixelsOf(page.locator(`#${id}`));
 
 /** The step that the filters shown are of. */
 const stepShown = async (): Promise<number> => Number(/\d+/.exec(await textOf("filters-text"))?.[0] ?? 0);

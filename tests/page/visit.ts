@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { launch } from "../../bench/browser/launch.ts";
 import { type Handler, serve, text } from "../../bench/browser/server.ts";
 import { buildPage } from "../../examples/build_page.ts";
-import { isDeep } from "../harness.ts";
+import { deepOnly, isDeep } from "../harness.ts";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 export const SHOTS = `${ROOT}.screenshots`;
@@ -19,7 +19,7 @@ const browser = await launch();
 export const inBrowser = typeof browser === "string" ? test.skip : test;
 
 /** One for deep runs: what `npm test` leaves to CI, since all of them take minutes. */
-export const inDepth: (...test: Parameters<typeof inBrowser>) => void = isDeep ? inBrowser : () => {};
+export const inDepth: (...given: Parameters<typeof inBrowser>) => void = deepOnly(inBrowser);
 
 /** What the worker's script begins with: keeps its devices, so that a test can lose them; refuses adapters if asked to. */
 const SPY = (isRefused: boolean): string => `
@@ -188,6 +188,10 @@ export async function drop(page: Page, view: string, name: string, type: string,
 export async function killGpu(page: Page): Promise<void> {
   await (await page.context().browser()?.newBrowserCDPSession())?.send("Browser.crashGpuProcess");
 }
+
+/** What a canvas shows. */
+export const pixelsOf = (canvas: Locator): Promise<string> =>
+  canvas.evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
 
 /** How many colours an element shows. */
 export const colours = (element: Locator): Promise<number> =>

@@ -61,11 +61,9 @@ export async function loadModel(
   { signal, onProgress }: LoadingOptions,
   { options = {}, graph = trace(definition, options), outputs }: ModelChoice = {},
 ): Promise<Model> {
-  const given = () => {
-    if ("model" in weights) return definition.defaultWeights;
-    return "random" in weights ? randomWeights(definition, options) : Object.values(weights)[0];
-  };
+  const chosen = "model" in weights ? definition.defaultWeights : Object.values(weights)[0];
+  const given = "random" in weights ? randomWeights(definition, options) : chosen;
   const open = () =>
-    openFitting(definition, paramShapes(graph), { weights: given(), signal, onProgress }, gpu.host.open, gpu.nets);
+    openFitting(definition, paramShapes(graph), { weights: given, signal, onProgress }, gpu.host.open, gpu.nets);
   return Model.load(gpu, graph, open, { signal, onProgress, outputs });
 }

@@ -152,12 +152,9 @@ export class Looking {
     const definition: Loaded["definition"] =
       "model" in weights ? await readModel(weights.model) : await this.#gpu.definition(name);
     try {
-      const loaded = await this.#loadAs(definition, weights, options, loading);
-      loading.signal.throwIfAborted();
-      return loaded;
+      return await this.#loadAs(definition, weights, options, loading);
     } catch (error) {
-      if (this.#net?.definition === definition) await this.#unload();
-      else await definition.close?.();
+      await definition.close?.();
       throw error;
     }
   }

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { trace } from "../../../engine/definition.ts";
@@ -16,12 +17,6 @@ import { assertClose, inDepth, int, isDeep, open, pick, randomTensor, refuses, s
 import { encodeModel, float16, float32, int64, type ModelInit, type NodeInit, quantized } from "./models.ts";
 
 const gpu = await open();
-
-async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const piece of pieces) parts.push(piece);
-  return Buffer.concat(parts);
-}
 
 /** The plain kernels, as they are: what is read back has to be the same to the last bit. */
 const PLAIN = { passes: [], variants: { conv2d: "conv2d", linear: "linear" } } as const;
@@ -55,7 +50,7 @@ const back = Object.entries(BACK);
 for (const [name, imageSize] of isDeep ? back : someOf(back.slice(0, 6), 2)) {
   test(`${name}, exported and read back: the same layers and bits`, async () => {
     const weights = randomWeights(nets[name], { imageSize }, int(1, 1e6));
-    const bytes = await whole(exportOnnx(name, { imageSize, weights }));
+    const bytes = await buffer(exportOnnx(name, { imageSize, weights }));
     const given = { ...PLAIN, imageSize, batch: 2 };
     const ours = await gpu.loadNet(name, { ...given, weights });
     const theirs = await loadOnnx(gpu, bytes, given);
@@ -84,7 +79,7 @@ for (const [name, imageSize] of isDeep ? back : someOf(back.slice(0, 6), 2)) {
 
 inDepth("with all passes and variants it has the steps that the net has, and its classes", async () => {
   const weights = randomWeights(nets.resnet18, { imageSize: 64 }, 1);
-  const bytes = await whole(exportOnnx("resnet18", { imageSize: 64, weights }));
+  const bytes = await buffer(exportOnnx("resnet18", { imageSize: 64, weights }));
   const [ours, theirs] = [
     await gpu.loadNet("resnet18", { imageSize: 64, weights }),
     await gpu.loadOnnx(new Blob([new Uint8Array(bytes)])),
@@ -106,7 +101,7 @@ inDepth("with all passes and variants it has the steps that the net has, and its
   const [was, is] = [summarize(trace(nets.resnet18, { imageSize: 64 })), summarize(trace(read))];
   assert.equal([is.multiplyAdds, is.engine.steps], [was.multiplyAdds, was.engine.steps]);
   // Again from the definition, and again as a file.
-  const again = await whole(exportOnnx(read, {}));
+  const again = await buffer(exportOnnx(read, {}));
   assert.ok(Math.abs(again.length - bytes.length) < 0.01 * bytes.length);
   await read.close();
 });

@@ -1,3 +1,4 @@
+import { buffer } from "node:stream/consumers";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -13,13 +14,7 @@ import { restOnnxReaders } from "../../../kernels/onnx_import_rest.ts";
 import { int, isDeep, pick, random, refuses } from "../../harness.ts";
 import { encodeModel, float32, int64, type ModelInit, type NodeInit, quantized } from "../onnx/models.ts";
 
-async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const piece of pieces) parts.push(piece);
-  return Buffer.concat(parts);
-}
-
-const lenet5 = await whole(exportOnnx("lenet5"));
+const lenet5 = await buffer(exportOnnx("lenet5"));
 
 test("a model is a checkpoint, of which no more is read than its graph", async () => {
   let read = 0;
