@@ -1,3 +1,4 @@
+import { mapValues } from "../ground/records.ts";
 import { callOf, type Graph, isParam, type OpNode, readsOf } from "./graph.ts";
 import type { Named } from "./kernel.ts";
 import type { Value } from "./value.ts";
@@ -61,7 +62,7 @@ export function readInNhwc(graph: Graph, outputs: readonly string[], variants: V
 }
 
 function takesNhwc(graph: Graph, node: OpNode, variants: Variants, setting: Setting): boolean {
-  const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, graph.value(id)]));
+  const inputs = mapValues(node.inputs, (id) => graph.value(id));
   const images = Object.values(inputs).filter((value) => !isParam(value));
   if (images.length === 0) return false;
   const call = callOf(graph, node);

@@ -1,4 +1,5 @@
 import { check, checkFields, checkText, ShapeError, show, UsageError } from "../ground/errors.ts";
+import { mapValues } from "../ground/records.ts";
 import { checkShape, formatShape, type Shape, sizeOf } from "../ground/tensor.ts";
 import { type AnyKernel, type Call, checkInputs, checkKernel, completeOptions } from "./kernel.ts";
 import { checkValue, Value } from "./value.ts";
@@ -106,12 +107,9 @@ export class Graph {
     checkKernel(kernel);
     const options = completeOptions(kernel, given);
     checkInputs(kernel, inputs);
-    const entries = Object.entries(inputs);
-    for (const [, value] of entries) this.#own(value);
-    const shapes = Object.fromEntries(entries.map(([name, value]) => [name, value.shape]));
+    const shapes = mapValues(inputs, (value) => this.#own(value).shape);
     const shape = checkShape(kernel.shape(shapes, options), `the output of ${kernel.name}`);
-    const ids = Object.fromEntries(entries.map(([name, value]) => [name, value.id]));
-    return this.#push({ kind: "op", kernel, inputs: ids, options, shape, choice });
+    return this.#push({ kind: "op", kernel, inputs: mapValues(inputs, ({ id }) => id), options, shape, choice });
   }
 
   /** Names a value, so that it can be asked for as an output. Returns the value. */
@@ -160,9 +158,10 @@ export class Graph {
     return this.value(id);
   }
 
-  #own(value: Value): void {
+  #own(value: Value): Value {
     checkValue("an operand", value);
     if (value.graph !== this) throw new UsageError("a value belongs to another graph");
+    return value;
   }
 }
 
@@ -193,8 +192,7 @@ export function layerOf({ nodes, names }: Graph, id: number): string {
 
 /** What a kernel's functions are told of a node that it computes. */
 export function callOf({ nodes }: Graph, { inputs, options, shape: y }: OpNode): Call<string, object> {
-  const shapes = Object.fromEntries(Object.entries(inputs).map(([name, id]) => [name, nodes[id].shape]));
-  return { shapes, options, y };
+  return { shapes: mapValues(inputs, (id) => nodes[id].shape), options, y };
 }
 
 /** Ids that a node reads. */

@@ -163,21 +163,20 @@ function nameInputs(kernel: AnyKernel, values: readonly (Value | undefined)[]): 
 
 /** Options filled with the defaults; an unknown one throws a UsageError that lists the legal ones. */
 export function completeOptions<O extends object>(kernel: Kernel<string, O>, given: object): O {
-  checkObject(`${kernel.name}: options`, given);
-  const legal = Object.keys(kernel.options);
+  const { name, options: usual, shorthands } = kernel;
+  checkObject(`${name}: options`, given);
   const long = Object.fromEntries(
-    Object.entries(given).flatMap(([name, value]) => {
-      const meant = kernel.shorthands?.[name] as ((value: unknown) => object) | undefined;
-      return meant ? Object.entries(meant(value)) : [[name, value]];
+    Object.entries(given).flatMap(([key, value]) => {
+      const meant = shorthands?.[key] as ((value: unknown) => object) | undefined;
+      return meant ? Object.entries(meant(value)) : [[key, value]];
     }),
   );
-  checkOptions(kernel.name, long, legal);
-  const options = { ...kernel.options, ...long };
-  for (const key of legal) {
-    const value: unknown = options[key as keyof O];
-    if (value === undefined) throw new UsageError(`${kernel.name} needs the option "${key}"`);
-    const isSound = typeof kernel.options[key as keyof O] !== "boolean" || typeof value === "boolean";
-    check(isSound, `${kernel.name}: ${key}`, value, "true or false");
+  checkOptions(name, long, Object.keys(usual));
+  const options = { ...usual, ...long };
+  for (const [key, value] of Object.entries<unknown>(options)) {
+    if (value === undefined) throw new UsageError(`${name} needs the option "${key}"`);
+    const isSound = typeof usual[key as keyof O] !== "boolean" || typeof value === "boolean";
+    check(isSound, `${name}: ${key}`, value, "true or false");
   }
   return options;
 }

@@ -1,3 +1,4 @@
+import { mapValues } from "../ground/records.ts";
 import { sameShape } from "../ground/tensor.ts";
 import { type Derivation, Graph, type Node, type OpNode, readsOf } from "./graph.ts";
 import type { Value } from "./value.ts";
@@ -13,6 +14,7 @@ export const prune: Pass = (graph, outputs) => {
     if (node.kind === "input") live.add(id);
     if (live.has(id)) for (const read of readsOf(node)) live.add(read);
   }
+  if (live.size === graph.nodes.length) return graph;
   return rewrite(graph, (_node, id) => (live.has(id) ? "keep" : "drop"));
 };
 
@@ -178,14 +180,15 @@ export function rewrite(graph: Graph, visit: (node: Node, id: number, next: Next
   result.training = graph.training;
   const values: (Value | undefined)[] = [];
   const value = (id: number) => values[id] as Value;
-  const inputsOf = (node: OpNode) =>
-    Object.fromEntries(Object.entries(node.inputs).map(([name, id]) => [name, value(id)]));
+  const inputsOf = (node: OpNode) => mapValues(node.inputs, value);
   const next: Next = { graph: result, value, inputsOf };
   const keep = (node: Node): Value => {
     if (node.kind === "input") return result.input(node.name, node.shape);
     if (node.kind === "param") return result.param(node.name, node.shape, node.from, node.role);
     if (node.kind === "view") return result.reshape(value(node.x), node.shape);
-    return result.add(node.kernel, inputsOf(node), node.options, node.choice);
+    // It was checked when it was added first, and what it reads has the same shapes.
+    const inputs = mapValues(node.inputs, (id) => value(id).id);
+    return result.value(result.nodes.push({ ...node, inputs }) - 1);
   };
   graph.nodes.forEach((node, id) => {
     const replaced = visit(node, id, next);

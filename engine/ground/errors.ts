@@ -78,7 +78,7 @@ export function show(value: unknown): string {
     return ArrayBuffer.isView(part) ? kindOf(part) : part;
   };
   try {
-    if (isObject || typeof value === "string") text = JSON.stringify(value, bounded) ?? text;
+    if (isObject || typeof value === "string") text = JSON.stringify(value, isObject ? bounded : undefined) ?? text;
   } catch {
     // Circular, with a BigInt in it, or too much: then what kind of thing it is has to do.
   }
