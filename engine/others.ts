@@ -34,9 +34,17 @@ export function withClasses(
   return { ...given, numClasses: classes };
 }
 
+/** What each net wants: to build all of them takes a second. */
+const known = new WeakMap<AnyNet, OtherNet[]>();
+
 function formsOf(definition: AnyNet, asked: AnyNet): OtherNet[] {
-  const { rename, weights, imageSize } = definition;
-  const name = definition === asked ? `${definition.name} by default` : definition.name;
+  const forms = known.get(definition) ?? buildForms(definition);
+  known.set(definition, forms);
+  return definition === asked ? forms.map((form) => ({ ...form, name: `${form.name} by default` })) : forms;
+}
+
+function buildForms(definition: AnyNet): OtherNet[] {
+  const { name, rename, weights, imageSize } = definition;
   const usual: Readonly<Record<string, unknown>> = { ...definition.options, imageSize: imageSize[0] };
   const forms = new Map<string, OtherNet>();
   for (const { options, transforms } of [{} as Partial<PublishedWeights>, ...Object.values(weights)]) {

@@ -13,19 +13,15 @@ import { stripVTControlCharacters } from "node:util";
  * processor for each. That they open is seen in every run, by page/page.
  */
 const DEEP = ["digits", "docs", "images", "kernels", "teach", "time", "train"].map((view) => `page/${view}.test.js`);
-/** What changes its process (environment, folder, output, globals) gets one of its own; the others share them. */
-const ALONE = [
-  ...DEEP,
-  "bench/",
-  "browser/",
-  "cli/",
-  "device/profile",
-  "engine/worker/",
-  "hostile",
-  "onnx/export",
-  "page/page.",
-  "tuning/tune",
-];
+/**
+ * What changes its process (environment, folder, output, globals) is kept from the others, which share one: those of the
+ * command line have one of their own, for which they come first.
+ */
+const COMMANDS = ["bench/", "cli/", "device/profile", "onnx/export", "tuning/tune"];
+const ALONE = [...DEEP, "browser/", "engine/worker/", "hostile", "page/page."];
+const isIn = (names: readonly string[], file: string): boolean => names.some((name) => file.includes(name));
+/** Files of one process. */
+const groupOf = (file: string): string => (isIn(COMMANDS, file) ? "commands" : isIn(ALONE, file) ? file : "others");
 const isDeep = process.env.SHADENET_DEEP === "1";
 /** Of a file. Deep runs train a net in a browser without a GPU, which takes a busy machine eight minutes. */
 const LIMIT_MS = (isDeep ? 30 : 10) * 60_000;
@@ -120,7 +116,7 @@ function readTotals(output: string, ending: string, clean: boolean) {
 const files = readdirSync(new URL("../../tests", import.meta.url), { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.ts"))
   .map((file) => file.replace(/\.ts$/, ".js"))
-  .sort();
+  .sort((a, b) => Number(isIn(COMMANDS, b)) - Number(isIn(COMMANDS, a)) || (a < b ? -1 : 1));
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !files.some((file) => file.includes(name)));
@@ -140,10 +136,11 @@ function* left(take: "shift" | "pop"): Generator<string> {
 }
 
 async function work(files: Iterable<string>): Promise<void> {
-  let shared: Worker | undefined;
+  const workers = new Map<string, Worker>();
   for (const file of files) {
-    const isAlone = ALONE.some((name) => file.includes(name));
-    const worker = (!isAlone && shared) || startWorker();
+    const group = groupOf(file);
+    const worker = workers.get(group) ?? startWorker();
+    workers.set(group, worker);
     const { passed, failed, skipped, problem, output, seconds } = await runFile(worker, file);
     sum.passed += passed;
     sum.failed += failed;
@@ -154,11 +151,12 @@ async function work(files: Iterable<string>): Promise<void> {
       failed > 0 ? `FAIL ${line}${problem ? `; it ${problem}` : ""}\n${output}` : `ok   ${line}${notes.join("")}`,
     );
     // A test that failed may have left anything behind.
-    const isDone = isAlone || failed > 0;
-    if (isDone) await endWorker(worker, failed > 0);
-    if (!isAlone) shared = isDone ? undefined : worker;
+    if (failed > 0 || group === file) {
+      workers.delete(group);
+      await endWorker(worker, failed > 0);
+    }
   }
-  if (shared) await endWorker(shared, false);
+  for (const worker of workers.values()) await endWorker(worker, false);
 }
 
 const told = ({ passed, failed, skipped }: typeof sum): string =>

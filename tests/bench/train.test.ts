@@ -8,6 +8,7 @@ import { agreements, LOSSES, type PeerRow, relativeDifference, TOLERANCE } from 
 import { trainCommand } from "../../bench/train.ts";
 import { packageFile } from "../../tools/package.ts";
 import { assertFails, inFolder, inProcess, shadenet } from "../cli/harness.ts";
+import { inDepth } from "../harness.ts";
 
 // What it shares with bench:peers is tested there. Peers take part where they are installed.
 
@@ -64,7 +65,7 @@ async function rowsOf(engines: readonly EngineName[]): Promise<PeerRow[]> {
   return JSON.parse(await readFile(inFolder("rows.json"), "utf8"));
 }
 
-test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
+inDepth("a run writes its rows, prints its table, and leaves nothing behind", async () => {
   const [row, ...rest] = await rowsOf(["shadenet"]);
   assert.is(rest.length, 0);
   const { coldMs, medianMs, minMs, runs, version, adapter, ...fixed } = row;

@@ -7,6 +7,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { bytesSource, encodeSafetensors, fileSource, openCheckpoint, type Tensor } from "../../index.ts";
 import { packageFile } from "../../tools/package.ts";
+import { someOf } from "../harness.ts";
 import { assertFails, eachFails, folder, inFolder, inProcess, MAIN, shadenet } from "./harness.ts";
 
 const digit = (d: number) => packageFile(`examples/digits/digit-${d}-a.png`);
@@ -449,11 +450,12 @@ test("weights come from pipes and file: URLs, by any of their names, and by a ke
   const good = packageFile("nets/weights/lenet5.safetensors");
   const listed = (await shadenet(["convert", good])).stdout.split("\n").slice(0, -2);
   const piped = (input: string) => `"${process.execPath}" "${MAIN}" convert ${input}`;
-  for (const command of [
+  const commands = [
     `cat "${good}" | ${piped("-")}`,
     `cat "${good}" | ${piped("/dev/stdin")}`,
     `${piped("-")} < "${good}"`,
-  ]) {
+  ];
+  for (const command of someOf(commands, 1)) {
     const { stdout } = await promisify(exec)(command, { cwd: folder });
     assert.equal(stdout.split("\n").slice(0, -2), listed, command);
   }

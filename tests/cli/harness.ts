@@ -1,7 +1,8 @@
-// Shared by the tests of the command line: a folder for a file of tests, in which it runs commands.
+// Shared by the tests of the command line: a folder for a process of tests, in which it runs commands.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir, mkdtemp, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { Writable } from "node:stream";
@@ -21,7 +22,7 @@ export const MAIN = packageFile("dist/cli/main.js");
 
 /** Removed when the tests have ended. */
 export const folder = await mkdtemp(join(tmpdir(), "shadenet-cli-"));
-test.after(() => rm(folder, { recursive: true }));
+process.once("exit", () => rmSync(folder, { recursive: true }));
 
 export const inFolder = (name: string): string => join(folder, name);
 
@@ -68,7 +69,10 @@ async function assertClosed(): Promise<void> {
   assert.is(shared?.alive.buffers ?? 0, 0, "a command has left buffers on its GPU");
 }
 
-test.after(() => shared && Gpu.prototype.close.call(shared));
+// In a process of tests/run.ts the files that follow use it, too.
+const closeShared = () => shared && Gpu.prototype.close.call(shared);
+if (process.connected) process.once("disconnect", closeShared);
+else test.after(closeShared);
 
 /**
  * Runs the command `shadenet`, or another program, in this process: most tests are about what a command says and leaves

@@ -121,7 +121,7 @@ inDepth("what was trained on a folder of pictures tells its classes apart", asyn
   assert.equal(tops, ["lying", "standing"]);
 });
 
-test("only what --trainable names changes", async () => {
+inDepth("only what --trainable names changes", async () => {
   const options = [
     "--epochs",
     "1",

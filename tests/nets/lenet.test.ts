@@ -9,7 +9,7 @@ import { lenet5 } from "../../nets/lenet.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { runNet, runStages } from "../conformance/conformance.ts";
 import { readNets } from "../conformance/goldens.ts";
-import { assertClose, open, randomTensor, refuses, withNet } from "../harness.ts";
+import { assertClose, open, randomTensor, refuses, someOf, withNet } from "../harness.ts";
 
 const gpu = await open();
 const goldens = readNets();
@@ -92,7 +92,7 @@ test("an answer of NaN is an error", () => {
 test("a batch gives what its images give one by one, filled up or not", () =>
   withNet(gpu, "lenet5", {}, async (single) => {
     const one = await single.classify(images);
-    for (const batch of [4, 5, 16]) {
+    for (const batch of someOf([4, 5, 16], 1)) {
       await withNet(gpu, "lenet5", { batch }, async (net) => {
         const lists = await net.classify(images);
         assert.is(lists.length, images.length);

@@ -12,7 +12,7 @@ import * as assert from "uvu/assert";
 import { FileError, ImageError, UsageError } from "../../../engine/ground/errors.ts";
 import type { Image } from "../../../engine/image/image.ts";
 import { decodeImage, readImage } from "../../../engine/node/decode.ts";
-import { int, pick, refuses, rounds } from "../../harness.ts";
+import { int, pick, refuses, rounds, someOf } from "../../harness.ts";
 
 // Everything runs from dist/tests/.
 const FOLDER = fileURLToPath(new URL("../../../../tests/goldens/images/", import.meta.url));
@@ -492,8 +492,7 @@ test("readImage reads file: URLs, pipes and web addresses", async () => {
   assert.equal(await readImage(url), image);
   assert.equal(await readImage(url.href), image);
   const wanted = Buffer.from([image.width, image.height, ...image.data]);
-  assert.equal(readPiped("-", "420.jpg"), wanted);
-  assert.equal(readPiped("/dev/stdin", "420.jpg"), wanted);
+  for (const pipe of someOf(["-", "/dev/stdin"], 1)) assert.equal(readPiped(pipe, "420.jpg"), wanted);
 
   const endless = { closed: false };
   const server = createServer((request, response) => {

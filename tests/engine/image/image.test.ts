@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { ImageError, UsageError } from "../../../engine/ground/errors.ts";
 import { digitInput, type Image, preprocess, resizeImage } from "../../../engine/image/image.ts";
 import { fitTransforms, IMAGENET, type Interpolation, type Transforms } from "../../../engine/image/transforms.ts";
+import { someOf } from "../../harness.ts";
 
 // Everything runs from dist/tests/.
 const GOLDENS = new URL("../../../../tests/goldens/images/goldens.json", import.meta.url);
@@ -64,7 +65,7 @@ function drawn(
 const rgbOf = ({ data }: Image): Uint8Array => Uint8Array.from(data).filter((_, i) => i % 4 < 3);
 
 test("resizeImage gives Pillow's bytes", () => {
-  for (const { pattern, from, to, interpolation, sha256: expected } of goldens.resize) {
+  for (const { pattern, from, to, interpolation, sha256: expected } of someOf(goldens.resize, 12)) {
     const resized = resizeImage(synthetic(pattern, from), ...to, interpolation);
     assert.equal([resized.width, resized.height], to);
     assert.is(sha256(rgbOf(resized)), expected, `${pattern} ${from} -> ${to}, ${interpolation}`);

@@ -31,7 +31,7 @@ import { batchNormLayer, convLayer, linearLayer, named } from "../../../nets/lay
 import { lenet5 } from "../../../nets/lenet.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { resnet18 } from "../../../nets/resnet.ts";
-import { idle, inDepth, int, open, randomTensor, refuses, sameBits, small } from "../../harness.ts";
+import { idle, inDepth, int, open, randomTensor, refuses, sameBits, small, someOf } from "../../harness.ts";
 
 const training = await tableFor();
 const optimizer = await training.optimizers.sgd({ momentum: 0.9 });
@@ -93,7 +93,7 @@ const known = (...shape: number[]): Tensor => ({
   data: Float32Array.from({ length: BATCH * shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i)),
 });
 
-test("LeNet-5 learns a batch by heart, and knows it at inference, too", async () => {
+inDepth("LeNet-5 learns a batch by heart, and knows it at inference, too", async () => {
   const [x, labels] = [known(1, 32, 32), [3, 1, 4, 9]];
   await withTrainer(lenet5, { optimizer: { name: "adam", lr: 0.005 } }, async (trainer) => {
     const first = await trainer.step(x, labels);
@@ -113,7 +113,7 @@ test("LeNet-5 learns a batch by heart, and knows it at inference, too", async ()
 
 test("the loss falls by every optimizer on a batch that is repeated", async () => {
   const [x, labels] = [known(3, 12, 12), [3, 1, 4, 6]];
-  for (const optimizer of [sgd, { name: "adam", lr: 0.01 }, { name: "adamw", lr: 0.01 }]) {
+  for (const optimizer of someOf([sgd, { name: "adam", lr: 0.01 }, { name: "adamw", lr: 0.01 }], 1)) {
     await withTrainer(small, { optimizer }, async (trainer) => {
       const first = await trainer.step(x, labels);
       for (let i = 0; i < 30; i++) await trainer.step(x, labels);

@@ -396,7 +396,7 @@ test("shadenet tune: what is wrong, in one line", async () => {
   await eachFails(cases.map(([args, code, message]) => [["tune", ...args], code, message]));
 });
 
-test("commands that open the GPU tell in one line what is wrong with what was kept", async () => {
+inDepth("commands that open the GPU tell in one line what is wrong with what was kept", async () => {
   const [file] = (await readdir(inFolder("cache"))).filter((name) => name.startsWith("tuned-"));
   await writeFile(inFolder(`cache/${file}`), "no JSON\n");
   const message = /^shadenet: warning: what was measured on this adapter is ignored: tuned-.*\.json is damaged; run/;
