@@ -107,14 +107,12 @@ export function someOf<T>(all: readonly T[], count: number): T[] {
 }
 
 /**
- * The tiles that a run tests. SwiftShader compiles each for two seconds: there it is one with slices and one without, the same
- * in every file, so that it is compiled once.
+ * The tiles that a run tests. SwiftShader compiles each for seconds: there it is one, the same in every file, so that it is
+ * compiled once.
  */
 export function drawnTiles({ traits }: Gpu): readonly Tile[] {
   if (isDeep || !traits.software) return TILES;
-  return [TILES.filter(({ slices }) => slices === 1), TILES.filter(({ slices }) => slices > 1)].map(
-    (tiles) => tiles[seed % tiles.length],
-  );
+  return [TILES[seed % TILES.length]];
 }
 
 /** An integer from `least` to `most`, both included. */

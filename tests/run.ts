@@ -1,4 +1,4 @@
-// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, in three processes at a time.
+// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, in two processes at a time.
 // Of a file that passes, only what it prints after "note: " is shown. The last line is "N passed, N failed"; a file that
 // crashes, hangs or tests nothing counts as a failure, and so do files that keep their process from ending.
 import { type ChildProcess, fork } from "node:child_process";
@@ -162,9 +162,9 @@ async function work(files: Iterable<string>): Promise<void> {
 const told = ({ passed, failed, skipped }: typeof sum): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 
-// One process begins in front, the others behind: files of a folder share what is compiled for them, and those of browsers and
-// of the command line, which take longest, are not the last. Three, since browsers wait half of their time.
-await Promise.all([work(left("shift")), work(left("pop")), work(left("pop"))]);
+// One begins in front, the other behind: files of a folder share what is compiled for them, and those of the command line and
+// of browsers, which take longest, are not the last. A third would compile everything once more.
+await Promise.all([work(left("shift")), work(left("pop"))]);
 if (sum.failed > 0 || sum.passed + sum.skipped === 0) process.exitCode = 1;
 if (sum.skipped > 0) console.log(`${sum.skipped} skipped`);
 console.log(`${sum.passed} passed, ${sum.failed} failed`);

@@ -527,7 +527,7 @@ test("what is wrong is told before anything is measured", async () => {
   }
 });
 
-test("a run writes its rows, prints its table, and leaves nothing behind", async () => {
+inDepth("a run writes its rows, prints its table, and leaves nothing behind", async () => {
   const TMPDIR = await mkdtemp(inFolder("tmp-"));
   const args = ["--nets", "lenet5", "--batch", "2", "--engines", "shadenet"];
   args.push("--turns", "2", "--seconds", "0.1", "--cold", "1");

@@ -294,11 +294,11 @@ for (const inWorker of PLACES) {
 }
 
 // A device may be lost three times within a minute.
-const GPUS = isDeep ? 7 : 1;
+const GPUS = 7;
 
 for (const inWorker of PLACES) {
   const where = inWorker ? "in a worker" : "in a page";
-  inBrowser(`${3 * GPUS} losses ${where}: what runs is run again, with equal results`, async () => {
+  inDepth(`${3 * GPUS} losses ${where}: what runs is run again, with equal results`, async () => {
     const { lost, wanted, got } = await run("loseDevices", inWorker, GPUS);
     assert.equal(lost, new Array(3 * GPUS).fill("DEVICE_LOST"));
     assert.is(new Set(wanted).size, 10);
@@ -416,7 +416,7 @@ inDepth("a plain script has all in one bundle, and says what it cannot find", as
   plain.close();
 });
 
-inBrowser("a bundle of esbuild finds its worker", async () => {
+inDepth("a bundle of esbuild finds its worker", async () => {
   const folder = mkdtempSync(join(tmpdir(), "shadenet-bundle-"));
   const bundled = await serve(folder, { "/": text("text/html", '<script type="module" src="/app.js"></script>') });
   try {

@@ -162,7 +162,7 @@ inDepth("a net for other classes begins with a last layer at random, and says so
   assert.match(stdout, /^lenet5 on 8 pictures .*; linear2\.weight, linear2\.bias begin at random\n/);
 });
 
-test("Ctrl-C ends the step, saves, and exits with 130", async () => {
+inDepth("Ctrl-C ends the step, saves, and exits with 130", async () => {
   const options = ["--epochs", "100000", "--out", "stopped.safetensors"];
   const { code, errors } = await inProcess([...digits, ...options, "--json"], {
     onOutput: (child) => child.kill("SIGINT"),

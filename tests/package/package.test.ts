@@ -5,7 +5,7 @@ import { dirname, join, normalize } from "node:path";
 import { build } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { inDepth } from "../harness.ts";
+import { inDepth, someOf } from "../harness.ts";
 import { bundle, measure, PROGRAMS, ROOT } from "./bundle.ts";
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
@@ -53,7 +53,8 @@ for (const entry of ["browser", "onnx"]) {
   });
 }
 
-for (const program of PROGRAMS) {
+// What most pages load, and some of the families: `npm run size` has them all.
+for (const program of [...PROGRAMS.slice(0, 4), ...someOf(PROGRAMS.slice(4), 5)]) {
   const { name, limitBytes } = program;
   test(`${name} is no larger in a page than it may be`, async () => {
     const { code, gzipBytes } = await measure(program);

@@ -142,8 +142,14 @@ export const roomOf = (path: string): Room | undefined =>
 const TOKENS =
   /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|\/\*[\s\S]*?\*\/|\/\/[^\n]*|(?<=[(,=:[!&|?{};]\s*)\/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*/g;
 
-/** A source whose only quotes are those of its strings. */
-const bare = (source: string): string => source.replace(TOKENS, (token) => (token.startsWith('"') ? token : " "));
+/** Sources with nothing quoted but their strings: most are looked at several times. */
+const known = new Map<string, string>();
+
+function bare(source: string): string {
+  const code = known.get(source) ?? source.replace(TOKENS, (token) => (token.startsWith('"') ? token : " "));
+  known.set(source, code);
+  return code;
+}
 
 const STATIC = /^[ \t]*(?:import|export)\s+(type\s+(?!from\b))?(?:[\w$*\s{},]+?\s+from\s+)?"(\.[^"\n]+)"/gm;
 const LAZY = /(\btypeof\s+)?\bimport\(\s*"(\.[^"\n]+)"\s*,?\s*\)/g;

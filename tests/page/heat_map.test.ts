@@ -23,7 +23,7 @@ import { avgPool2d } from "../../kernels/pool2d/avgpool2d.ts";
 import { nets } from "../../nets/index.ts";
 import { convLayer, linearLayer, named } from "../../nets/layers.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
-import { evaluateGraph, int, open, randomTensor, randomTensors, small, someOf } from "../harness.ts";
+import { evaluateGraph, inDepth, int, open, randomTensor, randomTensors, small, someOf } from "../harness.ts";
 
 const gpu = await open();
 
@@ -82,7 +82,7 @@ for (const name of someOf(
   ["squeezenet1_1", "mnasnet0_5", "resnet18", "efficientnet_b0", "regnet_y_400mf", "densenet121"],
   1,
 )) {
-  test(`the map of a class of ${name} is what its logit is the mean of, and what Grad-CAM shows of it`, async () => {
+  inDepth(`the map of a class of ${name} is what its logit is the mean of, and what Grad-CAM shows of it`, async () => {
     const options = { imageSize: 64, numClasses: 10 };
     const graph = trace(nets[name], options);
     const source = addHeatMap(graph);

@@ -195,7 +195,7 @@ test("the number of images counts, and progress is told layer by layer", async (
   );
 });
 
-test("a net whose batch the device cannot bind at once is tuned for the slices that it runs in", async () => {
+inDepth("a net whose batch the device cannot bind at once is tuned for the slices that it runs in", async () => {
   // 192 images of 16 x 16 pixels make 1,024 channels of 201 MB.
   const wide = netOf((x) => {
     const y = maxPool2d(convLayer("conv", x, 1024, 1), { kernel: 16 });
