@@ -2,4 +2,4 @@ import { reflect } from "../engine/graph/wgsl.ts";
 import { wgsl } from "./preprocess.wgsl.ts";
 
 /** A picture in a texture as a classifier's input: what preprocess() of engine/image/image.ts makes of it, to the bit. */
-export const preprocess = { name: "preprocess", wgsl, reflection: reflect("preprocess", wgsl), workgroup: 8 };
+export const preprocess = { name: "preprocess", wgsl, reflection: reflect(wgsl), workgroup: 8 };

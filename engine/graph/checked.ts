@@ -1,10 +1,10 @@
-import { check, checkFields, checkObject, checkText, isTexts } from "../ground/errors.ts";
+import { check, checkFields, checkObject, checkText, isTexts, UsageError } from "../ground/errors.ts";
 import type { Dtype } from "../ground/options.ts";
 import { checkDtype } from "../ground/options.ts";
 import { checkGraph, type Graph } from "./graph.ts";
-import { defineKernel as define, type Kernel, type KernelSpec } from "./kernel.ts";
+import { defineKernel as define, type Kernel, type KernelSpec, MAX_WORKGROUPS } from "./kernel.ts";
 import { DEFAULT_LIMITS, type Limits, type Plan, makePlan as plan } from "./plan.ts";
-import { specialize as specialized } from "./wgsl.ts";
+import { fits, specialize as specialized } from "./wgsl.ts";
 
 // What programs may call of this room, with its arguments checked: kernels, compiler and nets give sound ones, and a page
 // that defines no kernel of its own loads none of it.
@@ -27,7 +27,21 @@ export function defineKernel<const K extends string, O extends object>(spec: Ker
   const { name, inputs } = spec;
   check(name.length > 0 && name.length <= 100, "the name of a kernel", name, "of 1 to 100 characters");
   check(isTexts(inputs) && inputs.length > 0, `inputs of ${name}`, inputs, "an array of names");
-  return define(spec);
+  const kernel = define({
+    ...spec,
+    grid(call, part) {
+      const grid = spec.grid(call, part);
+      const isGrid =
+        Array.isArray(grid) && grid.length === 3 && grid.every((size) => fits(size, "u32") && size <= MAX_WORKGROUPS);
+      check(isGrid, `the grid of ${name}`, grid, `three integers up to ${MAX_WORKGROUPS}`);
+      return grid;
+    },
+  });
+  for (const { name: field, type } of kernel.reflection.params) {
+    if (/^(u32|i32|f32)$/.test(type)) continue;
+    throw new UsageError(`${name}.wgsl: Params.${field} is a ${type}; fields must be u32, i32 or f32`);
+  }
+  return kernel;
 }
 
 /**

@@ -133,7 +133,7 @@ export function defineKernel<const K extends string, O extends object>(spec: Ker
   // A function has a name of its own, which can be defined and not assigned.
   const { name, ...rest } = spec;
   Object.defineProperty(call, "name", { value: name, enumerable: true });
-  const kernel: Kernel<K, O> = Object.assign(call, rest, { reflection: reflect(name, spec.wgsl) });
+  const kernel: Kernel<K, O> = Object.assign(call, rest, { reflection: reflect(spec.wgsl) });
   return kernel;
 }
 

@@ -1,9 +1,9 @@
-import { check, GpuError, show } from "../ground/errors.ts";
+import { GpuError, show } from "../ground/errors.ts";
 import { bytesPerElement, type Dtype } from "../ground/options.ts";
 import { formatBytes, roundUp, type Shape, sizeOf, sum } from "../ground/tensor.ts";
 import { type Choice, callOf, type Derivation, type Graph, layerOf, type OpNode, readsOf } from "./graph.ts";
-import { type AnyKernel, bytesOnce, type Grid, MAX_WORKGROUPS, type Part } from "./kernel.ts";
-import { type BindingType, fits, packParams, specialize, storedAs } from "./wgsl.ts";
+import { type AnyKernel, bytesOnce, type Grid, type Part } from "./kernel.ts";
+import { type BindingType, packParams, specialize, storedAs } from "./wgsl.ts";
 
 /** The device's limits that a plan must keep to; WebGPU's defaults unless the adapter offers more. */
 export interface Limits {
@@ -109,32 +109,33 @@ export function makePlan(
   function stepsOf(node: OpNode, id: number): Step[] {
     const { kernel } = node;
     const call = callOf(graph, node);
-    const code = storedAs(dtype, kernel.name, specialize(kernel.wgsl, kernel.consts(call)));
+    const stored = storedAs(dtype, kernel.name, specialize(kernel.wgsl, kernel.consts(call)));
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
-    const gridOf = (part: Part): Grid => {
-      const grid = kernel.grid(call, part);
-      const isGrid =
-        Array.isArray(grid) && grid.length === 3 && grid.every((size) => fits(size, "u32") && size <= MAX_WORKGROUPS);
-      check(isGrid, `the grid of ${kernel.name}`, grid, `three integers up to ${MAX_WORKGROUPS}`);
-      return grid;
-    };
     const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
-    return parts.map((part, piece) => ({
-      label: layerOf(graph, id),
-      kernel: kernel.name,
-      converts: kernel.converts ?? false,
-      choice: node.choice,
-      code,
-      bindings: kernel.reflection.bindings.map(({ index, name, type }) => {
-        const value = name === "y" ? id : node.inputs[part.input && name === "x" ? part.input : name];
+    const { buffer: written } = placeOf(id) as Range;
+    return parts.map((part, piece) => {
+      let code = stored;
+      const bindings = kernel.reflection.bindings.map(({ index, name, type }) => {
+        const value = name === "y" ? id : node.inputs[(name === "x" && part.input) || name];
         const place = value === undefined ? value : placeOf(value, name === kernel.split ? piece : 0);
-        return { index, type, place };
-      }),
-      params: packParams(kernel.name, kernel.reflection.params, kernel.params(call, part)),
-      grid: gridOf(part),
-      flops: flops / parts.length,
-      bytes: ((bytes / parts.length) * elementBytes) / 4,
-    }));
+        if ((place as Range)?.buffer !== written) return { index, type, place };
+        // What is beside y: see assignMemory().
+        code = code.replace(RegExp(`read(?=> ?${name} ?:)`), "read_write");
+        return { index, type: "storage" as const, place };
+      });
+      return {
+        label: layerOf(graph, id),
+        kernel: kernel.name,
+        converts: kernel.converts ?? false,
+        choice: node.choice,
+        code,
+        bindings,
+        params: packParams(kernel.name, kernel.reflection.params, kernel.params(call, part)),
+        grid: kernel.grid(call, part),
+        flops: flops / parts.length,
+        bytes: ((bytes / parts.length) * elementBytes) / 4,
+      };
+    });
   }
 
   /** One part per piece of the kernel's weight. */
@@ -218,18 +219,26 @@ interface Placed {
   readonly offset: number;
 }
 
+interface Memory {
+  readonly placed: readonly Placed[];
+  /** Bytes of each. */
+  readonly buffers: readonly number[];
+}
+
 /** WebGPU's default, which every device can bind at. */
 const OFFSET_ALIGNMENT = 256;
 
 /**
- * Gives every value a range of a buffer: where the buffer grows least, and never beside what the value is computed from,
- * since WebGPU refuses a dispatch that reads and writes one buffer, even at disjoint ranges. Of some orders the best: the
- * first is by size (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020); what came too
- * late to fit comes first in the next (Joslin and Clements, "Squeaky wheel optimization", 1999). Most nets need a dozen
- * to come as low as that rule allows, EfficientNet-B5 thirty.
+ * Gives every value a range of a buffer: where the buffer grows least, but not beside what the value is computed from, since
+ * WebGPU refuses a dispatch that reads and writes one buffer, unless it is bound as written to at disjoint ranges. That
+ * needs more pipelines: it is done where a fifth of the memory would be wasted, with what a step reads once. Of some orders
+ * the best: the first is by size (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020);
+ * what came too late to fit comes first in the next (Joslin and Clements, "Squeaky wheel optimization", 1999). Most nets
+ * need a dozen to come as low as that rule allows, EfficientNet-B5 thirty.
  */
-function assignMemory(lifetimes: readonly Lifetime[], maxBufferSize: number) {
+function assignMemory(lifetimes: readonly Lifetime[], maxBufferSize: number, beside = 0): Memory {
   const order = [...lifetimes].sort((a, b) => b.size - a.size);
+  const clash = ({ reads }: Lifetime, { id }: Lifetime) => reads.filter((read) => read === id).length > beside;
   const memories = Array.from({ length: 32 }, () => {
     /** By buffers. */
     const placed: Placed[][] = [];
@@ -242,7 +251,7 @@ function assignMemory(lifetimes: readonly Lifetime[], maxBufferSize: number) {
       let least = size;
       placed.forEach((all, buffer) => {
         const alive = all.filter(({ value: other }) => other.first <= value.last && value.first <= other.last);
-        if (alive.some(({ value: other }) => value.reads.includes(other.id) || other.reads.includes(value.id))) return;
+        if (alive.some(({ value: other }) => clash(value, other) || clash(other, value))) return;
         // In the first gap that is large enough, or behind them all.
         let offset = 0;
         for (const other of alive.sort((a, b) => a.offset - b.offset)) {
@@ -261,7 +270,9 @@ function assignMemory(lifetimes: readonly Lifetime[], maxBufferSize: number) {
     order.unshift(...order.splice(late, 1));
     return { placed: placed.flat(), buffers };
   });
-  return memories.sort((a, b) => sum(a.buffers) - sum(b.buffers))[0];
+  const [best] = memories.sort((a, b) => sum(a.buffers) - sum(b.buffers));
+  const isSmall = beside || sum(best.buffers) <= 1.25 * lowerBound(lifetimes);
+  return isSmall ? best : assignMemory(lifetimes, maxBufferSize, 1);
 }
 
 const lowerBound = (lifetimes: readonly Lifetime[]): number =>

@@ -5,6 +5,9 @@ import { roundUp } from "../ground/tensor.ts";
 /** What a kernel reads or writes. Textures are read, texel by texel. */
 export type BindingType = "uniform" | "storage" | "read-only-storage" | "texture";
 
+/** What a field of Params may be. */
+export type NumberType = "u32" | "i32" | "f32";
+
 /** What the runtime needs to know of a WGSL source, read from the source itself. */
 export interface Reflection {
   readonly bindings: readonly {
@@ -13,7 +16,7 @@ export interface Reflection {
     readonly type: BindingType;
   }[];
   /** Fields of `struct Params`, in order. */
-  readonly params: readonly { readonly name: string; readonly type: "u32" | "i32" | "f32" }[];
+  readonly params: readonly { readonly name: string; readonly type: NumberType }[];
   /** Factors of the threads in a workgroup: numbers, or names of specialization constants. */
   readonly threads: readonly string[];
 }
@@ -24,8 +27,8 @@ function bindingType(space: string | undefined, access: string | undefined): Bin
   return access === "read_write" ? "storage" : "read-only-storage";
 }
 
-/** Reads it; throws a UsageError for a field of Params of another type than u32, i32 and f32. */
-export function reflect(kernel: string, wgsl: string): Reflection {
+/** Reads it: see checked.ts for what it must be. */
+export function reflect(wgsl: string): Reflection {
   const declaration =
     /@group\(0\)\s*@binding\((\d+)\)\s*var(?:<(uniform|storage)(?:,\s*(read|read_write))?>)?\s*(\w+)/g;
   const bindings = [...wgsl.matchAll(declaration)].map(([, index, space, access, name]) => ({
@@ -35,12 +38,7 @@ export function reflect(kernel: string, wgsl: string): Reflection {
   }));
   const body = /struct Params ?\{([^}]*)\}/.exec(wgsl)?.[1] ?? "";
   const fields = body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*([^,\s]+)/g);
-  const params = [...fields].map(([, name, type]) => {
-    if (type !== "u32" && type !== "i32" && type !== "f32") {
-      throw new UsageError(`${kernel}.wgsl: Params.${name} is a ${type}; fields must be u32, i32 or f32`);
-    }
-    return { name, type } as const;
-  });
+  const params = [...fields].map(([, name, type]) => ({ name, type: type as NumberType }));
   const threads = /@workgroup_size\(([^)]*)/.exec(wgsl)?.[1].split(/\s*[,*]\s*/) ?? [];
   return { bindings, params, threads };
 }
@@ -94,7 +92,7 @@ function literal(name: string, type: string, value: number | boolean): string {
 }
 
 /** Whether a value can be a field of this type. */
-export const fits = (value: unknown, type: "u32" | "i32" | "f32"): boolean =>
+export const fits = (value: unknown, type: NumberType): boolean =>
   type === "f32"
     ? typeof value === "number"
     : Number.isInteger(value) && value === (type === "u32" ? (value as number) >>> 0 : (value as number) | 0);

@@ -1,14 +1,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { defineKernel } from "../../../engine/graph/checked.ts";
 import { referenceOf } from "../../../engine/graph/evaluate.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
-import {
-  type AnyKernel,
-  completeOptions,
-  defineKernel,
-  linearGrid,
-  MAX_WORKGROUPS,
-} from "../../../engine/graph/kernel.ts";
+import { type AnyKernel, completeOptions, linearGrid, MAX_WORKGROUPS } from "../../../engine/graph/kernel.ts";
 import { packParams, specialize } from "../../../engine/graph/wgsl.ts";
 import { GpuError, UsageError } from "../../../engine/ground/errors.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";

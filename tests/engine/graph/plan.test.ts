@@ -52,6 +52,9 @@ function netOf(build: (x: Value) => Value, batch = 1): { graph: Graph; outputs: 
 const rangesOf = (step: Step, type: GPUBufferBindingType): Range[] =>
   step.bindings.flatMap(({ type: its, place }) => (its === type && place && "buffer" in place ? [place] : []));
 
+const isApart = (a: Range, b: Range): boolean =>
+  a.buffer !== b.buffer || a.offset >= b.offset + b.size || b.offset >= a.offset + a.size;
+
 /** Follows which value is where, and asserts that every step finds its inputs, and the reader the outputs. */
 function followValues(graph: Graph, plan: Plan, outputs: readonly string[], limits = DEFAULT_LIMITS): void {
   let content: { readonly range: Range; readonly id: number }[] = [];
@@ -60,9 +63,7 @@ function followValues(graph: Graph, plan: Plan, outputs: readonly string[], limi
     const bytes = 4 * sizeOf(graph.nodes[id].shape);
     assert.ok(size >= bytes && size < bytes + 16, `node ${id} has ${bytes} bytes, its range ${size}`);
     assert.ok(offset % 256 === 0 && offset + size <= plan.buffers[buffer], `the range of node ${id} is no part`);
-    const isApart = (other: Range) =>
-      other.buffer !== buffer || other.offset >= offset + size || offset >= other.offset + other.size;
-    content = [...content.filter((other) => isApart(other.range)), { range, id }];
+    content = [...content.filter((other) => isApart(other.range, range)), { range, id }];
   };
   const read = (range: Place) => content.find((each) => JSON.stringify(each.range) === JSON.stringify(range))?.id;
   const root = (id: number): number => {
@@ -84,12 +85,18 @@ function followValues(graph: Graph, plan: Plan, outputs: readonly string[], limi
     for (let part = node.kernel.parts?.(call).length ?? 1; part > 0; part--) {
       const step = steps.next().value as Step;
       assert.is(step.kernel, node.kernel.name);
-      const [y] = rangesOf(step, "storage");
+      const at = node.kernel.reflection.bindings.findIndex(({ name }) => name === "y");
+      const y = step.bindings[at].place as Range;
       assert.equal(written ?? y, y, `the parts of ${step.label} write different ranges`);
       written = y;
-      for (const x of rangesOf(step, "read-only-storage")) {
-        assert.is.not(x.buffer, y.buffer, `${step.label} reads and writes one buffer`);
-        found.add(read(x));
+      const reads = step.bindings.toSpliced(at, 1);
+      for (const { type, place } of reads) {
+        if (!place || "param" in place) continue;
+        // What a dispatch writes to may be read at other ranges, each once, if it is bound as what is written to.
+        assert.is(type, place.buffer === y.buffer ? "storage" : "read-only-storage", step.label);
+        const twice = reads.filter((other) => JSON.stringify(other.place) === JSON.stringify(place)).length > 1;
+        assert.ok(isApart(place, y) && !(twice && type === "storage"), `${step.label} reads what it writes`);
+        found.add(read(place));
       }
     }
     const wanted = new Set(Object.values(node.inputs).filter(activation).map(root));
@@ -102,7 +109,7 @@ function followValues(graph: Graph, plan: Plan, outputs: readonly string[], limi
   });
 }
 
-test("buffers are shared, but never while their value is still read, nor by what a step reads and writes", () => {
+test("buffers are shared, but never while their value is still read", () => {
   const ratios: number[] = [];
   for (let i = 0; i < 200; i++) {
     const { graph, outputs } = randomNet(int(5, 25));
@@ -129,6 +136,20 @@ test("a chain needs two buffers, the largest neighbours", () => {
   const plan = makePlan(graph, ["y"]);
   assert.equal(plan.buffers, [400, 400]);
   assert.is(plan.activationLowerBound, 800);
+});
+
+test("a step reads beside what it writes where two buffers would have to be half empty", async () => {
+  const graph = new Graph();
+  let x = graph.input("x", [1, 1, 8, 8]);
+  // Two neighbours of 10 and 10 channels, later one of 18: in buffers of 10 and 18 these are 1.4 times what is alive.
+  for (const [i, channels] of [10, 10, 1, 18, 1].entries()) x = convLayer(`c${i}`, x, channels, 3, { padding: 1 });
+  graph.name("y", add(x, x));
+  const plan = makePlan(graph, ["y"]);
+  followValues(graph, plan, ["y"]);
+  assert.ok(sum(plan.buffers) <= 1.25 * plan.activationLowerBound, `${plan.buffers}`);
+  assert.ok(plan.steps.some((step) => rangesOf(step, "storage").length > 1));
+  const tensors = randomTensors(graph);
+  assertOutputs(await runPlan(gpu, plan, tensors), graph, ["y"], tensors);
 });
 
 test("views cost nothing and keep what they show alive", async () => {
