@@ -1,8 +1,8 @@
 import type { Executable } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
+import { defineKernel } from "../../../engine/graph/checked.ts";
 import { referenceOf } from "../../../engine/graph/evaluate.ts";
 import { type Graph, layerOf } from "../../../engine/graph/graph.ts";
-import { defineKernel } from "../../../engine/graph/checked.ts";
 import type { AnyCall, AnyKernel } from "../../../engine/graph/kernel.ts";
 import { rewrite } from "../../../engine/graph/passes.ts";
 import { makePlan, type Plan } from "../../../engine/graph/plan.ts";
