@@ -65,10 +65,14 @@ export const idle = (): Promise<unknown> => new Promise((resolve) => setTimeout(
 export const seed = Number(process.env.SEED ?? Date.now()) >>> 0;
 let state: number | undefined;
 
+/** What other things that files share want done before each. */
+export const beginnings: (() => void)[] = [];
+
 /** Begins a file of tests: its random numbers, and what it has run. */
 export function begin(): void {
   state = undefined;
   taken.clear();
+  for (const each of beginnings) each();
 }
 
 /** Uniform in [0, 1), other numbers in every run. (SplitMix: Steele, Lea, Flood 2014, in 32 bits.) */

@@ -1,7 +1,7 @@
 // Shared by the tests of the command line: a folder for a process of tests, in which it runs commands.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -16,7 +16,7 @@ import { openGpu } from "../../index.ts";
 import type { Context } from "../../tools/command.ts";
 import { packageFile } from "../../tools/package.ts";
 import { runProgram } from "../../tools/program.ts";
-import { idle } from "../harness.ts";
+import { beginnings, idle } from "../harness.ts";
 
 export const MAIN = packageFile("dist/cli/main.js");
 
@@ -33,6 +33,18 @@ if (adapter) {
   await mkdir(OWN.SHADENET_CACHE);
   await symlink(adapter, join(OWN.SHADENET_CACHE, basename(adapter)), "junction");
 }
+
+function empty(path: string, kept: string): void {
+  for (const name of existsSync(path) ? readdirSync(path) : []) {
+    if (name !== kept) rmSync(join(path, name), { recursive: true });
+  }
+}
+
+// The next file of this process finds it as the first did.
+beginnings.push(() => {
+  empty(folder, "cache");
+  empty(OWN.SHADENET_CACHE, basename(adapter ?? ""));
+});
 
 export interface Outcome {
   readonly code: number | null;
