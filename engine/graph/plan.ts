@@ -112,16 +112,17 @@ export function makePlan(
     const stored = storedAs(dtype, kernel.name, specialize(kernel.wgsl, kernel.consts(call)));
     const { flops, bytes = bytesOnce(call) } = kernel.cost(call);
     const parts = kernel.parts?.(call) ?? splitWeight(kernel, node);
-    const { buffer: written } = placeOf(id) as Range;
+    // None where training writes a parameter.
+    const { buffer: written = -1 } = placeOf(id) as Partial<Range>;
     return parts.map((part, piece) => {
       let code = stored;
       const bindings = kernel.reflection.bindings.map(({ index, name, type }) => {
         const value = name === "y" ? id : node.inputs[(name === "x" && part.input) || name];
         const place = value === undefined ? value : placeOf(value, name === kernel.split ? piece : 0);
-        if ((place as Range)?.buffer !== written) return { index, type, place };
-        // What is beside y: see assignMemory().
-        code = code.replace(RegExp(`read(?=> ?${name} ?:)`), "read_write");
-        return { index, type: "storage" as const, place };
+        // See assignMemory().
+        const isBeside = (place as Range)?.buffer === written;
+        if (isBeside) code = code.replace(RegExp(`read(?=> ?${name} ?:)`), "read_write");
+        return { index, type: isBeside ? "storage" : type, place };
       });
       return {
         label: layerOf(graph, id),
@@ -284,7 +285,7 @@ const lowerBound = (lifetimes: readonly Lifetime[]): number =>
   );
 
 /** No device holds a parameter of more. */
-const MOST_PIECES = 4096;
+const MOST_PIECES = 999;
 
 /** Elements per piece, cut along the first dimension so that each piece fits a binding. */
 function splitParam(name: string, shape: Shape, elementBytes: number, limit: number): number[] {
