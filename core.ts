@@ -16,7 +16,7 @@ export type { AnyKernel, Call, Example, Grid, Kernel, KernelSpec, Named, Part } 
 export type { Limits, ParamPlan, Place, Plan, Range, Step } from "./engine/graph/plan.ts";
 export type { Value } from "./engine/graph/value.ts";
 export type { AnyVariant, Rates, Setting, Traits, Variant, Variants } from "./engine/graph/variant.ts";
-export type { BindingType, Reflection } from "./engine/graph/wgsl.ts";
+export type { BindingType, NumberType, Reflection } from "./engine/graph/wgsl.ts";
 export {
   DisposedError,
   FileError,
