@@ -1,4 +1,4 @@
-// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, in two processes at a time.
+// npm test [name...]: runs every test file, or those whose name has one of the arguments in it, in two or three processes.
 // Of a file that passes, only what it prints after "note: " is shown. The last line is "N passed, N failed"; a file that
 // crashes, hangs or tests nothing counts as a failure, and so do files that keep their process from ending.
 import { type ChildProcess, fork } from "node:child_process";
@@ -22,6 +22,8 @@ const ALONE = [...DEEP, "browser/", "engine/worker/", "hostile", "page/page."];
 const isIn = (names: readonly string[], file: string): boolean => names.some((name) => file.includes(name));
 /** Files of one process. */
 const groupOf = (file: string): string => (isIn(COMMANDS, file) ? "commands" : isIn(ALONE, file) ? file : "others");
+/** First those that share nothing with most: who begins behind is then the only one, for long, to compile what these need. */
+const turnOf = (file: string): number => ["commands", file, "others"].indexOf(groupOf(file));
 const isDeep = process.env.SHADENET_DEEP === "1";
 /** Of a file. Deep runs train a net in a browser without a GPU, which takes a busy machine eight minutes. */
 const LIMIT_MS = (isDeep ? 30 : 10) * 60_000;
@@ -116,7 +118,7 @@ function readTotals(output: string, ending: string, clean: boolean) {
 const files = readdirSync(new URL("../../tests", import.meta.url), { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".test.ts"))
   .map((file) => file.replace(/\.ts$/, ".js"))
-  .sort((a, b) => Number(isIn(COMMANDS, b)) - Number(isIn(COMMANDS, a)) || (a < b ? -1 : 1));
+  .sort((a, b) => turnOf(a) - turnOf(b) || (a < b ? -1 : 1));
 
 const names = process.argv.slice(2);
 const unknown = names.find((name) => !files.some((file) => file.includes(name)));
@@ -163,8 +165,9 @@ const told = ({ passed, failed, skipped }: typeof sum): string =>
   `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 
 // One begins in front, the other behind: files of a folder share what is compiled for them, and those of the command line and
-// of browsers, which take longest, are not the last. A third would compile everything once more.
-await Promise.all([work(left("shift")), work(left("pop"))]);
+// of browsers, which take longest, are not the last. A third would compile everything once more: it is for deep runs, in which
+// browsers take minutes.
+await Promise.all([work(left("shift")), work(left("pop")), ...(isDeep ? [work(left("pop"))] : [])]);
 if (sum.failed > 0 || sum.passed + sum.skipped === 0) process.exitCode = 1;
 if (sum.skipped > 0) console.log(`${sum.skipped} skipped`);
 console.log(`${sum.passed} passed, ${sum.failed} failed`);

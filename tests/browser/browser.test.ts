@@ -265,7 +265,7 @@ inDepth("a worker's script may have methods of its own", async () => {
   }
 });
 
-inBrowser("weights are cached by address, and may come from a file", async () => {
+inDepth("weights are cached by address, and may come from a file", async () => {
   const path = "/nets/weights/lenet5.safetensors";
   const before = server.requests.filter((request) => request === path).length;
   const [first, second, file] = await run("loadCached", `${path}?v=${Date.now()}`);

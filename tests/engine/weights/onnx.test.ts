@@ -11,7 +11,7 @@ import { openOnnx } from "../../../engine/weights/onnx.ts";
 import { bytesSource, openCheckpoint } from "../../../engine/weights/sources.ts";
 import { exportOnnx } from "../../../index.ts";
 import { restOnnxReaders } from "../../../kernels/onnx_import_rest.ts";
-import { int, isDeep, pick, random, refuses } from "../../harness.ts";
+import { inDepth, int, isDeep, pick, random, refuses } from "../../harness.ts";
 import { encodeModel, float32, int64, type ModelInit, type NodeInit, quantized } from "../onnx/models.ts";
 
 const lenet5 = await buffer(exportOnnx("lenet5"));
@@ -139,13 +139,8 @@ test("what is no model, or says what cannot be, is refused in one line", async (
     );
 });
 
-test("what would take for ever to compute is refused at once", async () => {
-  const chain = (
-    op: string,
-    first: NodeInit[],
-    read: (before: string) => string[],
-    length = isDeep ? 4000 : 1100,
-  ): Uint8Array => {
+inDepth("what would take for ever to compute is refused at once", async () => {
+  const chain = (op: string, first: NodeInit[], read: (before: string) => string[], length = 4000): Uint8Array => {
     const nodes: NodeInit[] = [...first];
     for (let i = 1; i < length; i++) nodes.push([op, read(`v${i - 1}`), [`v${i}`]]);
     const tensors = [float32("w", [1 << 12], new Float32Array(1 << 12)), int64("shape", [1 << 20])];
