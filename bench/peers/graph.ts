@@ -4,6 +4,7 @@ import type { Call } from "../../engine/graph/kernel.ts";
 import { type Pass, passes, prune, rewrite } from "../../engine/graph/passes.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { show, UsageError } from "../../engine/ground/errors.ts";
+import { mapValues } from "../../engine/ground/records.ts";
 import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import type { ByteSource } from "../../engine/weights/checkpoint.ts";
 import { openCheckpoint } from "../../engine/weights/sources.ts";
@@ -122,7 +123,7 @@ export function evaluate<T>(graph: Graph, x: T, params: ReadonlyMap<number, T>, 
     if (node.kind === "view") {
       values.set(id, dialect.reshape(value(node.x), node.shape));
     } else if (node.kind === "op") {
-      const inputs = Object.fromEntries(Object.entries(node.inputs).map(([name, read]) => [name, value(read)]));
+      const inputs = mapValues(node.inputs, value);
       values.set(id, dialect.operators[node.kernel.name](inputs, callOf(graph, node)));
     }
   });

@@ -1,4 +1,5 @@
 import { ShapeError, UsageError } from "../ground/errors.ts";
+import { mapValues } from "../ground/records.ts";
 import { formatShape, sameShape } from "../ground/tensor.ts";
 import { type OpNode, readsOf } from "./graph.ts";
 import type { Kernel, Named } from "./kernel.ts";
@@ -76,7 +77,7 @@ export function differentiate(
 
   function gradientsOf({ kernel, inputs, options }: OpNode, y: Value, dy: Value) {
     if (!Object.hasOwn(of, kernel.name)) throw new UsageError(`${kernel.name} has no gradient`);
-    const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, graph.value(input)]));
+    const values = mapValues(inputs, (input) => graph.value(input));
     return of[kernel.name]({ inputs: values, options, y, dy });
   }
 }

@@ -3,6 +3,7 @@ import { callOf, type Derivation, type Graph, type Node, paramShapes } from "../
 import { integers, type OnnxConstant, type OnnxOperation, type OnnxOperators, operation } from "../graph/onnx.ts";
 import { prune } from "../graph/passes.ts";
 import { check, checkOptions, isTexts, UsageError } from "../ground/errors.ts";
+import { mapValues } from "../ground/records.ts";
 import type { Shape } from "../ground/tensor.ts";
 
 // A net as the graph of an ONNX model (https://onnx.ai/onnx/repo-docs/IR.html): plain data, which node/onnx_file.ts
@@ -124,7 +125,7 @@ export function onnxGraph(
           `${names[id]} cannot be exported: ONNX has no operator for ${node.kernel.name}, only for ${known}`,
         );
       }
-      const read = Object.fromEntries(Object.entries(node.inputs).map(([input, from]) => [input, names[from]]));
+      const read = mapValues(node.inputs, (from) => names[from]);
       add(names[id], operators[node.kernel.name](read, callOf(graph, node)));
     }
   });

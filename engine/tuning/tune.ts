@@ -10,6 +10,7 @@ import { callKey, lower } from "../graph/lower.ts";
 import type { Value } from "../graph/value.ts";
 import type { Setting } from "../graph/variant.ts";
 import { checkFields, checkOptions, GpuError } from "../ground/errors.ts";
+import { mapValues } from "../ground/records.ts";
 import { sizeOf, type Tensor } from "../ground/tensor.ts";
 import { withModel } from "../model.ts";
 import { writeTuning } from "./kept.ts";
@@ -117,7 +118,7 @@ async function race(gpu: Gpu, graph: Graph, runs: number, signal: AbortSignal | 
   if (candidates.length < 2) return [];
   const { name } = operatorOf(graph).kernel;
   const tensors = randomTensors(graph);
-  const inputs = Object.fromEntries(Object.entries(tensors).map(([input, { data }]) => [input, data]));
+  const inputs = mapValues(tensors, ({ data }) => data);
   return withModel(
     gpu,
     graph,

@@ -1,12 +1,13 @@
 import type { Reference } from "../../engine/graph/evaluate.ts";
 import { type AnyCall, type AnyKernel, defineKernel } from "../../engine/graph/kernel.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
+import { mapValues } from "../../engine/ground/records.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
 import { onVectors } from "../vectors.ts";
 
 const reordered = (shapes: Readonly<Record<string, Shape>>, order: readonly number[]): Record<string, Shape> =>
-  Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, permuteShape(shape, order)]));
+  mapValues(shapes, (shape) => permuteShape(shape, order));
 
 /** The plain kernel's call for one on NHWC images. */
 const nchw = ({ shapes, options, y }: AnyCall): AnyCall => ({

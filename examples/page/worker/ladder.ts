@@ -4,6 +4,7 @@ import { tryOut } from "../../../engine/graph/estimate.ts";
 import { callOf, type Graph, layerOf, type OpNode } from "../../../engine/graph/graph.ts";
 import type { Setting } from "../../../engine/graph/variant.ts";
 import { GpuError } from "../../../engine/ground/errors.ts";
+import { mapValues } from "../../../engine/ground/records.ts";
 import { formatShape } from "../../../engine/ground/tensor.ts";
 import { type Model, withModel } from "../../../engine/model.ts";
 import { isClose, isolate, operatorOf, RECOVERABLE, randomTensors } from "../../../engine/tuning/tune.ts";
@@ -65,7 +66,7 @@ export async function climb(
   try {
     const tensors = randomTensors(graph);
     await withModel(gpu, graph, tensors, async (model) => {
-      const inputs = Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data]));
+      const inputs = mapValues(tensors, ({ data }) => data);
       let plain: { readonly y: Float32Array; readonly milliseconds: number } | undefined;
       for (const [i, { name, reason }] of candidates.entries()) {
         signal.throwIfAborted();
