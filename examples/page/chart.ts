@@ -1,4 +1,5 @@
 import { makeSvg } from "./dom.ts";
+import { count } from "./format.ts";
 
 /** Points of a curve, by their steps. */
 export interface Curve {
@@ -30,10 +31,7 @@ export function drawChart(svg: SVGSVGElement, curves: readonly Curve[], { top, t
     makeSvg("line", { class: "grid", x1: left, x2: width - right, y1: y(part * top), y2: y(part * top) }),
     text(tick(part * top), left - 6, y(part * top) + 4, "end"),
   ]);
-  const steps = [
-    text("0", left, height - 6, "start"),
-    text(`${last.toLocaleString("en-US")} steps`, width - right, height - 6, "end"),
-  ];
+  const steps = [text("0", left, height - 6, "start"), text(`${count(last)} steps`, width - right, height - 6, "end")];
   const drawn = curves.flatMap(({ kind, points, dots }) => {
     const places = thinned(points).map(([step, value]) => [x(step), y(value)]);
     const line = makeSvg("polyline", { class: kind, points: places.map((place) => place.join()).join(" ") });

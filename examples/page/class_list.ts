@@ -1,5 +1,6 @@
 import { showBars } from "./bars.ts";
 import { find } from "./dom.ts";
+import { count } from "./format.ts";
 
 /** Classes that are shown unasked, and at most. */
 const BEST = 5;
@@ -49,8 +50,7 @@ export class ClassList {
     this.#order = probabilities ? [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]) : [];
     this.#search.disabled = !probabilities;
     const { length } = this.#order;
-    this.#search.placeholder =
-      length > 0 ? `Search all ${length.toLocaleString("en-US")} classes` : "Search the classes";
+    this.#search.placeholder = length > 0 ? `Search all ${count(length)} classes` : "Search the classes";
     this.#draw();
   }
 
@@ -79,4 +79,4 @@ export class ClassList {
 const foundText = (all: number, shown: number): string =>
   all === 0
     ? "No class is called so."
-    : `${all.toLocaleString("en-US")} found${shown < all ? `, the ${shown} most probable are shown` : ""}`;
+    : `${count(all)} found${shown < all ? `, the ${shown} most probable are shown` : ""}`;

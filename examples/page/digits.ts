@@ -3,7 +3,7 @@ import type { Tensor } from "../../engine/ground/tensor.ts";
 import { lenet5 } from "../../nets/lenet.ts";
 import type { WorkerNet } from "../../worker.ts";
 import { showBars } from "./bars.ts";
-import { find, make, onColorScheme } from "./dom.ts";
+import { find, make, nextTask, onColorScheme } from "./dom.ts";
 import { Flow } from "./flow.ts";
 import { explain, STAGES, type Tensors, type Unit } from "./lenet_stages.ts";
 import type { Page } from "./main.ts";
@@ -33,18 +33,25 @@ export function start(page: Page): void {
   let isRunning = false;
   let isStale = false;
   let isPointing = false;
+  let isLaidOut = false;
 
   const pad = new Pad(find("pad", HTMLCanvasElement), answer);
   addSamples(pad, status);
   find("clear").addEventListener("click", () => pad.clear());
   bars.addEventListener("pointerover", ({ target }) => hoverClass(target));
   bars.addEventListener("pointerleave", () => point(undefined, false));
-  draw();
   onColorScheme(() => {
     pad.redraw();
     draw();
   });
-  new ResizeObserver(() => draw()).observe(find("stages"));
+  new ResizeObserver(async () => {
+    if (!isLaidOut) {
+      await nextTask();
+      await flow.drawInTurn(tensors(), pinned);
+    }
+    isLaidOut = true;
+    draw();
+  }).observe(find("stages"));
   choice.addEventListener("change", load);
   page.onTrained(({ weights, name }) => {
     trained = weights;
@@ -138,6 +145,7 @@ export function start(page: Page): void {
 
   /** Draws all that is seen of the net, or what another unit changes of it. */
   function draw(isSame = false): void {
+    if (!isLaidOut) return;
     const shares = computed.get("probabilities")?.data ?? new Float32Array(10);
     const rows = Array.from(shares, (share, digit) => ({ label: String(digit), share }));
     const toPin = (digit: number) => point({ stage: "linear2", map: digit, y: 0, x: 0 }, true);

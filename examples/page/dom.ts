@@ -36,6 +36,15 @@ export function download(name: string, file: Blob): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
+/** Lets the page do whatever else it has to. */
+export const nextTask = (): Promise<void> => new Promise((go) => setTimeout(go));
+
+/** The same after it has shown what there is, where somebody looks at it. */
+export async function nextFrame(): Promise<void> {
+  if (document.visibilityState === "visible") await new Promise(requestAnimationFrame);
+  await nextTask();
+}
+
 /** Calls back when the page's colours change. */
 export function onColorScheme(redraw: () => void): void {
   for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {

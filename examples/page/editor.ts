@@ -38,7 +38,7 @@ export class Editor {
   set value(text: string) {
     this.#text.value = text;
     this.mark([]);
-    this.#text.closest(".code")?.scrollTo(0, 0);
+    requestAnimationFrame(() => this.#text.closest(".code")?.scrollTo(0, 0));
   }
 
   /** Marks lines by what the compiler says of them, and lists it. */
@@ -77,8 +77,6 @@ export class Editor {
       // A last line without anything on it has its height, too.
       "\n",
     );
-    this.#text.style.height = `${this.#colored.offsetHeight}px`;
-    this.#text.style.width = `${this.#colored.scrollWidth}px`;
   }
 }
 

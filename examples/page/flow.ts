@@ -1,4 +1,4 @@
-import { make, makeSvg } from "./dom.ts";
+import { make, makeSvg, nextTask } from "./dom.ts";
 import { type Explanation, type Field, fieldsOf, STAGES, summing, type Tensors, type Unit } from "./lenet_stages.ts";
 import { drawMaps, type Grid, type Layout, type Maps } from "./maps.ts";
 
@@ -117,18 +117,32 @@ export class Flow {
    * another unit, only the filters.
    */
   draw(tensors: Tensors, unit: Unit, isSame = false): void {
+    const draw = this.#begin(tensors, unit);
+    for (const column of this.#columns) if (column.filters || !isSame) draw(column);
+  }
+
+  /** The same for the first time, when all canvases are made: one after the other, and between them whatever else there is. */
+  async drawInTurn(tensors: Tensors, unit: Unit): Promise<void> {
+    const draw = this.#begin(tensors, unit);
+    for (const column of this.#columns) {
+      draw(column);
+      await nextTask();
+    }
+  }
+
+  /** Finds how large the stages are, and gives what draws one. */
+  #begin(tensors: Tensors, unit: Unit): (column: Drawn) => void {
     const isWide = this.#root.clientWidth >= 700;
     this.#root.classList.toggle("narrow", !isWide);
     const across = (this.#root.clientWidth - OUTPUT_WIDTH - GAP * COLUMNS.length) / MAPS_WIDTH;
     const scale = isWide ? Math.min(across, Math.max(1, (0.5 * innerHeight) / TALLEST), 2.5) : 1;
-    for (const column of this.#columns) {
+    return (column) => {
       const { canvas, stage, filters } = column;
-      if (isSame && !filters) continue;
       const [tile, columns] = isWide ? column.wide : column.narrow;
       const maps = filters ? filtersOf(tensors, stage, mapOf(unit, stage)) : mapsOf(tensors, stage);
       const colours = filters ? WEIGHTS : { range: rangeOf(stage) };
       column.grid = drawMaps(canvas, maps, { tile: tile * scale, columns, ...colours });
-    }
+    };
   }
 
   /** Shows what a unit is made of: its receptive fields, its filters, and the lines from what it is a sum of. */

@@ -1,11 +1,11 @@
 // Text for people, from values: pure functions.
 
-// Made once: a list of all nets took 26 ms with one for each number.
-const few = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
-const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-
-/** "11.7", "0.062", "1,234": three digits, or all before the point. */
-export const count = (value: number): string => (value < 1000 ? few : whole).format(value);
+/** "11.7", "0.062", "1,234": three digits, or all before the point. Intl has the same, but takes 35 ms to begin. */
+export function count(value: number): string {
+  if (Math.abs(value) < 1e-6) return scientific(value);
+  if (Math.abs(value) < 999.5) return String(Number(value.toPrecision(3)));
+  return value.toFixed(0).replace(/\B(?=(?:\d{3})+$)/g, ",");
+}
 
 /** Bytes in megabytes of 10^6. */
 export const megabytes = (bytes: number): string => `${count(bytes / 1e6)} MB`;

@@ -22,20 +22,22 @@ export function rangeOf({ values }: Heat, fromZero: boolean): HeatRange {
 /** Draws a map over the image, bilinear between the middles of its places: clear where it is lowest. */
 export function drawHeat(canvas: HTMLCanvasElement, { values, height, width }: Heat, { low, high }: HeatRange): void {
   canvas.width = canvas.height = SIDE;
-  const pixels = new ImageData(SIDE, SIDE);
-  const style = getComputedStyle(canvas);
-  const stops = STOPS.map((name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number));
-  const rows = Array.from({ length: SIDE }, (_, i) => neighbours(i, height));
+  const image = new ImageData(SIDE, SIDE);
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = shades(getComputedStyle(canvas));
+  const perShade = high > low ? (colours.length - 1) / (high - low) : 0;
   const columns = Array.from({ length: SIDE }, (_, i) => neighbours(i, width));
-  for (const [y, [above, below, down]] of rows.entries()) {
-    for (const [x, [left, right, across]] of columns.entries()) {
+  for (let y = 0; y < SIDE; y++) {
+    const [above, below, down] = neighbours(y, height);
+    for (let x = 0; x < SIDE; x++) {
+      const [left, right, across] = columns[x];
       const upper = values[above * width + left] * (1 - across) + values[above * width + right] * across;
       const lower = values[below * width + left] * (1 - across) + values[below * width + right] * across;
-      const value = upper * (1 - down) + lower * down;
-      paint(high > low ? (value - low) / (high - low) : 0, stops, pixels.data, 4 * (y * SIDE + x));
+      const shade = Math.round((upper * (1 - down) + lower * down - low) * perShade);
+      pixels[y * SIDE + x] = colours[Math.min(colours.length - 1, Math.max(0, shade))];
     }
   }
-  canvas.getContext("2d", IN_MEMORY)?.putImageData(pixels, 0, 0);
+  canvas.getContext("2d", IN_MEMORY)?.putImageData(image, 0, 0);
 }
 
 /** The places before and after a pixel, and how near it is to the second one. */
@@ -46,13 +48,18 @@ function neighbours(pixel: number, count: number): readonly [number, number, num
   return [within(first), within(first + 1), place - first];
 }
 
-function paint(value: number, stops: readonly number[][], pixels: Uint8ClampedArray, at: number): void {
-  const part = Math.min(1, Math.max(0, value));
-  const place = part * (stops.length - 1);
-  const first = Math.min(stops.length - 2, Math.floor(place));
-  for (let i = 0; i < 3; i++) {
-    pixels[at + i] = stops[first][i] + (stops[first + 1][i] - stops[first][i]) * (place - first);
+/** The colours from the lowest value to the highest, as pixels of ImageData. */
+function shades(style: CSSStyleDeclaration): Uint32Array {
+  const stops = STOPS.map((name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number));
+  const colours = new Uint8ClampedArray(4 * 256);
+  for (let shade = 0; shade < 256; shade++) {
+    const place = (shade / 255) * (stops.length - 1);
+    const first = Math.min(stops.length - 2, Math.floor(place));
+    for (let i = 0; i < 3; i++) {
+      colours[4 * shade + i] = stops[first][i] + (stops[first + 1][i] - stops[first][i]) * (place - first);
+    }
+    const rise = Math.min(1, shade / 255 / 0.6);
+    colours[4 * shade + 3] = 255 * rise * rise * (3 - 2 * rise);
   }
-  const rise = Math.min(1, part / 0.6);
-  pixels[at + 3] = 255 * rise * rise * (3 - 2 * rise);
+  return new Uint32Array(colours.buffer);
 }

@@ -1,7 +1,7 @@
 import { specialize } from "../../engine/graph/wgsl.ts";
 import { formatShape } from "../../engine/ground/tensor.ts";
 import type { WorkerGpu } from "../../worker.ts";
-import { find, IN_MEMORY, make, onColorScheme } from "./dom.ts";
+import { find, IN_MEMORY, make, nextFrame, onColorScheme } from "./dom.ts";
 import { count, duration, scientific, sizes } from "./format.ts";
 import { drawMaps, mapsOf, robustRange } from "./maps.ts";
 import { testPicture } from "./photo.ts";
@@ -93,7 +93,7 @@ function drawImage(): { width: number; height: number; data: Uint8ClampedArray }
 async function draw(told: Compiling): Promise<void> {
   for (const part of [drawGraph, drawPlan, drawDispatch, drawTensors, drawChoices]) {
     part(told);
-    await new Promise((next) => setTimeout(next));
+    await nextFrame();
   }
 }
 
@@ -153,7 +153,7 @@ function drawChoices(told: Compiling): void {
     find("how-layers").firstElementChild as Element,
     ...told.lowered.map(({ layer }) => choice(layer, () => follow(told, layer))),
   );
-  follow(told, layer);
+  nextFrame().then(() => follow(told, layer));
 }
 
 function drawTensors({ input, output }: Compiling): void {
@@ -209,7 +209,7 @@ async function showKernel({ steps }: Compiling, i: number): Promise<void> {
   const lines = text.trimEnd().split("\n");
   find("how-numbers").replaceChildren(...lines.map((_, line) => make("span", {}, `${line + 1}\n`)));
   find("how-code").replaceChildren(...lines.flatMap((line) => [codeLine(line, facts), "\n"]));
-  find("how-code").parentElement?.scrollTo(0, 0);
+  requestAnimationFrame(() => find("how-code").parentElement?.scrollTo(0, 0));
 }
 
 /** The code that runs, with the comments of its file, which scripts do without. */

@@ -1,8 +1,8 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
-import { find, IN_MEMORY, onColorScheme } from "./dom.ts";
+import { find, IN_MEMORY, nextTask, onColorScheme } from "./dom.ts";
 import { factsOf, LayerGraphView } from "./layer_graph_view.ts";
 import { outputOf, type Part } from "./layer_tree.ts";
-import { drawMaps, type Maps, mapsOf, robustRange } from "./maps.ts";
+import { drawMaps, drawMapsInTurn, type Maps, mapsOf, robustRange } from "./maps.ts";
 import type { Status } from "./status.ts";
 import type { NetDescription } from "./worker/looking.ts";
 
@@ -34,6 +34,8 @@ export class LayerView {
   #weights: Tensor | undefined;
   #range = 1;
   #first = 0;
+  /** The last drawing that was begun: one before it is given up. */
+  #drawing: symbol | undefined;
 
   constructor(status: Status, source: LayerSource) {
     this.#status = status;
@@ -86,8 +88,8 @@ export class LayerView {
       const looksAtInput = part.layers.some((layer) => layer.id === net.filters?.node);
       const weights =
         net.filters && looksAtInput ? await this.#source.parameter(net.filters.param, MOST_FILTERS) : undefined;
-      // To receive megabytes has taken long enough for a frame.
-      if (document.visibilityState === "visible") await new Promise(requestAnimationFrame);
+      // To receive megabytes has taken long enough for a task.
+      await nextTask();
       if (!isCurrent()) return;
       this.#weights = weights;
       if (tensor) {
@@ -95,7 +97,7 @@ export class LayerView {
         this.#range = robustRange(tensor.data);
         this.#first = 0;
       } else this.#maps = undefined;
-      this.#draw();
+      await this.#draw();
     } catch (error) {
       if (!isCurrent()) return;
       this.#empty();
@@ -121,14 +123,16 @@ export class LayerView {
     this.#draw();
   }
 
-  #draw(): void {
-    // Filters in the next frame: the page's thread stays free for what is done meanwhile.
-    find("filters-figure").hidden = !this.#weights;
-    if (this.#weights) requestAnimationFrame(() => this.#drawFilters());
+  async #draw(): Promise<void> {
+    const drawing = Symbol("drawing");
+    this.#drawing = drawing;
+    const isCurrent = () => drawing === this.#drawing;
     const [maps, part] = [this.#maps, this.#chosen];
+    find("filters-figure").hidden = !this.#weights;
     if (!maps || !part) {
       this.#canvas.hidden = find("pages").hidden = true;
       this.#text.textContent = "Load a net and show it a picture to see what a layer makes of it.";
+      this.#drawFilters();
       return;
     }
     const shown = Math.min(perPage(maps), maps.count - this.#first);
@@ -138,7 +142,9 @@ export class LayerView {
     const columns = isVector ? Math.floor(room / (tile + 1.5)) : Math.max(1, Math.floor(room / (tile + 4)));
     this.#canvas.hidden = false;
     this.#canvas.style.visibility = "";
-    drawMaps(this.#canvas, maps, { tile, columns, range: this.#range, first: this.#first, count: shown });
+    const layout = { tile, columns, range: this.#range, first: this.#first, count: shown };
+    await drawMapsInTurn(this.#canvas, maps, layout, isCurrent);
+    if (!isCurrent()) return;
     const what = isVector ? `${maps.count} values` : `${maps.count} maps of ${maps.height} × ${maps.width}`;
     const { operator } = outputOf(part);
     this.#text.textContent = `${part.path} (${operator}): ${what}, full colour at ±${this.#range.toPrecision(2)}`;
@@ -147,6 +153,8 @@ export class LayerView {
     find("maps-text").textContent = `${this.#first + 1} to ${this.#first + shown} of ${maps.count}`;
     find("previous-maps", HTMLButtonElement).disabled = this.#first === 0;
     find("next-maps", HTMLButtonElement).disabled = this.#first + shown >= maps.count;
+    await nextTask();
+    if (isCurrent()) this.#drawFilters();
   }
 
   /** The filters of the first layer: of three channels as pictures, each from its least weight to its largest. */

@@ -1,6 +1,6 @@
 import type { WorkerGpu } from "../../worker.ts";
 import * as digits from "./digits.ts";
-import { find, make, refuseDrops } from "./dom.ts";
+import { find, make, nextTask, refuseDrops } from "./dom.ts";
 import type { Recorded } from "./recorded.ts";
 import { Session } from "./session.ts";
 import { isGivenUp, reasonOf } from "./status.ts";
@@ -110,7 +110,10 @@ const started = new Set<string>();
 startTabs(async (name) => {
   if (started.has(name)) return;
   started.add(name);
-  (await VIEWS[name]()).start(page);
+  const view = await VIEWS[name]();
+  // Its script was just evaluated, in the same task.
+  await nextTask();
+  view.start(page);
 });
 if (navigator.gpu) openDevice();
 else noGpu(isSecureContext ? "This browser has no WebGPU" : "A page of plain http may not use WebGPU");

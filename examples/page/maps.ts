@@ -1,5 +1,5 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
-import { IN_MEMORY } from "./dom.ts";
+import { IN_MEMORY, nextTask } from "./dom.ts";
 
 /** Maps of one size, one after the other. */
 export interface Maps {
@@ -45,11 +45,36 @@ export interface Grid {
   readonly down: number;
 }
 
+/** Values that are painted at a time: a few milliseconds. */
+const AT_A_TIME = 50_000;
+
 /**
  * Draws maps as a grid, every value a square of whole device pixels: zero is the page's ground, negative and positive
  * values take the two colours of the style sheet.
  */
 export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout): Grid {
+  const { grid, strips, drawStrip } = begin(canvas, maps, layout);
+  for (let strip = 0; strip < strips; strip++) drawStrip(strip);
+  return grid;
+}
+
+/** The same for maps of a million values: some at a time, and between them whatever else the page has to do. */
+export async function drawMapsInTurn(
+  canvas: HTMLCanvasElement,
+  maps: Maps,
+  layout: Layout,
+  isCurrent: () => boolean,
+): Promise<void> {
+  const { strips, drawStrip } = begin(canvas, maps, layout);
+  for (let strip = 0; strip < strips; strip++) {
+    if (strip > 0) await nextTask();
+    if (!isCurrent()) return;
+    drawStrip(strip);
+  }
+}
+
+/** Clears a canvas for a grid of maps, and gives what draws them, some at a time. */
+function begin(canvas: HTMLCanvasElement, maps: Maps, layout: Layout) {
   const { tile, columns, range, first = 0, count = maps.count - first, scale: colours = "map" } = layout;
   const { height, width, data } = maps;
   const density = devicePixelRatio;
@@ -62,26 +87,31 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
   canvas.height = Math.ceil(count / used) * (tileHeight + gap) - gap;
   canvas.style.width = `${canvas.width / density}px`;
   const context = canvas.getContext("2d", IN_MEMORY) as CanvasRenderingContext2D;
-  // All of them in one picture, pixel by pixel, from which each is drawn as large as it is shown.
-  const sheet = new OffscreenCanvas(used * width, Math.ceil(count / used) * height);
+  context.imageSmoothingEnabled = cell < 1;
+  // Maps side by side in one picture, pixel by pixel, from which each is drawn as large as it is shown.
+  const perStrip = Math.min(count, Math.max(1, Math.floor(AT_A_TIME / (height * width))));
+  const sheet = new OffscreenCanvas(perStrip * width, height);
   const image = new ImageData(sheet.width, sheet.height);
   const pixels = new Uint32Array(image.data.buffer);
   const color = palette(getComputedStyle(canvas), range, colours);
-  const places = Array.from({ length: count }, (_, i) => [i % used, Math.floor(i / used)]);
-  for (const [i, [column, row]] of places.entries()) {
-    let from = (first + i) * height * width;
-    for (let y = 0; y < height; y++) {
-      let at = (row * height + y) * sheet.width + column * width;
-      for (const end = at + width; at < end; at++) pixels[at] = color(data[from++]);
+  const drawStrip = (strip: number): void => {
+    const start = strip * perStrip;
+    const inStrip = Math.min(perStrip, count - start);
+    for (let i = 0; i < inStrip; i++) {
+      let from = (first + start + i) * height * width;
+      for (let y = 0; y < height; y++) {
+        let at = y * image.width + i * width;
+        for (const end = at + width; at < end; at++) pixels[at] = color(data[from++]);
+      }
     }
-  }
-  sheet.getContext("2d", IN_MEMORY)?.putImageData(image, 0, 0);
-  context.imageSmoothingEnabled = cell < 1;
-  for (const [column, row] of places) {
-    const [x, y] = [column * (tileWidth + gap), row * (tileHeight + gap)];
-    context.drawImage(sheet, column * width, row * height, width, height, x, y, tileWidth, tileHeight);
-  }
-  return {
+    sheet.getContext("2d", IN_MEMORY)?.putImageData(image, 0, 0);
+    for (let i = 0; i < inStrip; i++) {
+      const [column, row] = [(start + i) % used, Math.floor((start + i) / used)];
+      const [x, y] = [column * (tileWidth + gap), row * (tileHeight + gap)];
+      context.drawImage(sheet, i * width, 0, width, height, x, y, tileWidth, tileHeight);
+    }
+  };
+  const grid: Grid = {
     columns: used,
     count,
     width: tileWidth / density,
@@ -89,6 +119,7 @@ export function drawMaps(canvas: HTMLCanvasElement, maps: Maps, layout: Layout):
     across: (tileWidth + gap) / density,
     down: (tileHeight + gap) / density,
   };
+  return { grid, strips: Math.ceil(count / perStrip), drawStrip };
 }
 
 /** Shades of each of the two colours. */
@@ -96,16 +127,8 @@ const SHADES = 255;
 
 /** Colours of the style sheet, as "red green blue": of values, as pixels of ImageData. A NaN has one that no number has. */
 export function palette(style: CSSStyleDeclaration, range: number, scale: Scale = "map"): (value: number) => number {
-  const read = (name: string) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
-  const [ground, low, high, wrong] = ["--map-zero", `--${scale}-low`, `--${scale}-high`, "--map-nan"].map(read);
-  // From the lowest by zero to the highest, and then NaN: a layer has a million values to paint.
-  const colours = new Uint8ClampedArray(4 * (2 * SHADES + 2)).fill(255);
-  for (let shade = -SHADES; shade <= SHADES + 1; shade++) {
-    const to = shade > SHADES ? wrong : shade < 0 ? low : high;
-    const part = Math.min(Math.abs(shade) / SHADES, 1);
-    for (let i = 0; i < 3; i++) colours[4 * (shade + SHADES) + i] = ground[i] + (to[i] - ground[i]) * part;
-  }
-  const pixels = new Uint32Array(colours.buffer);
+  const names = ["--map-zero", `--${scale}-low`, `--${scale}-high`, "--map-nan"];
+  const pixels = shadesOf(names.map((name) => style.getPropertyValue(name).trim()));
   const perShade = SHADES / range;
   return (value) => {
     const shade = Math.round(value * perShade);
@@ -114,9 +137,28 @@ export function palette(style: CSSStyleDeclaration, range: number, scale: Scale 
   };
 }
 
+const shades = new Map<string, Uint32Array>();
+
+/** From the lowest by zero to the highest, and then NaN; of the same colours only once, for a view has a dozen canvases. */
+function shadesOf(texts: readonly string[]): Uint32Array {
+  const key = texts.join();
+  const known = shades.get(key);
+  if (known) return known;
+  const [ground, low, high, wrong] = texts.map((text) => text.split(/\s+/).map(Number));
+  const colours = new Uint8ClampedArray(4 * (2 * SHADES + 2)).fill(255);
+  for (let shade = -SHADES; shade <= SHADES + 1; shade++) {
+    const to = shade > SHADES ? wrong : shade < 0 ? low : high;
+    const part = Math.min(Math.abs(shade) / SHADES, 1);
+    for (let i = 0; i < 3; i++) colours[4 * (shade + SHADES) + i] = ground[i] + (to[i] - ground[i]) * part;
+  }
+  const pixels = new Uint32Array(colours.buffer);
+  shades.set(key, pixels);
+  return pixels;
+}
+
 /** The largest magnitude but for one value in 500, so that a single one does not make all others pale. */
 export function robustRange(data: Float32Array): number {
-  const step = Math.max(1, Math.floor(data.length / 20_000));
+  const step = Math.max(1, Math.floor(data.length / 5_000));
   const sample = new Float32Array(Math.ceil(data.length / step));
   for (let i = 0; i < sample.length; i++) sample[i] = Math.abs(data[i * step]);
   const sorted = sample.filter(Number.isFinite).sort();

@@ -1,7 +1,7 @@
 import type { Tensor } from "../../engine/ground/tensor.ts";
 import { drawChart, smoothed } from "./chart.ts";
 import { BUNDLED, PUBLISHED_DIGITS, sortFiles } from "./digit_files.ts";
-import { acceptDrops, download, find, make, onColorScheme } from "./dom.ts";
+import { acceptDrops, download, find, make, nextTask, onColorScheme } from "./dom.ts";
 import { WEIGHTS } from "./flow.ts";
 import { count, percent } from "./format.ts";
 import type { Page, TrainedNet } from "./main.ts";
@@ -251,10 +251,10 @@ export function start(page: Page): void {
     fields.optimizer.disabled = fields.seed.disabled = hasBegun;
   }
 
-  function draw(): void {
+  async function draw(): Promise<void> {
     // It is drawn when it is shown.
     if (find("train-charts").clientWidth === 0) return;
-    const { losses, accuracies, tests, filters, first } = seen;
+    const { losses, accuracies, tests } = seen;
     drawCurves(
       "loss",
       losses,
@@ -263,14 +263,17 @@ export function start(page: Page): void {
       { top: 2.4, tick: (value) => count(value) },
       (v) => v.toFixed(2),
     );
+    await nextTask();
     drawCurves("accuracy", accuracies, tests, ({ accuracy }) => accuracy, { top: 1, tick: percent }, percent);
+    await nextTask();
+    const { filters, first } = seen;
     drawFilters("train-filters", filters?.tensor);
     drawFilters("first-filters", first);
-    find("filters-text").textContent = filters ? `after step ${filters.step.toLocaleString("en-US")}` : "";
+    find("filters-text").textContent = filters ? `after step ${count(filters.step)}` : "";
   }
 }
 
-const stepsText = (steps: number): string => `${steps.toLocaleString("en-US")} ${steps === 1 ? "step" : "steps"}`;
+const stepsText = (steps: number): string => `${count(steps)} ${steps === 1 ? "step" : "steps"}`;
 
 function drawCurves(
   name: string,
@@ -303,10 +306,10 @@ function drawFilters(id: string, tensor: Tensor | undefined): void {
 
 /** The digits that were read wrongly in a test; nothing before the first one. */
 function showMistakes(test: Test | undefined): void {
-  const { step, mistakes = [], count: tested = 0, accuracy = 0 } = test ?? {};
+  const { step = 0, mistakes = [], count: tested = 0, accuracy = 0 } = test ?? {};
   const wrong = Math.round((1 - accuracy) * tested);
   find("mistakes-text").textContent = test
-    ? `${wrong} of ${count(tested)} after step ${step?.toLocaleString("en-US")}`
+    ? `${wrong} of ${count(tested)} after step ${count(step)}`
     : "after the first 40 steps";
   find("mistakes").replaceChildren(...mistakes.map(mistakeItem));
   for (const [i, { image }] of mistakes.entries()) {

@@ -494,8 +494,8 @@ if (isDeep) {
     inBrowser(
       `${net}: a map, its layers and their first activations, and how long tasks of the page are meanwhile`,
       async () => {
+        const tasks = await visit.watchTasks(site.context);
         page = await site.open(`#images?net=${net}`);
-        const tasks = await visit.watchTasks(page);
         await waitFor("net-text", /million parameters/);
         await openOwn();
         await press(/^Random/, false).click();

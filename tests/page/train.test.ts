@@ -200,8 +200,8 @@ if (isDeep) {
     "95 % of unseen digits with what the page brings, and how long tasks of the page are meanwhile",
     async () => {
       if (!site) return;
+      const tasks = await watchTasks(site.context);
       page = await site.open("#train");
-      const tasks = await watchTasks(page);
       await press("Start").click();
       await page.waitForFunction(() => performance.getEntriesByName("95 %").length > 0, undefined, { timeout: 0 });
       const startTime = await page.evaluate(() => performance.getEntriesByName("95 %")[0].startTime);
