@@ -305,6 +305,5 @@ const overLimit = (what: string, size: number, limit: number, advice = ""): GpuE
 
 function describe(graph: Graph, id: number): string {
   const node = graph.nodes[id];
-  if (node.kind === "param" || node.kind === "input") return `${node.kind} ${show(node.name)}`;
-  return node.kind === "op" ? `the output of ${show(layerOf(graph, id))}` : "a view";
+  return "name" in node ? `${node.kind} ${show(node.name)}` : `the output of ${show(layerOf(graph, id))}`;
 }

@@ -26,9 +26,6 @@ export interface Setting extends Traits {
   readonly dtype: Dtype;
 }
 
-/** Whether kernels that can be had with loops unrolled are to be: loads then wait for each other no more. */
-export const unrolls = ({ software, fastLoads = false }: Traits): boolean => !software || fastLoads;
-
 /** What a kind of device does in a second, as far as the choice between variants goes: kernels/rates.ts. */
 export interface Rates {
   /** Floating-point operations per second, a multiply-add being two. */

@@ -17,7 +17,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 
 const SUBGROUP: u32 = 32;
 const PIXELS: u32 = 64; // of the tile, and as many channels: 64 or 128
-const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
+const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const THREADS = 4 * SUBGROUP;
 const CHANNELS = PIXELS / 4; // in vec4
@@ -71,7 +71,7 @@ fn activate(v: Value, activation: u32) -> Value {
   let bits = bitcast<Bits>(v);
   let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
-  if (BEYOND_RELU > 0) {
+  if (BEYOND_RELU > 0 && activation > 1) {
     switch BEYOND_RELU {
       case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu

@@ -9,8 +9,8 @@ enable subgroups;
 const SUBGROUP: u32 = 8;
 const PIXELS: u32 = 4;
 const CHANNELS: u32 = 8; // or 2
-const UNROLL: bool = false; // the loads and stores: compilers for which each is a loop over the lanes take seconds
-const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
+const UNROLL: bool = false; // the loads of weights: compilers for which each is a loop over the lanes take seconds
+const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 // Loads per lane for the CHANNELS vec4 of one tap.
 const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
@@ -46,7 +46,7 @@ fn activate(v: Value, activation: u32) -> Value {
   let bits = bitcast<Bits>(v);
   let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
-  if (BEYOND_RELU > 0) {
+  if (BEYOND_RELU > 0 && activation > 1) {
     switch BEYOND_RELU {
       case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu
@@ -182,17 +182,10 @@ fn main(
     if (params.bias == 1) {
       bias = vec4f(b[channel]);
     }
-    if (UNROLL) {
-      for (var p = 0u; p < PIXELS; p++) {
-        let pixel = first_pixel + p * SUBGROUP;
-        store(pixel, first + pixel * params.y_pitch, sums[p][0] + bias);
-      }
-    } else {
-      for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
-        store(pixel, first + pixel * params.y_pitch, sums[0][0] + bias);
-        for (var p = 0u; p < PIXELS - 1; p++) {
-          sums[p][0] = sums[p + 1][0];
-        }
+    for (var pixel = first_pixel; pixel < first_pixel + PIXELS * SUBGROUP; pixel += SUBGROUP) {
+      store(pixel, first + pixel * params.y_pitch, sums[0][0] + bias);
+      for (var p = 0u; p < PIXELS - 1; p++) {
+        sums[p][0] = sums[p + 1][0];
       }
     }
     for (var p = 0u; p < PIXELS; p++) {

@@ -12,9 +12,12 @@ export const TILE = 32;
 /** Output channels per tile: few where there are no more. Every further width would be a pipeline more to compile. */
 const widthOf = (channels: number): number => (channels > 8 ? TILE : 8);
 
-/** Pixels per lane: fewer where a tile would be half empty. Seven, since the sides of ImageNet's images are multiples of it. */
-const pixelsPerLane = (pixels: number, { subgroup, unroll }: Subgroup): number =>
-  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : !unroll || pixels <= 4 * subgroup ? 4 : 7;
+/**
+ * Pixels per lane: fewer where a tile would be half empty. About 32 in a tile: with more, llvmpipe is no faster and compiles for
+ * half as long again. Seven in a subgroup of four, since the sides of ImageNet's images are multiples of it.
+ */
+const pixelsPerLane = (pixels: number, { subgroup }: Subgroup): number =>
+  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : subgroup < 8 && pixels > 4 * subgroup ? 7 : 4;
 
 /** The specialization constants for an output of this many pixels and channels. */
 const consts = (pixels: number, channels: number, options: Subgroup & Partial<Activated>) => ({

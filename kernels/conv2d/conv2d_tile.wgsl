@@ -17,7 +17,7 @@
 const SIDE: u32 = 8; // threads across and down
 const EACH: u32 = 2; // vec4s of channels per thread
 const SLICES: u32 = 1; // 1, or for tiles up to 32 a power of two
-const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
+const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const THREADS = SIDE * SIDE;  // of a slice
 const ROWS = 4 * EACH;        // pixels per thread
@@ -62,7 +62,7 @@ fn activate(v: Value, activation: u32) -> Value {
   let bits = bitcast<Bits>(v);
   let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
-  if (BEYOND_RELU > 0) {
+  if (BEYOND_RELU > 0 && activation > 1) {
     switch BEYOND_RELU {
       case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu

@@ -1,5 +1,5 @@
 import type { Call, KernelSpec } from "../../engine/graph/kernel.ts";
-import { type Setting, unrolls } from "../../engine/graph/variant.ts";
+import type { Setting } from "../../engine/graph/variant.ts";
 import { rowsOf } from "../../engine/ground/tensor.ts";
 import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windows } from "./nhwc.ts";
 
@@ -9,14 +9,14 @@ import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windo
 export interface Subgroup {
   /** Lanes of a subgroup: what the adapter has, between 4 and 64. */
   subgroup: number;
-  /** Whether loads and stores are unrolled: see Traits. */
+  /** Whether loads of weights are unrolled: see Traits. */
   unroll: boolean;
 }
 
 /** The options of these kernels for a device. */
 export const subgroupOf = (setting: Setting): Subgroup => ({
   subgroup: setting.subgroupSize,
-  unroll: unrolls(setting),
+  unroll: setting.fastLoads ?? false,
 });
 
 const SUBGROUP: Subgroup = { subgroup: 8, unroll: false };

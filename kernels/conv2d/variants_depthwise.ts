@@ -5,6 +5,7 @@ import { padded, toNhwc } from "../layout/to_nhwc.ts";
 import { conv2dDepthwise } from "./conv2d_depthwise.ts";
 import { type Conv2dVariant, nhwcOptions, refusesPacking, zeroPadded } from "./dense.ts";
 import { geometry } from "./geometry.ts";
+import { sharePipelines } from "./share_pipelines.ts";
 
 // The way to compute depthwise convolutions, on every kind of device. A page loads it for the nets that have some.
 
@@ -36,4 +37,6 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
     const given = { ...nhwcOptions(w, options), columns: software ? y[3] : 4 };
     return asNchw(conv2dDepthwise(asNhwc(x), filters, b && zeroPadded(b), r && asNhwc(r), given), y[1]);
   },
+  // Here, since it is these nets that have activations beyond relu.
+  finish: sharePipelines,
 };

@@ -8,7 +8,7 @@
 
 const THREADS: u32 = 64;
 const IMAGES: u32 = 1;
-const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
+const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const ROWS = 4u; // the components of a vec4 of sums
 
@@ -40,7 +40,7 @@ fn activate(v: Value, activation: u32) -> Value {
   let bits = bitcast<Bits>(v);
   let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
-  if (BEYOND_RELU > 0) {
+  if (BEYOND_RELU > 0 && activation > 1) {
     switch BEYOND_RELU {
       case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu

@@ -1,7 +1,7 @@
 import { fastest, tryOut } from "../../../engine/graph/estimate.ts";
 import { deriveParam } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
-import { type Setting, unrolls } from "../../../engine/graph/variant.ts";
+import type { Setting } from "../../../engine/graph/variant.ts";
 import { asNchw, asNhwc } from "../../layout/layout.ts";
 import { by, type Conv2dVariant, gains, refuses, refusesChannels, refusesParams, refusesSize } from "../dense.ts";
 import { geometry } from "../geometry.ts";
@@ -70,7 +70,7 @@ function winograd(
         deriveParam(w, `transformed for ${name}${by(cut)}`, [matrices, channels, outChannels], (weights) =>
           transformFilters(algorithm, weights, w.shape, cut),
         );
-      const unroll = unrolls(setting);
+      const unroll = !setting.software;
       const multiplied = multiply(transformInput(asNhwc(x), { padding, unroll }), filters, products, setting);
       const size = [y[0], y[2], y[3]];
       return asNchw(transformOutput(multiplied, b, r && asNhwc(r), { size, activation: options.activation, unroll }));

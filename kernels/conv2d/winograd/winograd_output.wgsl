@@ -6,7 +6,7 @@
 
 const WORKGROUP: u32 = 64;
 const UNROLL: bool = false; // the loops: see winograd_input
-const BEYOND_RELU: u32 = 0; // the other activation that is compiled in: software adapters would compute all of them
+const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Value = vec4f;
@@ -36,7 +36,7 @@ fn activate(v: Value, activation: u32) -> Value {
   let bits = bitcast<Bits>(v);
   let positive = select(v, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000)));
   var y = select(v, positive, activation == 1); // relu
-  if (BEYOND_RELU > 0) {
+  if (BEYOND_RELU > 0 && activation > 1) {
     switch BEYOND_RELU {
       case 2 { y = min(positive, Value(6)); }                   // relu6
       case 3 { y = v / (1 + exp(-v)); }                         // silu
