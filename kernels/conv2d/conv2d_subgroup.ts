@@ -16,8 +16,8 @@ const widthOf = (channels: number): number => (channels > 8 ? TILE : 8);
  * Pixels per lane: fewer where a tile would be half empty. About 32 in a tile: with more, llvmpipe is no faster and compiles for
  * half as long again. Seven in a subgroup of four, since the sides of ImageNet's images are multiples of it.
  */
-const pixelsPerLane = (pixels: number, { subgroup }: Subgroup): number =>
-  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : subgroup < 8 && pixels > 4 * subgroup ? 7 : 4;
+const pixelsPerLane = (pixels: number, { subgroup, unroll }: Subgroup): number =>
+  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : unroll && subgroup < 8 && pixels > 4 * subgroup ? 7 : 4;
 
 /** The specialization constants for an output of this many pixels and channels. */
 const consts = (pixels: number, channels: number, options: Subgroup & Partial<Activated>) => ({

@@ -37,6 +37,5 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
     const given = { ...nhwcOptions(w, options), columns: software ? y[3] : 4 };
     return asNchw(conv2dDepthwise(asNhwc(x), filters, b && zeroPadded(b), r && asNhwc(r), given), y[1]);
   },
-  // Here, since it is these nets that have activations beyond relu.
   finish: sharePipelines,
 };
