@@ -552,10 +552,13 @@ export function assertOutputs(
   tensors: Readonly<Record<string, Tensor>>,
 ): void {
   const values = evaluateGraph(graph, tensors);
+  const largest = ({ data }: Tensor) => data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+  // What is left where values cancel is their rounding.
+  const rounding = 16 * 2 ** -24 * Math.max(...values.map(largest));
   for (const name of outputs) {
     const want = values[graph.names.get(name) as number];
-    const largest = want.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    assertClose(got[name], want, () => 2e-5 * largest, name);
+    const tolerance = Math.max(2e-5 * largest(want), rounding);
+    assertClose(got[name], want, () => tolerance, name);
   }
 }
 
