@@ -12,8 +12,8 @@ const CHANNELS: u32 = 8; // or 2
 const UNROLL: bool = false; // the loads of weights: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
-// Loads per lane for the CHANNELS vec4 of one tap.
-const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
+// Loads per lane for the matrices of CHANNELS vec4s of channels.
+const LOADS = (4 * CHANNELS + SUBGROUP - 1) / SUBGROUP;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Value = vec4f;
@@ -69,7 +69,7 @@ fn activate(v: Value, activation: u32) -> Value {
 // part of the weights of these taps.
 var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
 var<private> inputs: array<vec4f, PIXELS>;
-var<private> loaded: array<mat4x4f, LOADS>;
+var<private> loaded: array<vec4f, LOADS>;
 
 // Where the windows of its pixels begin: in x, at which row and at which column. In the padding above and to the left these
 // wrap around, and come back as taps are added.
@@ -100,11 +100,11 @@ fn load() {
 
 // Adds the products to the q-th vec4 of sums. Four rows of weights at once keep sums in registers for longer.
 fn multiply(q: u32) {
-  let own = loaded[q / SUBGROUP];
-  let source = q % SUBGROUP;
+  let rows = loaded[4 * q / SUBGROUP];
+  let source = 4 * q % SUBGROUP;
   let weights = mat4x4f(
-    subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
-    subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+    subgroupShuffle(rows, source), subgroupShuffle(rows, source + 1),
+    subgroupShuffle(rows, source + 2), subgroupShuffle(rows, source + 3),
   );
   for (var p = 0u; p < PIXELS; p++) {
     sums[p][q] += weights * inputs[p];
@@ -139,25 +139,23 @@ fn main(
   }
 
   let width = min(CHANNELS, params.y_channels - first_channel);
-  var w_first = first_channel * params.taps + 4 * lane;
+  var w_first = first_channel * params.taps + lane;
   for (var tap = 0u; tap < params.taps; tap += 4) {
     load();
     load();
     load();
     load();
-    if (!UNROLL && PIXELS > 2) {
+    if (!UNROLL && LOADS > 1) {
       // A loop, since the code would not fit the instruction cache of a CPU otherwise.
-      for (var at = w_first; at < w_first + 4; at += 2) {
-        for (var load = 0u; load < LOADS; load++) {
-          let rows = loaded[load];
-          let next = at + 4 * load * SUBGROUP;
-          loaded[load] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
+      for (var at = w_first; at < w_first + LOADS * SUBGROUP; at += SUBGROUP) {
+        for (var load = 0u; load < LOADS - 1; load++) {
+          loaded[load] = loaded[load + 1];
         }
+        loaded[LOADS - 1] = vec4f(w[at]);
       }
     } else {
       for (var load = 0u; load < LOADS; load++) {
-        let at = w_first + 4 * load * SUBGROUP;
-        loaded[load] = mat4x4f(vec4f(w[at]), vec4f(w[at + 1]), vec4f(w[at + 2]), vec4f(w[at + 3]));
+        loaded[load] = vec4f(w[w_first + load * SUBGROUP]);
       }
     }
     w_first += 4 * width;

@@ -43,10 +43,13 @@ export const uncut = (w: Float32Array, terms: number, channels: number): Float32
     return w[i - at + columnAt(at % channels, terms, channels, TILE)(Math.floor(at / channels))];
   });
 
-/** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
+/**
+ * Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms; of narrow tiles, in which
+ * fewer products share what is loaded, twice as many as they do.
+ */
 export function work(pixels: number, channels: number, k: number, options: Subgroup): number {
   const tile = options.subgroup * pixelsPerLane(pixels, options);
-  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * widthOf(channels) * k;
+  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * Math.max(widthOf(channels), 16) * k;
 }
 
 /**

@@ -18,8 +18,8 @@ const CHANNELS: u32 = 8; // or 2
 const UNROLL: bool = false; // the loads of weights: compilers for which each is a loop over the lanes take seconds
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
-// Loads per lane for the CHANNELS vec4 of one input channel.
-const LOADS = (CHANNELS + SUBGROUP - 1) / SUBGROUP;
+// Loads per lane for the matrices of CHANNELS vec4s of channels.
+const LOADS = (4 * CHANNELS + SUBGROUP - 1) / SUBGROUP;
 
 // A place in a row that stays outside whatever is added.
 const OUTSIDE = -0x40000000i;
@@ -79,15 +79,15 @@ fn activate(v: Value, activation: u32) -> Value {
 // and a part of the weights of these channels.
 var<private> sums: array<array<vec4f, CHANNELS>, PIXELS>;
 var<private> inputs: array<vec4f, PIXELS>;
-var<private> loaded: array<mat4x4f, LOADS>;
+var<private> loaded: array<vec4f, LOADS>;
 
 // Adds the products to the q-th vec4 of sums. Four rows of weights at once keep sums in registers for longer.
 fn multiply(q: u32) {
-  let own = loaded[q / SUBGROUP];
-  let source = q % SUBGROUP;
+  let rows = loaded[4 * q / SUBGROUP];
+  let source = 4 * q % SUBGROUP;
   let weights = mat4x4f(
-    subgroupShuffle(own[0], source), subgroupShuffle(own[1], source),
-    subgroupShuffle(own[2], source), subgroupShuffle(own[3], source),
+    subgroupShuffle(rows, source), subgroupShuffle(rows, source + 1),
+    subgroupShuffle(rows, source + 2), subgroupShuffle(rows, source + 3),
   );
   for (var p = 0u; p < PIXELS; p++) {
     sums[p][q] += weights * inputs[p];
@@ -130,7 +130,7 @@ fn main(
   let row_length = params.x_width * params.x_channels;
   let width = min(CHANNELS, params.y_channels - first_channel);
   let terms = 4 * params.kernel_height * params.kernel_width * params.x_channels;
-  var w_first = product * params.w_stride + first_channel * terms + 4 * lane;
+  var w_first = product * params.w_stride + first_channel * terms + lane;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < columns; l++) {
       var x_row: array<u32, PIXELS>;
@@ -147,19 +147,17 @@ fn main(
           let inside = at < row_length;
           inputs[p] = select(vec4f(), vec4f(x[select(0u, x_row[p] + at, inside)]), inside);
         }
-        if (!UNROLL && PIXELS > 2) {
+        if (!UNROLL && LOADS > 1) {
           // A loop, since the code would not fit the instruction cache of a CPU otherwise.
-          for (var at = w_first; at < w_first + 4; at += 2) {
-            for (var load = 0u; load < LOADS; load++) {
-              let rows = loaded[load];
-              let next = at + 4 * load * SUBGROUP;
-              loaded[load] = mat4x4f(rows[2], rows[3], vec4f(w[next]), vec4f(w[next + 1]));
+          for (var at = w_first; at < w_first + LOADS * SUBGROUP; at += SUBGROUP) {
+            for (var load = 0u; load < LOADS - 1; load++) {
+              loaded[load] = loaded[load + 1];
             }
+            loaded[LOADS - 1] = vec4f(w[at]);
           }
         } else {
           for (var load = 0u; load < LOADS; load++) {
-            let at = w_first + 4 * load * SUBGROUP;
-            loaded[load] = mat4x4f(vec4f(w[at]), vec4f(w[at + 1]), vec4f(w[at + 2]), vec4f(w[at + 3]));
+            loaded[load] = vec4f(w[w_first + load * SUBGROUP]);
           }
         }
         w_first += 4 * width;
