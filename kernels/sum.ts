@@ -23,9 +23,14 @@ export const sum = defineKernel({
 
   params({ shapes: { x }, y, options }) {
     const { kept, reduced, strides } = reducedLayout("sum", x, options.dims);
+    const terms = sizeOf(reduced);
+    // If terms are not all so far apart, the last is further away than it would be.
+    const step = Math.min(...strides.filter((_, d) => reduced[d] > 1));
+    const last = strides.reduce((sum, stride, d) => sum + (reduced[d] - 1) * stride, 0);
     return {
+      step: last === (terms - 1) * step ? step : 0,
+      terms,
       count: sizeOf(y),
-      terms: sizeOf(reduced),
       ...fields("kept", kept, 1),
       ...fields("reduced", reduced, 1),
       ...fields("stride", strides),

@@ -14,6 +14,7 @@ alias Real = f32; // what tensors are stored as; arithmetic is f32
 struct Params {
   count: u32,
   terms: u32, // of each sum
+  step: u32, // from one of them to the next in x; 0 where it varies
   kept1: u32, kept2: u32, kept3: u32,          // sizes of y; 1 where reduced
   reduced1: u32, reduced2: u32, reduced3: u32, // sizes of x that are summed over; 1 where kept
   stride0: u32, stride1: u32, stride2: u32, stride3: u32, // of x
@@ -40,11 +41,15 @@ fn main(
   var sum = 0.0;
   if (index < params.count) {
     for (var i = thread / ELEMENTS; i < params.terms; i += LANES) {
-      let q3 = i % params.reduced3;
-      let q2 = i / params.reduced3 % params.reduced2;
-      let q1 = i / (params.reduced3 * params.reduced2) % params.reduced1;
-      let q0 = i / (params.reduced3 * params.reduced2 * params.reduced1);
-      sum += f32(x[first + q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3]);
+      var at = i * params.step;
+      if (params.step == 0) { // divisions cost more than all the rest
+        let q3 = i % params.reduced3;
+        let q2 = i / params.reduced3 % params.reduced2;
+        let q1 = i / (params.reduced3 * params.reduced2) % params.reduced1;
+        let q0 = i / (params.reduced3 * params.reduced2 * params.reduced1);
+        at = q0 * params.stride0 + q1 * params.stride1 + q2 * params.stride2 + q3 * params.stride3;
+      }
+      sum += f32(x[first + at]);
     }
   }
   sums[thread] = sum;

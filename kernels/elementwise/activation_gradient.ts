@@ -57,7 +57,10 @@ export const activationGradient = defineKernel({
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
-export const variants: Variants = { activation_gradient: [anyLayout, flat] };
+/** Of the activations themselves, too: in training they are dispatches of their own. */
+export const variants: Variants = Object.fromEntries(
+  ["activation_gradient", ...ACTIVATIONS].map((name) => [name, [anyLayout, flat]]),
+);
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 

@@ -6,13 +6,16 @@
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -21,7 +24,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = f32(x[index]);
-  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = Real(select(clamp(v + 3.0, 0.0, 6.0) / 6.0, v, is_nan));
+  let v = Value(x[index]);
+  let is_nan = (bitcast<Bits>(v) & Bits(0x7fffffff)) > Bits(0x7f800000);
+  y[index] = Element(select(clamp(v + 3.0, Value(), Value(6)) / 6.0, v, is_nan));
 }

@@ -8,13 +8,16 @@
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -23,11 +26,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = f32(x[index]);
+  let v = Value(x[index]);
+  let bits = bitcast<Bits>(v);
   let s = v * v;
-  let series = v * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0 - s * (62.0 / 2835.0)))));
+  let series = v * (1 - s * (1.0 / 3 - s * (2.0 / 15 - s * (17.0 / 315 - s * (62.0 / 2835)))));
   // tanh(10) rounds to 1.
-  let far = sign(v) * (1.0 - 2.0 / (exp(2.0 * min(abs(v), 10.0)) + 1.0));
-  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = Real(select(select(far, series, s < 0.09), v, is_nan));
+  let far = sign(v) * (1 - 2 / (exp(2 * min(abs(v), Value(10))) + 1));
+  let is_nan = (bits & Bits(0x7fffffff)) > Bits(0x7f800000);
+  y[index] = Element(select(select(far, series, s < Value(0.09)), v, is_nan));
 }

@@ -68,14 +68,17 @@ const fitsBroadcast = (x: Shape, y: Shape): boolean => {
   return sameShape(x, y) || c === 1 || h * w === 1;
 };
 
-/** A kernel that treats every element alike, with broadcasting, is the same in every layout. */
+/**
+ * A kernel that treats every element alike, with broadcasting, is the same in every layout. What it makes of padding is finite,
+ * and nobody reads it but for products with weights of 0.
+ */
 export const anyLayout = nhwc({
-  refuses: ({ y }, _setting, inputs: Values) =>
-    isImage(y) && wholeVectors(y) && Object.values(inputs).every(({ shape }) => fitsBroadcast(shape, y))
-      ? undefined
-      : NO_IMAGES,
+  refuses({ y }, _setting, inputs: Values) {
+    const fits = wholeVectors(y) ? fitsBroadcast : sameShape;
+    return isImage(y) && Object.values(inputs).every(({ shape }) => fits(shape, y)) ? undefined : NO_IMAGES;
+  },
   build: (inputs: Values, { options, y }, _setting, plain) =>
-    asNchw(onVectors(plain, ...Object.values(inputs).map((x) => broadcastNhwc(x, y) as Value))(options)),
+    asNchw(onVectors(plain, ...Object.values(inputs).map((x) => broadcastNhwc(x, y) as Value))(options), y[1]),
 });
 
 /** A kernel on [N, C, ...] that knows no more of an image than its channels takes an NHWC image as [N H W, C, ...inner]. */
@@ -119,18 +122,18 @@ export const permuted: AnyVariant = {
   gains: () => true,
 };
 
-/** Dimensions are averaged over where they are in NHWC. */
+/** Dimensions are averaged over where they are in NHWC, but for channels. */
 export const averaged = nhwc({
   refuses({ shapes: { x }, y, options }) {
-    if (!isImage(x) || !wholeVectors(x)) return NO_IMAGES;
-    // What is left is an image, or in the same order in both layouts.
     const dims: readonly number[] = options.dims.map(placeOf);
-    const same = dims.includes(3) || (dims.includes(1) && dims.includes(2));
+    if (!isImage(x) || dims.includes(3)) return "it is over no pixels";
+    // What is left is an image, or in the same order in both layouts.
+    const same = dims.includes(1) && dims.includes(2);
     return isImage(y) || same ? undefined : "what is left of its image is in another order in NHWC";
   },
   build({ x }, { options, y }, _setting, plain) {
     const image = plain(asNhwc(x), { dims: options.dims.map(placeOf), keepDim: true });
-    return x.graph.reshape(asNchw(image), y);
+    return x.graph.reshape(asNchw(image, x.shape[1]), y);
   },
 });
 

@@ -3,7 +3,7 @@ import { type AnyCall, type AnyKernel, defineKernel } from "../../engine/graph/k
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { mapValues } from "../../engine/ground/records.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
-import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
+import { asNchw, asNhwc, nhwc } from "../layout/layout.ts";
 import { onVectors } from "../vectors.ts";
 
 const reordered = (shapes: Readonly<Record<string, Shape>>, order: readonly number[]): Record<string, Shape> =>
@@ -45,7 +45,7 @@ export const nhwcReference = ({ example, compute }: Reference<any, any>): Refere
 /** The variant that takes such a kernel, on vec4s. */
 export const nhwcVariant = (kernel: AnyKernel): AnyVariant => ({
   ...nhwc({
-    refuses: ({ y }) => (wholeVectors(y) ? undefined : NO_IMAGES),
+    refuses: () => undefined,
     build: (inputs, { options, y }) =>
       asNchw(onVectors(kernel, ...kernel.inputs.map((name) => asNhwc(inputs[name])))(options), y[1]),
   }),

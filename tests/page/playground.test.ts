@@ -75,7 +75,7 @@ test("the worst element is told by its index, and the first layer of a net that 
   const { shapes } = referenceOf(kernels.tanh, references).example;
   const [, C, H, W] = shapes.x;
   const at = ((1 * C + 2) * H + 3) * W + 4;
-  const wgsl = edited("tanh", "y[index] = Real(", `y[index] = Real(f32(select(0u, 9u, index == ${at}u)) + `);
+  const wgsl = edited("tanh", "y[index] = Element(", `y[index] = Element(f32(select(0u, 9u, index == ${at}u)) + `);
   const { index, got = 0, wanted = 0 } = (await worst("tanh", wgsl)) ?? {};
   assert.equal(index, [1, 2, 3, 4]);
   assert.ok(Math.abs(got - wanted - 9) < 1e-5, `${got} is not ${wanted} + 9`);
@@ -84,7 +84,7 @@ test("the worst element is told by its index, and the first layer of a net that 
   assert.ok((first?.difference ?? 0) > 9);
   const nan = await worst(
     "tanh",
-    edited("tanh", "y[index] = Real(", "y[index] = Real(bitcast<f32>(params.count | 0x7fc00000u) + "),
+    edited("tanh", "y[index] = Element(", "y[index] = Element(bitcast<f32>(params.count | 0x7fc00000u) + "),
   );
   assert.ok(Number.isNaN(nan?.got));
 });
