@@ -10,6 +10,7 @@ import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
 import { reference as conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
 import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
 import { reference as stem } from "./conv2d/conv2d_stem.ts";
+import { reference as conv2dStemWeightGradient } from "./conv2d/conv2d_stem_weight_gradient.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
 import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
 import { reference as conv2dWeightGradient } from "./conv2d/conv2d_weight_gradient.ts";
@@ -112,6 +113,7 @@ export const references: References = {
   conv2d_grouped: grouped,
   conv2d_input_gradient: conv2dInputGradient,
   conv2d_stem: stem,
+  conv2d_stem_weight_gradient: conv2dStemWeightGradient,
   conv2d_subgroup: conv2dSubgroupReference,
   ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
   conv2d_weight_gradient: conv2dWeightGradient,

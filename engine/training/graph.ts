@@ -6,6 +6,7 @@ import { rewrite } from "../graph/passes.ts";
 import { type Limits, makePlan, type Plan } from "../graph/plan.ts";
 import type { Optimizer, TrainingTable } from "../graph/training.ts";
 import type { Value } from "../graph/value.ts";
+import type { Traits } from "../graph/variant.ts";
 import { GpuError, show, UsageError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Arena, arenaName, layOut, link, type Piece, piecesOf } from "./arena.ts";
@@ -118,7 +119,7 @@ export function compileStep(
   const lowered = lower(
     optimize(graph, kept),
     kept,
-    { traits: target.traits, tuned: target.tuned, variants },
+    { traits: overManySteps(target.traits), tuned: target.tuned, variants },
     { tolerance: 0 },
   );
   keepAsParams(lowered, new Set(FED));
@@ -222,6 +223,12 @@ export function compileForward(
   keepAsParams(lowered, new Set(FED));
   return link(makePlan(lowered, outputs, target.limits), (name) => homes.get(name));
 }
+
+/** Of thousands of steps none is charged for compiling. */
+const overManySteps = ({ rates, ...traits }: Traits): Traits => ({
+  ...traits,
+  rates: rates && { ...rates, compiling: undefined },
+});
 
 /** Where tensors are in the arenas of a kind, by their names there. */
 export function homesOf(kind: string, arenas: readonly Arena[], rename = (name: string) => name) {

@@ -4,6 +4,7 @@ import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { NCHW, permute, permuteShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNhwc, isNhwc, NO_IMAGES, wholeVectors } from "../layout/layout.ts";
 import { wgsl } from "./conv2d_depthwise_weight_gradient.wgsl.ts";
+import { conv2dStemWeightGradientVariant } from "./conv2d_stem_weight_gradient.ts";
 import {
   conv2dWeightGradient,
   reference as plainReference,
@@ -68,4 +69,4 @@ const variant: AnyVariant = {
   build: ({ x, dy }, { options }) => conv2dDepthwiseWeightGradient(asNhwc(x), asNhwc(dy), options),
 };
 
-export const variants: Variants = { conv2d_weight_gradient: [variant] };
+export const variants: Variants = { conv2d_weight_gradient: [variant, conv2dStemWeightGradientVariant] };

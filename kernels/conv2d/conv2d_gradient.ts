@@ -1,5 +1,4 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
-import type { TrainingForm } from "../../engine/graph/training.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
@@ -12,6 +11,7 @@ import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { conv2d } from "./conv2d.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
+import { conv2dStemWeightGradientVariant, refusesStem } from "./conv2d_stem_weight_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
 import { exchange } from "./exchange.ts";
 import { exchangeNhwcVariant } from "./exchange_nhwc.ts";
@@ -53,13 +53,8 @@ const LONGEST = 4096;
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
 
-/** The fast kernels pad filters with zeros to a multiple of 4, but no bias that changes: that is added behind them. */
-export const form: TrainingForm = ({ x, w, b, r }, given) => {
-  const options = given as Conv2dOptions;
-  const [channels] = w.shape;
-  if (!b || r || options.activation !== "none" || channels % 4 === 0) return { y: conv2d(x, w, b, r, options) };
-  return { y: add(conv2d(x, w, options), b.graph.reshape(b, [channels, 1, 1])) };
-};
+/** Of fewer channels than these conv2d_stem_weight_gradient takes less time than the convolutions do. */
+const FEW_CHANNELS = 8;
 
 /** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
 const asItWas: AnyVariant = {
@@ -80,6 +75,7 @@ const asFilters: AnyVariant = {
 };
 
 export const variants: Variants = {
+  conv2d_weight_gradient: [conv2dStemWeightGradientVariant],
   exchange: [exchangeNhwcVariant],
   permute: [permuted, asFilters],
   to_nhwc: [asItWas],
@@ -124,6 +120,7 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
   // Longer sums go by some images at a time, as many as fill vec4s.
   const images = Math.max(4, Math.floor(LONGEST / sizeOf(size) / 4) * 4);
   const parts = Math.ceil(batch / images);
+  if (x.shape[1] < FEW_CHANNELS && !refusesStem(w.shape, options)) return undefined;
   if (options.groups !== 1 || parts > MOST_PARTS || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
   const of = (value: Value, start: number) =>
     images < batch ? slice(value, { dim: 0, start, end: Math.min(start + images, batch) }) : value;

@@ -26,14 +26,16 @@ export const refusesParams = (w: Value, b?: Value): string | undefined => {
   return b && !isParam(b) && refusesChannels(b.shape[0]) ? "its bias is no parameter" : undefined;
 };
 
-/** In training weights that are no parameters are packed whenever they are read; biases are whole vec4s by then. */
+/** In training what is no parameter is packed whenever it is read. */
 export const refusesPacking = (w: Value, b?: Value): string | undefined =>
   w.graph.training ? undefined : refusesParams(w, b);
 
-/** A parameter [rows, columns], or [columns], padded to multiples of 4 by zeros. */
+/** A parameter [rows, columns], or [columns], padded to multiples of 4 by zeros; in training a value [columns], too. */
 export function zeroPadded(param: Value, shape = param.shape): Value {
   const order = shape.map(padded);
   if (sameShape(order, shape)) return param.graph.reshape(param, shape);
+  // Of a bias that changes: as one row of filters, with three of zeros behind it.
+  if (!isParam(param)) return (param.graph.training as Training).pack(param.graph.reshape(param, [...shape, 1]));
   const columns = shape[shape.length - 1];
   return deriveParam(param, `packed as ${order}`, order, (data) => {
     const result = new Float32Array(sizeOf(order));
