@@ -129,7 +129,7 @@ export class NetForm {
       return;
     }
     const [net, { numClasses }] = [this.#choice.value, this.#building];
-    if (!find("panel-images").hidden) history.replaceState(null, "", `#images?net=${net}`);
+    if (isShown("images")) history.replaceState(null, "", `#images?net=${net}`);
     try {
       const gpu = await this.#page.session.open();
       const description = await gpu.call<NetDescription>("describe", [net, { numClasses }]);

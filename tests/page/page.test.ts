@@ -71,6 +71,19 @@ inBrowser("tabs by arrow keys", async () => {
   }
 });
 
+inBrowser("a view that is being left does not write its address over the next one's", async () => {
+  await page.evaluate(() => {
+    location.hash = "images";
+  });
+  await page.locator("#net option").first().waitFor({ state: "attached" });
+  await page.evaluate(() => {
+    location.hash = "time";
+    document.querySelector("#net")?.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  await page.locator("#panel-time").waitFor();
+  assert.is(new URL(page.url()).hash.split("?")[0], "#time");
+});
+
 inBrowser("with every view opened the page's own thread has loaded less than 120 KB of script", async () => {
   for (const view of ["train", "teach", "images", "time", "kernels", "digits"]) {
     await page.evaluate((view) => {
