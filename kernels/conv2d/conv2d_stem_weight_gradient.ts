@@ -67,7 +67,10 @@ export const conv2dStemWeightGradient = defineKernel({
     const [x_image, x_channel, x_line, x_column] = call.options.nhwc ? permuteShape(strides, NCHW) : strides;
     return {
       ...windows,
-      ...{ x_image, x_channel, x_line, x_column },
+      x_image,
+      x_channel,
+      x_line,
+      x_column,
       count: countOf(y),
       lines: shapes.dy[0] * shapes.dy[2],
       y_vectors: call.shapes.dy[3] / 4,

@@ -6,14 +6,17 @@
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32,
   negativeSlope: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -22,7 +25,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = f32(x[index]);
-  let is_negative = (bitcast<u32>(v) & 0x80000000u) != 0;
-  y[index] = Real(v * select(1.0, params.negativeSlope, is_negative));
+  let v = Value(x[index]);
+  let is_negative = (bitcast<Bits>(v) & Bits(0x80000000)) != Bits();
+  y[index] = Element(v * select(Value(1), Value(params.negativeSlope), is_negative));
 }

@@ -126,7 +126,7 @@ export const permuted: AnyVariant = {
 export const averaged = nhwc({
   refuses({ shapes: { x }, y, options }) {
     const dims: readonly number[] = options.dims.map(placeOf);
-    if (!isImage(x) || dims.includes(3)) return "it is over no pixels";
+    if (!isImage(x) || dims.includes(3)) return "it is not over pixels";
     // What is left is an image, or in the same order in both layouts.
     const same = dims.includes(1) && dims.includes(2);
     return isImage(y) || same ? undefined : "what is left of its image is in another order in NHWC";
