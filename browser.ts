@@ -34,9 +34,11 @@ const RARE: readonly (readonly [string, (groups: number, node: OpNode) => boolea
 const loaded = new Map<object, AnyVariant>();
 
 /** The fast kernels that an adapter can use, and those that few nets need, if a graph does. */
-async function variantsFor({ software, matrices }: AdapterKind, graph?: Graph): Promise<Variants> {
+async function variantsFor({ software, subgroupSize, matrices }: AdapterKind, graph?: Graph): Promise<Variants> {
   const { variants } = await (software
-    ? import("./kernels/variants_software.ts")
+    ? subgroupSize === 4
+      ? import("./kernels/variants_broadcast.ts")
+      : import("./kernels/variants_software.ts")
     : matrices
       ? import("./kernels/variants_matrices.ts")
       : import("./kernels/variants_gpu.ts"));

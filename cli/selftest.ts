@@ -8,6 +8,7 @@ import { runOnce } from "../engine/model.ts";
 import * as exported from "../kernels/index.ts";
 import { evaluateReference, references } from "../kernels/references.ts";
 import { variants } from "../kernels/variants.ts";
+import { variants as broadcastVariants } from "../kernels/variants_broadcast.ts";
 import { variants as softwareVariants } from "../kernels/variants_software.ts";
 
 /** What else kernels/index.ts exports are plain functions. */
@@ -31,7 +32,7 @@ export interface SelfTest {
  * Software adapters use no tiles, and take seconds to compile each.
  */
 export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
-  const table = gpu.traits.software ? softwareVariants : variants;
+  const table = gpu.traits.software ? (gpu.traits.subgroupSize === 4 ? broadcastVariants : softwareVariants) : variants;
   for (const kernel of kernels) {
     const { shapes, options = {} } = referenceOf(kernel, references).example;
     const inputs = randomInputs(shapes);

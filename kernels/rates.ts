@@ -2,16 +2,19 @@ import { secondsOf } from "../engine/graph/seconds.ts";
 import type { Rates } from "../engine/graph/variant.ts";
 import { MATRIX_TILES, TILES, tileName } from "./conv2d/tiles.ts";
 
-/** What is bound by memory everywhere, and whose arithmetic is hardly worth counting. */
-const bound = { avgpool2d_nhwc: 0.1, maxpool2d_nhwc: 0.1, conv2d_depthwise: 0.1, conv2d_grouped: 0.1 };
-
-const tiles = TILES.flatMap((tile) =>
-  ["conv2d_tile", "matmul_tile"].map((name) => [tileName(name, tile), tile.efficiency] as const),
-);
-const matrices = MATRIX_TILES.map(({ name, efficiency }) => [name, efficiency] as const);
-
 /** What is not for a kind of device. */
 const none = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]));
+
+/** What kernels reach on GPUs, and which of them are not for these. */
+const onGpus = {
+  ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
+  ...Object.fromEntries(MATRIX_TILES.map(({ name, efficiency }) => [name, efficiency])),
+  ...Object.fromEntries(
+    TILES.flatMap((tile) => ["conv2d_tile", "matmul_tile"].map((name) => [tileName(name, tile), tile.efficiency])),
+  ),
+  layernorm_rows: 0.1,
+  softmax_rows: 0.1,
+};
 
 /**
  * A GPU: multiply-adds in f32, memory and multiprocessors by the data sheet of a typical one of its vendor. A dispatch by what
@@ -25,12 +28,7 @@ const gpuOf = (flops: number, bytes: number, cores: number): Rates => ({
   dispatch: 24e-6,
   cores,
   lanes: 128,
-  efficiency: {
-    ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
-    ...Object.fromEntries([...tiles, ...matrices]),
-    layernorm_rows: 0.1,
-    softmax_rows: 0.1,
-  },
+  efficiency: onGpus,
 });
 
 /**
@@ -47,10 +45,16 @@ export const rates: Readonly<Record<string, Rates>> = {
     cores: 2,
     lanes: 8,
     efficiency: {
-      ...bound,
-      ...none("layernorm_rows", "softmax_rows", ...[...tiles, ...matrices].map(([name]) => name)),
+      ...none(...Object.keys(onGpus)),
+      // Bound by memory everywhere: arithmetic hardly counts.
+      avgpool2d_nhwc: 0.1,
+      maxpool2d_nhwc: 0.1,
+      conv2d_depthwise: 0.1,
+      conv2d_grouped: 0.1,
+      conv2d_broadcast: 0.8,
       conv2d_subgroup: 0.85,
       conv2d_stem: 0.8,
+      matmul_broadcast: 0.8,
       matmul_subgroup: 0.8,
       winograd_input: 0.04,
       winograd_output: 0.03,

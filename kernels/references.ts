@@ -4,6 +4,7 @@ import type { Shape } from "../engine/ground/tensor.ts";
 import { reference as channelShuffle } from "./channel_shuffle.ts";
 import { reference as concat } from "./concat.ts";
 import { reference as conv2d } from "./conv2d/conv2d.ts";
+import { conv2dBroadcastReference, matmulBroadcastReference } from "./conv2d/conv2d_broadcast.ts";
 import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
 import { reference as conv2dDepthwiseWeightGradient } from "./conv2d/conv2d_depthwise_weight_gradient.ts";
 import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
@@ -108,6 +109,7 @@ export const references: References = {
   clamp,
   concat,
   conv2d,
+  conv2d_broadcast: conv2dBroadcastReference,
   conv2d_depthwise: depthwise,
   conv2d_depthwise_weight_gradient: conv2dDepthwiseWeightGradient,
   conv2d_grouped: grouped,
@@ -143,6 +145,7 @@ export const references: References = {
   lrn_gradient: lrnGradient,
   lrn_nhwc: lrnNhwc,
   matmul,
+  matmul_broadcast: matmulBroadcastReference,
   matmul_subgroup: matmulSubgroupReference,
   ...forAll(
     tileKernelsOf.map((tile) => tile.matmul),

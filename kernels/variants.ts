@@ -1,4 +1,5 @@
 import type { Variants } from "../engine/graph/variant.ts";
+import { broadcastProduct, conv2dBroadcastVariant } from "./conv2d/variants_broadcast.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
 import { conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
@@ -12,6 +13,7 @@ import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
+import { linearBroadcastVariant } from "./variants_broadcast.ts";
 import { common } from "./variants_common.ts";
 import { linearTileVariants } from "./variants_gpu.ts";
 import { linearSubgroupVariant } from "./variants_software.ts";
@@ -23,12 +25,13 @@ export const variants: Variants = {
     conv2dDepthwiseVariant,
     conv2dGroupedVariant,
     ...conv2dMatrixVariants,
-    ...winogradVariants(subgroupProduct, ...tileProducts),
+    ...winogradVariants(broadcastProduct, subgroupProduct, ...tileProducts),
+    conv2dBroadcastVariant,
     conv2dSubgroupVariant,
     conv2dStemVariant,
     ...conv2dTileVariants,
   ],
-  linear: [linearGemvVariant, linearSubgroupVariant, ...linearTileVariants],
+  linear: [linearGemvVariant, linearBroadcastVariant, linearSubgroupVariant, ...linearTileVariants],
   softmax: [softmaxRowsVariant],
   layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],

@@ -1,6 +1,7 @@
 import type { Variants } from "../engine/graph/variant.ts";
-import { conv2dSubgroup, TILE } from "./conv2d/conv2d_subgroup.ts";
+import { conv2dSubgroup } from "./conv2d/conv2d_subgroup.ts";
 import { refusesSubgroups } from "./conv2d/dense.ts";
+import { TILE } from "./conv2d/gemm.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";

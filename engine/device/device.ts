@@ -33,7 +33,7 @@ export interface DeviceOptions {
 }
 
 /** What decides which kernels an adapter can use. */
-export type AdapterKind = Pick<Traits, "software" | "matrices">;
+export type AdapterKind = Pick<Traits, "software" | "subgroupSize" | "matrices">;
 
 export interface AdapterSummary {
   /** One line for people, such as "NVIDIA H100 80GB HBM3 (vulkan)". */
@@ -83,7 +83,8 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     // What has to be loaded comes while the device opens.
     const load = async () => {
       const matrices = adapter.features.has(MATRICES) && (await probing).traits.matrices;
-      return typeof given === "function" ? given({ software: summary.software, matrices }) : given;
+      const subgroupSize = adapter.info.subgroupMinSize;
+      return typeof given === "function" ? given({ ...summary, subgroupSize, matrices }) : given;
     };
     const [device, usable, variants] = await all([opening, probing, load()]);
     if (signal?.aborted && !own) device.destroy();

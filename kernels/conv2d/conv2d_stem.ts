@@ -3,8 +3,8 @@ import { defineKernel } from "../../engine/graph/kernel.ts";
 import { NCHW, NHWC, permute, permuteShape, rowsOf, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { reference as plain } from "./conv2d.ts";
 import { wgsl } from "./conv2d_stem.wgsl.ts";
-import { conv2dSubgroup, uncut, work } from "./conv2d_subgroup.ts";
-import type { TileOptions } from "./gemm.ts";
+import { conv2dSubgroup, work } from "./conv2d_subgroup.ts";
+import { type TileOptions, uncut } from "./gemm.ts";
 import { epilogue, type Inputs, imageSize, windows } from "./nhwc.ts";
 
 /**

@@ -3,21 +3,17 @@ import { defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.t
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_subgroup.wgsl.ts";
-import { columnAt, convolution, convolutionExample, product, productExample, type Subgroup } from "./gemm.ts";
-import { convolve, multiply } from "./nhwc.ts";
-
-/** Output channels by which weights are cut: see columnAt. */
-export const TILE = 32;
+import { convolution, cutConvolution, cutProduct, product, type Subgroup, TILE } from "./gemm.ts";
 
 /** Output channels per tile: few where there are no more. Every further width would be a pipeline more to compile. */
 const widthOf = (channels: number): number => (channels > 8 ? TILE : 8);
 
 /**
  * Pixels per lane: fewer where a tile would be half empty. About 32 in a tile: with more, llvmpipe is no faster and compiles for
- * half as long again. Seven in a subgroup of four, since the sides of ImageNet's images are multiples of it.
+ * half as long again.
  */
-const pixelsPerLane = (pixels: number, { subgroup, unroll }: Subgroup): number =>
-  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : unroll && subgroup < 8 && pixels > 4 * subgroup ? 7 : 4;
+const pixelsPerLane = (pixels: number, { subgroup }: Subgroup): number =>
+  subgroup >= 32 ? 1 : pixels <= 2 * subgroup ? 2 : 4;
 
 /** The specialization constants for an output of this many pixels and channels. */
 const consts = (pixels: number, channels: number, options: Subgroup & Partial<Activated>) => ({
@@ -36,20 +32,14 @@ function grid(pixels: number, channels: number, products: number, options: Subgr
   return [x, y, channelTiles(channels) * products];
 }
 
-/** Weights [terms, channels], or several such, cut by TILE -> in whole rows. */
-export const uncut = (w: Float32Array, terms: number, channels: number): Float32Array =>
-  w.map((_, i) => {
-    const at = i % (terms * channels);
-    return w[i - at + columnAt(at % channels, terms, channels, TILE)(Math.floor(at / channels))];
-  });
-
 /**
  * Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms; of narrow tiles, in which
- * fewer products share what is loaded, twice as many as they do.
+ * fewer products share what is loaded, twice as many as they do. Four lanes are three times as slow as conv2d_broadcast.
  */
 export function work(pixels: number, channels: number, k: number, options: Subgroup): number {
   const tile = options.subgroup * pixelsPerLane(pixels, options);
-  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * Math.max(widthOf(channels), 16) * k;
+  const pace = options.subgroup < 8 ? 6 : 2;
+  return pace * Math.ceil(pixels / tile) * tile * channelTiles(channels) * Math.max(widthOf(channels), 16) * k;
 }
 
 /**
@@ -70,11 +60,7 @@ export const conv2dSubgroup = defineKernel({
   grid: ({ options, y }) => grid(rowsOf(y), y[3], 1, options),
 });
 
-export const conv2dSubgroupReference: ReferenceOf<typeof conv2dSubgroup> = {
-  example: convolutionExample,
-
-  compute: ({ w, ...inputs }, call) => convolve({ ...inputs, w: uncut(w, rowsOf(call.shapes.w), call.y[3]) }, call),
-};
+export const conv2dSubgroupReference: ReferenceOf<typeof conv2dSubgroup> = cutConvolution;
 
 /**
  * A batch of matrix products by the same WGSL, each a 1x1 convolution of one row of pixels:
@@ -93,8 +79,4 @@ export const matmulSubgroup = defineKernel({
   grid: ({ options, y }) => grid(y[1], y[2], y[0], options),
 });
 
-export const matmulSubgroupReference: ReferenceOf<typeof matmulSubgroup> = {
-  example: productExample,
-
-  compute: ({ x, w }, call) => multiply({ x, w: uncut(w, call.shapes.x[2], call.y[2]) }, call),
-};
+export const matmulSubgroupReference: ReferenceOf<typeof matmulSubgroup> = cutProduct;

@@ -1,7 +1,17 @@
+import type { Reference } from "../../engine/graph/evaluate.ts";
 import type { Call, KernelSpec } from "../../engine/graph/kernel.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { rowsOf } from "../../engine/ground/tensor.ts";
-import { epilogue, type Inputs, imageSize, NHWC_OPTIONS, type NhwcOptions, windows } from "./nhwc.ts";
+import {
+  convolve,
+  epilogue,
+  type Inputs,
+  imageSize,
+  multiply,
+  NHWC_OPTIONS,
+  type NhwcOptions,
+  windows,
+} from "./nhwc.ts";
 
 // What the kernels have in common that compute a convolution as a matrix product, and products themselves by the same WGSL.
 
@@ -77,9 +87,31 @@ export function columnAt(o: number, terms: number, channels: number, tile?: numb
   return (row) => start + (row - (row % 4)) * width + 4 * (row % 4);
 }
 
+/** Output channels by which weights are cut for kernels in registers: see columnAt. */
+export const TILE = 32;
+
+/** Weights [terms, channels], or several such, cut by TILE -> in whole rows. */
+export const uncut = (w: Float32Array, terms: number, channels: number): Float32Array =>
+  w.map((_, i) => {
+    const at = i % (terms * channels);
+    return w[i - at + columnAt(at % channels, terms, channels, TILE)(Math.floor(at / channels))];
+  });
+
 /** Small calls of these, for self-tests. */
 export const convolutionExample = {
   shapes: { x: [1, 5, 6, 8], w: [3, 3, 8, 44], b: [44] },
   options: { padding: [1, 1, 1, 1] },
 };
 export const productExample = { shapes: { x: [3, 5, 8], w: [3, 8, 44] } };
+
+/** The references of kernels whose weights are cut by TILE. */
+export const cutConvolution: Reference<Inputs, TileOptions> = {
+  example: convolutionExample,
+
+  compute: ({ w, ...inputs }, call) => convolve({ ...inputs, w: uncut(w, rowsOf(call.shapes.w), call.y[3]) }, call),
+};
+export const cutProduct: Reference<"x" | "w", Subgroup> = {
+  example: productExample,
+
+  compute: ({ x, w }, call) => multiply({ x, w: uncut(w, call.shapes.x[2], call.y[2]) }, call),
+};

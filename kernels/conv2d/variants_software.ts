@@ -1,9 +1,9 @@
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc } from "../layout/layout.ts";
 import { conv2dStem } from "./conv2d_stem.ts";
-import { conv2dSubgroup, matmulSubgroup, TILE } from "./conv2d_subgroup.ts";
+import { conv2dSubgroup, matmulSubgroup } from "./conv2d_subgroup.ts";
 import { type Conv2dVariant, dense, gains, nhwcOptions, packed, refusesSubgroups, zeroPadded } from "./dense.ts";
-import { subgroupOf } from "./gemm.ts";
+import { subgroupOf, TILE } from "./gemm.ts";
 import type { Product } from "./winograd/variants.ts";
 
 // The ways to compute conv2d on software adapters: operands in registers, shared by subgroup shuffles.

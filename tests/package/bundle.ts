@@ -47,6 +47,12 @@ export const PROGRAMS: readonly Program[] = [
     limitBytes: 12_000,
     after: ENTRY,
   },
+  {
+    name: "what a software adapter with subgroups of 4 adds in its place",
+    program: all("kernels/variants_broadcast"),
+    limitBytes: 12_000,
+    after: ENTRY,
+  },
   { name: GPU, program: all("kernels/variants_gpu"), limitBytes: 12_000, after: ENTRY },
   {
     name: "what matrix units add to that",

@@ -210,6 +210,7 @@ const CALLS: readonly ((graph: Graph) => Value)[] = [
 
 const SETTINGS: readonly Setting[] = [
   { ...settingOf(), software: true },
+  { ...settingOf(), software: true, subgroupSize: 4 },
   settingOf(),
   { ...settingOf(), subgroupSize: 32, matrices: true, f16: true, dtype: "f16" },
 ];

@@ -1,0 +1,42 @@
+import { test } from "uvu";
+import { conv2dBroadcast, matmulBroadcast } from "../../../kernels/conv2d/conv2d_broadcast.ts";
+import { checkKernel, int, open, pick, random, randomTensor, rounds } from "../../harness.ts";
+
+const gpu = await open();
+
+if (gpu.traits.subgroupSize === 4) {
+  test("random convolutions, with tiles that are full, not full, and half as wide", async () => {
+    for (let i = 0; i < rounds(30); i++) {
+      const kernel = [int(1, 3), int(1, 3)];
+      const [stride, dilation] = [
+        [int(1, 2), int(1, 2)],
+        [int(1, 2), int(1, 2)],
+      ];
+      const padding = [int(0, 1), int(0, 1), int(0, 1), int(0, 1)];
+      const [height, width] = kernel.map((size, d) => (size - 1) * dilation[d] + 1 + int(0, 8));
+      const x = randomTensor([int(1, 2), height, width, 4 * int(1, 3)]);
+      const channels = 4 * pick(1, 3, 4, 5, 8, 9, 13, 16);
+      const y = [0, 1].map((d) => {
+        const size = x.shape[1 + d] + padding[d] + padding[d + 2] - (kernel[d] - 1) * dilation[d] - 1;
+        return Math.floor(size / stride[d]) + 1;
+      });
+      const inputs = {
+        x,
+        w: randomTensor([...kernel, x.shape[3], channels]),
+        b: random() < 0.5 ? randomTensor([channels]) : undefined,
+        r: random() < 0.5 ? randomTensor([x.shape[0], ...y, channels]) : undefined,
+      };
+      const activation = pick("none", "relu", "hardswish");
+      await checkKernel(gpu, conv2dBroadcast, inputs, { stride, dilation, padding, activation });
+    }
+  });
+
+  test("random batches of matrix products", async () => {
+    for (let i = 0; i < rounds(20); i++) {
+      const [batch, m, k, n] = [pick(1, 4, 16), int(1, 50), 4 * int(1, 12), 4 * int(1, 20)];
+      await checkKernel(gpu, matmulBroadcast, { x: randomTensor([batch, m, k]), w: randomTensor([batch, k, n]) }, {});
+    }
+  });
+}
+
+test.run();
