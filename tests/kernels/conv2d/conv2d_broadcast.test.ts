@@ -1,8 +1,22 @@
 import { test } from "uvu";
+import * as assert from "uvu/assert";
 import { conv2dBroadcast, matmulBroadcast } from "../../../kernels/conv2d/conv2d_broadcast.ts";
+import { refusesBroadcast } from "../../../kernels/conv2d/variants_broadcast.ts";
 import { checkKernel, int, open, pick, random, randomTensor, rounds } from "../../harness.ts";
 
 const gpu = await open();
+
+test("it is for four lanes of a software adapter", () => {
+  const refused = (software: boolean, subgroupSize: number) =>
+    refusesBroadcast({ software, subgroupSize, maxBinding: 1e9, dtype: "f32" });
+  assert.is(refused(true, 4), undefined);
+  for (const [software, lanes] of [
+    [true, 0],
+    [true, 8],
+    [false, 4],
+  ] as const)
+    assert.match(`${refused(software, lanes)}`, /no software adapter with subgroups of 4/);
+});
 
 if (gpu.traits.subgroupSize === 4) {
   test("random convolutions, with tiles that are full, not full, and half as wide", async () => {
