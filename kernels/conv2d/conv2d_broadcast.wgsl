@@ -7,8 +7,8 @@ enable subgroups;
 // tell each other. The loop has no array with a computed index: where compilers do not unroll, such an access is slow.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, an activation, each if asked for.
-// Layout: x, r, y are NHWC, with channels in multiples of 4; w is KH,KW,C,O, cut as for conv2d_subgroup. Sizes of channels in
-// Params count vec4s.
+// Layout: x, r, y are NHWC, r and y with channels in multiples of 4; w is KH,KW,C,O, cut as for conv2d_subgroup. Sizes of
+// channels in Params count vec4s, but those of x.
 // Several products of the same shape may follow each other at the given strides (for Winograd).
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product.
 
@@ -76,10 +76,11 @@ fn weights(at: u32) -> vec4f {
   return vec4f(vec4<Real>(w[at], w[at + 16], w[at + 32], w[at + 48]));
 }
 
-// Four input channels of a pixel, the same for all lanes: from "at" on in a row of that length, which begins at "row".
-fn inputs(row: u32, at: u32, length: u32, lane: u32) -> vec4f {
-  let inside = at < length;
-  let v = select(0, f32(x[select(0u, row + at, inside) + lane]), inside);
+// Four numbers of a pixel's run, the same for all lanes, of which each loads one: that at d, if there is one. The row begins at
+// p.x and is so long; the run begins at p.y of it.
+fn inputs(p: vec2u, d: u32, exists: bool, length: u32) -> vec4f {
+  let at = p.y + d; // huge to the left of the row
+  let v = select(0, f32(x[p.x + at]), exists && at < length);
   return vec4f(subgroupBroadcast(v, 0), subgroupBroadcast(v, 1), subgroupBroadcast(v, 2), subgroupBroadcast(v, 3));
 }
 
@@ -124,12 +125,12 @@ fn main(
   let top = vec2i((lines - image * params.y_height) * params.stride_height) - params.pad_top;
   let left = vec2i((pixels - lines * params.y_width) * params.stride_width) - params.pad_left;
 
-  // A filter is kernel_height x columns runs of "run" channels.
+  // A filter is kernel_height x columns runs of "run" channels, of whose weights there are a multiple of 4.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
-  let channels = 4 * params.x_channels;
+  let channels = params.x_channels;
   let run = params.kernel_width / columns * channels;
   let row_length = params.x_width * channels;
-  let terms = params.kernel_height * params.kernel_width * channels;
+  let terms = params.kernel_height * columns * ((run + 3) / 4 * 4);
   let width = min(CHANNELS, params.y_channels - first_channel);
   var at = 4 * (product * params.w_stride + first_channel * terms) + lane;
   var sums: array<vec4f, PIXELS>; // for the first half of the channels, and for the second
@@ -152,14 +153,14 @@ fn main(
       let p7 = subgroupBroadcast(high, 3);
       for (var c = 0u; c < run; c += 4) {
         let m = mat4x4f(weights(at), weights(at + 4), weights(at + 8), weights(at + 12));
-        let x0 = inputs(p0.x, p0.y + c, row_length, lane);
-        let x1 = inputs(p1.x, p1.y + c, row_length, lane);
-        let x2 = inputs(p2.x, p2.y + c, row_length, lane);
-        let x3 = inputs(p3.x, p3.y + c, row_length, lane);
-        let x4 = inputs(p4.x, p4.y + c, row_length, lane);
-        let x5 = inputs(p5.x, p5.y + c, row_length, lane);
-        let x6 = inputs(p6.x, p6.y + c, row_length, lane);
-        let x7 = inputs(p7.x, p7.y + c, row_length, lane);
+        let x0 = inputs(p0, c + lane, c + lane < run, row_length);
+        let x1 = inputs(p1, c + lane, c + lane < run, row_length);
+        let x2 = inputs(p2, c + lane, c + lane < run, row_length);
+        let x3 = inputs(p3, c + lane, c + lane < run, row_length);
+        let x4 = inputs(p4, c + lane, c + lane < run, row_length);
+        let x5 = inputs(p5, c + lane, c + lane < run, row_length);
+        let x6 = inputs(p6, c + lane, c + lane < run, row_length);
+        let x7 = inputs(p7, c + lane, c + lane < run, row_length);
         sums[0] += m * x0;
         sums[1] += m * x1;
         sums[2] += m * x2;

@@ -1,11 +1,11 @@
 import { deriveParam, isParam, type Training } from "../../engine/graph/graph.ts";
-import type { Call, Kernel, Named } from "../../engine/graph/kernel.ts";
+import type { AnyKernel, Call, Named } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { Setting, Variant } from "../../engine/graph/variant.ts";
 import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
-import { columnAt, subgroupOf, type TileOptions } from "./gemm.ts";
+import { columnAt, subgroupOf } from "./gemm.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
 import type { Inputs } from "./nhwc.ts";
 
@@ -104,7 +104,7 @@ export function nhwcOptions(w: Value, options: Conv2dOptions) {
 
 /** A kernel on NHWC images and packed filters, which are cut into tiles of so many output channels, if any. */
 export const dense = (
-  kernel: Kernel<Inputs, TileOptions>,
+  kernel: AnyKernel,
   refusesDevice: (setting: Setting) => string | undefined = () => undefined,
   tile?: number,
 ): Conv2dVariant => ({

@@ -1,6 +1,9 @@
+import { deriveParam, isParam } from "../../engine/graph/graph.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
+import { permute } from "../../engine/ground/tensor.ts";
+import { asNchw, asNhwc } from "../layout/layout.ts";
 import { conv2dBroadcast, matmulBroadcast } from "./conv2d_broadcast.ts";
-import { dense } from "./dense.ts";
+import { type Conv2dVariant, dense, nhwcOptions, packed, zeroPadded } from "./dense.ts";
 import { TILE } from "./gemm.ts";
 import type { Product } from "./winograd/variants.ts";
 
@@ -9,7 +12,24 @@ import type { Product } from "./winograd/variants.ts";
 export const refusesBroadcast = ({ software, subgroupSize }: Setting): string | undefined =>
   software && subgroupSize === 4 ? undefined : "the device is no software adapter with subgroups of 4";
 
-export const conv2dBroadcastVariant = dense(conv2dBroadcast, refusesBroadcast, TILE);
+const padded = dense(conv2dBroadcast, refusesBroadcast, TILE);
+
+/** Grey images are NHWC as they come: their channel is not padded, but the rows of the filters are. */
+export const conv2dBroadcastVariant: Conv2dVariant = {
+  ...padded,
+  build(inputs, call, setting) {
+    const { x, w, b, r } = inputs;
+    const [batch, channels, ...size] = x.shape;
+    const [filters, , height, columns] = w.shape;
+    const all = { ...nhwcOptions(w, call.options), columns };
+    if (channels > 1 || all.dilation[1] > 1 || !isParam(w)) return padded.build(inputs, call, setting, conv2dBroadcast);
+    const rows = deriveParam(w, "with columns as channels", [filters, columns, height, 1], (weights) =>
+      permute(weights, [filters, height, columns], [0, 2, 1]),
+    );
+    const image = x.graph.reshape(x, [batch, ...size, 1]);
+    return asNchw(conv2dBroadcast(image, packed(rows, TILE), b && zeroPadded(b), r && asNhwc(r), all), call.y[1]);
+  },
+};
 
 export const broadcastProduct: Product = {
   cut: TILE,

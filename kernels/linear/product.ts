@@ -1,9 +1,8 @@
-import type { Kernel } from "../../engine/graph/kernel.ts";
+import type { AnyKernel } from "../../engine/graph/kernel.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { packed, refusesPacking, refusesSize } from "../conv2d/dense.ts";
-import { subgroupOf, type TileOptions } from "../conv2d/gemm.ts";
-import type { Inputs } from "../conv2d/nhwc.ts";
+import { subgroupOf } from "../conv2d/gemm.ts";
 import { LEAST_WEIGHTS, type LinearVariant } from "./variants.ts";
 
 /** Rows of x up to which the matrix-vector kernel is bound by memory all the same. */
@@ -22,7 +21,7 @@ const MANY_PRODUCTS = 1e7;
 /** Linear as the 1x1 convolution of an image of one row, by one of its kernels. */
 export const linearProduct = (
   name: string,
-  kernel: Kernel<Inputs, TileOptions>,
+  kernel: AnyKernel,
   refusesDevice: (setting: Setting) => string | undefined = () => undefined,
   tile?: number,
 ): LinearVariant => ({
