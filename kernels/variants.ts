@@ -1,4 +1,4 @@
-import type { Variants } from "../engine/graph/variant.ts";
+import type { AnyVariant, Variants } from "../engine/graph/variant.ts";
 import { broadcastProduct, conv2dBroadcastVariant } from "./conv2d/variants_broadcast.ts";
 import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
@@ -18,6 +18,12 @@ import { common } from "./variants_common.ts";
 import { linearTileVariants } from "./variants_gpu.ts";
 import { linearSubgroupVariant } from "./variants_software.ts";
 
+/** A variant that gains nothing where there are kernels for four lanes. */
+const byMoreLanes = <V extends AnyVariant>(variant: V): V => ({
+  ...variant,
+  gains: (call, setting, inputs) => setting.subgroupSize !== 4 && (variant.gains?.(call, setting, inputs) ?? true),
+});
+
 /** The faster implementations of each operator, best first: those for all kinds of devices at once. */
 export const variants: Variants = {
   conv2d: [
@@ -27,11 +33,11 @@ export const variants: Variants = {
     ...conv2dMatrixVariants,
     ...winogradVariants(broadcastProduct, subgroupProduct, ...tileProducts),
     conv2dBroadcastVariant,
-    conv2dSubgroupVariant,
-    conv2dStemVariant,
+    byMoreLanes(conv2dSubgroupVariant),
+    byMoreLanes(conv2dStemVariant),
     ...conv2dTileVariants,
   ],
-  linear: [linearGemvVariant, linearBroadcastVariant, linearSubgroupVariant, ...linearTileVariants],
+  linear: [linearGemvVariant, linearBroadcastVariant, byMoreLanes(linearSubgroupVariant), ...linearTileVariants],
   softmax: [softmaxRowsVariant],
   layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],

@@ -132,9 +132,10 @@ fn main(
   let first_channel = wid.z * CHANNELS;
   for (var p = 0u; p < PIXELS; p++) {
     let pixel = first_pixel + p * SUBGROUP;
-    let image = pixel / (params.y_height * params.y_width);
-    top[p] = pixel / params.y_width % params.y_height * params.stride_height - params.pad_top;
-    left[p] = pixel % params.y_width * params.stride_width - params.pad_left;
+    let line = pixel / params.y_width;
+    let image = line / params.y_height;
+    top[p] = (line - image * params.y_height) * params.stride_height - params.pad_top;
+    left[p] = (pixel - line * params.y_width) * params.stride_width - params.pad_left;
     start[p] = (image * params.x_channels * params.x_height + top[p]) * params.x_width + left[p];
   }
 

@@ -34,12 +34,11 @@ function grid(pixels: number, channels: number, products: number, options: Subgr
 
 /**
  * Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms; of narrow tiles, in which
- * fewer products share what is loaded, twice as many as they do. Four lanes are three times as slow as conv2d_broadcast.
+ * fewer products share what is loaded, twice as many as they do.
  */
 export function work(pixels: number, channels: number, k: number, options: Subgroup): number {
   const tile = options.subgroup * pixelsPerLane(pixels, options);
-  const pace = options.subgroup < 8 ? 6 : 2;
-  return pace * Math.ceil(pixels / tile) * tile * channelTiles(channels) * Math.max(widthOf(channels), 16) * k;
+  return 2 * Math.ceil(pixels / tile) * tile * channelTiles(channels) * Math.max(widthOf(channels), 16) * k;
 }
 
 /**

@@ -119,9 +119,10 @@ fn main(
   var left: array<i32, PIXELS>;
   for (var p = 0u; p < PIXELS; p++) {
     let pixel = first_pixel + p * SUBGROUP;
-    image[p] = pixel / (params.y_height * params.y_width);
-    top[p] = i32(pixel / params.y_width % params.y_height * params.stride_height) - params.pad_top;
-    left[p] = i32(pixel % params.y_width * params.stride_width) - params.pad_left;
+    let line = pixel / params.y_width;
+    image[p] = line / params.y_height;
+    top[p] = i32((line - image[p] * params.y_height) * params.stride_height) - params.pad_top;
+    left[p] = i32((pixel - line * params.y_width) * params.stride_width) - params.pad_left;
   }
 
   // A filter is kernel_height x columns runs of "run" vec4s.
