@@ -62,9 +62,13 @@ export async function openInWorker(worker: Worker, options: WorkerOptions): Prom
     );
   };
   try {
-    const facts = (await channel.call({ method: "open", args: [open, base, lock] }, { signal })) as GpuFacts;
+    // The worker's only progress: that it holds the lock.
+    const onProgress = () => channel.watch(lock);
+    const facts = (await channel.call(
+      { method: "open", args: [open, base, lock] },
+      { signal, onProgress },
+    )) as GpuFacts;
     worker.onerror = null;
-    if (facts.locked) channel.watch(lock);
     return new WorkerGpu(channel, facts);
   } catch (error) {
     channel.end(error as Error);

@@ -41,8 +41,6 @@ export type Answer =
 export interface GpuFacts {
   readonly adapter: AdapterSummary;
   readonly warnings: readonly string[];
-  /** Whether the worker holds the lock by which the page learns of its end. */
-  readonly locked: boolean;
 }
 
 /** What the page is told of a net. */

@@ -57,14 +57,15 @@ export function serveGpu(
   const nets = new Map<number, Net>();
   let gpu: Gpu | undefined;
 
-  async function start(options: OpenOptions, base: string, lock: string): Promise<GpuFacts> {
+  async function start(id: number, options: OpenOptions, base: string, lock: string): Promise<GpuFacts> {
+    if (await hold(lock)) port.postMessage({ id, progress: "locked" });
     const onLost = (error: Error) => port.postMessage({ lost: encodeError(error) });
     gpu = await open({ ...options, onLost }, hostAt(base));
-    return { adapter: gpu.adapter, warnings: gpu.warnings, locked: await hold(lock) };
+    return { adapter: gpu.adapter, warnings: gpu.warnings };
   }
 
   async function perform({ id, method, net: on, args }: WorkerCall, signal: AbortSignal): Promise<unknown> {
-    if (method === "open" && !gpu) return start(...(args as Parameters<typeof start>));
+    if (method === "open" && !gpu) return start(id, ...(args as [OpenOptions, string, string]));
     const net = on === undefined ? undefined : nets.get(on);
     if (!gpu) throw new DisposedError("the GPU");
     if (on !== undefined && !net) throw new DisposedError("the net");

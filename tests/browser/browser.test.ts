@@ -329,9 +329,11 @@ inBrowser("a browser without WebGPU is told of", async () => {
 });
 
 inBrowser("a worker that cannot be opened says why", async () => {
-  const { missing, option, aborted } = await run("refuseWorkers");
+  const { missing, ending, option, aborted } = await run("refuseWorkers");
   assert.equal([missing.kind, missing.code], ["FileError", "FILE"]);
   assert.match(missing.message, /the worker cannot be started/);
+  assert.equal([ending.kind, ending.code], ["GpuError", "DEVICE_LOST"]);
+  assert.match(ending.message, /the worker ended; open it again/);
   assert.match(option.message, /openWorkerGpu\(\) has no option "nets"; its options are powerPreference, limits/);
   assert.equal(aborted, { kind: "RangeError", message: "enough", code: undefined });
 });

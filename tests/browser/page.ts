@@ -661,8 +661,10 @@ export async function refuseDevices(): Promise<Failure[]> {
 export async function refuseWorkers(): Promise<Record<string, Failure>> {
   const aborted = AbortSignal.abort(new RangeError("enough"));
   const missing = new Worker("/nowhere.js", { type: "module" });
+  const ending = () => new Worker("/dist/tests/browser/ending_worker.js", { type: "module" });
   return {
     missing: await failure(openWorkerGpu({ worker: missing })),
+    ending: await failure(openWorkerGpu({ worker: ending() })),
     option: await failure(openWorkerGpu({ nets: {} } as never)),
     aborted: await failure(openWorkerGpu({ signal: aborted })),
   };
