@@ -12,7 +12,8 @@ import { IMAGENET } from "../../engine/image/transforms.ts";
 import { RECORDINGS } from "../../examples/page/recorded.ts";
 import { type Compiling, NET, OUTPUT, SEED, SIDE } from "../../examples/page/worker/compiling.ts";
 import { preprocess, rates } from "../../index.ts";
-import { variants } from "../../kernels/variants_software.ts";
+import { variants as byFourLanes } from "../../kernels/variants_broadcast.ts";
+import { variants as byMore } from "../../kernels/variants_software.ts";
 import { randomWeights } from "../../nets/random_weights.ts";
 import { assertOutputs, isDeep, kernelsOf } from "../harness.ts";
 import {
@@ -113,6 +114,7 @@ inBrowser("how a convolution is compiled: what is shown is what the library does
   await waitForText(page, "how-agreement", /differs/, "how-problem");
   const told = await page.evaluate(() => (globalThis as unknown as { told: Compiling }).told);
   const graph = trace(NET, { imageSize: SIDE });
+  const variants = told.traits.subgroupSize === 4 ? byFourLanes : byMore;
   const target = { traits: { ...told.traits, rates: rates.software }, variants, limits: DEFAULT_LIMITS };
   const plan = compile(graph, [OUTPUT], target);
 
