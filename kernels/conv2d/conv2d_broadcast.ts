@@ -3,7 +3,16 @@ import { type Call, defineKernel, type Grid, linearGrid } from "../../engine/gra
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_broadcast.wgsl.ts";
-import { convolution, cutConvolution, cutProduct, product, TILE, type TileOptions, uncut } from "./gemm.ts";
+import {
+  channelTiles,
+  convolution,
+  cutConvolution,
+  cutProduct,
+  product,
+  TILE,
+  type TileOptions,
+  uncut,
+} from "./gemm.ts";
 import { convolve, type Inputs } from "./nhwc.ts";
 
 /** Output pixels of a tile. */
@@ -16,8 +25,6 @@ const consts = (channels: number, options: Partial<Activated>) => ({
   WIDE: widthOf(channels) === TILE,
   ...activationConsts(options),
 });
-
-const channelTiles = (channels: number): number => Math.ceil(channels / TILE);
 
 /** Workgroups for `products` outputs of this many pixels and channels. */
 function grid(pixels: number, channels: number, products: number): Grid {

@@ -3,7 +3,7 @@ import { defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.t
 import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_subgroup.wgsl.ts";
-import { convolution, cutConvolution, cutProduct, product, type Subgroup, TILE } from "./gemm.ts";
+import { channelTiles, convolution, cutConvolution, cutProduct, product, type Subgroup, TILE } from "./gemm.ts";
 
 /** Output channels per tile: few where there are no more. Every further width would be a pipeline more to compile. */
 const widthOf = (channels: number): number => (channels > 8 ? TILE : 8);
@@ -23,8 +23,6 @@ const consts = (pixels: number, channels: number, options: Subgroup & Partial<Ac
   UNROLL: options.unroll,
   ...activationConsts(options),
 });
-
-const channelTiles = (channels: number): number => Math.ceil(channels / TILE);
 
 /** Workgroups for `products` outputs of this many pixels and channels. */
 function grid(pixels: number, channels: number, products: number, options: Subgroup): Grid {

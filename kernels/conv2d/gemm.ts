@@ -90,6 +90,9 @@ export function columnAt(o: number, terms: number, channels: number, tile?: numb
 /** Output channels by which weights are cut for kernels in registers: see columnAt. */
 export const TILE = 32;
 
+/** Tiles that so many output channels take. */
+export const channelTiles = (channels: number): number => Math.ceil(channels / TILE);
+
 /** Weights [terms, channels], or several such, cut by TILE -> in whole rows. */
 export const uncut = (w: Float32Array, terms: number, channels: number): Float32Array =>
   w.map((_, i) => {
