@@ -14,7 +14,7 @@ import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/
 import { withModel } from "../engine/model.ts";
 import type { Net } from "../engine/net.ts";
 import { openGpu } from "../index.ts";
-import { type Activation, errorBehind } from "../kernels/activation.ts";
+import { ACTIVATIONS, type Activation, errorBehind } from "../kernels/activation.ts";
 import { concat } from "../kernels/concat.ts";
 import { TILES, type Tile } from "../kernels/conv2d/tiles.ts";
 import { add } from "../kernels/elementwise/add.ts";
@@ -103,11 +103,12 @@ export const inDepth: (...given: Parameters<typeof test>) => void = deepOnly(tes
  */
 export const rounds = (all: number, usual = Math.max(2, Math.ceil(all / 8))): number => (isDeep ? all : usual);
 
-/** So many of a list, others in every run; all of them in a deep one. */
-export function someOf<T>(all: readonly T[], count: number): T[] {
+/** So many of a list, others in every run; in a deep one all of them, or so many. */
+export function someOf<T>(all: readonly T[], usual: number, deep = all.length): T[] {
   const left = [...all];
-  if (isDeep) return left;
-  return Array.from({ length: Math.min(count, all.length) }, () => left.splice(int(0, left.length - 1), 1)[0]);
+  const count = Math.min(isDeep ? deep : usual, all.length);
+  if (count === all.length) return left;
+  return Array.from({ length: count }, () => left.splice(int(0, left.length - 1), 1)[0]);
 }
 
 /**
@@ -118,6 +119,13 @@ export function drawnTiles({ traits }: Gpu): readonly Tile[] {
   if (isDeep || !traits.software) return TILES;
   return [TILES[seed % TILES.length]];
 }
+
+/**
+ * The activations that a run tests: beyond relu each is compiled on its own, which takes software adapters longer than all the
+ * rest. There it is one, the same in every file.
+ */
+export const drawnActivations = ({ traits }: Gpu): readonly Activation[] =>
+  traits.software ? ["none", "relu", ACTIVATIONS[2 + (seed % (ACTIVATIONS.length - 2))]] : ACTIVATIONS;
 
 /** An integer from `least` to `most`, both included. */
 export const int = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1));

@@ -260,23 +260,18 @@ const LIMITS = { maxStorageBufferBindingSize: 2 ** 29, maxBufferSize: 2 ** 29 };
 test("activations take at most 1.25 times what is alive at once, on every kind of device", () => {
   let worst = { ratio: 0, what: "" };
   for (const name of someOf(Object.keys(nets), 3)) {
-    for (const batch of isDeep ? [1, 2] : [pick(1, 2)]) {
-      const graph = traceNamed(name, { batch });
-      for (const [subgroupSize, known] of someOf(DEVICES, 2)) {
-        const traits = {
-          subgroupSize,
-          software: known === rates.software,
-          maxBinding: LIMITS.maxBufferSize,
-          rates: known,
-        };
-        const plan = compile(graph, ["logits", "probabilities"], { traits, limits: LIMITS, variants });
-        const bytes = plan.buffers.reduce((sum, size) => sum + size, 0);
-        const ratio = bytes / plan.activationLowerBound;
-        const device = `subgroups of ${subgroupSize}${known ? ` and ${known.flops / 1e9} GFLOP/s` : ""}`;
-        const what = `${name}, batch ${batch}, ${device}: ${ratio.toFixed(3)}`;
-        assert.ok(ratio <= 1.25, what);
-        if (ratio > worst.ratio) worst = { ratio, what };
-      }
+    const batch = pick(1, 2);
+    const graph = traceNamed(name, { batch });
+    for (const [subgroupSize, known] of someOf(DEVICES, 2)) {
+      const software = known === rates.software;
+      const traits = { subgroupSize, software, maxBinding: LIMITS.maxBufferSize, rates: known };
+      const plan = compile(graph, ["logits", "probabilities"], { traits, limits: LIMITS, variants });
+      const bytes = plan.buffers.reduce((sum, size) => sum + size, 0);
+      const ratio = bytes / plan.activationLowerBound;
+      const device = `subgroups of ${subgroupSize}${known ? ` and ${known.flops / 1e9} GFLOP/s` : ""}`;
+      const what = `${name}, batch ${batch}, ${device}: ${ratio.toFixed(3)}`;
+      assert.ok(ratio <= 1.25, what);
+      if (ratio > worst.ratio) worst = { ratio, what };
     }
   }
   console.log(`note: activations over what is alive at once, at worst ${worst.what}`);

@@ -47,7 +47,7 @@ const BACK: Readonly<Record<string, number>> = {
 };
 const back = Object.entries(BACK);
 
-for (const [name, imageSize] of isDeep ? back : someOf(back.slice(0, 6), 1)) {
+for (const [name, imageSize] of someOf(isDeep ? back : back.slice(0, 6), 1, 6)) {
   test(`${name}, exported and read back: the same layers and bits`, async () => {
     const weights = randomWeights(nets[name], { imageSize }, int(1, 1e6));
     const bytes = await buffer(exportOnnx(name, { imageSize, weights }));

@@ -5,7 +5,7 @@ import { Graph } from "../../../engine/graph/graph.ts";
 import type { AnyKernel } from "../../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
-import { ACTIVATIONS, type Activation } from "../../../kernels/activation.ts";
+import type { Activation } from "../../../kernels/activation.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
 import { tileKernels } from "../../../kernels/conv2d/conv2d_tile.ts";
@@ -16,6 +16,7 @@ import {
   apply,
   checkKernel,
   drawConvolution,
+  drawnActivations,
   drawnTiles,
   inDepth,
   int,
@@ -53,9 +54,9 @@ const isSlow = gpu.traits.software && !isDeep;
 
 /** One that NaN passes through, for every variant. */
 const MAIN_EPILOGUE = drawEpilogue("relu", "none");
-const OTHER_EPILOGUES = Array.from({ length: isSlow ? 1 : 2 }, () => drawEpilogue(...ACTIVATIONS));
+const OTHER_EPILOGUES = Array.from({ length: isSlow ? 1 : 2 }, () => drawEpilogue(...drawnActivations(gpu)));
 
-/** These take SwiftShader seconds to compile: there only some of them, with one epilogue, in a run. */
+/** These take seconds to compile on software adapters: there with one epilogue, and on SwiftShader one of them in a run. */
 const SLOW = TILES.map((tile) => tileName("conv2d_tile", tile));
 const LEFT_OUT = TILES.filter((tile) => !drawnTiles(gpu).includes(tile)).map((tile) => tileName("conv2d_tile", tile));
 
@@ -73,7 +74,7 @@ async function check(
   const largest = Math.max(...evaluateReference(conv2d, inputs, all).data.map(bound));
   await checkKernel(gpu, conv2d, inputs, all, 8, {
     ...everyWinograd(() => largest),
-    ...without(...(isSlow && epilogue !== MAIN_EPILOGUE ? SLOW : LEFT_OUT)),
+    ...without(...(gpu.traits.software && epilogue !== MAIN_EPILOGUE ? SLOW : LEFT_OUT)),
   });
 }
 
@@ -114,11 +115,7 @@ test("random convolutions of one pixel with one pixel", async () => {
     const [channels, outChannels] = [pick(int(1, 9), 4 * int(1, 30)), int(1, 40)];
     const options = { stride: 1, dilation: 1, padding: 0, groups: 1 };
     const draw = { x: [int(1, 5), channels, 1, 1], w: [outChannels, channels, 1, 1], options };
-    await check(draw, [
-      random() < 0.7,
-      false,
-      isSlow ? pick("none", "relu", OTHER_EPILOGUES[0][2]) : pick(...ACTIVATIONS),
-    ]);
+    await check(draw, [random() < 0.7, false, pick(...drawnActivations(gpu))]);
   }
 });
 

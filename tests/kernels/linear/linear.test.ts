@@ -2,7 +2,7 @@ import { test } from "uvu";
 import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
-import { ACTIVATIONS, type Activation } from "../../../kernels/activation.ts";
+import type { Activation } from "../../../kernels/activation.ts";
 import { TILES, type Tile, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
@@ -12,6 +12,7 @@ import {
   apply,
   assertClose,
   checkKernel,
+  drawnActivations,
   drawnTiles,
   int,
   isDeep,
@@ -29,17 +30,17 @@ import {
 
 const gpu = await open();
 
-/** Beyond relu every activation is compiled on its own: on software adapters a run has one of them, and none by tiles. */
 const isSlow = gpu.traits.software && !isDeep;
 const PLAIN = ["none", "relu"] as const;
-const activations: readonly Activation[] = isSlow ? [...PLAIN, pick(...ACTIVATIONS)] : ACTIVATIONS;
+const activations = drawnActivations(gpu);
 const tiles = (some: readonly Tile[]) =>
   Object.fromEntries(some.map((t) => [tileName("linear_tile", t), false as const]));
 const leftOut = TILES.filter((tile) => !drawnTiles(gpu).includes(tile));
 
 const check = (inputs: Record<"x" | "w", Tensor> & { b?: Tensor }, activation = pick(...activations)) =>
-  checkKernel(gpu, linear, inputs, { activation }, 8, tiles(isSlow && !isPlain(activation) ? TILES : leftOut));
-const isPlain = (activation: Activation) => PLAIN.some((plain) => plain === activation);
+  checkKernel(gpu, linear, inputs, { activation }, 8, tiles(isLeftOut(activation) ? TILES : leftOut));
+/** Software adapters compile the tiles without activations beyond relu. */
+const isLeftOut = (activation: Activation) => gpu.traits.software && !PLAIN.some((plain) => plain === activation);
 
 test("random layers", async () => {
   for (let i = 0; i < rounds(40, 3); i++) {

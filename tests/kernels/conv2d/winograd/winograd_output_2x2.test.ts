@@ -1,7 +1,6 @@
 import { test } from "uvu";
-import { ACTIVATIONS } from "../../../../kernels/activation.ts";
 import { winogradOutput2x2 } from "../../../../kernels/conv2d/winograd/winograd_output_2x2.ts";
-import { checkKernel, int, open, pick, random, randomTensor, rounds } from "../../../harness.ts";
+import { checkKernel, drawnActivations, int, open, pick, random, randomTensor, rounds } from "../../../harness.ts";
 
 const gpu = await open();
 
@@ -17,7 +16,7 @@ test("random images of any size, with and without bias, residual and relu", asyn
       b: random() < 0.5 ? randomTensor([channels]) : undefined,
       r: random() < 0.5 ? randomTensor([...size, channels]) : undefined,
     };
-    const activation = pick(...ACTIVATIONS);
+    const activation = pick(...drawnActivations(gpu));
     await checkKernel(
       gpu,
       winogradOutput2x2,
