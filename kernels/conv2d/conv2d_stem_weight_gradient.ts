@@ -14,8 +14,8 @@ import { convolutionParams, type WindowOptions } from "./gradient_geometry.ts";
 
 const WORKGROUP = 32;
 
-/** Its sums of two vec4s per tap and thread are in 16 KiB of workgroup memory. */
-const MOST_TAPS = 16;
+/** Taps in a row of a filter that a workgroup takes. */
+const TAPS = 8;
 
 interface StemWeightGradientOptions extends WeightGradientOptions {
   /** Output and input channels, without padding. */
@@ -55,11 +55,12 @@ export const conv2dStemWeightGradient = defineKernel({
   cost: ({ shapes: { dy }, y }) => ({ flops: 2 * sizeOf(dy) * sizeOf(y.slice(1)) }),
   consts({ y, options }) {
     const { kernel, stride } = geometry(y, options);
-    return { WORKGROUP, TAPS: kernel[1], STRIDE: Math.min(stride[1], kernel[1]) };
+    const taps = Math.min(TAPS, kernel[1]);
+    return { WORKGROUP, TAPS: taps, STRIDE: Math.min(taps, stride[1]) };
   },
   params(call) {
     const { shapes, options, y } = nchw(call);
-    const { kernel_width, dilation_height, dilation_width, group_in, group_out, ...windows } = convolutionParams(
+    const { dilation_height, dilation_width, group_in, group_out, ...windows } = convolutionParams(
       { x: shapes.x, w: y, y: shapes.dy },
       options,
     );
@@ -79,8 +80,9 @@ export const conv2dStemWeightGradient = defineKernel({
   grid: ({ y }) => linearGrid(countOf(y), 1),
 });
 
-/** Rows of the filters of 8 output channels. */
-const countOf = ([outChannels, channels, height]: Shape): number => Math.ceil(outChannels / 8) * channels * height;
+/** Parts of rows of the filters of 8 output channels. */
+const countOf = ([outChannels, channels, height, width]: Shape): number =>
+  Math.ceil(outChannels / 8) * channels * height * Math.ceil(width / TAPS);
 
 export const reference: ReferenceOf<typeof conv2dStemWeightGradient> = {
   example: {
@@ -106,10 +108,9 @@ export const reference: ReferenceOf<typeof conv2dStemWeightGradient> = {
 
 /** Why the gradient by a w [O, C/groups, KH, KW] is none for it; undefined if it is one. */
 export function refusesStem(w: Shape, options: WindowOptions): string | undefined {
-  const { groups, kernel, dilation } = geometry(w, options);
+  const { groups, dilation } = geometry(w, options);
   if (groups !== 1) return "it has more than one group";
-  if (Math.max(...dilation) > 1) return "its filters are dilated";
-  return kernel[1] > MOST_TAPS ? `its filters are wider than ${MOST_TAPS}` : undefined;
+  return Math.max(...dilation) > 1 ? "its filters are dilated" : undefined;
 }
 
 export const conv2dStemWeightGradientVariant: AnyVariant = {

@@ -32,7 +32,7 @@ test("random convolutions of few channels, with x in NCHW and in NHWC, and as th
   }
 });
 
-test("filters as wide as workgroup memory holds, which move by more than they are wide", async () => {
+test("filters that several workgroups share a row of, which move by more than they are wide", async () => {
   for (const stride of [1, pick(15, 16, 17)]) {
     const x = randomTensor([2, 1, 3, 40]);
     const { shape } = apply(conv2d, [x.shape, [9, 1, 2, 16]], { stride, padding: [0, 5] });
