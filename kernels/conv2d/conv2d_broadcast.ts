@@ -18,11 +18,11 @@ import { convolve, type Inputs } from "./nhwc.ts";
 /** Output pixels of a tile. */
 const PIXELS = 8;
 
-/** Its channels, of which the kernel computes the first half where there are no more. */
-const widthOf = (channels: number): number => (channels > TILE / 2 ? TILE : TILE / 2);
+/** Its channels, of which the kernel computes the first half or quarter where there are no more. */
+const widthOf = (channels: number): number => (channels > 16 ? TILE : channels > 8 ? 16 : 8);
 
 const consts = (channels: number, options: Partial<Activated>) => ({
-  WIDE: widthOf(channels) === TILE,
+  WIDTH: widthOf(channels),
   ...activationConsts(options),
 });
 

@@ -14,11 +14,8 @@ enable subgroups;
 
 const PIXELS = 8u;
 const CHANNELS = 8u; // in vec4s
-const WIDE: bool = true; // or the first half of the tile's channels only, where there are no more
+const WIDTH: u32 = 32; // channels that are computed: 16 or 8 where there are no more
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
-
-// A place in a row that stays outside whatever is added.
-const OUTSIDE = -0x40000000i;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Value = vec4f;
@@ -72,7 +69,11 @@ fn activate(v: Value, activation: u32) -> Value {
 }
 
 // Of what has the tile's channels side by side, those of a lane: the first half of its channels, or from "at" + 64 on the second.
+// Loads take most of the time: there are none of weights whose sums nobody wants.
 fn weights(at: u32) -> vec4f {
+  if (WIDTH < 16) {
+    return vec4f(vec4<Real>(w[at], w[at + 16], 0, 0));
+  }
   return vec4f(vec4<Real>(w[at], w[at + 16], w[at + 32], w[at + 48]));
 }
 
@@ -140,7 +141,8 @@ fn main(
       let row = top + i32(k * params.dilation_height);
       let exists = vec2u(row) < vec2u(params.x_height); // none above: those are huge
       let rows = 4 * product * params.x_stride + (image * params.x_height + vec2u(row)) * row_length;
-      let starts = select(vec2i(OUTSIDE), (left + i32(l * params.dilation_width)) * i32(channels), exists);
+      // A place that stays outside of the row whatever is added, where there is none.
+      let starts = select(vec2i(-0x40000000), (left + i32(l * params.dilation_width)) * i32(channels), exists);
       let low = vec2u(rows.x, u32(starts.x));
       let high = vec2u(rows.y, u32(starts.y));
       let p0 = subgroupBroadcast(low, 0);
@@ -169,7 +171,7 @@ fn main(
         sums[5] += m * x5;
         sums[6] += m * x6;
         sums[7] += m * x7;
-        if (WIDE) {
+        if (WIDTH > 16) {
           let n = mat4x4f(weights(at + 64), weights(at + 68), weights(at + 72), weights(at + 76));
           more[0] += n * x0;
           more[1] += n * x1;
@@ -193,7 +195,7 @@ fn main(
     let out = 4 * (product * params.y_stride + params.y_first + pixel * params.y_pitch) + channel;
     let p = pixel - first_pixel;
     write(out, i32(width), activate(sums[p] + bias + residuals(out), params.activation));
-    if (WIDE) {
+    if (WIDTH > 16) {
       write(out + 16, i32(width) - 4, activate(more[p] + more_bias + residuals(out + 16), params.activation));
     }
   }
