@@ -44,12 +44,9 @@ export function testReduction(gpu: Gpu, kernel: typeof mean | typeof sum): void 
   test("random calls of images of whole vec4s of channels", async () => {
     for (let i = 0; i < rounds(20); i++) {
       const x = randomTensor([int(1, 3), 4 * int(1, 4), int(1, 6), int(1, 6)]);
-      await checkKernel(
-        gpu,
-        kernel,
-        { x },
-        { dims: pick([2, 3], [-1, 2], [1], [0], [3], [1, 2, 3]), keepDim: pick(false, true) },
-      );
+      // One that the variant takes is among them in every run.
+      const dims = i === 0 ? [2, 3] : pick([2, 3], [-1, 2], [1], [0], [3], [1, 2, 3]);
+      await checkKernel(gpu, kernel, { x }, { dims, keepDim: pick(false, true) });
     }
   });
 
