@@ -25,11 +25,21 @@ export interface Dispatch {
   readonly grid: Step["grid"];
 }
 
-/** Adds a dispatch to a pass. */
-export function encode(pass: GPUComputePassEncoder, { pipeline, group, grid }: Dispatch): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, group);
-  pass.dispatchWorkgroups(...grid);
+/** Adds a pass of dispatches. */
+export function encode(
+  encoder: GPUCommandEncoder,
+  dispatches: readonly Dispatch[],
+  timestampWrites?: GPUComputePassTimestampWrites,
+): void {
+  const pass = encoder.beginComputePass({ timestampWrites });
+  let last: GPUComputePipeline | undefined;
+  for (const { pipeline, group, grid } of dispatches) {
+    if (pipeline !== last) pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...grid);
+    last = pipeline;
+  }
+  pass.end();
 }
 
 /** A plan on a device: pipelines and bind groups are made once, then each run() is one command buffer and one submit. */
@@ -182,17 +192,15 @@ export class Executable {
     return result;
   }
 
-  /** Puts the inputs where the next dispatches read them. Only inside exclusive(). */
-  write(inputs: Inputs): void {
+  /** Puts the inputs where the next dispatches read them; what encodes its own needs an encoder. Only inside exclusive(). */
+  write(inputs: Readonly<Record<string, Float32Array>>): void;
+  write(inputs: Inputs, encoder: GPUCommandEncoder): void;
+  write(inputs: Inputs, encoder?: GPUCommandEncoder): void {
     this.device.check(this.#generation);
-    const { device } = this.device;
     for (const { name, shape, target } of this.#inputs) {
       const input: Input | undefined = Object(inputs)[name];
-      if (typeof input === "function") {
-        const encoder = device.createCommandEncoder();
-        input(encoder, target);
-        device.queue.submit([encoder.finish()]);
-      } else {
+      if (typeof input === "function") input(encoder as GPUCommandEncoder, target);
+      else {
         checkInput(name, shape, input);
         this.device.write(target.buffer, target.offset, this.#storage.pack(input));
       }
@@ -203,11 +211,9 @@ export class Executable {
   submit(inputs: Inputs, more: (encoder: GPUCommandEncoder) => void): Promise<GpuError | undefined> {
     const { device } = this.device;
     return this.device.guarded(() => {
-      this.write(inputs);
       const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      for (const dispatch of this.dispatches) encode(pass, dispatch);
-      pass.end();
+      this.write(inputs, encoder);
+      encode(encoder, this.dispatches);
       more(encoder);
       device.queue.submit([encoder.finish()]);
     });

@@ -1,5 +1,5 @@
 import { check, isCount } from "../ground/errors.ts";
-import { type Dispatch, type Executable, encode } from "./executable.ts";
+import { type Executable, encode } from "./executable.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } from "./usage.ts";
 
 /** When something ran, in milliseconds. */
@@ -83,7 +83,7 @@ async function timestamps({ device: gpu, dispatches }: Executable): Promise<Step
       const encoder = device.createCommandEncoder();
       groups.forEach(({ some, querySet }, group) => {
         some.forEach((dispatch, i) => {
-          encodeAlone(encoder, dispatch, {
+          encode(encoder, [dispatch], {
             querySet,
             beginningOfPassWriteIndex: 2 * i,
             endOfPassWriteIndex: 2 * i + 1,
@@ -126,7 +126,7 @@ function wallClock({ device: gpu, dispatches }: Executable): StepClock {
       const spans: Span[] = [];
       for (const dispatch of dispatches) {
         const encoder = device.createCommandEncoder();
-        encodeAlone(encoder, dispatch);
+        encode(encoder, [dispatch]);
         const start = performance.now() - origin;
         device.queue.submit([encoder.finish()]);
         await gpu.settle(device.queue.onSubmittedWorkDone());
@@ -137,11 +137,4 @@ function wallClock({ device: gpu, dispatches }: Executable): StepClock {
     },
     dispose() {},
   };
-}
-
-/** A step in a compute pass of its own. */
-function encodeAlone(encoder: GPUCommandEncoder, dispatch: Dispatch, timestampWrites?: GPUComputePassTimestampWrites) {
-  const pass = encoder.beginComputePass({ timestampWrites });
-  encode(pass, dispatch);
-  pass.end();
 }

@@ -39,11 +39,8 @@ export async function openStopwatch(gpu: Device): Promise<Stopwatch> {
   return {
     async time(dispatches) {
       const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass({
-        timestampWrites: querySet && { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
-      });
-      for (const dispatch of dispatches) encode(pass, dispatch);
-      pass.end();
+      const ends = querySet && { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+      encode(encoder, dispatches, ends);
       if (querySet) {
         encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
         encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);

@@ -1,4 +1,5 @@
 import type { BindingLayout } from "./device.ts";
+import { encode } from "./executable.ts";
 import { STORAGE, UNIFORM } from "./usage.ts";
 
 /**
@@ -10,16 +11,13 @@ export function warmUp(device: GPUDevice, pipeline: GPUComputePipeline, bindings
   const buffers: GPUBuffer[] = [];
   const entries = bindings.map(({ index, type }) => {
     const usage = type === "uniform" ? UNIFORM : STORAGE;
-    const buffer = device.createBuffer({ label: "nothing", size: 256, usage });
+    const buffer = device.createBuffer({ size: 256, usage });
     buffers.push(buffer);
     return { binding: index, resource: { buffer } };
   });
   const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-  pass.dispatchWorkgroups(1);
-  pass.end();
+  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  encode(encoder, [{ pipeline, group, grid: [1, 1, 1] }]);
   device.queue.submit([encoder.finish()]);
   for (const buffer of buffers) buffer.destroy();
 }

@@ -1,4 +1,5 @@
 import type { Device } from "../device/device.ts";
+import { encode } from "../device/executable.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../device/usage.ts";
 import { packParams, type Reflection, specialize, storedAs } from "../graph/wgsl.ts";
 import type { Dtype } from "../ground/options.ts";
@@ -70,12 +71,9 @@ export async function prepareTexture(
         params: { buffer: params },
       };
       const entries = reflection.bindings.map(({ index, name }) => ({ binding: index, resource: resources[name] }));
-      const pass = encoder.beginComputePass();
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+      const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
       const groups = Math.ceil(crop / workgroup);
-      pass.dispatchWorkgroups(groups, groups);
-      pass.end();
+      encode(encoder, [{ pipeline, group, grid: [groups, groups, 1] }]);
     },
     dispose() {
       gpu.destroyBuffer(weights);

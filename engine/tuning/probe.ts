@@ -1,4 +1,5 @@
 import type { Device } from "../device/device.ts";
+import { encode } from "../device/executable.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../device/usage.ts";
 import { nameFor } from "./kept.ts";
 
@@ -70,11 +71,7 @@ async function measure({ device }: Device): Promise<number> {
     const time = async (...rounds: number[]) => {
       device.queue.writeBuffer(buffers[2], 0, new Uint32Array(rounds));
       const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(1);
-      pass.end();
+      encode(encoder, [{ pipeline, group, grid: [1, 1, 1] }]);
       await device.queue.onSubmittedWorkDone();
       const start = performance.now();
       device.queue.submit([encoder.finish()]);

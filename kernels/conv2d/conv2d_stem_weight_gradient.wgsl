@@ -9,8 +9,8 @@
 // the threads have: always in the same order, and with the error of sums that are much shorter.
 
 const WORKGROUP: u32 = 32;
-const TAPS: u32 = 8; // where there are no more
-const STRIDE: u32 = 1; // of the windows in a row, or TAPS where it is more
+const TAPS: u32 = 8; // or as many as a row of a filter has
+const STRIDE: u32 = 1; // of the windows in a row, TAPS at most
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type LoadOptions, type NetDefinition, traceNet } from "../../../engine/definition.ts";
+import { type Dispatch, encode } from "../../../engine/device/executable.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { DisposedError, FileError, ShapeError, UsageError, WeightsError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
@@ -216,6 +217,22 @@ test("close() ends the runs that are under way, and all that comes later", async
   await refuses(() => own.eager(relu, draw()), DisposedError, "DISPOSED", gone);
   net.dispose();
   await assertNothingLeft(own);
+});
+
+test("dispatches are one pass, in which a pipeline that stays is set once", () => {
+  const calls: string[] = [];
+  const pass = {
+    setPipeline: (pipeline: unknown) => calls.push(`pipeline ${pipeline}`),
+    setBindGroup: (_index: number, group: unknown) => calls.push(`group ${group}`),
+    dispatchWorkgroups: (...grid: number[]) => calls.push(`dispatch ${grid}`),
+    end: () => calls.push("end"),
+  };
+  const dispatch = (pipeline: string, group: number) =>
+    ({ pipeline, group, grid: [group, 1, 1] }) as unknown as Dispatch;
+  const encoder = { beginComputePass: () => pass } as unknown as GPUCommandEncoder;
+  encode(encoder, [dispatch("a", 1), dispatch("a", 2), dispatch("b", 3), dispatch("a", 4)]);
+  const wanted = "pipeline a, group 1, dispatch 1,1,1, group 2, dispatch 2,1,1, pipeline b, group 3, dispatch 3,1,1";
+  assert.is(calls.join(", "), `${wanted}, pipeline a, group 4, dispatch 4,1,1, end`);
 });
 
 test("an output can stay on the GPU, to be used there", () =>
