@@ -32,12 +32,18 @@ test("random convolutions of few channels, with x in NCHW and in NHWC, and as th
   }
 });
 
-test("filters that several workgroups share a row of, which move by more than they are wide", async () => {
-  for (const stride of [1, pick(15, 16, 17)]) {
+test("wide filters, of which several workgroups share a row, and those that move by more than they are wide", async () => {
+  const wide = [
+    [6, 1],
+    [7, 2],
+    [11, 4],
+    [16, pick(15, 16, 17)],
+  ];
+  for (const [width, stride] of wide) {
     const x = randomTensor([2, 1, 3, 40]);
-    const { shape } = apply(conv2d, [x.shape, [9, 1, 2, 16]], { stride, padding: [0, 5] });
+    const { shape } = apply(conv2d, [x.shape, [9, 1, 2, width]], { stride, padding: [0, 5] });
     const dy = randomTensor([2, ...shape.slice(2), 12]);
-    const all = { stride, padding: [0, 5], kernel: [2, 16], channels: [9, 1], nhwc: false };
+    const all = { stride, padding: [0, 5], kernel: [2, width], channels: [9, 1], nhwc: false };
     await checkKernel(gpu, conv2dStemWeightGradient, { x, dy }, all);
   }
 });
