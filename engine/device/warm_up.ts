@@ -11,7 +11,7 @@ export function warmUp(device: GPUDevice, pipeline: GPUComputePipeline, bindings
   const buffers: GPUBuffer[] = [];
   const entries = bindings.map(({ index, type }) => {
     const usage = type === "uniform" ? UNIFORM : STORAGE;
-    const buffer = device.createBuffer({ size: 256, usage });
+    const buffer = device.createBuffer({ label: "nothing", size: 256, usage });
     buffers.push(buffer);
     return { binding: index, resource: { buffer } };
   });
