@@ -1,6 +1,6 @@
 import { secondsOf } from "../engine/graph/seconds.ts";
 import type { Rates } from "../engine/graph/variant.ts";
-import { MATRIX_TILES, TILES, tileName } from "./conv2d/tiles.ts";
+import { efficienciesOf } from "./conv2d/tiles.ts";
 
 /** What is not for a kind of device. */
 const none = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]));
@@ -8,10 +8,8 @@ const none = (...names: readonly string[]) => Object.fromEntries(names.map((name
 /** What kernels reach on GPUs, and which of them are not for these. */
 const onGpus = {
   ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
-  ...Object.fromEntries(MATRIX_TILES.map(({ name, efficiency }) => [name, efficiency])),
-  ...Object.fromEntries(
-    TILES.flatMap((tile) => ["conv2d_tile", "matmul_tile"].map((name) => [tileName(name, tile), tile.efficiency])),
-  ),
+  ...efficienciesOf("conv2d"),
+  ...efficienciesOf("matmul"),
   layernorm_rows: 0.1,
   softmax_rows: 0.1,
 };

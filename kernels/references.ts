@@ -9,16 +9,16 @@ import { reference as depthwise } from "./conv2d/conv2d_depthwise.ts";
 import { reference as conv2dDepthwiseWeightGradient } from "./conv2d/conv2d_depthwise_weight_gradient.ts";
 import { reference as grouped } from "./conv2d/conv2d_grouped.ts";
 import { reference as conv2dInputGradient } from "./conv2d/conv2d_input_gradient.ts";
-import { conv2dMatrices } from "./conv2d/conv2d_matrix.ts";
 import { reference as stem } from "./conv2d/conv2d_stem.ts";
 import { reference as conv2dStemWeightGradient } from "./conv2d/conv2d_stem_weight_gradient.ts";
 import { conv2dSubgroupReference, matmulSubgroupReference } from "./conv2d/conv2d_subgroup.ts";
-import { conv2dTileReference, matmulTileReference, tileKernelsOf } from "./conv2d/conv2d_tile.ts";
+import { conv2dTileReference, matmulTileReference } from "./conv2d/conv2d_tile.ts";
 import { reference as conv2dWeightGradient } from "./conv2d/conv2d_weight_gradient.ts";
 import { reference as exchange } from "./conv2d/exchange.ts";
 import { reference as exchangeNhwc } from "./conv2d/exchange_nhwc.ts";
 import { reference as flipFilters } from "./conv2d/flip_filters.ts";
 import { reference as stretch } from "./conv2d/stretch.ts";
+import { efficienciesOf } from "./conv2d/tiles.ts";
 import { winogradInputReference, winogradOutputReference } from "./conv2d/winograd/reference.ts";
 import { F2, F4 } from "./conv2d/winograd/winograd.ts";
 import { reference as copy } from "./copy.ts";
@@ -80,9 +80,9 @@ import { reference as dropout } from "./training/dropout.ts";
 import { reference as pack } from "./training/pack.ts";
 import { reference as squares } from "./training/squares.ts";
 
-/** The same for each of some kernels. */
-const forAll = (kernels: readonly AnyKernel[], reference: AnyReference): References =>
-  Object.fromEntries(kernels.map(({ name }) => [name, reference]));
+/** The same for an operator's kernels of all tiles. */
+const forTiles = (operator: string, reference: AnyReference): References =>
+  Object.fromEntries(Object.keys(efficienciesOf(operator)).map((name) => [name, reference]));
 
 /** Another example of the same. */
 const on = <K extends string, O extends object>(x: Shape, { compute }: Reference<K, O>): Reference<K, O> => ({
@@ -117,7 +117,7 @@ export const references: References = {
   conv2d_stem: stem,
   conv2d_stem_weight_gradient: conv2dStemWeightGradient,
   conv2d_subgroup: conv2dSubgroupReference,
-  ...forAll([...tileKernelsOf.map((tile) => tile.conv2d), ...conv2dMatrices], conv2dTileReference),
+  ...forTiles("conv2d", conv2dTileReference),
   conv2d_weight_gradient: conv2dWeightGradient,
   copy,
   cross_entropy: crossEntropy,
@@ -147,10 +147,7 @@ export const references: References = {
   matmul,
   matmul_broadcast: matmulBroadcastReference,
   matmul_subgroup: matmulSubgroupReference,
-  ...forAll(
-    tileKernelsOf.map((tile) => tile.matmul),
-    matmulTileReference,
-  ),
+  ...forTiles("matmul", matmulTileReference),
   maxpool2d: maxPool2d,
   maxpool2d_gradient: maxPool2dGradient,
   maxpool2d_gradient_nhwc: nhwcReference(maxPool2dGradient),

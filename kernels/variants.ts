@@ -4,7 +4,7 @@ import { conv2dLinearVariant } from "./conv2d/variants_common.ts";
 import { conv2dDepthwiseVariant } from "./conv2d/variants_depthwise.ts";
 import { conv2dTileVariants, tileProducts } from "./conv2d/variants_gpu.ts";
 import { conv2dGroupedVariant } from "./conv2d/variants_grouped.ts";
-import { conv2dMatrixVariants } from "./conv2d/variants_matrices.ts";
+import { conv2dMatrixVariants, matrixProducts } from "./conv2d/variants_matrices.ts";
 import { conv2dStemVariant, conv2dSubgroupVariant, subgroupProduct } from "./conv2d/variants_software.ts";
 import { winogradVariants } from "./conv2d/winograd/variants.ts";
 import { joinedInPlace } from "./layout/join.ts";
@@ -31,7 +31,7 @@ export const variants: Variants = {
     conv2dDepthwiseVariant,
     conv2dGroupedVariant,
     ...conv2dMatrixVariants,
-    ...winogradVariants(broadcastProduct, subgroupProduct, ...tileProducts),
+    ...winogradVariants(broadcastProduct, subgroupProduct, ...matrixProducts, ...tileProducts),
     conv2dBroadcastVariant,
     byMoreLanes(conv2dSubgroupVariant),
     byMoreLanes(conv2dStemVariant),

@@ -8,7 +8,7 @@ import { Graph } from "../engine/graph/graph.ts";
 import { type AnyKernel, completeOptions } from "../engine/graph/kernel.ts";
 import type { Plan } from "../engine/graph/plan.ts";
 import type { Value } from "../engine/graph/value.ts";
-import type { Variants } from "../engine/graph/variant.ts";
+import type { Matrices, Variants } from "../engine/graph/variant.ts";
 import type { ShadenetError } from "../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf, type Tensor, tensor } from "../engine/ground/tensor.ts";
 import { withModel } from "../engine/model.ts";
@@ -110,6 +110,19 @@ export function someOf<T>(all: readonly T[], usual: number, deep = all.length): 
   if (count === all.length) return left;
   return Array.from({ length: count }, () => left.splice(int(0, left.length - 1), 1)[0]);
 }
+
+/** A device's matrix units, NVIDIA's if nothing else is said. */
+export const matricesOf = (given: Partial<Matrices> = {}): Matrices => ({
+  m: 16,
+  n: 16,
+  k: 16,
+  factors: "f16",
+  subgroup: 32,
+  sized: false,
+  orderArgument: false,
+  memory: 32768,
+  ...given,
+});
 
 /**
  * The tiles that a run tests. SwiftShader compiles each for seconds: there it is one, the same in every file, so that it is

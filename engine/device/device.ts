@@ -76,15 +76,15 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const adapter = await untilAborted(provider.requestAdapter({ powerPreference }), signal);
     if (!adapter) continue;
     const summary = describe(adapter, provider.fallback);
-    const opening = requestDevice(adapter, options);
+    const opening = requestDevice(adapter, options, summary.name);
     const probing = all([opening, import("./features.ts")]).then(([device, { usableFeatures }]) =>
       usableFeatures(device, adapter.info),
     );
     // What has to be loaded comes while the device opens.
     const load = async () => {
-      const matrices = adapter.features.has(MATRICES) && (await probing).traits.matrices;
-      const subgroupSize = adapter.info.subgroupMinSize;
-      return typeof given === "function" ? given({ ...summary, subgroupSize, matrices }) : given;
+      if (typeof given !== "function") return given;
+      const { matrices } = adapter.features.has(MATRICES) ? (await probing).traits : {};
+      return given({ ...summary, subgroupSize: adapter.info.subgroupMinSize, matrices });
     };
     const [device, usable, variants] = await all([opening, probing, load()]);
     if (signal?.aborted && !own) device.destroy();
@@ -101,23 +101,34 @@ const SCOPES: readonly GPUErrorFilter[] = ["validation", "out-of-memory", "inter
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const RAISED_LIMITS = ["maxStorageBufferBindingSize", "maxBufferSize", "maxTextureDimension2D"] as const;
+const RAISED_LIMITS = [
+  "maxStorageBufferBindingSize",
+  "maxBufferSize",
+  "maxTextureDimension2D",
+  "maxComputeWorkgroupStorageSize",
+] as const;
 
 export interface BindingLayout {
   readonly index: number;
   readonly type: BindingType;
 }
-const MATRICES = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
-const WANTED_FEATURES: readonly GPUFeatureName[] = ["timestamp-query", "subgroups", "shader-f16", MATRICES];
+const MATRICES = "chromium-experimental-subgroup-matrix";
+const WANTED_FEATURES: readonly string[] = [
+  "timestamp-query",
+  "subgroups",
+  "subgroup-size-control",
+  "shader-f16",
+  MATRICES,
+];
 
-async function requestDevice(adapter: GPUAdapter, options: DeviceOptions): Promise<GPUDevice> {
+async function requestDevice(adapter: GPUAdapter, { limits }: DeviceOptions, name: string): Promise<GPUDevice> {
   const requiredLimits =
-    options.limits === "default" ? {} : Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
-  const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name));
+    limits === "default" ? {} : Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]]));
+  const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures });
   } catch (cause) {
-    throw new GpuError("GPU", `the adapter ${describe(adapter).name} gave no device: ${(cause as Error).message}`, {
+    throw new GpuError("GPU", `the adapter ${name} gave no device: ${(cause as Error).message}`, {
       cause,
     });
   }

@@ -3,6 +3,23 @@ import type { Graph, OpNode } from "./graph.ts";
 import type { AnyKernel, Call, Named } from "./kernel.ts";
 import type { Value } from "./value.ts";
 
+/** What a subgroup multiplies at once: a matrix of m x k by one of k x n, with sums in f32. */
+export interface Matrices {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** What is multiplied. */
+  readonly factors: Dtype;
+  /** Lanes of the subgroups that do it. */
+  readonly subgroup: number;
+  /** True if the device has subgroups of several sizes, so that a kernel says which it wants. */
+  readonly sized: boolean;
+  /** True for an older WGSL, in which loads and stores take the order of elements as an argument. */
+  readonly orderArgument: boolean;
+  /** Bytes of a workgroup's memory. */
+  readonly memory: number;
+}
+
 /** A device, as far as the choice between variants may depend on it. */
 export interface Traits {
   /** Lanes of a subgroup where the device has subgroups of one known size, else 0. */
@@ -15,8 +32,8 @@ export interface Traits {
   readonly maxBinding: number;
   /** True where tensors can be stored as f16. */
   readonly f16?: boolean;
-  /** True where subgroups multiply matrices of 16x16 in f16 with f32 sums (tensor cores). */
-  readonly matrices?: boolean;
+  /** The device's matrix units (tensor cores), where kernels can use them. */
+  readonly matrices?: Matrices;
   /** How fast devices of this kind are; without it the first variant that applies is taken. */
   readonly rates?: Rates;
 }

@@ -1,11 +1,46 @@
-import { wgsl } from "./conv2d_matrix.wgsl.ts";
-import { conv2dTiles } from "./conv2d_tile.ts";
+import { constsFor, sourceFor } from "../../engine/graph/matrices.ts";
+import type { Matrices } from "../../engine/graph/variant.ts";
+import { wgsl as source } from "./conv2d_matrix.wgsl.ts";
+import { kernelsBy, type TileKernels } from "./conv2d_tile.ts";
 import { MATRIX_TILES } from "./tiles.ts";
 
+/** Bytes of the workgroup's memory that are taken at most: the first where factors are f16, the second where they are f32. */
+const MOST_MEMORY = { f16: 32768, f32: 16384 };
+
+/** Input channels at a time, in vec4. */
+const DEPTHS = [8, 4];
+
 /**
- * The convolutions on NHWC images by the matrix units of a GPU, for tensors stored as f16: as conv2d_subgroup. The option
- * `subgroup` is the device's largest subgroup size, 16, 32 or 64.
+ * How many input channels at a time, and how many of the sums in the end, the workgroup's memory holds of a tile; undefined
+ * where it is too small.
  */
-export const conv2dMatrices = MATRIX_TILES.map(({ name, size }) =>
-  conv2dTiles(name, { size, wgsl, consts: ({ subgroup }) => ({ SUBGROUP: subgroup, PIXELS: size }) }),
-);
+function partsOf(size: number, { m, factors, memory }: Matrices) {
+  const bytes = factors === "f16" ? 2 : 4;
+  const half = size / 2;
+  for (const DEPTH of DEPTHS) {
+    const steps = bytes * (size * (4 * DEPTH + 8) + 4 * DEPTH * (size + 8));
+    for (let AT_ONCE = half; AT_ONCE >= m; AT_ONCE /= 2) {
+      if (steps + 16 * AT_ONCE * (half + 4) <= Math.min(memory, MOST_MEMORY[factors])) return { DEPTH, AT_ONCE };
+    }
+  }
+  return undefined;
+}
+
+const made = new Map<string, readonly TileKernels[]>();
+
+/**
+ * The kernels of conv2d_tile.ts by the matrix units of a GPU, of every tile that its workgroups have the memory for. With
+ * factors in f16 tensors are f16, too; with factors in f32 they are either.
+ */
+export function matrixKernels(matrices: Matrices): readonly TileKernels[] {
+  const key = JSON.stringify(matrices);
+  const known = made.get(key);
+  if (known) return known;
+  const wgsl = sourceFor(source, matrices);
+  const kernels = MATRIX_TILES.flatMap(({ size }) => {
+    const parts = partsOf(size, matrices);
+    return parts ? kernelsBy("matrix", { size, wgsl, consts: { PIXELS: size, ...constsFor(matrices), ...parts } }) : [];
+  });
+  made.set(key, kernels);
+  return kernels;
+}

@@ -1,37 +1,47 @@
 enable f16;
 enable chromium_experimental_subgroup_matrix;
+enable subgroup_size_control;
 // conv2d_matrix: the convolution as a matrix product on a GPU's matrix units (tensor cores), one workgroup per tile of PIXELS
 // output pixels by PIXELS output channels (implicit GEMM: no im2col matrix is written).
 //
-// Sixteen input channels at a time, the workgroup brings the tile's pixels and filters into its memory; the next sixteen are
-// on their way meanwhile. Each of its four subgroups multiplies a quarter of the tile: matrices of 16x16, f16 with f32 sums.
+// Some input channels at a time, the workgroup brings the tile's pixels and filters into its memory; the next ones are on
+// their way meanwhile. Each of its four subgroups multiplies a quarter of the tile: matrices of M x K by K x N, with f32 sums.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, an activation, each if asked for.
-// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4; all of them f16. Sizes of channels in Params count vec4s.
+// Layout: x, r, y are NHWC in vec4; w is KH,KW,C,O with O in vec4; all of them Real. Sizes of channels in Params count vec4s.
 // Several products may follow each other at the given strides.
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; subgroup s has the tile's
 // quarter (s / 2, s % 2).
+// For devices that differ, conv2d_matrix.ts changes the aliases, the order of elements in loads and stores, and subgroup_size.
 
 // Which subgroup a thread is in is the same for all its threads, but compilers cannot know.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 
 const SUBGROUP: u32 = 32;
-const PIXELS: u32 = 64; // of the tile, and as many channels: 64 or 128
+const PIXELS: u32 = 64;  // of the tile, and as many channels: 64 or 128
+const M: u32 = 16;       // pixels of a matrix
+const N: u32 = 16;       // its output channels
+const K: u32 = 16;       // the input channels that it sums over
+const DEPTH: u32 = 8;    // input channels at a time, in vec4: a multiple of K
+const AT_ONCE: u32 = 32; // pixels of a quarter whose sums are in the workgroup's memory at a time, in the end
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const THREADS = 4 * SUBGROUP;
 const CHANNELS = PIXELS / 4; // in vec4
-const DEPTH = 4u;            // input channels at a time, in vec4
 const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
 
-const SIDE = 16u;             // of a matrix, and so many input channels at a time
-const MATRICES = PIXELS / 32; // down and across a subgroup's quarter
+const HALF = PIXELS / 2;  // sides of a subgroup's quarter
+const DOWN = HALF / M;    // its matrices
+const ACROSS = HALF / N;
+const GROUP = AT_ONCE / M * ACROSS; // those that go through the workgroup's memory at a time
 
-// Rows in the workgroup's memory, 8 longer than needed, so that those of a matrix begin in different banks.
-const X_ROW = SIDE + 8;
+// Rows in the workgroup's memory, longer than needed, so that those of a matrix begin in different banks.
+const X_ROW = 4 * DEPTH + 8;
 const W_ROW = PIXELS + 8;
+const Y_ROW = HALF + 4;
 
 alias Real = f16;
+alias Factor = f16; // what is multiplied
 alias Value = vec4f;
 alias Bits = vec4u;
 
@@ -57,13 +67,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<Real>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-var<workgroup> inputs: array<f16, PIXELS * X_ROW>;     // pixels by channels
-var<workgroup> weights: array<f16, SIDE * W_ROW>;    // input by output channels
-var<workgroup> results: array<f32, 4 * SIDE * SIDE>; // one matrix per subgroup
+var<workgroup> inputs: array<Factor, PIXELS * X_ROW>;      // pixels by channels
+var<workgroup> weights: array<Factor, 4 * DEPTH * W_ROW>;  // input by output channels
+var<workgroup> results: array<f32, 4 * AT_ONCE * Y_ROW>;   // of each subgroup, pixels by channels
 
-alias Left = subgroup_matrix_left<f16, SIDE, SIDE>;
-alias Right = subgroup_matrix_right<f16, SIDE, SIDE>;
-alias Result = subgroup_matrix_result<f32, SIDE, SIDE>;
+alias Left = subgroup_matrix_left<Factor, K, M>;
+alias Right = subgroup_matrix_right<Factor, N, K>;
+alias Result = subgroup_matrix_result<f32, N, M>;
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
@@ -90,7 +100,7 @@ fn activate(v: Value, activation: u32) -> Value {
   return y;
 }
 
-@compute @workgroup_size(4 * SUBGROUP)
+@compute @workgroup_size(4 * SUBGROUP) @subgroup_size(SUBGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -101,7 +111,7 @@ fn main(
   let product = wid.z / params.channel_tiles;
   let subgroup = thread / SUBGROUP;
   let lane = thread % SUBGROUP;
-  let quarter = vec2u(subgroup / 2, subgroup % 2) * (PIXELS / 2); // its first pixel and channel
+  let quarter = vec2u(subgroup / 2, subgroup % 2) * HALF; // its first pixel and channel
 
   // Threads side by side bring the channels of one pixel and then the next, or the output channels of one filter. What
   // they bring for pixels beyond the last is not used.
@@ -126,7 +136,7 @@ fn main(
   let steps = params.kernel_height * columns * steps_of_run;
   let row_length = params.x_width * params.x_channels;
 
-  var sums: array<Result, MATRICES * MATRICES>;
+  var sums: array<Result, DOWN * ACROSS>;
   var tap = 0u;
   var c = 0u;
   // One turn more than there are steps: each loads a step and multiplies the one before.
@@ -154,14 +164,19 @@ fn main(
       }
     }
     if (step > 0) {
-      var lefts: array<Left, MATRICES>;
-      var rights: array<Right, MATRICES>;
-      for (var p = 0u; p < MATRICES; p++) {
-        lefts[p] = subgroupMatrixLoad<Left, row_major>(&inputs, (quarter.x + p * SIDE) * X_ROW, X_ROW);
-        rights[p] = subgroupMatrixLoad<Right, row_major>(&weights, quarter.y + p * SIDE, W_ROW);
-      }
-      for (var m = 0u; m < MATRICES * MATRICES; m++) {
-        sums[m] = subgroupMatrixMultiplyAccumulate(lefts[m / MATRICES], rights[m % MATRICES], sums[m]);
+      for (var k = 0u; k < 4 * DEPTH; k += K) {
+        var rights: array<Right, ACROSS>;
+        for (var q = 0u; q < ACROSS; q++) {
+          let at = k * W_ROW + quarter.y + q * N;
+          rights[q] = subgroupMatrixLoad<Right, row_major>(&weights, at, W_ROW);
+        }
+        for (var p = 0u; p < DOWN; p++) {
+          let at = (quarter.x + p * M) * X_ROW + k;
+          let left = subgroupMatrixLoad<Left, row_major>(&inputs, at, X_ROW);
+          for (var q = 0u; q < ACROSS; q++) {
+            sums[p * ACROSS + q] = subgroupMatrixMultiplyAccumulate(left, rights[q], sums[p * ACROSS + q]);
+          }
+        }
       }
     }
     workgroupBarrier();
@@ -169,27 +184,32 @@ fn main(
       let x_at = (thread + p * THREADS) / DEPTH * X_ROW + d * 4;
       let w_at = (thread + p * THREADS) / CHANNELS * W_ROW + column * 4;
       for (var e = 0u; e < 4; e++) {
-        inputs[x_at + e] = next_x[p][e];
-        weights[w_at + e] = next_w[p][e];
+        inputs[x_at + e] = Factor(next_x[p][e]);
+        weights[w_at + e] = Factor(next_w[p][e]);
       }
     }
     workgroupBarrier();
   }
 
-  // Matrix by matrix through the workgroup's memory, since what a thread holds of one is not defined. The next one moves up:
-  // an index would have the matrices put where it can reach them.
-  let own = subgroup * SIDE * SIDE;
-  for (var m = 0u; m < MATRICES * MATRICES; m++) {
-    subgroupMatrixStore<row_major>(&results, own, sums[0], SIDE);
-    for (var p = 0u; p < MATRICES * MATRICES - 1; p++) {
-      sums[p] = sums[p + 1];
+  // Through the workgroup's memory, since what a thread holds of a matrix is not defined. The next ones move up: an index
+  // would have the matrices put where it can reach them.
+  let own = subgroup * AT_ONCE * Y_ROW;
+  for (var first = 0u; first < HALF; first += AT_ONCE) {
+    for (var m = 0u; m < GROUP; m++) {
+      let at = own + m / ACROSS * M * Y_ROW + m % ACROSS * N;
+      subgroupMatrixStore<row_major>(&results, at, sums[m], Y_ROW);
+    }
+    for (var m = GROUP; m < DOWN * ACROSS; m++) {
+      sums[m - GROUP] = sums[m];
     }
     workgroupBarrier();
-    for (var k = lane; k < SIDE * SIDE / 4; k += SUBGROUP) {
-      let pixel = first_pixel + quarter.x + m / MATRICES * SIDE + k / 4;
-      let c = first_channel + (quarter.y + m % MATRICES * SIDE) / 4 + k % 4;
+    for (var k = lane; k < AT_ONCE * HALF / 4; k += SUBGROUP) {
+      let row = k / (HALF / 4);
+      let column = k % (HALF / 4);
+      let pixel = first_pixel + quarter.x + first + row;
+      let c = first_channel + quarter.y / 4 + column;
       if (pixel < params.pixels && c < params.y_channels) {
-        let i = own + k * 4;
+        let i = own + row * Y_ROW + column * 4;
         var sum = vec4f(results[i], results[i + 1], results[i + 2], results[i + 3]);
         let out = pixel * params.y_pitch + params.y_first + c;
         if (params.bias == 1) {

@@ -10,32 +10,26 @@ import { sizeOfTile, TILES, type Tile, tileName } from "./tiles.ts";
 /** Pixels and channels of an output, how many terms its sums have, and how many such outputs there are. */
 type Size = readonly [pixels: number, channels: number, terms: number, parts: number];
 
-/** What the WGSL of a tile makes of a spec: its constants, and so many pixels and channels at a time. */
-export interface Tiling<O extends object> {
+/** The WGSL of a tile, and so many pixels and channels at a time. */
+export interface Tiling {
   readonly size: number;
   readonly wgsl: string;
-  consts(options: Readonly<O>): Readonly<Record<string, number>>;
+  readonly consts: Readonly<Record<string, number>>;
 }
-
-const byThreads = (tile: Tile) => ({
-  size: sizeOfTile(tile),
-  wgsl,
-  consts: () => ({ SIDE: tile.side, EACH: tile.each, SLICES: tile.slices }),
-});
 
 /** A kernel with the shapes and options of `spec` by WGSL that takes conv2d_tile's parameters. */
 function tiled<K extends string, O extends object>(
   name: string,
   spec: Omit<KernelSpec<K, O>, "name" | "wgsl" | "consts" | "cost" | "grid">,
   sizeOfCall: (call: Call<K, O>) => Size,
-  { size, wgsl, consts }: Tiling<O>,
+  { size, wgsl, consts }: Tiling,
 ) {
   const tiles = (count: number) => Math.ceil(count / size);
   return defineKernel<K, O>({
     ...spec,
     name,
     wgsl,
-    consts: ({ options }) => ({ ...consts(options), ...activationConsts(options) }),
+    consts: ({ options }) => ({ ...consts, ...activationConsts(options) }),
     cost(call) {
       const [pixels, channels, terms, parts] = sizeOfCall(call);
       const each = 2 * terms * parts;
@@ -50,21 +44,34 @@ function tiled<K extends string, O extends object>(
   });
 }
 
-/** As conv2d_subgroup, without subgroups (whose size, an option there, means nothing to threads), in the weights' own order. */
-export const conv2dTiles = (name: string, tiling: Tiling<TileOptions>) =>
-  tiled(name, convolution, ({ shapes: { w }, y }) => [rowsOf(y), y[3], rowsOf(w), 1], tiling);
-
-/** A tile's convolution and its batches of matrix products. */
-export const tileKernels = (tile: Tile) => ({
-  size: sizeOfTile(tile),
-  conv2d: conv2dTiles(tileName("conv2d_tile", tile), byThreads(tile)),
+/**
+ * A tile's convolution, and its batches of matrix products. As conv2d_subgroup, without its options (which mean nothing to
+ * these), and in the weights' own order. `kind` says by what: tile, or matrix.
+ */
+export const kernelsBy = (kind: string, tiling: Tiling) => ({
+  size: tiling.size,
+  conv2d: tiled(
+    tileName(`conv2d_${kind}`, tiling.size),
+    convolution,
+    ({ shapes: { w }, y }) => [rowsOf(y), y[3], rowsOf(w), 1],
+    tiling,
+  ),
   matmul: tiled(
-    tileName("matmul_tile", tile),
+    tileName(`matmul_${kind}`, tiling.size),
     product,
     ({ shapes: { x }, y }) => [y[1], y[2], x[2], y[0]],
-    byThreads(tile),
+    tiling,
   ),
 });
+
+export type TileKernels = ReturnType<typeof kernelsBy>;
+
+export const tileKernels = (tile: Tile): TileKernels =>
+  kernelsBy("tile", {
+    size: sizeOfTile(tile),
+    wgsl,
+    consts: { SIDE: tile.side, EACH: tile.each, SLICES: tile.slices },
+  });
 
 /** The kernels of every tile there is. */
 export const tileKernelsOf = TILES.map(tileKernels);

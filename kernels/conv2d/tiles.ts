@@ -24,14 +24,18 @@ export const TILES: readonly Tile[] = [
 /** Pixels, and output channels. */
 export const sizeOfTile = ({ side, each }: Tile): number => 4 * side * each;
 
-/** What a kernel for a tile is called. */
-export const tileName = (kernel: string, tile: Tile): string => {
-  const size = sizeOfTile(tile);
-  return size === 64 ? kernel : `${kernel}_${size}`;
-};
-
 /** Tiles on matrix units: pixels, and as many channels. Sums there are added up by units of their own, hence more than 1. */
 export const MATRIX_TILES = [
-  { size: 64, name: "conv2d_matrix", efficiency: 2 },
-  { size: 128, name: "conv2d_matrix_128", efficiency: 3 },
-] as const;
+  { size: 64, efficiency: 2 },
+  { size: 128, efficiency: 3 },
+];
+
+/** What a kernel for tiles of such a size is called. */
+export const tileName = (kernel: string, size: number): string => (size === 64 ? kernel : `${kernel}_${size}`);
+
+/** What the kernels of all tiles are called that compute conv2d, or matmul (batches of products), with their efficiencies. */
+export const efficienciesOf = (operator: string): Record<string, number> =>
+  Object.fromEntries([
+    ...TILES.map((tile) => [tileName(`${operator}_tile`, sizeOfTile(tile)), tile.efficiency]),
+    ...MATRIX_TILES.map(({ size, efficiency }) => [tileName(`${operator}_matrix`, size), efficiency]),
+  ]);

@@ -44,6 +44,11 @@ async function nullDevice(): Promise<GPUDevice> {
   const { create } = (await import("webgpu")) as { create: (flags: string[]) => GPU };
   const adapter = await create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]).requestAdapter();
   if (!adapter) throw new Error("Dawn has no null backend");
-  const wanted = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
+  const wanted = [
+    "shader-f16",
+    "subgroups",
+    "subgroup-size-control",
+    "chromium-experimental-subgroup-matrix",
+  ] as GPUFeatureName[];
   return adapter.requestDevice({ requiredFeatures: wanted });
 }

@@ -56,8 +56,8 @@ export const PROGRAMS: readonly Program[] = [
   { name: GPU, program: all("kernels/variants_gpu"), limitBytes: 12_000, after: ENTRY },
   {
     name: "what matrix units add to that",
-    program: all("kernels/variants_matrices"),
-    limitBytes: 3_000,
+    program: all("engine/device/matrices", "kernels/variants_matrices"),
+    limitBytes: 5_000,
     after: GPU,
   },
   {

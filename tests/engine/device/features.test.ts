@@ -11,7 +11,7 @@ import { nodeHost } from "../../../engine/node/dawn.ts";
 import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
-import { open, randomTensor, refuses, small } from "../../harness.ts";
+import { matricesOf, open, randomTensor, refuses, small } from "../../harness.ts";
 
 const gpu = await open();
 
@@ -20,6 +20,8 @@ const F16 = "shader-f16";
 const MATRICES = "chromium-experimental-subgroup-matrix";
 const ALL = [SUBGROUPS, F16, MATRICES];
 const HEADS = { [SUBGROUPS]: "enable subgroups;", [F16]: "enable f16;", [MATRICES]: "enable chromium_" };
+
+const TENSOR_CORES = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
 /** What an adapter with tensor cores tells. */
 const INFO = {
@@ -30,8 +32,8 @@ const INFO = {
   subgroupMinSize: 8,
   subgroupMaxSize: 8,
   isFallbackAdapter: true,
-  subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-} as unknown as GPUAdapterInfo;
+  subgroupMatrixConfigs: [TENSOR_CORES],
+} as unknown as GPUAdapterInfo & { readonly subgroupMatrixConfigs: Iterable<object> };
 
 type Failure = "the compiler" | "the driver";
 
@@ -51,7 +53,9 @@ function hostWith(has: readonly string[], failure: Failure): Host {
       if (failure === "the driver") failPipelines(device, compiles);
       return device;
     };
-    return { features, limits: real.limits, info: INFO, requestDevice } as unknown as GPUAdapter;
+    const own = [...(real.info as typeof INFO).subgroupMatrixConfigs];
+    const info = own.length > 0 ? { ...INFO, subgroupMatrixConfigs: own } : INFO;
+    return { features, limits: real.limits, info, requestDevice } as unknown as GPUAdapter;
   };
   return { ...nodeHost, storage: undefined, providers: () => [{ requestAdapter }] };
 }
@@ -79,7 +83,9 @@ const x = randomTensor([1, 3, 12, 12]);
 
 for (const failure of ["the compiler", "the driver"] as const) {
   for (const missing of [...real, undefined]) {
-    const has = missing === undefined ? [] : real.filter((name) => name !== missing);
+    // A device with matrices has subgroups, whether asked for or not.
+    const isLost = (name: string) => name === missing || (name === MATRICES && missing === SUBGROUPS);
+    const has = missing === undefined ? [] : real.filter((name) => !isLost(name));
     test(`${failure} fails at ${missing ?? "every feature"}: nets run without it, and a warning says so`, async () => {
       const kinds: AdapterKind[] = [];
       const load = async (kind: AdapterKind) => {
@@ -88,14 +94,20 @@ for (const failure of ["the compiler", "the driver"] as const) {
       };
       const other = await openGpu({ variants: load, rates }, hostWith(has, failure));
       const { subgroupSize, f16, matrices } = other.traits;
-      assert.equal([subgroupSize > 0, f16, matrices], [has.includes(SUBGROUPS), has.includes(F16), false]);
-      const [{ software, subgroupSize: lanes, matrices: units }] = kinds;
-      assert.equal([software, lanes, units], [true, 8, false]);
-      const told = ALL.filter((name) => !has.includes(name));
+      const found = [subgroupSize > 0, f16, matrices !== undefined];
+      // Our kernels multiply f16.
+      const units = has.includes(MATRICES) && has.includes(F16);
+      assert.equal(found, [has.includes(SUBGROUPS), has.includes(F16), units]);
+      const [kind] = kinds;
+      assert.equal([kind.software, kind.subgroupSize, kind.matrices], [true, 8, matrices]);
+      const told = ALL.filter((name) => !has.includes(name) || (name === MATRICES && !units));
       const reason = failure === "the driver" ? "internal error: 0x80004005$" : ".*not allowed";
       assert.is(other.warnings.length, told.length, other.warnings.join("\n"));
       told.forEach((name, i) => {
-        assert.match(other.warnings[i], new RegExp(`^the adapter lists ${name}, but compiles no kernel.*: ${reason}`));
+        assert.match(
+          other.warnings[i],
+          new RegExp(`^the adapter lists ${name}, but kernels with it fail.*: ${reason}`),
+        );
         assert.not.match(other.warnings[i], /\n/);
       });
       const weights = randomWeights(small);
@@ -123,32 +135,84 @@ for (const failure of ["the compiler", "the driver"] as const) {
 /** Dawn without a driver. Kept for good: see ARCHITECTURE.md. */
 const nullDawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
 
-/** Its device compiles nothing, but reads every shader. */
-async function nullDevice(): Promise<GPUDevice> {
+/** Its device compiles nothing, but reads every shader, and finds zeros in every buffer. */
+async function nullDevice(...more: string[]): Promise<GPUDevice> {
   const adapter = await nullDawn.requestAdapter();
-  const device = await (adapter as GPUAdapter).requestDevice({ requiredFeatures: ALL as GPUFeatureName[] });
+  const requiredFeatures = [...ALL, ...more] as GPUFeatureName[];
+  const device = await (adapter as GPUAdapter).requestDevice({ requiredFeatures });
+  findIn(device, 0);
   // Its subgroups may have 128 lanes, of which a workgroup with matrices needs a multiple.
+  const threads = /workgroup_size\((64|4 \* SUBGROUP)\)/;
   const { createShaderModule } = device;
   device.createShaderModule = (given) =>
-    createShaderModule.call(device, {
-      ...given,
-      code: given.code.replace("workgroup_size(64)", "workgroup_size(128)"),
-    });
+    createShaderModule.call(device, { ...given, code: given.code.replace(threads, "workgroup_size(128)") });
   return device;
 }
+
+function findIn(device: GPUDevice, value: number): void {
+  const { createBuffer } = device;
+  device.createBuffer = (given) => {
+    const buffer = createBuffer.call(device, given);
+    buffer.getMappedRange = () => Uint32Array.of(value).buffer;
+    return buffer;
+  };
+}
+
+const memory = 16384;
 
 test("what compiles is used, and nothing is told", async () => {
   const device = await nullDevice();
   const use = async (info: object) => usableFeatures(device, { ...INFO, ...info } as GPUAdapterInfo);
   const matrices = async (info: object) => (await use(info)).traits.matrices;
-  assert.equal(await use({}), { traits: { subgroupSize: 8, f16: true, matrices: true }, warnings: [] });
+  const found = matricesOf({ subgroup: 8, memory });
+  assert.equal(await use({}), { traits: { subgroupSize: 8, f16: true, matrices: found }, warnings: [] });
   const nvidia = { vendor: "nvidia", subgroupMatrixConfigs: undefined };
-  assert.is(await matrices(nvidia), true, "Dawn before it told of sizes");
-  assert.is(await matrices({ ...nvidia, vendor: "intel" }), false);
-  assert.is(await matrices({ subgroupMatrixConfigs: [] }), false);
-  assert.is(await matrices({ subgroupMinSize: 128, subgroupMaxSize: 128 }), false);
+  assert.equal(await matrices(nvidia), found, "Dawn before it told of sizes");
+  assert.is(await matrices({ ...nvidia, vendor: "intel" }), undefined);
+  assert.is(await matrices({ subgroupMatrixConfigs: [] }), undefined);
+  assert.is(await matrices({ subgroupMinSize: 128, subgroupMaxSize: 128 }), undefined);
   const varying = { subgroupMinSize: 4, subgroupMaxSize: 64 };
-  assert.equal((await use(varying)).traits, { subgroupSize: 0, f16: true, matrices: false });
+  assert.equal((await use(varying)).traits, { subgroupSize: 0, f16: true, matrices: undefined });
+  device.destroy();
+});
+
+test("matrix units are those of the vendor, and of subgroups of a size that is asked for where there are several", async () => {
+  const device = await nullDevice("subgroup-size-control");
+  const config = (componentType: string, resultComponentType: string, M: number, N: number, K: number) => {
+    return { componentType, resultComponentType, M, N, K };
+  };
+  const find = async (least: number, most: number, ...configs: object[]) => {
+    const info = { ...INFO, subgroupMinSize: least, subgroupMaxSize: most, subgroupMatrixConfigs: configs };
+    return (await usableFeatures(device, info as unknown as GPUAdapterInfo)).traits.matrices;
+  };
+  const whole = config("i8", "i32", 16, 16, 32);
+  const halves = config("f16", "f16", 8, 8, 8);
+  const intel = await find(16, 32, whole, config("f16", "f16", 8, 16, 16), config("f16", "f32", 8, 16, 16));
+  assert.equal(intel, matricesOf({ m: 8, sized: true, memory }), "the null device has them of all sizes");
+  const amd = await find(32, 64, config("f16", "f16", 16, 16, 16), TENSOR_CORES);
+  assert.equal(amd, matricesOf({ subgroup: 64, sized: true, memory }));
+  const apple = await find(32, 32, halves, config("f32", "f32", 8, 8, 8));
+  assert.equal(apple, matricesOf({ m: 8, n: 8, k: 8, factors: "f32", memory }));
+  assert.is(await find(32, 32, whole, halves), undefined, "sums in f16 are no sums in f32");
+  const several = await find(32, 32, config("f16", "f32", 8, 8, 8), config("f32", "f32", 8, 8, 8), TENSOR_CORES);
+  assert.equal(several, matricesOf({ memory }), "the largest of f16");
+  device.destroy();
+});
+
+test("matrix units by the older form of loads and stores, and none where products are wrong", async () => {
+  const device = await nullDevice();
+  const { createShaderModule } = device;
+  device.createShaderModule = (given) =>
+    createShaderModule.call(device, { ...given, code: given.code.replaceAll("row_major", "of_rows") });
+  const use = () => usableFeatures(device, INFO);
+  assert.equal((await use()).traits.matrices, matricesOf({ subgroup: 8, memory, orderArgument: true }));
+  findIn(device, 1);
+  const { traits, warnings } = await use();
+  assert.is(traits.matrices, undefined);
+  assert.is(warnings.length, 1);
+  assert.match(warnings[0], /chromium-experimental-subgroup-matrix, but kernels with it fail, and are not used: /);
+  device.createShaderModule = createShaderModule;
+  assert.match((await use()).warnings[0], /and are not used: its products are wrong$/);
   device.destroy();
 });
 

@@ -16,6 +16,7 @@ import { rates } from "../../../kernels/rates.ts";
 import { references } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { batchNormLayer, convLayer, linearLayer } from "../../../nets/layers.ts";
+import { matricesOf } from "../../harness.ts";
 
 const DISPATCH = 1e-6;
 
@@ -171,7 +172,7 @@ test("the rates are of kernels that exist, and plausible", () => {
     for (const [name, share] of Object.entries(efficiency)) {
       assert.ok(name in references, `there is no kernel ${name}`);
       // Matrix units do more than the multiply-adds whose peak is the measure.
-      assert.ok(share >= 0 && (share <= 1 || name.startsWith("conv2d_matrix")), name);
+      assert.ok(share >= 0 && (share <= 1 || /^(conv2d|matmul)_matrix/.test(name)), name);
     }
   }
 });
@@ -212,7 +213,7 @@ const SETTINGS: readonly Setting[] = [
   { ...settingOf(), software: true },
   { ...settingOf(), software: true, subgroupSize: 4 },
   settingOf(),
-  { ...settingOf(), subgroupSize: 32, matrices: true, f16: true, dtype: "f16" },
+  { ...settingOf(), subgroupSize: 32, matrices: matricesOf(), f16: true, dtype: "f16" },
 ];
 
 test("every kernel that a variant can use has a rate in some family of devices", () => {

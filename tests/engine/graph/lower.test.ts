@@ -9,7 +9,7 @@ import type { Value } from "../../../engine/graph/value.ts";
 import type { Rates, Traits, Variants } from "../../../engine/graph/variant.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
-import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
+import { sizeOfTile, TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { flatten } from "../../../kernels/flatten.ts";
@@ -36,7 +36,7 @@ import {
 
 const gpu = await open("default");
 
-const TILED = TILES.map((tile) => tileName("conv2d_tile", tile));
+const TILED = TILES.map((tile) => tileName("conv2d_tile", sizeOfTile(tile)));
 
 /** Small convolutions gain nothing by their variants: here chance decides, or they are taken wherever they can be. */
 let chance = 1;

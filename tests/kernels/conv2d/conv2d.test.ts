@@ -9,7 +9,7 @@ import type { Activation } from "../../../kernels/activation.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { matmulSubgroup } from "../../../kernels/conv2d/conv2d_subgroup.ts";
 import { tileKernels } from "../../../kernels/conv2d/conv2d_tile.ts";
-import { TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
+import { sizeOfTile, TILES, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import {
@@ -57,8 +57,10 @@ const MAIN_EPILOGUE = drawEpilogue("relu", "none");
 const OTHER_EPILOGUES = Array.from({ length: isSlow ? 1 : 2 }, () => drawEpilogue(...drawnActivations(gpu)));
 
 /** These take seconds to compile on software adapters: there with one epilogue, and on SwiftShader one of them in a run. */
-const SLOW = TILES.map((tile) => tileName("conv2d_tile", tile));
-const LEFT_OUT = TILES.filter((tile) => !drawnTiles(gpu).includes(tile)).map((tile) => tileName("conv2d_tile", tile));
+const SLOW = TILES.map((tile) => tileName("conv2d_tile", sizeOfTile(tile)));
+const LEFT_OUT = TILES.filter((tile) => !drawnTiles(gpu).includes(tile)).map((tile) =>
+  tileName("conv2d_tile", sizeOfTile(tile)),
+);
 
 const without = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [name, false as const]));
 

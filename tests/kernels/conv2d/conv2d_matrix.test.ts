@@ -3,112 +3,175 @@ import * as assert from "uvu/assert";
 import { F16 } from "../../../engine/device/f16.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
-import { defineKernel } from "../../../engine/graph/kernel.ts";
+import { type AnyKernel, defineKernel } from "../../../engine/graph/kernel.ts";
 import { makePlan } from "../../../engine/graph/plan.ts";
-import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
-import { ACTIVATIONS } from "../../../kernels/activation.ts";
-import { conv2dMatrices } from "../../../kernels/conv2d/conv2d_matrix.ts";
+import type { Matrices } from "../../../engine/graph/variant.ts";
+import type { Dtype } from "../../../engine/ground/options.ts";
+import type { Tensor } from "../../../engine/ground/tensor.ts";
+import { matrixKernels } from "../../../kernels/conv2d/conv2d_matrix.ts";
+import type { TileKernels } from "../../../kernels/conv2d/conv2d_tile.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
-import { int, open, pick, randomTensor, runPlan } from "../../harness.ts";
+import { drawnActivations, int, matricesOf, open, pick, randomTensor, rounds, runPlan, someOf } from "../../harness.ts";
 
 const gpu = await open();
 
 /**
- * What a subgroup of 32 does with matrices, for adapters without matrix units: a matrix that is loaded is where it lies in the
- * workgroup's memory, and of one that is computed every thread holds eight elements.
+ * What a subgroup does with matrices, for adapters without matrix units: a matrix that is loaded is where it lies in the
+ * workgroup's memory; of one that is computed every thread holds a share of the elements, and its name is where they end.
  */
 const EMULATION = `
+const HELD = M * N / SUBGROUP;
 alias Left = vec2u;
 alias Right = vec2u;
-alias Result = array<f32, 8>;
-var<private> first: u32; // of the elements that this thread holds
+alias Result = u32;
+var<private> first: u32; // of the elements of a matrix that this thread holds
+var<private> held: array<f32, DOWN * ACROSS * HELD>;
+var<private> end: u32; // of those that are held
 fn load(at: u32, stride: u32) -> vec2u { return vec2u(at, stride); }
 fn multiply(left: Left, right: Right, sum: Result) -> Result {
   var m = sum;
-  for (var i = 0u; i < 8; i++) {
-    let cell = vec2u((first + i) / 16, (first + i) % 16);
-    for (var k = 0u; k < 16 + params.pixels * 0; k++) {
-      m[i] += f32(inputs[left.x + cell.x * left.y + k]) * f32(weights[right.x + k * right.y + cell.y]);
+  if (m == 0) {
+    end += HELD;
+    m = end;
+  }
+  for (var i = 0u; i < HELD; i++) {
+    let cell = vec2u((first + i) / N, (first + i) % N);
+    for (var k = 0u; k < K + params.pixels * 0; k++) {
+      held[m - HELD + i] += f32(inputs[left.x + cell.x * left.y + k]) * f32(weights[right.x + k * right.y + cell.y]);
     }
   }
   return m;
 }
 fn store(at: u32, m: Result, stride: u32) {
-  for (var i = 0u; i < 8; i++) { results[at + (first + i) / 16 * stride + (first + i) % 16] = m[i]; }
+  for (var i = 0u; i < HELD; i++) { results[at + (first + i) / N * stride + (first + i) % N] = held[m - HELD + i]; }
 }
 `;
 
-/** The kernel's source with calls of the emulation in place of those of the extension. */
-const emulated = `${conv2dMatrices[0].wgsl
-  .replace("enable chromium_experimental_subgroup_matrix;", "")
-  .replace(/diagnostic\(.*\);/, "")
-  .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
-  .replace(/let lane *= *thread *% *SUBGROUP;/, "$& first = lane * 8;")
-  .replace(/subgroupMatrixLoad<\w+, *row_major>\(&\w+, */g, "load(")
-  .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
-  .replace(/subgroupMatrixStore<row_major>\(&results, */g, "store(")}${EMULATION}`;
+/** A kernel's source with calls of the emulation in place of those of the extension. */
+const emulated = (wgsl: string): string =>
+  `${wgsl
+    .replace("enable chromium_experimental_subgroup_matrix;", "")
+    .replace(/diagnostic\(.*\);/, "")
+    .replace(/^alias (Left|Right|Result) *=.*$/gm, "")
+    .replace(/let lane *= *thread *% *SUBGROUP;/, "$& first = lane * HELD;")
+    .replace(/subgroupMatrixLoad<\w+, *row_major>\(&\w+, */g, "load(")
+    .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiply(")
+    .replace(/subgroupMatrixStore<row_major>\(&results, */g, "store(")}${EMULATION}`;
+
+const KINDS: Readonly<Record<string, Matrices>> = {
+  "NVIDIA's": matricesOf({}),
+  "AMD's, with subgroups of 64": matricesOf({ subgroup: 64 }),
+  "Intel's": matricesOf({ m: 8, subgroup: 16 }),
+  "Apple's": matricesOf({ m: 8, n: 8, k: 8, factors: "f32" }),
+  "llvmpipe's": matricesOf({ m: 8, n: 8, k: 8, subgroup: 8 }),
+  "those of WebGPU's least memory": matricesOf({ memory: 16384 }),
+};
 
 /** Rounded to what f16 holds. */
 const halved = ({ shape, data }: Tensor): Tensor => {
   return { shape, data: F16.unpack(F16.pack(data).buffer as ArrayBuffer, data.length) };
 };
 
-const skip = gpu.traits.f16 ? undefined : "the adapter has no f16";
+/** The kernel of a random convolution, or of matrix products, and its inputs, which are stored as `dtype`. */
+function drawCall({ conv2d, matmul }: TileKernels, operator: string, dtype: Dtype) {
+  const random = (...shape: number[]) => (dtype === "f16" ? halved(randomTensor(shape)) : randomTensor(shape));
+  const [batch, channels, outChannels] = [int(1, 3), 4 * int(1, 12), 4 * int(1, 40)];
+  if (operator === "matmul") {
+    const inputs = { x: random(batch, int(1, 150), channels), w: random(batch, channels, outChannels) };
+    return { kernel: matmul as AnyKernel, inputs, options: {} };
+  }
+  const inputs = {
+    x: random(batch, int(5, 14), int(5, 14), channels),
+    w: random(int(1, 3), int(1, 3), channels, outChannels),
+    b: random(outChannels),
+  };
+  const options = {
+    stride: [int(1, 2), int(1, 2)],
+    dilation: pick([1, 1], [1, 1], [2, 2]),
+    padding: [1, 1, 0, 1],
+    activation: pick(...drawnActivations(gpu)),
+  };
+  return { kernel: conv2d as AnyKernel, inputs, options };
+}
 
-for (const [i, plain] of [...conv2dMatrices, ...conv2dMatrices].entries()) {
-  test(`random ${plain.name} ${i} with the matrices emulated${skip ? `: skipped, ${skip}` : ""}`, async () => {
-    if (skip) return;
-    const [channels, outChannels] = [4 * int(1, 12), 4 * int(1, 40)];
-    const kernelSize = [int(1, 3), int(1, 3)];
-    const size = [int(5, 14), int(5, 14)];
-    const dilation = pick([1, 1], [1, 1], [2, 2]);
-    const options = {
-      subgroup: 32,
-      stride: [int(1, 2), int(1, 2)],
-      dilation,
-      padding: [1, 1, 0, 1],
-      activation: pick(...ACTIVATIONS),
-    };
-    const inputs = {
-      x: halved(randomTensor([int(1, 2), ...size, channels])),
-      w: halved(randomTensor([...kernelSize, channels, outChannels])),
-      b: halved(randomTensor([outChannels])),
-    };
-    const kernel = defineKernel({ ...plain, wgsl: emulated });
-    const graph = new Graph();
-    const shapeOf = (name: keyof typeof inputs): Shape => inputs[name].shape;
-    const y = kernel(
-      graph.input("x", shapeOf("x")),
-      graph.param("w", shapeOf("w")),
-      graph.param("b", shapeOf("b")),
-      options as never,
-    );
-    graph.name("y", y);
-    const got = (await runPlan(gpu, makePlan(graph, ["y"], gpu.limits, "f16"), inputs)).y;
-    const want = evaluateReference(plain, inputs, options);
-    assert.equal(got.shape, want.shape);
-    want.data.forEach((value, k) => {
-      // The output is rounded to f16, the sums to f32.
-      assert.ok(
-        Math.abs(got.data[k] - value) <= 2 ** -11 * Math.abs(value) + 1e-4,
-        `y[${k}]: ${got.data[k]}, ${value}`,
-      );
-    });
+async function checkTile(
+  tile: TileKernels,
+  operator: string,
+  dtype: Dtype,
+  edit = (wgsl: string) => wgsl,
+): Promise<void> {
+  const { kernel: plain, inputs, options } = drawCall(tile, operator, dtype);
+  const kernel = defineKernel({ ...plain, wgsl: edit(plain.wgsl) });
+  const graph = new Graph();
+  const { x, ...params } = inputs;
+  const values = Object.entries(params).map(([name, { shape }]) => graph.param(name, shape));
+  graph.name("y", kernel(graph.input("x", x.shape), ...values, options as never));
+  const { y: got } = await runPlan(gpu, makePlan(graph, ["y"], gpu.limits, dtype), inputs);
+  const want = evaluateReference(plain, inputs, options);
+  assert.equal(got.shape, want.shape);
+  want.data.forEach((value, k) => {
+    // The output is rounded to what is stored, the sums to f32.
+    const bound = (dtype === "f16" ? 2 ** -11 * Math.abs(value) : 0) + 1e-4;
+    assert.ok(Math.abs(got.data[k] - value) <= bound, `y[${k}]: ${got.data[k]}, ${value}`);
   });
 }
+
+const OPERATORS = ["conv2d", "matmul"];
+const cases = Object.entries(KINDS).flatMap(([kind, matrices]) =>
+  (matrices.factors === "f16" ? ["f16"] : ["f16", "f32"]).flatMap((dtype) =>
+    matrixKernels(matrices).flatMap((tile) => OPERATORS.map((operator) => ({ kind, dtype, tile, operator }))),
+  ),
+);
+// Each takes llvmpipe ten seconds to compile.
+const drawn = gpu.traits.f16 ? someOf(cases, 1, 4) : [];
+for (const { kind, dtype, tile, operator } of drawn) {
+  test(`a random ${operator} by ${tile.conv2d.name} on ${kind} matrix units, emulated, in ${dtype}`, () =>
+    checkTile(tile, operator, dtype as Dtype, emulated));
+}
+
+const { matrices } = gpu.traits;
+test(`random calls by the device's own matrix units${matrices ? "" : ": skipped, it has none"}`, async () => {
+  if (!matrices) return;
+  for (let i = 0; i < rounds(24); i++) {
+    await checkTile(pick(...matrixKernels(matrices)), pick(...OPERATORS), "f16", (wgsl) => wgsl);
+  }
+});
+
+test("what a tile takes of the workgroup's memory is what the device has", () => {
+  const partsOf = (given: Partial<Matrices>) =>
+    matrixKernels(matricesOf(given)).map(({ size, conv2d }) => {
+      const { DEPTH, AT_ONCE } = conv2d.consts({ options: conv2d.options } as never);
+      return [size, 4 * Number(DEPTH), AT_ONCE];
+    });
+  assert.equal(partsOf({}), [
+    [64, 32, 32],
+    [128, 16, 16],
+  ]);
+  assert.equal(partsOf({ memory: 49152 }), [
+    [64, 32, 32],
+    [128, 16, 16],
+  ]);
+  assert.equal(partsOf({ memory: 16384 }), [[64, 16, 16]]);
+  assert.equal(partsOf({ m: 8, n: 8, k: 8, factors: "f32" }), [[64, 16, 8]]);
+  assert.equal(partsOf({ memory: 8192 }), []);
+});
 
 test("nets of dtype f16 take it on devices with matrices, and only there", () => {
   const graph = new Graph();
   graph.name("y", convLayer("a", graph.input("x", [1, 64, 28, 28]), 64, 3, { padding: 1 }));
-  const kernels = (matrices: boolean, dtype: "f32" | "f16") => {
+  const kernels = (matrices: Matrices | undefined, dtype: Dtype) => {
     const traits = { subgroupSize: 32, software: false, maxBinding: 2 ** 27, f16: true, matrices };
     return compile(graph, ["y"], { traits, variants, limits: gpu.limits }, { dtype }).steps.map(({ kernel }) => kernel);
   };
-  assert.ok(kernels(true, "f16").includes("conv2d_matrix"));
-  assert.not.ok(kernels(true, "f32").includes("conv2d_matrix"));
-  assert.not.ok(kernels(false, "f16").includes("conv2d_matrix"));
+  const takes = (...given: Parameters<typeof kernels>) => kernels(...given).includes("conv2d_matrix");
+  assert.ok(takes(matricesOf({}), "f16"));
+  assert.not.ok(takes(matricesOf({}), "f32"));
+  assert.not.ok(takes(undefined, "f16"));
+  const inF32 = matricesOf({ m: 8, n: 8, k: 8, factors: "f32" });
+  assert.ok(takes(inF32, "f16") && takes(inF32, "f32"));
+  assert.not.ok(takes(matricesOf({ memory: 8192 }), "f16"));
 });
 
 test.run();

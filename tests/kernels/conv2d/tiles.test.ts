@@ -43,7 +43,10 @@ test("every row has a kernel, a product and a rate of its name", () => {
   assert.is(new Set(sizes).size, sizes.length);
   for (const [i, tile] of TILES.entries()) {
     const { conv2d, matmul } = tileKernelsOf[i];
-    assert.equal([conv2d.name, matmul.name], [tileName("conv2d_tile", tile), tileName("matmul_tile", tile)]);
+    assert.equal(
+      [conv2d.name, matmul.name],
+      [tileName("conv2d_tile", sizeOfTile(tile)), tileName("matmul_tile", sizeOfTile(tile))],
+    );
     for (const { name } of [conv2d, matmul]) assert.is(rates.gpu.efficiency[name], tile.efficiency);
   }
 });

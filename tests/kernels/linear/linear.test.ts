@@ -3,7 +3,7 @@ import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
 import type { Activation } from "../../../kernels/activation.ts";
-import { TILES, type Tile, tileName } from "../../../kernels/conv2d/tiles.ts";
+import { sizeOfTile, TILES, type Tile, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { linear } from "../../../kernels/linear/linear.ts";
 import { linearGemv } from "../../../kernels/linear/linear_gemv.ts";
@@ -34,7 +34,7 @@ const isSlow = gpu.traits.software && !isDeep;
 const PLAIN = ["none", "relu"] as const;
 const activations = drawnActivations(gpu);
 const tiles = (some: readonly Tile[]) =>
-  Object.fromEntries(some.map((t) => [tileName("linear_tile", t), false as const]));
+  Object.fromEntries(some.map((t) => [tileName("linear_tile", sizeOfTile(t)), false as const]));
 const leftOut = TILES.filter((tile) => !drawnTiles(gpu).includes(tile));
 
 const check = (inputs: Record<"x" | "w", Tensor> & { b?: Tensor }, activation = pick(...activations)) =>
