@@ -30,7 +30,7 @@ const RARE: readonly (readonly [string, (groups: number, node: OpNode) => boolea
   ["concat", () => true, () => import("./kernels/layout/join.ts")],
 ];
 
-/** Those of them that some graph has needed. */
+/** Those of them that some graph has needed, by what loads them. */
 const loaded = new Map<object, AnyVariant>();
 
 /** The fast kernels that an adapter can use, and those that few nets need, if a graph does. */
@@ -43,12 +43,11 @@ async function variantsFor({ software, subgroupSize, matrices }: AdapterKind, gr
       ? import("./kernels/variants_matrices.ts")
       : import("./kernels/variants_gpu.ts"));
   const all: Record<string, readonly AnyVariant[]> = { ...variants };
-  for (const rare of RARE) {
-    const [operator, isFor, load] = rare;
+  for (const [operator, isFor, load] of RARE) {
     const wants = (node: Node) =>
       node.kind === "op" && node.kernel.name === operator && isFor((node.options as Conv2dOptions).groups, node);
-    if (!loaded.has(rare) && graph?.nodes.some(wants)) loaded.set(rare, Object.values(await load())[0]);
-    const variant = loaded.get(rare);
+    if (graph?.nodes.some(wants)) loaded.set(load, Object.values(await load())[0]);
+    const variant = loaded.get(load);
     if (variant) all[operator] = [variant, ...(all[operator] ?? [])];
   }
   return all;

@@ -151,8 +151,8 @@ function makeCheck(layer: DistinctLayer, inputs: Inputs, gpu: Gpu): Check {
   const wanted: Expected = expected(layer.kernel, inputs, layer.call);
   let right: Float32Array | undefined;
   return (output, name) => {
-    const { error = 0 } = gpu.variants[layer.kernel.name]?.find((variant) => variant.name === name) ?? {};
-    const verdict = judge(output, wanted, error > 0);
+    const { error } = gpu.variants[layer.kernel.name]?.find((variant) => variant.name === name) ?? {};
+    const verdict = judge(output, wanted, error !== undefined);
     if (verdict.problem !== undefined) return verdict;
     const { problem, ...whole } = judgeAll(output, right ?? output, wanted);
     if (problem !== undefined) return { ...whole, problem: `${problem}, as another variant has it` };

@@ -40,7 +40,7 @@ export function candidatesOf(
   };
   const others = (variants[kernel.name] ?? []).map((variant) => ({
     name: variant.name,
-    error: variant.error ?? 0,
+    error: variant.error?.[setting.dtype] ?? 0,
     layoutOnly: variant.layoutOnly ?? false,
     reason: variant.refuses(call, setting, named),
     gains: () => variant.gains?.(call, setting, named) ?? true,

@@ -6,6 +6,7 @@ import { fastest, tryOut } from "./estimate.ts";
 import { callOf, explain, type Graph, layerOf } from "./graph.ts";
 import type { AnyCall } from "./kernel.ts";
 import { prune, rewrite } from "./passes.ts";
+import type { Value } from "./value.ts";
 import type { Setting, Traits, Variants } from "./variant.ts";
 
 /** A variant per operator that must be taken, such as `{ conv2d: "conv2d" }` for the plain kernel. */
@@ -23,15 +24,24 @@ export interface LowerOptions {
   readonly forced?: Forced;
   /**
    * What variants that round more than the plain kernels may add to the error of the outputs, over their rms; 0 is to go
-   * without them. Errors of layers are taken to be independent: their squares add up.
+   * without them. Errors of layers are taken to be independent: their squares add up. Where that is too much, those with the
+   * largest are left out.
    */
   readonly tolerance?: number;
+  /** What one of them may add at most; the tolerance if not said. */
+  readonly most?: number;
   /** How tensors are stored; f32 if not said. */
   readonly dtype?: Dtype;
 }
 
-/** The default of LowerOptions.tolerance: about what float32 itself costs a deep net. */
-export const TOLERANCE = 2e-5;
+/**
+ * The default of LowerOptions.tolerance: about what float32 itself costs a deep net. Of float16, which costs ResNet-18 5e-4, ten
+ * times as much.
+ */
+export const TOLERANCE: Readonly<Record<Dtype, number>> = { f32: 2e-5, f16: 5e-3 };
+
+/** A candidate, and its value where it was tried out. */
+type Picked = Pick<Candidate, "name" | "error" | "make"> & { readonly value?: Value };
 
 /**
  * Replaces operators by their best variants that take the call on this device: one that is asked for, else the one that
@@ -40,7 +50,7 @@ export const TOLERANCE = 2e-5;
  */
 export function lower(graph: Graph, outputs: readonly string[], target: Target, options: LowerOptions = {}): Graph {
   const { traits, variants, tuned } = target;
-  const { forced = {}, tolerance = TOLERANCE, dtype = "f32" } = options;
+  const { forced = {}, dtype = "f32", tolerance = TOLERANCE[dtype], most = tolerance } = options;
   const setting: Setting = { ...traits, dtype };
   const inNhwc = readInNhwc(graph, outputs, variants, setting);
   let squaredError = 0;
@@ -51,7 +61,7 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
     const applicable = candidates.filter(({ reason }) => reason === undefined);
 
     const first = next.graph.nodes.length;
-    const pick = ({ name, error, make }: Pick<Candidate, "name" | "error" | "make">, why: string, value = make()) => {
+    const pick = ({ name, error, make, value = make() }: Picked, why: string) => {
       explain(next.graph, first, { layer: layerOf(graph, id), operator: kernel.name, variant: name, why });
       squaredError += error ** 2;
       return value;
@@ -67,7 +77,7 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
         `${kernel.name} cannot be run as asked for: ${wanted}: ${asked.reason}; here it can be run as ${listOf(applicable)}`,
       );
     }
-    const precise = applicable.filter(({ error }) => error <= tolerance);
+    const precise = applicable.filter(({ error }) => error <= most);
     const measured = tuned?.get(callKey(kernel.name, callOf(graph, node), dtype));
     const best = precise.find(({ name }) => name === measured);
     if (best) return pick(best, "measured on this adapter");
@@ -77,22 +87,18 @@ export function lower(graph: Graph, outputs: readonly string[], target: Target, 
     if (gaining.length === 0) return pick(plain, "none gains here");
     if (rivals.length === 1) return pick(gaining[0], "the only one that gains");
     if (!traits.rates) return pick(gaining[0], "the first that applies");
-    const tried = rivals.map((rival) => ({
-      ...rival,
-      ...tryOut(next.graph, rival.make, setting, inNhwc[id]),
-    }));
+    const tried = rivals.map((rival) => ({ ...rival, ...tryOut(next.graph, rival.make, setting, inNhwc[id]) }));
     const possible = tried.filter(({ seconds }) => seconds !== Infinity);
     if (possible.length === 0) return pick(plain, "none is for this kind of device");
     const winner = fastest(possible);
-    if (gaining.length === 1) {
-      const why = winner.name === plain.name ? "none gains here" : "the only one that gains";
-      return pick(winner, why, winner.value);
-    }
-    if (possible.length === 1) return pick(winner, "the only one for this kind of device", winner.value);
+    if (winner.name === plain.name) return pick(winner, "none gains here");
+    if (gaining.length === 1) return pick(winner, "the only one that gains");
+    if (possible.length === 1) return pick(winner, "the only one for this kind of device");
     const estimates = possible.map(({ name, seconds = 0 }) => `${name} ${(seconds * 1e3).toPrecision(3)} ms`);
-    return pick(winner, `estimated: ${estimates.join(", ")}`, winner.value);
+    return pick(winner, `estimated: ${estimates.join(", ")}`);
   });
-  if (Math.sqrt(squaredError) > tolerance) return lower(graph, outputs, target, { ...options, tolerance: 0 });
+  // Too much together: without those that add the most.
+  if (squaredError > tolerance ** 2) return lower(graph, outputs, target, { ...options, most: most / 3 });
   const result = prune(lowered, outputs);
   for (const variant of Object.values(variants).flat()) variant.finish?.(result, outputs);
   return result;

@@ -69,8 +69,11 @@ export interface Rates {
 /** A faster way to compute an operator where it applies; the operator's own kernel stays as the reference. */
 export interface Variant<K extends string, O> {
   readonly name: string;
-  /** Rms error of one call over the rms of its output, where it rounds more than the operator's own kernel does. */
-  readonly error?: number;
+  /**
+   * Rms error of one call over the rms of its output, by how tensors are stored, where it rounds more than the operator's own
+   * kernel does.
+   */
+  readonly error?: Readonly<Record<Dtype, number>>;
   /** True if it takes images that are NHWC in memory as they are. */
   readonly nhwc?: boolean;
   /** True if all it gains is that images stay NHWC: it competes with the operator's own kernel by the conversions of both. */

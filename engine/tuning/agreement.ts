@@ -55,7 +55,7 @@ export function largestError({ shape, data }: Tensor, wanted: Wanted): number {
 }
 
 /** How large that may be: twice what a net may be off by itself, and in f16 what its eleven bits come to in deep nets. */
-const MOST: Readonly<Record<Dtype, number>> = { f32: 2 * TOLERANCE, f16: 0.05 };
+const MOST: Readonly<Record<Dtype, number>> = { f32: 2 * TOLERANCE.f32, f16: 0.05 };
 
 /** What is wrong with an error that largestError() found, if anything is. */
 export const problemOf = (error: number, dtype: Dtype): string | undefined =>

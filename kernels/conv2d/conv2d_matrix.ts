@@ -11,6 +11,12 @@ const MOST_MEMORY = { f16: 32768, f32: 16384 };
 const DEPTHS = [8, 4];
 
 /**
+ * Pixels of each quarter whose sums are written at a time: with all 32 of a tile of 64 at once, which saves two barriers, an AMD GPU
+ * would have room for 8 subgroups where it has 12.
+ */
+const ROWS = [16, 8];
+
+/**
  * How many input channels at a time, and how many of the sums in the end, the workgroup's memory holds of a tile; undefined
  * where it is too small.
  */
@@ -19,7 +25,7 @@ function partsOf(size: number, { m, factors, memory }: Matrices) {
   const half = size / 2;
   for (const DEPTH of DEPTHS) {
     const steps = bytes * (size * (4 * DEPTH + 8) + 4 * DEPTH * (size + 8));
-    for (let AT_ONCE = half; AT_ONCE >= m; AT_ONCE /= 2) {
+    for (const AT_ONCE of ROWS.filter((rows) => rows >= m)) {
       if (steps + 16 * AT_ONCE * (half + 4) <= Math.min(memory, MOST_MEMORY[factors])) return { DEPTH, AT_ONCE };
     }
   }

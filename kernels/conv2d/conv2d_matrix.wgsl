@@ -23,7 +23,7 @@ const M: u32 = 16;       // pixels of a matrix
 const N: u32 = 16;       // its output channels
 const K: u32 = 16;       // the input channels that it sums over
 const DEPTH: u32 = 8;    // input channels at a time, in vec4: a multiple of K
-const AT_ONCE: u32 = 32; // pixels of a quarter whose sums are in the workgroup's memory at a time, in the end
+const AT_ONCE: u32 = 16; // pixels of a quarter whose sums are in the workgroup's memory at a time, in the end
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const THREADS = 4 * SUBGROUP;

@@ -17,8 +17,8 @@ export type Conv2dVariant = Variant<Inputs, Conv2dOptions>;
 export const refusesSubgroups = ({ subgroupSize }: Setting): string | undefined =>
   subgroupSize >= 4 && subgroupSize <= 64 ? undefined : "the device has no subgroups of one size between 4 and 64";
 
-export const refusesChannels = (channels: number): string | undefined =>
-  channels % 4 === 0 ? undefined : `its ${channels} output channels are no multiple of 4`;
+export const refusesChannels = (channels: number, of = "output"): string | undefined =>
+  channels % 4 === 0 ? undefined : `its ${channels} ${of} channels are no multiple of 4`;
 
 /** Weights are packed as they are loaded, and output channels padded to a multiple of 4 by zeros in them and in the bias. */
 export const refusesParams = (w: Value, b?: Value): string | undefined => {

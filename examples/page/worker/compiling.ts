@@ -236,7 +236,7 @@ function waysOf(graph: Graph, chosen: Graph, { traits, variants }: Target, plan:
     const ways = candidatesOf(graph, node, next.inputsOf(node), variants, setting).map((candidate, i): Way => {
       const { name, reason, error } = candidate;
       if (reason !== undefined) return { name, reason };
-      if (error > TOLERANCE) return { name, reason: "it would round too much" };
+      if (error > TOLERANCE[plan.dtype]) return { name, reason: "it would round too much" };
       if (i > 0 && name !== variant && !candidate.gains()) return { name, reason: "not for shapes like this one" };
       const { value, seconds } = tryOut(next.graph, candidate.make, setting, inNhwc[id]);
       if (name === variant) taken = value;

@@ -34,7 +34,7 @@ function multiply(a: Value, b: (cut?: number) => Value, products: readonly Produ
  */
 function winograd(
   name: string,
-  error: number,
+  error: Conv2dVariant["error"],
   fewestChannels: number,
   algorithm: Winograd,
   transformInput: typeof winogradInput,
@@ -48,15 +48,15 @@ function winograd(
     error,
     refuses(call, setting, inputs) {
       const { kernel, stride, dilation } = geometry(call.shapes.w, call.options);
-      const [channels, outChannels] = [call.shapes.x[1], call.y[1]];
+      const [outChannels, channels] = call.shapes.w;
       if (String([kernel, stride, dilation]) !== "3,3,1,1,1,1")
         return "it is no 3x3 convolution of stride and dilation 1";
-      if (channels % 4 !== 0) return `its ${channels} input channels are no multiple of 4`;
-      if (products.every((product) => product.refuses?.(setting))) return "the device runs none of its matrix products";
+      if (products.every((product) => product.refuses?.(setting))) return "the device runs none of its products";
       const tiles = tileCount(algorithm, [call.y[0], ...call.y.slice(2)]);
       const sizes = [matrices * tiles * Math.max(channels, outChannels), matrices * channels * outChannels];
       return (
         refusesParams(inputs.w) ??
+        refusesChannels(channels, "input") ??
         refusesChannels(outChannels) ??
         refusesSize(sizes, setting) ??
         refuses(call, setting, inputs)
@@ -80,6 +80,6 @@ function winograd(
 
 /** Winograd's convolutions by one of these products. */
 export const winogradVariants = (...products: readonly Product[]): readonly Conv2dVariant[] => [
-  winograd("conv2d_winograd", 2e-6, 128, F4, winogradInput, winogradOutput, products),
-  winograd("conv2d_winograd_2x2", 5e-7, 256, F2, winogradInput2x2, winogradOutput2x2, products),
+  winograd("conv2d_winograd", { f32: 2e-6, f16: 2e-3 }, 128, F4, winogradInput, winogradOutput, products),
+  winograd("conv2d_winograd_2x2", { f32: 5e-7, f16: 8e-4 }, 256, F2, winogradInput2x2, winogradOutput2x2, products),
 ];

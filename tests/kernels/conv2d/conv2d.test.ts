@@ -4,6 +4,7 @@ import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
 import type { AnyKernel } from "../../../engine/graph/kernel.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
+import type { Dtype } from "../../../engine/ground/options.ts";
 import type { Shape, Tensor } from "../../../engine/ground/tensor.ts";
 import type { Activation } from "../../../kernels/activation.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
@@ -166,13 +167,13 @@ const normalTensor = (shape: Shape, deviation: number): Tensor => {
 };
 
 /** The rms error of a variant over the rms of its output, for images as they come from a relu, and weights as He has them. */
-async function relativeError(variant: string, channels: number, side: number): Promise<number> {
+async function relativeError(variant: string, channels: number, side: number, dtype: Dtype): Promise<number> {
   const image = normalTensor([1, channels, side, side], 1);
   const x = { ...image, data: image.data.map((value) => Math.max(0, value)) };
   const w = normalTensor([8, channels, 3, 3], Math.sqrt(2 / (9 * channels)));
   const graph = new Graph();
   graph.name("y", conv2d(graph.input("x", x.shape), graph.param("w", w.shape), { padding: 1 }));
-  const plan = compile(graph, ["y"], gpu, { passes: [], variants: { conv2d: variant } });
+  const plan = compile(graph, ["y"], gpu, { passes: [], variants: { conv2d: variant }, dtype });
   const { y } = await runPlan(gpu, plan, { x, w });
   const want = evaluateReference(conv2d, { x, w }, { padding: 1 }).data;
   const squares = want.reduce((sum, value) => sum + value ** 2, 0);
@@ -180,19 +181,24 @@ async function relativeError(variant: string, channels: number, side: number): P
 }
 
 test("the variants that round more have the errors that they state", async () => {
-  const approximate = variants.conv2d.filter(({ error = 0 }) => error > 0);
+  const approximate = variants.conv2d.filter(({ error }) => error);
   assert.equal(
     approximate.map(({ name }) => name),
     Object.keys(everyWinograd(0)),
   );
-  for (const { name, error = 0 } of approximate) {
-    for (const [channels, side] of [
-      [128, 14],
-      [512, 7],
-    ]) {
-      const got = await relativeError(name, channels, side);
-      assert.ok(got <= error, `${name} of ${channels} channels is off by ${got}, and states ${error}`);
-      assert.ok(got > error / 20, `${name} of ${channels} channels is off by ${got} only, and states ${error}`);
+  const dtypes: Dtype[] = gpu.traits.f16 ? ["f32", "f16"] : ["f32"];
+  for (const { name, error } of approximate) {
+    for (const dtype of dtypes) {
+      const stated = error?.[dtype] ?? 0;
+      for (const [channels, side] of [
+        [128, 14],
+        [512, 7],
+      ]) {
+        const got = await relativeError(name, channels, side, dtype);
+        const what = `${name} of ${channels} channels in ${dtype} is off by ${got}`;
+        assert.ok(got <= stated, `${what}, and states ${stated}`);
+        assert.ok(got > stated / 20, `${what} only, and states ${stated}`);
+      }
     }
   }
 });

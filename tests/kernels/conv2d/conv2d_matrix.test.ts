@@ -146,11 +146,11 @@ test("what a tile takes of the workgroup's memory is what the device has", () =>
       return [size, 4 * Number(DEPTH), AT_ONCE];
     });
   assert.equal(partsOf({}), [
-    [64, 32, 32],
+    [64, 32, 16],
     [128, 16, 16],
   ]);
   assert.equal(partsOf({ memory: 49152 }), [
-    [64, 32, 32],
+    [64, 32, 16],
     [128, 16, 16],
   ]);
   assert.equal(partsOf({ memory: 16384 }), [[64, 16, 16]]);
