@@ -2,7 +2,7 @@
 import type { AdapterKind } from "./engine/device/device.ts";
 import type { Host } from "./engine/device/host.ts";
 import { type Gpu, type OpenOptions, openGpu as open } from "./engine/gpu.ts";
-import type { Graph, Node, OpNode } from "./engine/graph/graph.ts";
+import type { Graph, Node } from "./engine/graph/graph.ts";
 import type { AnyVariant, Variants } from "./engine/graph/variant.ts";
 import { checkObject } from "./engine/ground/errors.ts";
 import type { tune as tuneNow } from "./engine/tuning/tune.ts";
@@ -19,12 +19,12 @@ export { rates } from "./kernels/rates.ts";
 export { variants } from "./kernels/variants.ts";
 export { nets } from "./nets/index.ts";
 
-/** Fast kernels that few nets need: of which operator, for which nodes of a graph, and the module, which has nothing else. */
-const RARE: readonly (readonly [string, (groups: number, node: OpNode) => boolean, () => Promise<object>])[] = [
-  ["conv2d", (groups, { shape }) => groups === shape[1], () => import("./kernels/conv2d/variants_depthwise.ts")],
+/** Fast kernels that few nets need: of which operator, for what groups and channels, and the module, which has nothing else. */
+const RARE: readonly (readonly [string, (groups: number, channels: number) => boolean, () => Promise<object>])[] = [
+  ["conv2d", (groups, channels) => groups === channels, () => import("./kernels/conv2d/variants_depthwise.ts")],
   [
     "conv2d",
-    (groups, { shape }) => groups > 1 && groups !== shape[1],
+    (groups, channels) => groups > 1 && groups !== channels,
     () => import("./kernels/conv2d/variants_grouped.ts"),
   ],
   ["concat", () => true, () => import("./kernels/layout/join.ts")],
@@ -45,7 +45,9 @@ async function variantsFor({ software, subgroupSize, matrices }: AdapterKind, gr
   const all: Record<string, readonly AnyVariant[]> = { ...variants };
   for (const [operator, isFor, load] of RARE) {
     const wants = (node: Node) =>
-      node.kind === "op" && node.kernel.name === operator && isFor((node.options as Conv2dOptions).groups, node);
+      node.kind === "op" &&
+      node.kernel.name === operator &&
+      isFor((node.options as Conv2dOptions).groups, node.shape[1]);
     if (graph?.nodes.some(wants)) loaded.set(load, Object.values(await load())[0]);
     const variant = loaded.get(load);
     if (variant) all[operator] = [variant, ...(all[operator] ?? [])];

@@ -14,7 +14,7 @@ type Size = readonly [pixels: number, channels: number, terms: number, parts: nu
 export interface Tiling {
   readonly size: number;
   readonly wgsl: string;
-  readonly consts: Readonly<Record<string, number>>;
+  readonly consts: Readonly<Record<string, number | boolean>>;
 }
 
 /** A kernel with the shapes and options of `spec` by WGSL that takes conv2d_tile's parameters. */
@@ -66,15 +66,22 @@ export const kernelsBy = (kind: string, tiling: Tiling) => ({
 
 export type TileKernels = ReturnType<typeof kernelsBy>;
 
+const constsOf = ({ side, each, slices }: Tile) => ({ SIDE: side, EACH: each, SLICES: slices });
+
 export const tileKernels = (tile: Tile): TileKernels =>
-  kernelsBy("tile", {
+  kernelsBy("tile", { size: sizeOfTile(tile), wgsl, consts: { ...constsOf(tile), BY_STEPS: false } });
+
+/** The same with products in f16, of which sixteen at a time are added up in f16: for tensors in f16. */
+export const halvesKernels = (tile: Tile): TileKernels =>
+  kernelsBy("tile_f16", {
     size: sizeOfTile(tile),
-    wgsl,
-    consts: { SIDE: tile.side, EACH: tile.each, SLICES: tile.slices },
+    wgsl: `enable f16; ${wgsl.replace(/^alias (Real|Part) *= *f32;/gm, "alias $1 = f16;")}`,
+    consts: { ...constsOf(tile), BY_STEPS: true },
   });
 
 /** The kernels of every tile there is. */
 export const tileKernelsOf = TILES.map(tileKernels);
+export const halvesKernelsOf = TILES.map(halvesKernels);
 
 export const conv2dTileReference: Reference<Inputs, TileOptions> = {
   example: convolutionExample,

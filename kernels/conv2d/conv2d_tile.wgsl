@@ -17,6 +17,7 @@
 const SIDE: u32 = 8; // threads across and down
 const EACH: u32 = 2; // vec4s of channels per thread
 const SLICES: u32 = 1; // 1, or for tiles up to 32 a power of two
+const BY_STEPS: bool = false; // whether products are added up by steps, where they are f16, and the sums of steps in f32
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 const THREADS = SIDE * SIDE;  // of a slice
@@ -26,7 +27,8 @@ const CHANNELS = EACH * SIDE; // of the tile, in vec4
 const DEPTH = 4u;             // input channels at a time, in vec4
 const LOADS = PIXELS * DEPTH / THREADS; // vec4s that a thread brings of the inputs, and as many of the weights
 
-alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Real = f32; // what tensors are stored as
+alias Part = f32; // what is multiplied, and added up over a step; f16 in conv2d_tile_f16
 alias Value = vec4f;
 alias Bits = vec4u;
 
@@ -53,8 +55,8 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Pixel p of the channels d is at p ^ 2d, so that the 4 vec4s of two pixels, which are stored together, go to different banks of the memory.
-var<workgroup> inputs: array<vec4f, SLICES * DEPTH * PIXELS>;
-var<workgroup> weights: array<array<array<vec4f, CHANNELS>, DEPTH * 4>, SLICES>;
+var<workgroup> inputs: array<vec4<Part>, SLICES * DEPTH * PIXELS>;
+var<workgroup> weights: array<array<array<vec4<Part>, CHANNELS>, DEPTH * 4>, SLICES>;
 
 // What is applied last: y = f(v) by its number in kernels/activation.ts. NaN stays: tested on bits, since WGSL may assume that
 // there is none.
@@ -117,6 +119,7 @@ fn main(
   let row_length = params.x_width * params.x_channels;
 
   var sums: array<array<vec4f, EACH>, ROWS>;
+  var parts: array<array<vec4<Part>, EACH>, ROWS>;
   var tap = slice * steps / steps_of_run;
   var c = slice * steps % steps_of_run * DEPTH;
   // One turn more than there are steps: each loads a step and multiplies the one before.
@@ -149,7 +152,7 @@ fn main(
       for (var e = 0u; e < DEPTH; e++) {
         // Of the pixel (lid.y + p * SIDE) ^ 2e, the part that differs between threads once for all of them.
         let own = (slice * DEPTH + e) * PIXELS + (lid.y ^ (2 * e % SIDE));
-        var v: array<vec4f, ROWS>;
+        var v: array<vec4<Part>, ROWS>;
         for (var p = 0u; p < ROWS; p++) {
           v[p] = inputs[own + ((p * SIDE) ^ (2 * e / SIDE * SIDE))];
         }
@@ -160,33 +163,41 @@ fn main(
           let w2 = weights[slice][e * 4 + 2][i];
           let w3 = weights[slice][e * 4 + 3][i];
           for (var p = 0u; p < ROWS; p++) {
-            sums[p][q] += v[p].x * w0;
-            sums[p][q] += v[p].y * w1;
-            sums[p][q] += v[p].z * w2;
-            sums[p][q] += v[p].w * w3;
+            parts[p][q] += v[p].x * w0;
+            parts[p][q] += v[p].y * w1;
+            parts[p][q] += v[p].z * w2;
+            parts[p][q] += v[p].w * w3;
           }
         }
+      }
+      for (var s = 0u; BY_STEPS && s < ROWS * EACH; s++) {
+        sums[s / EACH][s % EACH] += vec4f(parts[s / EACH][s % EACH]);
+        parts[s / EACH][s % EACH] = vec4<Part>();
       }
     }
     workgroupBarrier();
     for (var p = 0u; p < LOADS; p++) {
-      inputs[(slice * DEPTH + d) * PIXELS + (((thread + p * THREADS) / DEPTH) ^ (2 * d))] = vec4f(next_x[p]);
-      weights[slice][(thread + p * THREADS) / CHANNELS][(thread + p * THREADS) % CHANNELS] = vec4f(next_w[p]);
+      inputs[(slice * DEPTH + d) * PIXELS + (((thread + p * THREADS) / DEPTH) ^ (2 * d))] = vec4<Part>(next_x[p]);
+      weights[slice][(thread + p * THREADS) / CHANNELS][(thread + p * THREADS) % CHANNELS] = vec4<Part>(next_w[p]);
     }
     workgroupBarrier();
+  }
+
+  for (var s = 0u; s < ROWS * EACH; s++) {
+    sums[s / EACH][s % EACH] += vec4f(parts[s / EACH][s % EACH]);
   }
 
   // The sums of half the slices at a time are added to those of the others, by way of where the inputs were.
   for (var half = SLICES / 2; half > 0; half /= 2) {
     for (var s = 0u; s < ROWS * EACH; s++) {
       if (slice >= half && slice < 2 * half) {
-        inputs[((slice - half) * ROWS * EACH + s) * THREADS + thread] = sums[s / EACH][s % EACH];
+        inputs[((slice - half) * ROWS * EACH + s) * THREADS + thread] = vec4<Part>(sums[s / EACH][s % EACH]);
       }
     }
     workgroupBarrier();
     for (var s = 0u; s < ROWS * EACH; s++) {
       if (slice < half) {
-        sums[s / EACH][s % EACH] += inputs[(slice * ROWS * EACH + s) * THREADS + thread];
+        sums[s / EACH][s % EACH] += vec4f(inputs[(slice * ROWS * EACH + s) * THREADS + thread]);
       }
     }
     workgroupBarrier();

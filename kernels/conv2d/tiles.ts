@@ -33,9 +33,14 @@ export const MATRIX_TILES = [
 /** What a kernel for tiles of such a size is called. */
 export const tileName = (kernel: string, size: number): string => (size === 64 ? kernel : `${kernel}_${size}`);
 
-/** What the kernels of all tiles are called that compute conv2d, or matmul (batches of products), with their efficiencies. */
+/**
+ * What the kernels of all tiles are called that compute conv2d, or matmul (batches of products), with their efficiencies. With
+ * products in f16 it is the same, so that they are taken only where they were measured to be faster.
+ */
 export const efficienciesOf = (operator: string): Record<string, number> =>
   Object.fromEntries([
-    ...TILES.map((tile) => [tileName(`${operator}_tile`, sizeOfTile(tile)), tile.efficiency]),
+    ...TILES.flatMap((tile) =>
+      ["tile", "tile_f16"].map((kind) => [tileName(`${operator}_${kind}`, sizeOfTile(tile)), tile.efficiency]),
+    ),
     ...MATRIX_TILES.map(({ size, efficiency }) => [tileName(`${operator}_matrix`, size), efficiency]),
   ]);

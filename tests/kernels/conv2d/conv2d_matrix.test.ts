@@ -1,19 +1,14 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { F16 } from "../../../engine/device/f16.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
-import { type AnyKernel, defineKernel } from "../../../engine/graph/kernel.ts";
-import { makePlan } from "../../../engine/graph/plan.ts";
 import type { Matrices } from "../../../engine/graph/variant.ts";
 import type { Dtype } from "../../../engine/ground/options.ts";
-import type { Tensor } from "../../../engine/ground/tensor.ts";
 import { matrixKernels } from "../../../kernels/conv2d/conv2d_matrix.ts";
-import type { TileKernels } from "../../../kernels/conv2d/conv2d_tile.ts";
-import { evaluateReference } from "../../../kernels/references.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
-import { drawnActivations, int, matricesOf, open, pick, randomTensor, rounds, runPlan, someOf } from "../../harness.ts";
+import { matricesOf, open, pick, rounds, someOf } from "../../harness.ts";
+import { checkTile, OPERATORS } from "./tile_calls.ts";
 
 const gpu = await open();
 
@@ -69,56 +64,6 @@ const KINDS: Readonly<Record<string, Matrices>> = {
   "those of WebGPU's least memory": matricesOf({ memory: 16384 }),
 };
 
-/** Rounded to what f16 holds. */
-const halved = ({ shape, data }: Tensor): Tensor => {
-  return { shape, data: F16.unpack(F16.pack(data).buffer as ArrayBuffer, data.length) };
-};
-
-/** The kernel of a random convolution, or of matrix products, and its inputs, which are stored as `dtype`. */
-function drawCall({ conv2d, matmul }: TileKernels, operator: string, dtype: Dtype) {
-  const random = (...shape: number[]) => (dtype === "f16" ? halved(randomTensor(shape)) : randomTensor(shape));
-  const [batch, channels, outChannels] = [int(1, 3), 4 * int(1, 12), 4 * int(1, 40)];
-  if (operator === "matmul") {
-    const inputs = { x: random(batch, int(1, 150), channels), w: random(batch, channels, outChannels) };
-    return { kernel: matmul as AnyKernel, inputs, options: {} };
-  }
-  const inputs = {
-    x: random(batch, int(5, 14), int(5, 14), channels),
-    w: random(int(1, 3), int(1, 3), channels, outChannels),
-    b: random(outChannels),
-  };
-  const options = {
-    stride: [int(1, 2), int(1, 2)],
-    dilation: pick([1, 1], [1, 1], [2, 2]),
-    padding: [1, 1, 0, 1],
-    activation: pick(...drawnActivations(gpu)),
-  };
-  return { kernel: conv2d as AnyKernel, inputs, options };
-}
-
-async function checkTile(
-  tile: TileKernels,
-  operator: string,
-  dtype: Dtype,
-  edit = (wgsl: string) => wgsl,
-): Promise<void> {
-  const { kernel: plain, inputs, options } = drawCall(tile, operator, dtype);
-  const kernel = defineKernel({ ...plain, wgsl: edit(plain.wgsl) });
-  const graph = new Graph();
-  const { x, ...params } = inputs;
-  const values = Object.entries(params).map(([name, { shape }]) => graph.param(name, shape));
-  graph.name("y", kernel(graph.input("x", x.shape), ...values, options as never));
-  const { y: got } = await runPlan(gpu, makePlan(graph, ["y"], gpu.limits, dtype), inputs);
-  const want = evaluateReference(plain, inputs, options);
-  assert.equal(got.shape, want.shape);
-  want.data.forEach((value, k) => {
-    // The output is rounded to what is stored, the sums to f32.
-    const bound = (dtype === "f16" ? 2 ** -11 * Math.abs(value) : 0) + 1e-4;
-    assert.ok(Math.abs(got.data[k] - value) <= bound, `y[${k}]: ${got.data[k]}, ${value}`);
-  });
-}
-
-const OPERATORS = ["conv2d", "matmul"];
 const cases = Object.entries(KINDS).flatMap(([kind, matrices]) =>
   (matrices.factors === "f16" ? ["f16"] : ["f16", "f32"]).flatMap((dtype) =>
     matrixKernels(matrices).flatMap((tile) => OPERATORS.map((operator) => ({ kind, dtype, tile, operator }))),
@@ -128,14 +73,14 @@ const cases = Object.entries(KINDS).flatMap(([kind, matrices]) =>
 const drawn = gpu.traits.f16 ? someOf(cases, 1, 4) : [];
 for (const { kind, dtype, tile, operator } of drawn) {
   test(`a random ${operator} by ${tile.conv2d.name} on ${kind} matrix units, emulated, in ${dtype}`, () =>
-    checkTile(tile, operator, dtype as Dtype, emulated));
+    checkTile(gpu, tile, operator, dtype as Dtype, { edit: emulated }));
 }
 
 const { matrices } = gpu.traits;
 test(`random calls by the device's own matrix units${matrices ? "" : ": skipped, it has none"}`, async () => {
   if (!matrices) return;
   for (let i = 0; i < rounds(24); i++) {
-    await checkTile(pick(...matrixKernels(matrices)), pick(...OPERATORS), "f16", (wgsl) => wgsl);
+    await checkTile(gpu, pick(...matrixKernels(matrices)), pick(...OPERATORS), "f16");
   }
 });
 

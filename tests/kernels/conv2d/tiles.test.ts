@@ -2,19 +2,23 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { compile } from "../../../engine/graph/compile.ts";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { callOf, Graph, type OpNode } from "../../../engine/graph/graph.ts";
+import { callKey } from "../../../engine/graph/lower.ts";
 import type { Variants } from "../../../engine/graph/variant.ts";
+import type { Dtype } from "../../../engine/ground/options.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
-import { tileKernels, tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
+import { halvesKernels, tileKernels, tileKernelsOf } from "../../../kernels/conv2d/conv2d_tile.ts";
 import { sizeOfTile, TILES, type Tile, tileName } from "../../../kernels/conv2d/tiles.ts";
 import { tileProduct, tileVariant } from "../../../kernels/conv2d/variants_gpu.ts";
 import { winogradVariants } from "../../../kernels/conv2d/winograd/variants.ts";
 import { rates } from "../../../kernels/rates.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
+import { variants as everyVariant } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
 import {
   assertClose,
   checkKernel,
+  drawnTiles,
   inDepth,
   int,
   isDeep,
@@ -27,6 +31,7 @@ import {
   runPlan,
   sumBound,
 } from "../../harness.ts";
+import { checkTile, OPERATORS } from "./tile_calls.ts";
 
 const gpu = await open();
 
@@ -60,6 +65,30 @@ test("a tile of 96 is named by its size, and taken where it is rated best", () =
   const traits = { subgroupSize: 0, software: false, maxBinding: 2 ** 27, rates: { ...rates.gpu, efficiency } };
   const { steps } = compile(graph, ["y"], { traits, variants, limits: gpu.limits }, { precision: "strict" });
   assert.ok(steps.some(({ kernel }) => kernel === "conv2d_tile_96"));
+});
+
+if (gpu.traits.f16) {
+  test("products in f16, of which sixteen at a time are added up in f16", async () => {
+    for (const tile of drawnTiles(gpu)) {
+      // Every product, and every sum of two, is rounded to eleven bits.
+      for (const operator of OPERATORS) await checkTile(gpu, halvesKernels(tile), operator, "f16", { k: 8 * 2 ** 13 });
+    }
+  });
+}
+
+test("what multiplies in f16 is for nets in f16, and taken where it was measured to be faster", () => {
+  const graph = new Graph();
+  graph.name("y", convLayer("a", graph.input("x", [1, 64, 56, 56]), 64, 1));
+  const traits = { subgroupSize: 0, software: false, f16: true, maxBinding: 2 ** 27, rates: rates.apple };
+  const take = (dtype: Dtype, tuned?: ReadonlyMap<string, string>) =>
+    compile(graph, ["y"], { traits, variants: everyVariant, limits: gpu.limits, tuned }, { dtype }).steps.map(
+      ({ kernel }) => kernel,
+    );
+  const node = graph.nodes[graph.find("y")] as OpNode;
+  const tunedFor = (dtype: Dtype) => new Map([[callKey("conv2d", callOf(graph, node), dtype), "conv2d_tile_f16"]]);
+  assert.not.ok(take("f16").some((name) => name.includes("_f16")));
+  assert.ok(take("f16", tunedFor("f16")).includes("conv2d_tile_f16"));
+  assert.not.ok(take("f32", tunedFor("f32")).includes("conv2d_tile_f16"));
 });
 
 // A software adapter takes seconds to compile each.
