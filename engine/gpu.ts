@@ -40,7 +40,7 @@ export async function openGpu(options: OpenOptions, host: Host): Promise<Gpu> {
   checkOptions("openGpu()", options, OPEN_OPTIONS);
   checkFields("the host", host, { providers: "function", open: "function" });
   const gpu = new Gpu(await openDevice(options, host), options);
-  if (gpu.traits.software && gpu.traits.rates) await (await import("./tuning/probe.ts")).probeLoads(gpu);
+  if (gpu.traits.rates) await (await import("./tuning/probe.ts")).probe(gpu);
   if (host.storage && options.kernelHash) await (await import("./tuning/kept.ts")).readTuning(gpu);
   return gpu;
 }

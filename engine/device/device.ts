@@ -163,7 +163,7 @@ export class Device {
   /** What the choice between variants of a kernel depends on. */
   declare traits: Traits;
   /** Traits that were measured, which stay when the device is opened again. */
-  readonly measured: { fastLoads?: boolean } = {};
+  readonly measured: { fastLoads?: boolean; rates?: Rates } = {};
   /** The faster kernels to choose from. */
   declare variants: Variants;
   /** How often a device was opened: what was made on an earlier one is gone. */

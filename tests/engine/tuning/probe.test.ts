@@ -3,14 +3,15 @@ import * as assert from "uvu/assert";
 import type { Host } from "../../../engine/device/host.ts";
 import type { Gpu } from "../../../engine/gpu.ts";
 import { nameFor } from "../../../engine/tuning/kept.ts";
-import { probeLoads } from "../../../engine/tuning/probe.ts";
+import { probe as probeDevice } from "../../../engine/tuning/probe.ts";
 import { openGpu } from "../../../index.ts";
+import { rates } from "../../../kernels/rates.ts";
 import { open } from "../../harness.ts";
 
 const gpu = await open();
 const hasSubgroups = gpu.traits.subgroupSize >= 4;
 
-/** Probes the loads of a device that keeps texts by name: what it learned, and what is kept then. */
+/** Probes a device that keeps texts by name: what it learned, and what is kept then. */
 async function probe(texts: Record<string, string>, more: Partial<Gpu> = {}) {
   const kept = new Map(Object.entries(texts));
   const storage: Host["storage"] = {
@@ -28,9 +29,9 @@ async function probe(texts: Record<string, string>, more: Partial<Gpu> = {}) {
     measured: {},
     ...more,
   } as unknown as Gpu;
-  await probeLoads(own);
+  await probeDevice(own);
   assert.equal(own.traits.fastLoads, own.measured.fastLoads);
-  return { fastLoads: own.traits.fastLoads, kept: Object.fromEntries(kept) };
+  return { fastLoads: own.traits.fastLoads, rates: own.traits.rates, kept: Object.fromEntries(kept) };
 }
 
 const name = nameFor("probed", gpu.adapter);
@@ -77,7 +78,49 @@ if (hasSubgroups) {
 
 test("without subgroups there is nothing to measure loads by", async () => {
   const traits = { ...gpu.traits, subgroupSize: 0, fastLoads: undefined };
-  assert.equal(await probe({}, { traits, device: broken }), { fastLoads: undefined, kept: {} });
+  const { fastLoads, kept } = await probe({}, { traits, device: broken });
+  assert.equal([fastLoads, kept], [undefined, {}]);
+});
+
+// A software adapter in the place of a GPU: its dispatches cost something, too.
+const traits = { ...gpu.traits, software: false, fastLoads: undefined, rates: rates.nvidia };
+const dispatchName = nameFor("dispatch", gpu.adapter);
+
+test("of a GPU the cost of a dispatch is measured, and kept", async () => {
+  const { rates: found, fastLoads, kept } = await probe({}, { traits });
+  const dispatch = found?.dispatch ?? 0;
+  assert.is(fastLoads, undefined);
+  // A busy machine may be too slow to be believed.
+  if (dispatch === rates.nvidia.dispatch) assert.equal(kept, {});
+  else {
+    assert.ok(dispatch >= 1e-6 && dispatch <= 2e-4, String(dispatch));
+    assert.equal(kept, { [dispatchName]: String(dispatch) });
+  }
+  assert.equal({ ...found, dispatch: 0 }, { ...rates.nvidia, dispatch: 0 });
+});
+
+test("a kept cost of a dispatch is not measured again, unless nobody could believe it", async () => {
+  const again = async (text: string) =>
+    (await probe({ [dispatchName]: text }, { traits, device: broken })).rates?.dispatch;
+  assert.is(await again("0.00005"), 5e-5);
+  for (const text of ["", "NaN", "0", "-1", "1", "1e-9", "a"]) {
+    let isMeasured = false;
+    const createBuffer = () => {
+      isMeasured = true;
+      throw new Error("out of memory");
+    };
+    const device = { createBuffer } as unknown as GPUDevice;
+    const { rates: found } = await probe({ [dispatchName]: text }, { traits, device });
+    assert.ok(isMeasured, text);
+    assert.is(found?.dispatch, rates.nvidia.dispatch, "that of the vendor");
+  }
+});
+
+test("a cost that cannot be kept is not measured, so that every program plans the same", async () => {
+  for (const more of [{ options: {} }, { host: {} as Host }]) {
+    const { rates: found, kept } = await probe({}, { traits, device: broken, ...more });
+    assert.equal([found, kept], [rates.nvidia, {}]);
+  }
 });
 
 test("a device that is opened again is still known", async () => {
