@@ -266,7 +266,7 @@ test("a small weight is worth a fast kernel where there are many tokens, and onl
 test("what was measured is taken before what is estimated", () => {
   const traits = traitsOf(8, fastOnly("conv2d_subgroup"));
   for (const variant of ["conv2d", ...variants.conv2d.map(({ name }) => name)]) {
-    if (/_(broadcast|depthwise|grouped|linear|matrix)/.test(variant)) continue;
+    if (/_(broadcast|depthwise|f16|grouped|linear|matrix)/.test(variant)) continue;
     const choices = choicesOf(chain(2), { traits, tuned: tunedTo(variant) });
     const measured = { variant, why: "measured on this adapter" };
     assert.equal(choices, { conv0: measured, conv1: measured });
