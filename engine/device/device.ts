@@ -78,7 +78,7 @@ export async function openDevice(options: DeviceOptions, host: Host): Promise<Op
     const summary = describe(adapter, provider.fallback);
     const opening = requestDevice(adapter, options, summary.name);
     const probing = all([opening, import("./features.ts")]).then(([device, { usableFeatures }]) =>
-      usableFeatures(device, adapter.info),
+      usableFeatures(device, adapter.info, summary.software),
     );
     // What has to be loaded comes while the device opens.
     const load = async () => {
@@ -128,9 +128,7 @@ async function requestDevice(adapter: GPUAdapter, { limits }: DeviceOptions, nam
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures });
   } catch (cause) {
-    throw new GpuError("GPU", `the adapter ${name} gave no device: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new GpuError("GPU", `the adapter ${name} gave no device: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -25,15 +25,18 @@ export interface Usable {
 
 /**
  * What kernels can use of a device's features: drivers list some whose shaders they cannot compile, and every net would fail
- * with them. Subgroups count where they are of one size, matrix units where they multiply what tiles are made of.
+ * with them. Subgroups count where they are of one size, matrix units where they multiply what tiles are made of: those of
+ * a GPU, since what a software adapter calls so is slower than it is without, and takes its time to compile.
  */
-export async function usableFeatures(device: GPUDevice, info: GPUAdapterInfo): Promise<Usable> {
+export async function usableFeatures(device: GPUDevice, info: GPUAdapterInfo, software: boolean): Promise<Usable> {
   const has = (name: string) => (device.features as ReadonlySet<string>).has(name);
   const { subgroupMinSize: least, subgroupMaxSize: most } = info;
   const [subgroups, f16, matrices] = await Promise.all([
     has(SUBGROUPS) && least === most ? compileProbe(device, BY_SUBGROUPS) : undefined,
     has(F16) ? compileProbe(device, IN_F16) : undefined,
-    has(MATRICES) ? import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info)) : undefined,
+    has(MATRICES) && !software
+      ? import("./matrices.ts").then(({ findMatrices }) => findMatrices(device, info))
+      : undefined,
   ]);
   // What is found is an object, what is wrong with it a text.
   const found = { [SUBGROUPS]: subgroups, [F16]: f16, [MATRICES]: matrices };

@@ -33,7 +33,7 @@ const INFO = {
   subgroupMaxSize: 8,
   isFallbackAdapter: true,
   subgroupMatrixConfigs: [TENSOR_CORES],
-} as unknown as GPUAdapterInfo & { readonly subgroupMatrixConfigs: Iterable<object> };
+} as unknown as GPUAdapterInfo;
 
 type Failure = "the compiler" | "the driver";
 
@@ -53,9 +53,7 @@ function hostWith(has: readonly string[], failure: Failure): Host {
       if (failure === "the driver") failPipelines(device, compiles);
       return device;
     };
-    const own = [...(real.info as typeof INFO).subgroupMatrixConfigs];
-    const info = own.length > 0 ? { ...INFO, subgroupMatrixConfigs: own } : INFO;
-    return { features, limits: real.limits, info, requestDevice } as unknown as GPUAdapter;
+    return { features, limits: real.limits, info: INFO, requestDevice } as unknown as GPUAdapter;
   };
   return { ...nodeHost, storage: undefined, providers: () => [{ requestAdapter }] };
 }
@@ -94,13 +92,11 @@ for (const failure of ["the compiler", "the driver"] as const) {
       };
       const other = await openGpu({ variants: load, rates }, hostWith(has, failure));
       const { subgroupSize, f16, matrices } = other.traits;
-      const found = [subgroupSize > 0, f16, matrices !== undefined];
-      // Our kernels multiply f16.
-      const units = has.includes(MATRICES) && has.includes(F16);
-      assert.equal(found, [has.includes(SUBGROUPS), has.includes(F16), units]);
+      assert.equal([subgroupSize > 0, f16, matrices], [has.includes(SUBGROUPS), has.includes(F16), undefined]);
       const [kind] = kinds;
-      assert.equal([kind.software, kind.subgroupSize, kind.matrices], [true, 8, matrices]);
-      const told = ALL.filter((name) => !has.includes(name) || (name === MATRICES && !units));
+      assert.equal([kind.software, kind.subgroupSize, kind.matrices], [true, 8, undefined]);
+      // The matrix units of software adapters are not tried.
+      const told = [SUBGROUPS, F16].filter((name) => !has.includes(name));
       const reason = failure === "the driver" ? "internal error: 0x80004005$" : ".*not allowed";
       assert.is(other.warnings.length, told.length, other.warnings.join("\n"));
       told.forEach((name, i) => {
@@ -162,7 +158,7 @@ const memory = 16384;
 
 test("what compiles is used, and nothing is told", async () => {
   const device = await nullDevice();
-  const use = async (info: object) => usableFeatures(device, { ...INFO, ...info } as GPUAdapterInfo);
+  const use = async (info: object) => usableFeatures(device, { ...INFO, ...info } as GPUAdapterInfo, false);
   const matrices = async (info: object) => (await use(info)).traits.matrices;
   const found = matricesOf({ subgroup: 8, memory });
   assert.equal(await use({}), { traits: { subgroupSize: 8, f16: true, matrices: found }, warnings: [] });
@@ -183,7 +179,7 @@ test("matrix units are those of the vendor, and of subgroups of a size that is a
   };
   const find = async (least: number, most: number, ...configs: object[]) => {
     const info = { ...INFO, subgroupMinSize: least, subgroupMaxSize: most, subgroupMatrixConfigs: configs };
-    return (await usableFeatures(device, info as unknown as GPUAdapterInfo)).traits.matrices;
+    return (await usableFeatures(device, info as unknown as GPUAdapterInfo, false)).traits.matrices;
   };
   const whole = config("i8", "i32", 16, 16, 32);
   const halves = config("f16", "f16", 8, 8, 8);
@@ -204,7 +200,7 @@ test("matrix units by the older form of loads and stores, and none where product
   const { createShaderModule } = device;
   device.createShaderModule = (given) =>
     createShaderModule.call(device, { ...given, code: given.code.replaceAll("row_major", "of_rows") });
-  const use = () => usableFeatures(device, INFO);
+  const use = () => usableFeatures(device, INFO, false);
   assert.equal((await use()).traits.matrices, matricesOf({ subgroup: 8, memory, orderArgument: true }));
   findIn(device, 1);
   const { traits, warnings } = await use();

@@ -1,8 +1,11 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { create } from "webgpu";
+import { findMatrices } from "../../../engine/device/matrices.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
 import type { Matrices } from "../../../engine/graph/variant.ts";
+import { specialize } from "../../../engine/graph/wgsl.ts";
 import type { Dtype } from "../../../engine/ground/options.ts";
 import { matrixKernels } from "../../../kernels/conv2d/conv2d_matrix.ts";
 import { variants } from "../../../kernels/variants.ts";
@@ -11,6 +14,7 @@ import { matricesOf, open, pick, rounds, someOf } from "../../harness.ts";
 import { checkTile, OPERATORS } from "./tile_calls.ts";
 
 const gpu = await open();
+const MATRICES = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /**
  * What a subgroup does with matrices, for adapters without matrix units: a matrix that is loaded is where it lies in the
@@ -76,7 +80,35 @@ for (const { kind, dtype, tile, operator } of drawn) {
     checkTile(gpu, tile, operator, dtype as Dtype, { edit: emulated }));
 }
 
-const { matrices } = gpu.traits;
+/** Dawn without a driver, which reads every source. Kept for good: see ARCHITECTURE.md. */
+const nullDawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+
+test("the source for every kind of device is one that Dawn reads", async () => {
+  const adapter = (await nullDawn.requestAdapter()) as GPUAdapter;
+  const features = ["shader-f16", "subgroups", "subgroup-size-control", MATRICES];
+  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[] });
+  for (const kind of Object.values(KINDS)) {
+    for (const [sized, orderArgument] of [
+      [false, false],
+      [true, false],
+      [false, true],
+    ]) {
+      for (const { conv2d } of matrixKernels({ ...kind, sized, orderArgument })) {
+        const code = specialize(conv2d.wgsl, conv2d.consts({ options: conv2d.options } as never));
+        assert.is(code.includes("subgroup_size"), sized);
+        assert.is(code.includes("row_major"), !orderArgument);
+        const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+        const errors = messages.filter(({ type }) => type === "error").map(({ message }) => message);
+        assert.equal(errors, [], JSON.stringify({ ...kind, sized, orderArgument }));
+      }
+    }
+  }
+  device.destroy();
+});
+
+// Of a software adapter nets do not take them.
+const found = gpu.device.features.has(MATRICES) ? await findMatrices(gpu.device, gpu.device.adapterInfo) : undefined;
+const matrices = typeof found === "object" ? found : undefined;
 test(`random calls by the device's own matrix units${matrices ? "" : ": skipped, it has none"}`, async () => {
   if (!matrices) return;
   for (let i = 0; i < rounds(24); i++) {
