@@ -12,7 +12,7 @@ enable subgroup_size_control;
 // Several products may follow each other at the given strides.
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product; subgroup s has the tile's
 // quarter (s / 2, s % 2).
-// For devices that differ, conv2d_matrix.ts changes the aliases, the order of elements in loads and stores, and subgroup_size.
+// For devices that differ, engine/graph/matrices.ts changes the aliases, loads and stores, and subgroup_size.
 
 // Which subgroup a thread is in is the same for all its threads, but compilers cannot know.
 diagnostic(off, chromium.subgroup_matrix_uniformity);

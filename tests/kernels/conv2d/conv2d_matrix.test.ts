@@ -8,6 +8,7 @@ import type { Matrices } from "../../../engine/graph/variant.ts";
 import { specialize } from "../../../engine/graph/wgsl.ts";
 import type { Dtype } from "../../../engine/ground/options.ts";
 import { matrixKernels } from "../../../kernels/conv2d/conv2d_matrix.ts";
+import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
 import { matricesOf, open, pick, rounds, someOf } from "../../harness.ts";
@@ -74,7 +75,8 @@ const cases = Object.entries(KINDS).flatMap(([kind, matrices]) =>
   ),
 );
 // Each takes llvmpipe ten seconds to compile.
-const drawn = gpu.traits.f16 ? someOf(cases, 1, 4) : [];
+const possible = cases.filter(({ dtype }) => dtype === "f32" || gpu.traits.f16);
+const drawn = someOf(possible, 1, 4);
 for (const { kind, dtype, tile, operator } of drawn) {
   test(`a random ${operator} by ${tile.conv2d.name} on ${kind} matrix units, emulated, in ${dtype}`, () =>
     checkTile(gpu, tile, operator, dtype as Dtype, { edit: emulated }));
@@ -149,6 +151,20 @@ test("nets of dtype f16 take it on devices with matrices, and only there", () =>
   const inF32 = matricesOf({ m: 8, n: 8, k: 8, factors: "f32" });
   assert.ok(takes(inF32, "f16") && takes(inF32, "f32"));
   assert.not.ok(takes(matricesOf({ memory: 8192 }), "f16"));
+});
+
+test("Winograd's products run on them, too", () => {
+  const graph = new Graph();
+  graph.name("y", convLayer("a", graph.input("x", [1, 512, 14, 14]), 512, 3, { padding: 1 }));
+  const products = (matrices: Matrices | undefined, dtype: Dtype) => {
+    const traits = { subgroupSize: 32, software: false, maxBinding: 2 ** 28, f16: true, matrices, rates: rates.nvidia };
+    const target = { traits, variants, limits: gpu.limits };
+    const { steps } = compile(graph, ["y"], target, { dtype, variants: { conv2d: "conv2d_winograd" } });
+    return steps.map(({ kernel }) => kernel).filter((name) => name.startsWith("matmul"));
+  };
+  assert.match(String(products(matricesOf({}), "f16")), /^matmul_matrix(_128)?$/);
+  assert.match(String(products(matricesOf({}), "f32")), /^matmul_tile/);
+  assert.match(String(products(undefined, "f16")), /^matmul_tile/);
 });
 
 test.run();
