@@ -193,8 +193,10 @@ test("the variants that round more have the errors that they state", async () =>
       approximate.map(({ name }) => name),
       [...Object.keys(everyWinograd(0)), ...tiles],
     );
-    const left = approximate.filter(({ name }) => !LEFT_OUT.includes(name.replace("_f16", "")));
-    for (const { name, error } of left) {
+    // A tile takes a software adapter seconds to compile: one of them.
+    const drawn = tiles.length > 0 ? pick(...tiles) : undefined;
+    for (const { name, error } of approximate) {
+      if (tiles.includes(name) && name !== drawn) continue;
       const stated = error?.[dtype] ?? 0;
       for (const [channels, side] of [
         [128, 14],
