@@ -15,7 +15,7 @@ export { type Choice, type Derivation, Graph, type Node, type Role } from "./eng
 export type { AnyKernel, Call, Example, Grid, Kernel, KernelSpec, Named, Part } from "./engine/graph/kernel.ts";
 export type { Limits, ParamPlan, Place, Plan, Range, Step } from "./engine/graph/plan.ts";
 export type { Value } from "./engine/graph/value.ts";
-export type { AnyVariant, Rates, Setting, Traits, Variant, Variants } from "./engine/graph/variant.ts";
+export type { AnyVariant, Matrices, Rates, Setting, Traits, Variant, Variants } from "./engine/graph/variant.ts";
 export type { BindingType, NumberType, Reflection } from "./engine/graph/wgsl.ts";
 export {
   DisposedError,

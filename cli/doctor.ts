@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Traits } from "../engine/graph/variant.ts";
 import { cacheFolder } from "../engine/node/cache.ts";
 import { backendName } from "../engine/node/dawn.ts";
 import { type AdapterSummary, ShadenetError } from "../index.ts";
@@ -49,7 +50,7 @@ async function doctor({ json }: CommonOptions, context: Context): Promise<void> 
     const limits = Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]));
     const features = [...device.features].sort();
     if (!json) {
-      printRows(adapterRows(adapter, limits, features));
+      printRows([...adapterRows(adapter, limits, features), ["Kernels", kernelsUse(gpu.traits)]]);
       print(`\n${paint("bold", "Self-test of every kernel against its float64 reference")}`);
     }
     const tests: SelfTest[] = [];
@@ -60,7 +61,9 @@ async function doctor({ json }: CommonOptions, context: Context): Promise<void> 
     }
     const failed = tests.filter(({ ok }) => !ok).length;
     if (failed > 0) process.exitCode = 1;
-    if (json) printJson({ ...system, adapter, limits, features, kernels: tests });
+    const { rates, ...traits } = gpu.traits;
+    const uses = { ...traits, dispatch: rates?.dispatch };
+    if (json) printJson({ ...system, adapter, limits, features, traits: uses, kernels: tests });
     else
       print(failed > 0 ? paint("red", `${failed} of ${tests.length} kernels fail.`) : paint("green", "All is well."));
   } finally {
@@ -100,6 +103,18 @@ function adapterRows(adapter: AdapterSummary, limits: Readonly<Record<string, nu
       `${name} ${inBytes(name) ? binaryBytes(value) : value}`,
     ]),
   ];
+}
+
+/** What kernels are chosen by. */
+function kernelsUse({ subgroupSize, f16, matrices, rates }: Traits): string {
+  return [
+    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of one size",
+    f16 ? "f16" : "no f16",
+    matrices
+      ? `matrices of ${matrices.m}x${matrices.n}x${matrices.k} in ${matrices.factors} by subgroups of ${matrices.subgroup}`
+      : "no matrix units",
+    ...(rates ? [`${(rates.dispatch * 1e6).toPrecision(2)} us for a dispatch`] : []),
+  ].join(", ");
 }
 
 function printRows(rows: readonly (readonly string[])[]): void {

@@ -2,7 +2,9 @@ import type { Gpu } from "../engine/gpu.ts";
 import { referenceOf } from "../engine/graph/evaluate.ts";
 import { Graph } from "../engine/graph/graph.ts";
 import type { AnyKernel } from "../engine/graph/kernel.ts";
+import type { Variants } from "../engine/graph/variant.ts";
 import { UsageError } from "../engine/ground/errors.ts";
+import type { Dtype } from "../engine/ground/options.ts";
 import { type Shape, sizeOf, type Tensor } from "../engine/ground/tensor.ts";
 import { runOnce } from "../engine/model.ts";
 import * as exported from "../kernels/index.ts";
@@ -14,8 +16,14 @@ import { variants as softwareVariants } from "../kernels/variants_software.ts";
 /** What else kernels/index.ts exports are plain functions. */
 const kernels = Object.values(exported).filter((each): each is typeof each & AnyKernel => "reflection" in each);
 
-/** Of the largest value that the reference gives, or of 1. */
-const TOLERANCE = 1e-5;
+/** Of the largest value that the reference gives, or of 1: where tensors are f32, and where they are f16. */
+const TOLERANCES: Readonly<Record<Dtype, number>> = { f32: 1e-5, f16: 5e-3 };
+
+/** The variants that an adapter may use. Software adapters use no tiles, and take seconds to compile each. */
+function tableFor({ traits }: Gpu): Variants {
+  if (!traits.software) return variants;
+  return traits.subgroupSize === 4 ? broadcastVariants : softwareVariants;
+}
 
 export interface SelfTest {
   /** The kernel, or the variant of it that was run. */
@@ -29,23 +37,27 @@ export interface SelfTest {
 
 /**
  * Runs the example of every kernel, by itself and by each variant that the adapter may use, and compares with the reference.
- * Software adapters use no tiles, and take seconds to compile each.
+ * What takes no f32 is run in f16.
  */
-export async function* selfTests(gpu: Gpu): AsyncGenerator<SelfTest> {
-  const table = gpu.traits.software ? (gpu.traits.subgroupSize === 4 ? broadcastVariants : softwareVariants) : variants;
+export async function* selfTests(gpu: Gpu, table: Variants = tableFor(gpu)): AsyncGenerator<SelfTest> {
+  const dtypes: readonly Dtype[] = gpu.traits.f16 ? ["f32", "f16"] : ["f32"];
   for (const kernel of kernels) {
     const { shapes, options = {} } = referenceOf(kernel, references).example;
     const inputs = randomInputs(shapes);
     const wanted = evaluateReference(kernel, inputs, options).data;
     for (const variant of [kernel.name, ...(table[kernel.name] ?? []).map(({ name }) => name)]) {
       const name = variant.startsWith(kernel.name) ? variant : `${kernel.name} ${variant}`;
-      try {
-        const error = difference(await runVariant(gpu, kernel, options, variant, inputs), wanted);
-        yield { kernel: name, ok: error <= TOLERANCE, error };
-      } catch (error) {
-        // A variant may refuse the example, or this device.
-        if (variant !== kernel.name && error instanceof UsageError) continue;
-        yield { kernel: name, ok: false, message: (error as Error).message };
+      for (const dtype of dtypes) {
+        try {
+          const error = difference(await runVariant(gpu, kernel, options, variant, inputs, dtype), wanted);
+          yield { kernel: name, ok: error <= TOLERANCES[dtype], error };
+          break;
+        } catch (error) {
+          // A variant may refuse the example, the dtype, or this device.
+          if (variant !== kernel.name && error instanceof UsageError) continue;
+          yield { kernel: name, ok: false, message: (error as Error).message };
+          break;
+        }
       }
     }
   }
@@ -69,6 +81,7 @@ async function runVariant(
   options: object,
   variant: string,
   inputs: Inputs,
+  dtype: Dtype,
 ): Promise<Float32Array> {
   const graph = new Graph();
   const isVariadic = kernel.inputs[0].endsWith("...");
@@ -79,7 +92,7 @@ async function runVariant(
     return i === 0 ? graph.input(name, inputs[name].shape) : graph.param(name, inputs[name].shape);
   });
   graph.name("y", kernel(...values, options));
-  return (await runOnce(gpu, graph, inputs, ["y"], { variants: { [kernel.name]: variant } })).y.data;
+  return (await runOnce(gpu, graph, inputs, ["y"], { dtype, variants: { [kernel.name]: variant } })).y.data;
 }
 
 /** NaN and infinities must be where the reference has them. */

@@ -208,7 +208,7 @@ test("doctor tests every kernel, and tells what is wrong with what was measured"
     /^shadenet: warning: what was measured on this adapter is ignored: tuned-.*\.json is damaged; run/,
   );
   await rm(kept);
-  const { adapter, limits, features, packages, kernels } = JSON.parse(stdout);
+  const { adapter, limits, features, packages, traits, kernels } = JSON.parse(stdout);
   assert.equal(
     kernels.filter(({ ok }: { ok: boolean }) => !ok),
     [],
@@ -216,6 +216,8 @@ test("doctor tests every kernel, and tells what is wrong with what was measured"
   assert.is(code, 0);
   assert.ok(kernels.some(({ kernel }: { kernel: string }) => kernel === "conv2d"));
   assert.type(adapter.name, "string");
+  assert.type(traits.subgroupSize, "number");
+  assert.ok(traits.dispatch > 0);
   assert.ok(limits.maxBufferSize > 0 && Array.isArray(features) && packages.webgpu);
 });
 
