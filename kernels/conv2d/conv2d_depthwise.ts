@@ -17,6 +17,8 @@ const threads = ([n, height, width, channels]: Shape, { stride, columns }: Depth
 export interface DepthwiseOptions extends NhwcOptions {
   /** Columns of the output that a thread goes along. */
   columns: number;
+  /** Whether loads are written out, for GPUs. */
+  unroll: boolean;
 }
 
 /**
@@ -26,13 +28,14 @@ export interface DepthwiseOptions extends NhwcOptions {
 export const conv2dDepthwise = defineKernel({
   name: "conv2d_depthwise",
   inputs: ["x", "w", "b?", "r?"],
-  options: { ...NHWC_OPTIONS, columns: 8 } as DepthwiseOptions,
+  options: { ...NHWC_OPTIONS, columns: 8, unroll: false } as DepthwiseOptions,
   wgsl,
 
   shape: ({ x, w }, options) => [x[0], ...imageSize(x, w, options), x[3]],
   cost: ({ shapes: { w }, y }) => ({ flops: 2 * sizeOf(y) * w[0] * w[1] }),
   consts: ({ shapes: { w }, options }) => ({
     WORKGROUP,
+    UNROLL: options.unroll,
     ROWS: rows(options.stride[0]),
     KERNEL_HEIGHT: w[0],
     KERNEL_WIDTH: w[1],

@@ -9,6 +9,7 @@
 
 const WORKGROUP: u32 = 64;
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
+const UNROLL: bool = false; // whether loads are written out: for GPUs, which then have many of them under way
 const ROWS: u32 = 2;
 const KERNEL_HEIGHT: u32 = 3;
 const KERNEL_WIDTH: u32 = 3;
@@ -71,6 +72,13 @@ fn activate(v: Value, activation: u32) -> Value {
   return y;
 }
 
+// Of channels c; zeros outside of the image.
+fn pixel(n: u32, row: u32, column: u32, c: u32) -> vec4f {
+  let inside = column < params.x_width && row < params.x_height;
+  let at = ((n * params.x_height + row) * params.x_width + column) * params.channels + c;
+  return select(vec4f(), vec4f(x[select(0u, at, inside)]), inside);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
@@ -85,8 +93,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let top = i * STRIDE - u32(params.pad_top); // huge above the image, as columns are to the left of it
 
   var weights: array<array<vec4f, KERNEL_WIDTH>, KERNEL_HEIGHT>;
-  // Row by row, the next moving up: compilers take long for loads, and would write them all out.
-  for (var at = c; at < params.kernel_height * KERNEL_WIDTH * params.channels; at += KERNEL_WIDTH * params.channels) {
+  for (var k = 0u; UNROLL && k < KERNEL_HEIGHT; k++) {
+    for (var l = 0u; l < KERNEL_WIDTH; l++) {
+      weights[k][l] = vec4f(w[(k * KERNEL_WIDTH + l) * params.channels + c]);
+    }
+  }
+  // Row by row, the next moving up: compilers of software adapters take long for loads, and would write them all out.
+  for (var at = c; !UNROLL && at < params.kernel_height * KERNEL_WIDTH * params.channels; at += KERNEL_WIDTH * params.channels) {
     for (var k = 0u; k < KERNEL_HEIGHT - 1; k++) {
       weights[k] = weights[k + 1];
     }
@@ -102,15 +115,19 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   var window: array<array<vec4f, WIDTH>, HEIGHT>;
   var column = first * params.stride_width - u32(params.pad_left);
   var end = column + WIDTH; // of the window of the next pixels
+  for (var l = 0u; UNROLL && l < WIDTH; l++) {
+    for (var t = 0u; t < HEIGHT; t++) {
+      window[t][l] = pixel(n, top + t, column + l, c);
+    }
+  }
+  column = select(column, end, UNROLL);
   for (var j = first; j < min(first + params.columns, params.y_width); j++) {
     for (; column != end; column++) {
       for (var t = 0u; t < HEIGHT; t++) {
         for (var l = 0u; l < WIDTH - 1; l++) {
           window[t][l] = window[t][l + 1];
         }
-        let inside = column < params.x_width && top + t < params.x_height;
-        let at = ((n * params.x_height + top + t) * params.x_width + column) * params.channels + c;
-        window[t][WIDTH - 1] = select(vec4f(), vec4f(x[select(0u, at, inside)]), inside);
+        window[t][WIDTH - 1] = pixel(n, top + t, column, c);
       }
     }
     end += params.stride_width;

@@ -91,12 +91,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
           vec4f(w[at]), vec4f(w[at + params.y_channels]),
           vec4f(w[at + 2 * params.y_channels]), vec4f(w[at + 3 * params.y_channels]),
         );
+        var values: array<vec4f, COLUMNS>;
         for (var p = 0u; p < COLUMNS; p++) {
           let column = u32(left + i32(p * params.stride_width + l * params.dilation_width)); // huge to the left of the row
           let inside = column < params.x_width;
           let at_x = (x_row + column) * params.x_channels + first_channel + c;
-          let value = vec4f(x[select(0u, at_x, inside)]);
-          sums[p] += select(vec4f(), weights * value, inside);
+          values[p] = select(vec4f(), vec4f(x[select(0u, at_x, inside)]), inside);
+        }
+        for (var p = 0u; p < COLUMNS; p++) {
+          sums[p] += weights * values[p];
         }
       }
     }

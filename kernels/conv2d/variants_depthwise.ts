@@ -34,7 +34,7 @@ export const conv2dDepthwiseVariant: Conv2dVariant = {
         )
       : w.graph.reshape(toNhwc(w.graph.reshape(w, [1, channels, ...size])), order);
     // Whole rows would be too few threads for a GPU.
-    const given = { ...nhwcOptions(w, options), columns: software ? y[3] : 4 };
+    const given = { ...nhwcOptions(w, options), columns: software ? y[3] : 4, unroll: !software };
     return asNchw(conv2dDepthwise(asNhwc(x), filters, b && zeroPadded(b), r && asNhwc(r), given), y[1]);
   },
   finish: sharePipelines,
