@@ -10,6 +10,7 @@ const onGpus = {
   ...none("conv2d_subgroup", "conv2d_stem", "matmul_subgroup", "lrn_nhwc"),
   ...efficienciesOf("conv2d"),
   ...efficienciesOf("matmul"),
+  global_avgpool: 0.1,
   layernorm_rows: 0.1,
   softmax_rows: 0.1,
 };

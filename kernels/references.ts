@@ -67,6 +67,7 @@ import { reference as adaptiveAvgPool2d } from "./pool2d/adaptive_avgpool2d.ts";
 import { reference as adaptiveAvgPool2dGradient } from "./pool2d/adaptive_avgpool2d_gradient.ts";
 import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
 import { reference as avgPool2dGradient } from "./pool2d/avgpool2d_gradient.ts";
+import { reference as globalAvgPool } from "./pool2d/global_avgpool.ts";
 import { nhwcReference } from "./pool2d/gradient_nhwc.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reference as maxPool2dGradient } from "./pool2d/maxpool2d_gradient.ts";
@@ -147,6 +148,7 @@ export const references: References = {
   matmul,
   matmul_broadcast: matmulBroadcastReference,
   matmul_subgroup: matmulSubgroupReference,
+  global_avgpool: globalAvgPool,
   ...forTiles("matmul", matmulTileReference),
   maxpool2d: maxPool2d,
   maxpool2d_gradient: maxPool2dGradient,

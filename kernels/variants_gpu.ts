@@ -7,6 +7,7 @@ import { channelsLast } from "./layout/layout.ts";
 import { linearProduct } from "./linear/product.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
+import { globalAvgPoolVariant } from "./pool2d/global_avgpool.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
 
@@ -22,4 +23,5 @@ export const variants: Variants = {
   layernorm: [layerNormRowsVariant],
   lrn: [channelsLast],
   ...common,
+  adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
 };

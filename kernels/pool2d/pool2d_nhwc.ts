@@ -82,26 +82,3 @@ export const adaptiveAvgPool2dNhwcVariant: Variant<"x", typeof adaptiveAvgPool2d
     return avgPool2dNhwcVariant.build(inputs, { shapes, options, y }, traits, plain);
   },
 };
-
-/** Whole images by the plain kernel, as images of one channel, with a thread per column: for GPUs, which have many. */
-export const adaptiveAvgPool2dColumnsVariant: Variant<"x", typeof adaptiveAvgPool2d.options> = {
-  name: "nhwc",
-  nhwc: true,
-  layoutOnly: true,
-  refuses: ({ y }) =>
-    y[1] % 4 === 0 && y[2] * y[3] === 1 ? undefined : "it is no average of whole images of whole vec4s of channels",
-  gains: (_call, _setting, { x }) => isNhwc(x),
-  build(
-    { x },
-    {
-      shapes: {
-        x: [batch, channels, height, width],
-      },
-    },
-    _setting,
-    plain,
-  ) {
-    const columns = x.graph.reshape(asNhwc(x), [batch, 1, height * width, channels]);
-    return x.graph.reshape(plain(columns, { outputSize: [1, channels] }), [batch, channels, 1, 1]);
-  },
-};
