@@ -61,6 +61,7 @@ __attribute__((constructor)) static void begin(void) {
 }`;
 
 const MARK = "### ";
+const MATRICES = "chromium-experimental-subgroup-matrix";
 
 /** The different pipelines of the nets on an AMD GPU, by what they are called. */
 function pipelines(limits: GPUSupportedLimits): Map<string, string> {
@@ -84,13 +85,16 @@ function pipelines(limits: GPUSupportedLimits): Map<string, string> {
   return named;
 }
 
+/** Dawn, kept for good: see ARCHITECTURE.md. */
+let dawn: GPU | undefined;
+
 /** Compiles all of them: RADV tells of each between the lines that this writes. */
 async function compileAll(): Promise<void> {
-  const instance = create(["enable-dawn-features=allow_unsafe_apis"]);
-  const adapter = await instance.requestAdapter();
+  dawn = create(["enable-dawn-features=allow_unsafe_apis"]);
+  const adapter = await dawn.requestAdapter();
   if (!adapter) throw new Error("there is no RADV");
   const device = await adapter.requestDevice({
-    requiredFeatures: [...adapter.features].filter((name) => name !== "timestamp-query") as GPUFeatureName[],
+    requiredFeatures: ["shader-f16", "subgroups", "subgroup-size-control", MATRICES] as GPUFeatureName[],
     requiredLimits: {
       maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
       maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
