@@ -59,11 +59,9 @@ export async function compileProbe(device: GPUDevice, code: string): Promise<GPU
   const module = device.createShaderModule({ label: "probe", code });
   const scope = device.popErrorScope();
   const compiling = device.createComputePipelineAsync({ label: "probe", layout: "auto", compute: { module } });
+  const failed = (reason: Error) => reason;
   // The pipeline's error says nothing of what is wrong with the module.
-  const [error, pipeline] = await Promise.all([
-    scope.catch((reason: Error) => reason),
-    compiling.catch((reason: Error) => reason),
-  ]);
+  const [error, pipeline] = await Promise.all([scope.catch(failed), compiling.catch(failed)]);
   const failure = error ?? (pipeline instanceof Error ? pipeline : undefined);
   return failure ? failure.message.trim().split("\n", 1)[0].slice(0, 200) : (pipeline as GPUComputePipeline);
 }

@@ -2,6 +2,7 @@ import { constsFor, sourceFor } from "../graph/matrices.ts";
 import type { Matrices } from "../graph/variant.ts";
 import { specialize } from "../graph/wgsl.ts";
 import type { Dtype } from "../ground/options.ts";
+import { encode } from "./executable.ts";
 import { compileProbe } from "./features.ts";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE } from "./usage.ts";
 
@@ -99,12 +100,9 @@ async function problemWith(device: GPUDevice, matrices: Matrices): Promise<strin
   const staging = device.createBuffer({ size: 4, usage: MAP_READ | COPY_DST });
   try {
     const entries = [{ binding: 0, resource: { buffer: wrong } }];
+    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(1);
-    pass.end();
+    encode(encoder, [{ pipeline, group, grid: [1, 1, 1] }]);
     encoder.copyBufferToBuffer(wrong, 0, staging, 0, 4);
     device.queue.submit([encoder.finish()]);
     await staging.mapAsync(MAP_READ);

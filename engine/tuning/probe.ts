@@ -1,5 +1,6 @@
 import type { Device } from "../device/device.ts";
 import { type Dispatch, encode } from "../device/executable.ts";
+import { compileProbe } from "../device/features.ts";
 import { COPY_DST, STORAGE, UNIFORM } from "../device/usage.ts";
 import type { Rates } from "../graph/variant.ts";
 import { nameFor } from "./kept.ts";
@@ -137,8 +138,8 @@ async function measured(
   let buffers: readonly GPUBuffer[] = [];
   try {
     buffers = usages.map((usage) => device.createBuffer({ size: 2048, usage }));
-    const compute = { module: device.createShaderModule({ label: "probe", code }) };
-    const pipeline = await device.createComputePipelineAsync({ label: "probe", layout: "auto", compute });
+    const pipeline = await compileProbe(device, code);
+    if (typeof pipeline === "string") return Infinity;
     const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
     const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     return await measure({ pipeline, group, grid: [1, 1, 1] }, buffers);

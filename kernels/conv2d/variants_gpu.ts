@@ -8,11 +8,12 @@ import type { Product } from "./winograd/variants.ts";
 export const tileVariant = ({ conv2d }: TileKernels): Conv2dVariant => dense(conv2d);
 export const tileProduct = ({ matmul }: TileKernels): Product => ({ multiply: (a, b) => matmul(a, b) });
 
-const refusesHalves = ({ dtype }: Setting): string | undefined =>
+/** What multiplies f16 wants. */
+export const refusesF32 = ({ dtype }: Setting): string | undefined =>
   dtype === "f16" ? undefined : 'it multiplies f16 only: load the net with dtype "f16"';
 
 export const conv2dTileVariants: readonly Conv2dVariant[] = [
   ...tileKernelsOf.map(tileVariant),
-  ...halvesKernelsOf.map(({ conv2d }) => ({ ...dense(conv2d, refusesHalves), error: { f32: 0, f16: 1e-3 } })),
+  ...halvesKernelsOf.map(({ conv2d }) => ({ ...dense(conv2d, refusesF32), error: { f32: 0, f16: 1e-3 } })),
 ];
 export const tileProducts = tileKernelsOf.map(tileProduct);

@@ -3,6 +3,7 @@ import { matrixKernels } from "./conv2d_matrix.ts";
 import type { TileKernels } from "./conv2d_tile.ts";
 import { type Conv2dVariant, dense, gains, refuses } from "./dense.ts";
 import { MATRIX_TILES, tileName } from "./tiles.ts";
+import { refusesF32 } from "./variants_gpu.ts";
 import type { Product } from "./winograd/variants.ts";
 
 // The ways to compute conv2d on the matrix units of GPUs (tensor cores), whose kernels differ by device.
@@ -14,10 +15,10 @@ const findKernels = (size: number, { matrices }: Setting): TileKernels | undefin
 const kernelsOf = (size: number, setting: Setting) => findKernels(size, setting) as TileKernels;
 
 function refusesDevice(size: number, setting: Setting): string | undefined {
-  const { matrices, dtype } = setting;
+  const { matrices } = setting;
   if (!matrices) return "the device has no matrix units that kernels could use";
-  if (matrices.factors === "f16" && dtype !== "f16") return 'it multiplies f16 only: load the net with dtype "f16"';
-  return findKernels(size, setting) ? undefined : "the device's workgroups have too little memory";
+  const reason = matrices.factors === "f16" ? refusesF32(setting) : undefined;
+  return reason ?? (findKernels(size, setting) ? undefined : "the device's workgroups have too little memory");
 }
 
 export const conv2dMatrixVariants = MATRIX_TILES.map(

@@ -2,6 +2,7 @@
 // What needs features that the device lacks is checked by Dawn's front end alone, on its device without a driver.
 import { readdirSync, readFileSync } from "node:fs";
 import { openGpu } from "../../index.ts";
+import { nullDevice } from "../null_device.ts";
 
 const folder = new URL("../../../kernels/", import.meta.url);
 const gpu = await openGpu();
@@ -37,18 +38,4 @@ async function compile(device: GPUDevice, file: string, code: string): Promise<s
 function featuresOf(code: string): GPUFeatureName[] {
   const names = [...code.matchAll(/^enable (\w+);/gm)].map(([, name]) => name);
   return names.map((name) => (name === "f16" ? "shader-f16" : name.replaceAll("_", "-")) as GPUFeatureName);
-}
-
-/** A device that has every feature and computes nothing. */
-async function nullDevice(): Promise<GPUDevice> {
-  const { create } = (await import("webgpu")) as { create: (flags: string[]) => GPU };
-  const adapter = await create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]).requestAdapter();
-  if (!adapter) throw new Error("Dawn has no null backend");
-  const wanted = [
-    "shader-f16",
-    "subgroups",
-    "subgroup-size-control",
-    "chromium-experimental-subgroup-matrix",
-  ] as GPUFeatureName[];
-  return adapter.requestDevice({ requiredFeatures: wanted });
 }

@@ -1,7 +1,6 @@
 // Devices that list what they cannot compile: every way in which a driver fails at that, and what runs nevertheless.
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { create } from "webgpu";
 import type { AdapterKind } from "../../../engine/device/device.ts";
 import { usableFeatures } from "../../../engine/device/features.ts";
 import type { Host } from "../../../engine/device/host.ts";
@@ -12,6 +11,7 @@ import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { randomWeights } from "../../../nets/random_weights.ts";
 import { matricesOf, open, randomTensor, refuses, small } from "../../harness.ts";
+import { nullDevice } from "../../null_device.ts";
 
 const gpu = await open();
 
@@ -128,14 +128,9 @@ for (const failure of ["the compiler", "the driver"] as const) {
   }
 }
 
-/** Dawn without a driver. Kept for good: see ARCHITECTURE.md. */
-const nullDawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-
-/** Its device compiles nothing, but reads every shader, and finds zeros in every buffer. */
-async function nullDevice(...more: string[]): Promise<GPUDevice> {
-  const adapter = await nullDawn.requestAdapter();
-  const requiredFeatures = [...ALL, ...more] as GPUFeatureName[];
-  const device = await (adapter as GPUAdapter).requestDevice({ requiredFeatures });
+/** A device that compiles nothing, but reads every shader, and finds zeros in every buffer. */
+async function deviceWith(...more: string[]): Promise<GPUDevice> {
+  const device = await nullDevice([...ALL, ...more]);
   findIn(device, 0);
   // Its subgroups may have 128 lanes, of which a workgroup with matrices needs a multiple.
   const threads = /workgroup_size\((64|4 \* SUBGROUP)\)/;
@@ -157,7 +152,7 @@ function findIn(device: GPUDevice, value: number): void {
 const memory = 16384;
 
 test("what compiles is used, and nothing is told", async () => {
-  const device = await nullDevice();
+  const device = await deviceWith();
   const use = async (info: object) => usableFeatures(device, { ...INFO, ...info } as GPUAdapterInfo, false);
   const matrices = async (info: object) => (await use(info)).traits.matrices;
   const found = matricesOf({ subgroup: 8, memory });
@@ -173,7 +168,7 @@ test("what compiles is used, and nothing is told", async () => {
 });
 
 test("matrix units are those of the vendor, and of subgroups of a size that is asked for where there are several", async () => {
-  const device = await nullDevice("subgroup-size-control");
+  const device = await deviceWith("subgroup-size-control");
   const config = (componentType: string, resultComponentType: string, M: number, N: number, K: number) => {
     return { componentType, resultComponentType, M, N, K };
   };
@@ -196,7 +191,7 @@ test("matrix units are those of the vendor, and of subgroups of a size that is a
 });
 
 test("matrix units by the older form of loads and stores, and none where products are wrong", async () => {
-  const device = await nullDevice();
+  const device = await deviceWith();
   const { createShaderModule } = device;
   device.createShaderModule = (given) =>
     createShaderModule.call(device, { ...given, code: given.code.replaceAll("row_major", "of_rows") });

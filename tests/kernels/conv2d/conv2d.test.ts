@@ -130,9 +130,7 @@ test("random convolutions of small images with long sums", async () => {
 });
 
 // Of f16: see conv2d_matrix.test.ts and tiles.test.ts.
-const IN_F16 = ["conv2d_matrix", "conv2d_tile_f16"].flatMap((name) =>
-  [...TILES.map(sizeOfTile)].map((size) => tileName(name, size)),
-);
+const IN_F16 = variants.conv2d.map(({ name }) => name).filter((name) => /_(matrix|tile_f16)/.test(name));
 testVariants(gpu, conv2d, [...IN_F16, ...LEFT_OUT]);
 
 test("NaN and infinity reach the outputs that see them, and no others", async () => {

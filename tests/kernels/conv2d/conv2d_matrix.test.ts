@@ -1,6 +1,5 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { create } from "webgpu";
 import { findMatrices } from "../../../engine/device/matrices.ts";
 import { compile } from "../../../engine/graph/compile.ts";
 import { Graph } from "../../../engine/graph/graph.ts";
@@ -12,6 +11,7 @@ import { rates } from "../../../kernels/rates.ts";
 import { variants } from "../../../kernels/variants.ts";
 import { convLayer } from "../../../nets/layers.ts";
 import { matricesOf, open, pick, rounds, someOf } from "../../harness.ts";
+import { nullDevice } from "../../null_device.ts";
 import { checkTile, OPERATORS } from "./tile_calls.ts";
 
 const gpu = await open();
@@ -82,13 +82,8 @@ for (const { kind, dtype, tile, operator } of drawn) {
     checkTile(gpu, tile, operator, dtype as Dtype, { edit: emulated }));
 }
 
-/** Dawn without a driver, which reads every source. Kept for good: see ARCHITECTURE.md. */
-const nullDawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-
 test("the source for every kind of device is one that Dawn reads", async () => {
-  const adapter = (await nullDawn.requestAdapter()) as GPUAdapter;
-  const features = ["shader-f16", "subgroups", "subgroup-size-control", MATRICES];
-  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[] });
+  const device = await nullDevice();
   for (const kind of Object.values(KINDS)) {
     for (const [sized, orderArgument] of [
       [false, false],
