@@ -118,7 +118,8 @@ export function start(page: Page): void {
       const gpu = await session.open();
       if (!hasDigits) await readDigits(BUNDLED, signal);
       await gpu.call("train", [settings(), steps], { signal, onProgress: hear });
-      status.say(`Paused after ${stepsText(done())}.`);
+      await draw();
+      if (running === controller) status.say(`Paused after ${stepsText(done())}.`);
     } catch (error) {
       if (running === controller) fail(error);
     } finally {
@@ -142,13 +143,14 @@ export function start(page: Page): void {
   async function reset(): Promise<void> {
     pause();
     seen = nothing();
-    draw();
     showMistakes(undefined);
     status.clear();
-    status.say("All is forgotten: press Start.");
     update();
+    const drawn = draw();
     try {
       await (await session.open()).call("forget");
+      await drawn;
+      if (!running) status.say("All is forgotten: press Start.");
     } catch (error) {
       fail(error);
     }
@@ -251,6 +253,7 @@ export function start(page: Page): void {
     fields.optimizer.disabled = fields.seed.disabled = hasBegun;
   }
 
+  /** In several tasks: what is said to be done is said after them. */
   async function draw(): Promise<void> {
     // It is drawn when it is shown.
     if (find("train-charts").clientWidth === 0) return;

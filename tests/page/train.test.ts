@@ -123,7 +123,7 @@ inBrowser("train by a tap, change the learning rate meanwhile, pause; another ba
   await press("Step").click();
   await waitBeyond(before);
   await waitFor("train-status", /^Paused after \d+ steps\.$/);
-  assert.is(await page.locator("#accuracy-chart circle").count(), 2);
+  assert.ok((await page.locator("#accuracy-chart circle").count()) >= 2);
   assert.match(page.url(), /lr=0\.03&batch=16&optimizer=sgd&seed=5$/);
 });
 
