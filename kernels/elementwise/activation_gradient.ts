@@ -35,6 +35,12 @@ interface Options {
   readonly negativeSlope: number;
 }
 
+/**
+ * Those whose derivative follows from f(x), which is what they take for x, as PyTorch does: so x need not be kept, and f is
+ * applied by the kernel in front.
+ */
+const BY_OUTPUT: readonly Activation[] = ["relu", "relu6", "sigmoid", "tanh"];
+
 /** dy f'(x) of any shape: the gradient by x from that by f(x). `low` and `high` are clamp's, `negativeSlope` is leaky_relu's. */
 export const activationGradient = defineKernel({
   name: "activation_gradient",
@@ -57,7 +63,7 @@ export const activationGradient = defineKernel({
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
-/** Of the activations themselves, too: in training they are dispatches of their own. */
+/** Of the activations themselves, too: those whose gradients read x are dispatches of their own in training. */
 export const variants: Variants = Object.fromEntries(
   ["activation_gradient", ...ACTIVATIONS].map((name) => [name, [anyLayout, flat]]),
 );
@@ -73,9 +79,9 @@ const derivatives: Readonly<Record<Activation, (x: number, dy: number, options: 
   leaky_relu: (x, dy, { negativeSlope }) => (x > 0 ? dy : dy * negativeSlope),
   relu: (x, dy) => (x <= 0 ? 0 : dy),
   relu6: (x, dy) => (x <= 0 || x >= 6 ? 0 : dy),
-  sigmoid: (x, dy) => dy * sigmoid(x) * sigmoid(-x),
+  sigmoid: (y, dy) => dy * y * (1 - y),
   silu: (x, dy) => dy * sigmoid(x) * (1 + x * sigmoid(-x)),
-  tanh: (x, dy) => dy / Math.cosh(x) ** 2,
+  tanh: (y, dy) => dy * (1 - y) * (1 + y),
 };
 
 /** The derivative of gelu at -a. */
@@ -97,7 +103,9 @@ export const reference: ReferenceOf<typeof activationGradient> = {
 /** The gradient of the operator of that name, whose options are among those of the kernel. */
 export const gradientOf =
   (activation: Activation): Gradient<"x", object> =>
-  ({ inputs: { x }, options, dy }) => ({ x: () => activationGradient(x, dy, { activation, ...options }) });
+  ({ inputs: { x }, options, y, dy }) => ({
+    x: () => activationGradient(BY_OUTPUT.includes(activation) ? y : x, dy, { activation, ...options }),
+  });
 
 /** From 0 to 6 it is taken for relu6: PyTorch lets gradients through at the ends of clamp, but not of relu6. */
 export const clampGradient: GradientOf<typeof clamp> = (call) => {

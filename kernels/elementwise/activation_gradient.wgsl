@@ -1,8 +1,8 @@
-// activation_gradient: y = dy * f'(x), f being an activation.
+// activation_gradient: y = dy * f'(x), f being an activation. relu, relu6, sigmoid and tanh are given f(x) for x.
 //
 // Where f has a corner, f' is what PyTorch takes it for: 0 at both ends of relu6 and hardsigmoid, as of relu; 1 at both ends of
 // clamp. Gradients that f does not let through are 0 even if they are infinite or NaN. NaN is tested on bits, since WGSL may
-// assume that there is none. The tails keep their digits: 1 - f(x) is never computed from an f(x) that has been rounded to 1, and
+// assume that there is none. The tails of gelu and silu keep their digits: 1 - s is never computed from an s that has been rounded to 1, and
 // dy is multiplied by the root of an exponential twice, since that itself is 0 where the product is not yet.
 // Layout: any; element by element.
 // Threads: one per element.
@@ -54,22 +54,14 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     case 4 { gradient = select(given * params.negativeSlope, given, (v > zero) & !is_nan); } // leaky_relu
     case 5 { gradient = select(given, zero, (v <= zero) & !is_nan); } // relu
     case 6 { gradient = select(given, zero, ((v <= zero) | (v >= Value(6))) & !is_nan); } // relu6
-    case 7 { // sigmoid
-      let root = exp(-0.5 * a);
-      let e = root * root;
-      gradient = given * root / ((1.0 + e) * (1.0 + e)) * root;
-    }
+    case 7 { gradient = given * v * (1.0 - v); } // sigmoid
     case 8 { // silu: s + x s (1 - s), s being the sigmoid of x
       let root = exp(-0.5 * a);
       let e = root * root;
       let tail = given * root * (1.0 + v / (1.0 + e)) / (1.0 + e) * root;
       gradient = select(given * (1.0 + v * e / (1.0 + e)) / (1.0 + e), tail, v < zero);
     }
-    default { // tanh
-      let root = exp(-a);
-      let e = root * root;
-      gradient = given * root * 4.0 / ((1.0 + e) * (1.0 + e)) * root;
-    }
+    default { gradient = given * (1.0 - v) * (1.0 + v); } // tanh
   }
   if (ACTIVATION == 1 || ACTIVATION == 3 || ACTIVATION >= 7) {
     gradient = select(gradient, v, is_nan);

@@ -99,9 +99,11 @@ export const gradient: GradientOf<typeof batchNorm> = ({ inputs: { x, mean, vari
 
 /** The gradient by the statistics is part of that by x. */
 export const trainGradient: GradientOf<typeof batchNormBy> = ({ inputs: { x, statistics, weight }, options, dy }) => {
-  const sums = lazily(() => batchNormGradientSums(dy, x, statistics, options));
+  refuseFused("batchnorm_train", options);
+  const { eps } = options;
+  const sums = lazily(() => batchNormGradientSums(dy, x, statistics, { eps }));
   return {
-    x: () => batchNormGradient(dy, x, statistics, weight, sums(), options),
+    x: () => batchNormGradient(dy, x, statistics, weight, sums(), { eps }),
     ...affineGradients(sums),
   };
 };

@@ -3,6 +3,14 @@ import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { check, ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, sizeOf } from "../../engine/ground/tensor.ts";
+import {
+  type Activated,
+  activate,
+  activationCode,
+  activationConsts,
+  activationFlops,
+  checkActivation,
+} from "../activation.ts";
 import { checkShapes } from "../shapes.ts";
 import { batchNormStatistics, channelsOf } from "./batchnorm_statistics.ts";
 import { wgsl } from "./batchnorm_train.wgsl.ts";
@@ -10,37 +18,50 @@ import { wgsl } from "./batchnorm_train.wgsl.ts";
 const WORKGROUP = 64;
 
 /**
- * Normalizes x [N, C, ...] by its own statistics [2, C], those of `batchNormStatistics`, then applies weight and bias [C].
- * Its gradient by x takes in what x changes in the statistics.
+ * Normalizes x [N, C, ...] by its own statistics [2, C], those of `batchNormStatistics`, then applies weight and bias [C], adds
+ * r of x's shape, and applies an activation, each if asked for. Its gradient by x takes in what x changes in the statistics.
  */
 export const batchNormBy = defineKernel({
   name: "batchnorm_train",
-  inputs: ["x", "statistics", "weight?", "bias?"],
-  options: { eps: 1e-5 },
+  inputs: ["x", "statistics", "weight?", "bias?", "r?"],
+  options: { eps: 1e-5, activation: "none" } as Activated & { eps: number },
   wgsl,
+  fuses: { activation: "activation", sum: "r" },
 
-  shape({ x, ...others }, { eps }) {
+  shape({ x, ...others }, { eps, activation }) {
+    checkActivation("batchnorm_train", activation);
     if (x.length < 2) throw new ShapeError(`batchnorm_train takes [N, C, ...], got ${formatShape(x)}`);
-    checkShapes("batchnorm_train", others, { statistics: [2, x[1]], weight: [x[1]], bias: [x[1]] });
+    checkShapes("batchnorm_train", others, { statistics: [2, x[1]], weight: [x[1]], bias: [x[1]], r: x });
     check(Number.isFinite(eps) && eps >= 0, "batchnorm_train: eps", eps, "0 or more");
     return x;
   },
 
-  cost: ({ y }) => ({ flops: 4 * sizeOf(y) }),
-  consts: ({ shapes: { weight, bias } }) => ({ WORKGROUP, WEIGHT: weight !== undefined, BIAS: bias !== undefined }),
-  params: ({ y, options: { eps } }) => ({ count: sizeOf(y), ...channelsOf(y), eps }),
+  cost: ({ y, options }) => ({ flops: (4 + activationFlops(options.activation)) * sizeOf(y) }),
+  consts: ({ shapes: { weight, bias, r }, options }) => ({
+    WORKGROUP,
+    WEIGHT: weight !== undefined,
+    BIAS: bias !== undefined,
+    RESIDUAL: r !== undefined,
+    ...activationConsts(options),
+  }),
+  params: ({ y, options: { eps, activation } }) => ({
+    count: sizeOf(y),
+    ...channelsOf(y),
+    eps,
+    activation: activationCode(activation),
+  }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof batchNormBy> = {
-  example: { shapes: { x: [2, 8, 3, 5], statistics: [2, 8], weight: [8], bias: [8] } },
+  example: { shapes: { x: [2, 8, 3, 5], statistics: [2, 8], weight: [8], bias: [8], r: [2, 8, 3, 5] } },
 
-  compute({ x, statistics, weight, bias }, { y, options: { eps } }) {
+  compute({ x, statistics, weight, bias, r }, { y, options: { eps, activation } }) {
     const { channels, inner } = channelsOf(y);
     return Float64Array.from(x, (v, index) => {
       const c = Math.floor(index / inner) % channels;
       const normal = (v - statistics[c]) / Math.sqrt(statistics[channels + c] + eps);
-      return normal * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
+      return activate[activation](normal * (weight ? weight[c] : 1) + (bias ? bias[c] : 0) + (r ? r[index] : 0));
     });
   },
 };
@@ -57,5 +78,5 @@ export function batchNormTrain(
   options: { readonly eps?: number } = {},
 ): { y: Value; statistics: Value } {
   const statistics = batchNormStatistics(x);
-  return { y: batchNormBy(x, statistics, weight, bias, options), statistics };
+  return { y: batchNormBy(x, statistics, weight, bias, undefined, options), statistics };
 }

@@ -24,7 +24,7 @@ const gpu = await open();
 const train = (x: Tensor, weight?: Tensor, bias?: Tensor, options?: object): Promise<Tensor> =>
   gpu.eager((...args: [Value, Value?, Value?]) => batchNormTrain(...args, options).y, x, weight, bias);
 
-test("random normalizations by given statistics, with and without weight and bias", async () => {
+test("random normalizations by given statistics, with and without weight, bias, a residual and an activation", async () => {
   for (let i = 0; i < rounds(40); i++) {
     const shape = drawBatch(i);
     const [, channels] = shape;
@@ -32,9 +32,14 @@ test("random normalizations by given statistics, with and without weight and bia
     const [means, variances] = [perChannel().data, magnitudes({ variance: perChannel() }).variance.data];
     const statistics = (factor: number) => tensor([2, channels], [...means.map((v) => factor * v), ...variances]);
     const x = randomTensor(shape);
-    const others = { x, weight: pick(undefined, perChannel()), bias: pick(undefined, perChannel()) };
+    const others = {
+      x,
+      weight: pick(undefined, perChannel()),
+      bias: pick(undefined, perChannel()),
+      r: pick(undefined, randomTensor(shape)),
+    };
     const inputs = { ...others, statistics: statistics(1) };
-    const options = { eps: pick(1e-5, 0.1, 1) };
+    const options = { eps: pick(1e-5, 0.1, 1), activation: pick("none", "relu", "relu6") };
     // The mean is subtracted.
     const negative = tensor(
       [2, channels],
@@ -75,6 +80,8 @@ test("what does not fit is refused", async () => {
   await refusesShape([[1, 2, 3], [2]], /batchnorm_train: statistics is \[2\]; it must be \[2, 2\]/);
   await refusesShape([[1, 2, 3], [2, 2], [3]], /batchnorm_train: weight is \[3\]; it must be \[2\]/);
   await refusesShape([[1, 2, 3], [2, 2], undefined, [2, 1]], /batchnorm_train: bias is \[2, 1\]; it must be \[2\]/);
+  const residual = [[1, 2, 3], [2, 2], undefined, undefined, [2, 3]];
+  await refusesShape(residual, /batchnorm_train: r is \[2, 3\]; it must be \[1, 2, 3\]/);
   const refusesUse = (options: object, message: RegExp) =>
     refuses(
       () =>
@@ -91,7 +98,8 @@ test("what does not fit is refused", async () => {
       message,
     );
   await refusesUse({ eps: -1 }, /batchnorm_train: eps is -1; it must be 0 or more/);
-  await refusesUse({ momentum: 1 }, /batchnorm_train has no option "momentum"; its options are eps/);
+  await refusesUse({ activation: "elu" }, /batchnorm_train: activation is "elu"; it must be one of none, relu, /);
+  await refusesUse({ momentum: 1 }, /batchnorm_train has no option "momentum"; its options are eps, activation/);
   await refuses(() => train(randomTensor([1, 3])), ShapeError, "SHAPE", /\[1, 3\] has one value per channel/);
 });
 
