@@ -71,6 +71,7 @@ import { reference as globalAvgPool } from "./pool2d/global_avgpool.ts";
 import { nhwcReference } from "./pool2d/gradient_nhwc.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reference as maxPool2dGradient } from "./pool2d/maxpool2d_gradient.ts";
+import { reference as maxPool2dIndices } from "./pool2d/maxpool2d_indices.ts";
 import { pool2dNhwcReference } from "./pool2d/pool2d_nhwc.ts";
 import { reference as roll } from "./roll.ts";
 import { reference as slice } from "./slice.ts";
@@ -153,6 +154,8 @@ export const references: References = {
   maxpool2d: maxPool2d,
   maxpool2d_gradient: maxPool2dGradient,
   maxpool2d_gradient_nhwc: nhwcReference(maxPool2dGradient),
+  maxpool2d_indices: maxPool2dIndices,
+  maxpool2d_indices_nhwc: nhwcReference(maxPool2dIndices),
   maxpool2d_nhwc: pool2dNhwcReference(maxPool2d),
   mean,
   mul,

@@ -242,6 +242,12 @@ export function drawBroadcast(call: number): readonly [number[], number[]] {
 const NOT_FINITE = [0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000];
 const FINITE = [0, 0x80000000, 1, 0x80000001, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff];
 
+/** A random tensor of integers, of which many are equal. */
+export function tiedTensor(shape: Shape): Tensor {
+  const { data } = randomTensor(shape);
+  return { shape, data: data.map((v) => Math.round(v)) };
+}
+
 /** A random tensor with special values strewn in: one in three. */
 export const specialTensor = (shape: Shape): Tensor => strew(shape, 0.3, [...NOT_FINITE, ...FINITE]);
 

@@ -3,32 +3,40 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { type Pair, pair } from "../options.ts";
 import { checkShapes } from "../shapes.ts";
 import { poolGeometry, poolShape } from "./geometry.ts";
 import { imageParams, windowConsts } from "./gradient_geometry.ts";
 import { nhwcVariant, onNhwc } from "./gradient_nhwc.ts";
-import { maxPool2d } from "./maxpool2d.ts";
+import { type MaxPool2dOptions, maxPool2d } from "./maxpool2d.ts";
 import { wgsl } from "./maxpool2d_gradient.wgsl.ts";
+import { maxPool2dIndices, maxPool2dIndicesNhwc } from "./maxpool2d_indices.ts";
 
 const NAME = "maxpool2d_gradient";
 const WORKGROUP = 64;
 
-/** The gradient by x of y = maxPool2d(x): x [N, C, H, W], dy [N, C, H', W'] -> dx of x's shape. */
+interface MaxPool2dGradientOptions extends MaxPool2dOptions {
+  /** [height, width] of x, which a stride leaves open. */
+  size: Pair;
+}
+
+/** The gradient by x of y = maxPool2d(x): what maxPool2dIndices makes of x, and dy, [N, C, H', W'] -> dx [N, C, ...size]. */
 export const maxPool2dGradient = defineKernel({
   name: NAME,
-  inputs: ["x", "dy"],
-  options: maxPool2d.options,
+  inputs: ["indices", "dy"],
+  options: { ...maxPool2d.options, size: undefined as unknown as Pair } as MaxPool2dGradientOptions,
   wgsl,
 
-  shape({ x, dy }, options) {
-    checkShapes(NAME, { dy }, { dy: poolShape(NAME, x, options) });
+  shape({ indices, dy }, { size, ...options }) {
+    const x = [...dy.slice(0, 2), ...pair(`${NAME}: size`, size)];
+    const y = poolShape(NAME, x, options);
+    checkShapes(NAME, { indices, dy }, { indices: y, dy: y });
     return x;
   },
 
   cost({ y, options }) {
     const { kernel, stride } = poolGeometry(NAME, options);
-    const taps = kernel[0] * kernel[1];
-    return { flops: (sizeOf(y) * taps * taps) / (stride[0] * stride[1]) };
+    return { flops: (2 * sizeOf(y) * kernel[0] * kernel[1]) / (stride[0] * stride[1]) };
   },
 
   consts({ options }) {
@@ -40,22 +48,28 @@ export const maxPool2dGradient = defineKernel({
       DILATION_WIDTH: dilation[1],
     };
   },
-  params: ({ shapes: { x, dy }, options }) => imageParams(NAME, x, dy, options),
+  params: ({ shapes: { dy }, options, y: x }) => imageParams(NAME, x, dy, options),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
 export const maxPool2dGradientNhwc = onNhwc(maxPool2dGradient);
 
-export const variants: Variants = { maxpool2d_gradient: [nhwcVariant(maxPool2dGradientNhwc)] };
+export const variants: Variants = {
+  maxpool2d_indices: [nhwcVariant(maxPool2dIndicesNhwc)],
+  maxpool2d_gradient: [nhwcVariant(maxPool2dGradientNhwc)],
+};
 
 export const gradient: GradientOf<typeof maxPool2d> = ({ inputs: { x }, options, dy }) => ({
-  x: () => maxPool2dGradient(x, dy, options),
+  x: () => maxPool2dGradient(maxPool2dIndices(x, options), dy, { ...options, size: [x.shape[2], x.shape[3]] }),
 });
 
 export const reference: ReferenceOf<typeof maxPool2dGradient> = {
-  example: { shapes: { x: [1, 2, 9, 7], dy: [1, 2, 5, 4] }, options: { kernel: 3, stride: 2, padding: 1 } },
+  example: {
+    shapes: { indices: [1, 2, 5, 4], dy: [1, 2, 5, 4] },
+    options: { kernel: 3, stride: 2, padding: 1, size: [9, 7] },
+  },
 
-  compute({ x, dy }, { shapes, options, y: shape }) {
+  compute({ indices, dy }, { shapes, options, y: shape }) {
     const [batch, channels, height, width] = shape;
     const [, , outHeight, outWidth] = shapes.dy;
     const { kernel, stride, padding, dilation } = poolGeometry(NAME, options);
@@ -63,22 +77,14 @@ export const reference: ReferenceOf<typeof maxPool2dGradient> = {
     let out = 0;
     for (let plane = 0; plane < batch * channels; plane++) {
       for (let i = 0; i < outHeight; i++) {
-        for (let j = 0; j < outWidth; j++) {
-          let largest = -Infinity;
-          let at = -1;
-          for (let k = 0; k < kernel[0]; k++) {
-            for (let l = 0; l < kernel[1]; l++) {
-              const row = i * stride[0] - padding[0] + k * dilation[0];
-              const column = j * stride[1] - padding[1] + l * dilation[1];
-              if (row < 0 || row >= height || column < 0 || column >= width) continue;
-              const index = (plane * height + row) * width + column;
-              if (at >= 0 && !(x[index] > largest || Number.isNaN(x[index]))) continue;
-              largest = x[index];
-              at = index;
-            }
-          }
-          if (at >= 0) dx[at] += dy[out];
-          out++;
+        for (let j = 0; j < outWidth; j++, out++) {
+          const tap = indices[out];
+          const row = i * stride[0] - padding[0] + Math.floor(tap / kernel[1]) * dilation[0];
+          const column = j * stride[1] - padding[1] + (tap % kernel[1]) * dilation[1];
+          // Those that are none, and those outside of the image, take nothing.
+          const exists = Number.isInteger(tap) && tap >= 0 && tap < kernel[0] * kernel[1];
+          if (!exists || row < 0 || row >= height || column < 0 || column >= width) continue;
+          dx[(plane * height + row) * width + column] += dy[out];
         }
       }
     }

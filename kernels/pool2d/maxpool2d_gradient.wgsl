@@ -1,7 +1,6 @@
-// maxpool2d_gradient: dx[n,c,row,column] = sum of dy over the windows whose maximum is there: the first one in a window, row by
-// row, or the last NaN, as in PyTorch.
+// maxpool2d_gradient: dx[n,c,row,column] = sum of dy over the windows that have taken this element, which their indices tell:
+// see maxpool2d_indices.
 //
-// Values are compared by integer keys that sort as the floats do, NaN above all, since WGSL may assume that there is no NaN.
 // Layout: NCHW, with N and C as one dimension "planes", or NHWC, with N as planes, and channels innermost; y is dx.
 // Threads: one per element of dx, in the order of (plane, row, column, channel).
 
@@ -16,7 +15,6 @@ const CHANNELS: bool = false; // NHWC
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels
 alias Value = f32;
-alias Bits = u32;
 
 struct Params {
   count: u32, // elements of dx
@@ -27,41 +25,10 @@ struct Params {
   channels: u32, // of NHWC, else 1
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(0) var<storage, read> indices: array<Element>;
 @group(0) @binding(1) var<storage, read> dy: array<Element>;
 @group(0) @binding(2) var<storage, read_write> y: array<Element>;
 @group(0) @binding(3) var<uniform> params: Params;
-
-const NAN = 0xffffffffu;
-
-fn key(v: Value) -> Bits {
-  let bits = bitcast<Bits>(v);
-  let is_nan = (bits & Bits(0x7fffffff)) > Bits(0x7f800000);
-  // -0 is 0; the bits of negative floats, whose magnitudes sort backwards, are flipped.
-  let positive = select(bits, Bits(), bits == Bits(0x80000000));
-  let sortable = select(positive | Bits(0x80000000), ~positive, positive > Bits(0x80000000));
-  return select(sortable, Bits(NAN), is_nan);
-}
-
-// What is given where tap (k, l) of the window that begins at start is the one that it takes, else 0.
-fn if_maximum(given: Value, plane: u32, c: u32, start: vec2i, k: u32, l: u32, own: Bits) -> Value {
-  var taken = own == own;
-  for (var p = 0u; p < params.kernel_height; p++) {
-    let row = start.x + i32(p * DILATION_HEIGHT);
-    for (var q = 0u; q < params.kernel_width; q++) {
-      let column = start.y + i32(q * DILATION_WIDTH);
-      let is_inside = row >= 0 && row < i32(params.x_height) && column >= 0 && column < i32(params.x_width);
-      if (is_inside && (p != k || q != l)) {
-        let pixel = (plane * params.x_height + u32(row)) * params.x_width + u32(column);
-        let other = key(Value(x[pixel * params.channels + c]));
-        let is_earlier = p < k || (p == k && q < l);
-        let yields = select(own == Bits(NAN), own != Bits(NAN), is_earlier);
-        taken &= (other < own) | ((other == own) & !yields);
-      }
-    }
-  }
-  return select(Value(), given, taken);
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -88,15 +55,15 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let reach = dilation * (kernel - 1) + 1;
   let last = min(place / stride, vec2u(params.y_height, params.y_width) - 1);
   let first = select(vec2u(0), (place - reach) / stride + 1, place >= reach);
-  let own = key(Value(x[index]));
   var sum = Value();
   for (var i = first.x; i <= last.x; i++) {
     for (var j = first.y; j <= last.y; j++) {
       let start = vec2u(i, j) * stride;
       let tap = (place - start) / dilation;
       if (all(start + tap * dilation == place)) {
-        let given = Value(dy[((plane * params.y_height + i) * params.y_width + j) * params.channels + c]);
-        sum += if_maximum(given, plane, c, vec2i(start) - vec2i(pad), tap.x, tap.y, own);
+        let out = ((plane * params.y_height + i) * params.y_width + j) * params.channels + c;
+        let own = Value(f32(tap.x * params.kernel_width + tap.y));
+        sum += select(Value(), Value(dy[out]), Value(indices[out]) == own);
       }
     }
   }

@@ -35,9 +35,9 @@ const sizes = {
 
 type Differentiable = keyof typeof sizes;
 
-/** What is taken for x by those that take what they made of it. */
+/** What is taken for x by those that take what they made of it; none that a device may flush to 0. */
 const made: Partial<Record<Differentiable, (x: number) => number>> = {
-  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  sigmoid: (x) => (x < -60 ? 0 : 1 / (1 + Math.exp(-x))),
   tanh: Math.tanh,
 };
 

@@ -1,8 +1,10 @@
 import { test } from "uvu";
+import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
 import { maxPool2d } from "../../../kernels/pool2d/maxpool2d.ts";
 import { maxPool2dGradient } from "../../../kernels/pool2d/maxpool2d_gradient.ts";
+import { maxPool2dIndices } from "../../../kernels/pool2d/maxpool2d_indices.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import {
   apply,
@@ -19,15 +21,22 @@ import {
   specialTensor,
   sumBound,
   testVariants,
+  tiedTensor,
 } from "../../harness.ts";
 
 const gpu = await open();
 
-/** Values of which many are equal. */
-const tiedTensor = (shape: readonly number[]): Tensor => {
-  const { data } = randomTensor(shape);
-  return { shape, data: data.map((v) => Math.round(v)) };
-};
+type Options = Parameters<typeof maxPool2d>[1] & object;
+
+/** The gradient by x, which is read for what it picks. */
+const gradient = (x: Value, dy: Value, options: Options): Value =>
+  maxPool2dGradient(maxPool2dIndices(x, options), dy, { ...options, size: [x.shape[2], x.shape[3]] });
+
+/** What is picked, by the reference. */
+function indicesOf(x: Tensor, options: Options): Tensor {
+  const { shape, data } = evaluateReference(maxPool2dIndices, { x }, options);
+  return { shape, data: Float32Array.from(data) };
+}
 
 /** A random pooling, of gradients that are added up where windows overlap. */
 async function check(draw: (shape: readonly number[]) => Tensor, channels: number): Promise<void> {
@@ -37,8 +46,10 @@ async function check(draw: (shape: readonly number[]) => Tensor, channels: numbe
   const all = { ...options, dilation };
   const x = draw(shape);
   const dy = randomTensor(apply(maxPool2d, [shape], all).shape);
-  const positive = { x, dy: { ...dy, data: dy.data.map(Math.abs) } };
-  await checkKernel(gpu, maxPool2dGradient, { x, dy }, all, sumBound(maxPool2dGradient, positive, all, 8));
+  const indices = indicesOf(x, all);
+  const sized = { ...all, size: [shape[2], shape[3]] as const };
+  const positive = { indices, dy: { ...dy, data: dy.data.map(Math.abs) } };
+  await checkKernel(gpu, maxPool2dGradient, { indices, dy }, sized, sumBound(maxPool2dGradient, positive, sized, 8));
 }
 
 test("random poolings, also by ceilMode and with windows that overlap", async () => {
@@ -57,7 +68,9 @@ test("it picks what the pooling has picked", () => {
     const x = randomTensor(shape);
     const y = evaluateReference(maxPool2d, { x }, options);
     const dy = randomTensor(y.shape);
-    assertAdjoint([y, dy], [x, evaluateReference(maxPool2dGradient, { x, dy }, options)]);
+    const indices = indicesOf(x, options);
+    const sized = { ...options, size: [shape[2], shape[3]] as const };
+    assertAdjoint([y, dy], [x, evaluateReference(maxPool2dGradient, { indices, dy }, sized)]);
   }
 });
 
@@ -104,41 +117,41 @@ test("of equal maxima the first takes the gradient, of NaN the last, as in PyTor
     ],
   ];
   for (const [x, dx] of cases) {
-    sameBits(await gpu.eager(maxPool2dGradient, row(x), row([7]), { kernel: [1, 3] }), row(dx), `${x}`);
+    sameBits(await gpu.eager(gradient, row(x), row([7]), { kernel: [1, 3] }), row(dx), `${x}`);
   }
   // Row by row, in two dimensions.
   const x = tensor([1, 1, 2, 2], [1, 5, 5, 5]);
-  const dx = await gpu.eager(maxPool2dGradient, x, tensor([1, 1, 1, 1], [7]), { kernel: 2 });
+  const dx = await gpu.eager(gradient, x, tensor([1, 1, 1, 1], [7]), { kernel: 2 });
   sameBits(dx, tensor([1, 1, 2, 2], [0, 7, 0, 0]));
 });
 
 test("a maximum takes the gradients of all windows that have it; padding takes none", async () => {
   const options = { kernel: [1, 3], stride: 1, padding: [0, 1] } as const;
-  const dx = await gpu.eager(maxPool2dGradient, row([-3, 9, -1, -2, -2]), row([1, 10, 100, 1000, 10000]), options);
+  const dx = await gpu.eager(gradient, row([-3, 9, -1, -2, -2]), row([1, 10, 100, 1000, 10000]), options);
   sameBits(dx, row([0, 111, 1000, 10000, 0]));
 });
 
 test("a window that sees padding alone gives its gradient to nobody", async () => {
   const options = { kernel: 2, dilation: 2, padding: 1 };
-  const dx = await gpu.eager(maxPool2dGradient, tensor([1, 1, 1, 1], [5]), tensor([1, 1, 1, 1], [3]), options);
+  const dx = await gpu.eager(gradient, tensor([1, 1, 1, 1], [5]), tensor([1, 1, 1, 1], [3]), options);
   sameBits(dx, tensor([1, 1, 1, 1], [0]));
 });
 
 test("what does not fit is refused", async () => {
-  const x = [2, 3, 6, 7];
+  const y = [2, 3, 3, 3];
+  const size = [6, 7];
   const refusesShape = (shapes: number[][], options: object, message: RegExp) =>
     refuses(() => apply(maxPool2dGradient, shapes, options), ShapeError, "SHAPE", message);
   const refusesUse = (options: object, message: RegExp) =>
-    refuses(() => apply(maxPool2dGradient, [x, [2, 3, 3, 3]], options), UsageError, "USAGE", message);
-
-  await refusesShape([[6, 7], x], { kernel: 2 }, /maxpool2d_gradient takes images of shape .*, got \[6, 7\]/);
-  const unlike = /maxpool2d_gradient: dy is \[2, 3, 3, 3\]; it must be \[2, 3, 3, 4\]/;
-  await refusesShape([x, [2, 3, 3, 3]], { kernel: 2, ceilMode: true }, unlike);
-  await refusesShape([x, x], { kernel: [7, 2] }, /maxpool2d_gradient: a 7x2 window does not fit x \[2, 3, 6, 7\]/);
-  await refusesShape([x, x], { kernel: 3, padding: 2 }, /padding 2 is more than half of the window of 3/);
-  await refusesUse({}, /maxpool2d_gradient needs the option "kernel"/);
-  await refusesUse({ kernel: 0 }, /maxpool2d_gradient: kernel is 0; it must be an integer of at least 1/);
-  await refusesUse({ kernel: 2, size: 6 }, /no option "size"; its options are kernel, stride, padding, dilation, /);
+    refuses(() => apply(maxPool2dGradient, [y, y], options), UsageError, "USAGE", message);
+  const unlike = (name: string) => new RegExp(`gradient: ${name} is \\[2, 3, 3, 3\\]; it must be \\[2, 3, 3, 4\\]`);
+  await refusesShape([y, [2, 3, 3, 4]], { kernel: 2, ceilMode: true, size }, unlike("indices"));
+  await refusesShape([[2, 3, 3, 4], y], { kernel: 2, ceilMode: true, size }, unlike("dy"));
+  await refusesShape([y, y], { kernel: 8, size }, /maxpool2d_gradient: a 8x8 window does not fit x \[2, 3, 6, 7\]/);
+  await refusesUse({ size }, /maxpool2d_gradient needs the option "kernel"/);
+  await refusesUse({ kernel: 2 }, /maxpool2d_gradient needs the option "size"/);
+  await refusesUse({ kernel: 0, size }, /maxpool2d_gradient: kernel is 0; it must be an integer of at least 1/);
+  await refusesUse({ kernel: 2, size, divisor: 6 }, /no option "divisor"; its options are kernel, stride, padding, /);
 });
 
 test.run();
