@@ -60,14 +60,19 @@ export function refuses(
 export const refusesSize = (elements: readonly number[], { maxBinding }: Setting): string | undefined =>
   Math.max(...elements) * 4 > maxBinding ? "it would need a tensor over the device's binding limit" : undefined;
 
-/** Multiply-adds below which, of an image in NCHW, the conversions to NHWC and back cost more than a fast kernel saves. */
+/**
+ * Multiply-adds below which, of an image in NCHW, the conversions to NHWC and back cost more than a fast kernel saves; in
+ * training, where it is compiled for thousands of runs, a tenth.
+ */
 const LEAST_WORK = 1e6;
 
 export const gains = (
   { shapes: { w }, y }: Call<Inputs, Conv2dOptions>,
   _setting?: Setting,
   inputs?: Named<Inputs, Value>,
-): boolean => sizeOf(y) * sizeOf(w.slice(1)) >= LEAST_WORK || (inputs !== undefined && isNhwc(inputs.x));
+): boolean =>
+  sizeOf(y) * sizeOf(w.slice(1)) >= (inputs?.x.graph.training ? LEAST_WORK / 10 : LEAST_WORK) ||
+  (inputs !== undefined && isNhwc(inputs.x));
 
 export const by = (tile?: number): string => (tile ? ` by ${tile}` : "");
 
