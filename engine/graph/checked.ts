@@ -41,6 +41,17 @@ export function defineKernel<const K extends string, O extends object>(spec: Ker
     if (/^(u32|i32|f32)$/.test(type)) continue;
     throw new UsageError(`${name}.wgsl: Params.${field} is a ${type}; fields must be u32, i32 or f32`);
   }
+  const { bindings } = kernel.reflection;
+  const known = inputs.map((input) => input.replace(/\?|\.{3}/, ""));
+  const unknown = bindings.find(({ name, type }) => type !== "uniform" && name !== "y" && !known.includes(name));
+  if (unknown) {
+    throw new UsageError(
+      `${name}.wgsl: the binding ${unknown.name} is no input (${known.join(", ")}), nor the output, which is y`,
+    );
+  }
+  if (!bindings.some(({ name, type }) => name === "y" && type === "storage")) {
+    throw new UsageError(`${name}.wgsl writes nothing: its output is to be var<storage, read_write> y`);
+  }
   return kernel;
 }
 

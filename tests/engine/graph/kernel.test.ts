@@ -162,6 +162,11 @@ test("bindings and params are read from the source", async () => {
   assert.equal(threads("8, SIDE , 2 * WORKGROUP"), ["8", "SIDE", "2", "WORKGROUP"]);
   const vector = () => define({ wgsl: WGSL.replace("offset: i32", "offset: vec2f") });
   await refuses(vector, UsageError, "USAGE", /scale.wgsl: Params.offset is a vec2f; fields must be u32, i32 or f32/);
+  const named = (from: string, to: string) => () => define({ wgsl: WGSL.replace(from, to) });
+  const stranger = /scale\.wgsl: the binding result is no input \(x, unused\), nor the output, which is y/;
+  await refuses(named("read_write> y", "read_write> result"), UsageError, "USAGE", stranger);
+  const silent = /scale\.wgsl writes nothing: its output is to be var<storage, read_write> y/;
+  await refuses(named("read_write> y", "read_write> x"), UsageError, "USAGE", silent);
 });
 
 test("a kernel of one's own runs", async () => {
