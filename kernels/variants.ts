@@ -12,7 +12,7 @@ import { channelsLast } from "./layout/layout.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
-import { globalAvgPoolVariant } from "./pool2d/global_avgpool.ts";
+import { globalAvgPoolVariant, globalMeanVariant } from "./pool2d/global_avgpool.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { linearBroadcastVariant } from "./variants_broadcast.ts";
 import { common } from "./variants_common.ts";
@@ -44,5 +44,6 @@ export const variants: Variants = {
   lrn: [lrnNhwcVariant, channelsLast],
   ...common,
   adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
+  mean: [globalMeanVariant, ...common.mean],
   concat: [joinedInPlace],
 };

@@ -7,7 +7,7 @@ import { channelsLast } from "./layout/layout.ts";
 import { linearProduct } from "./linear/product.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
-import { globalAvgPoolVariant } from "./pool2d/global_avgpool.ts";
+import { globalAvgPoolVariant, globalMeanVariant } from "./pool2d/global_avgpool.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { common } from "./variants_common.ts";
 
@@ -24,4 +24,5 @@ export const variants: Variants = {
   lrn: [channelsLast],
   ...common,
   adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
+  mean: [globalMeanVariant, ...common.mean],
 };

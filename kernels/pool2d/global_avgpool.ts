@@ -1,8 +1,9 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
-import { defineKernel } from "../../engine/graph/kernel.ts";
+import { type Call, defineKernel } from "../../engine/graph/kernel.ts";
 import type { Variant } from "../../engine/graph/variant.ts";
-import { sizeOf } from "../../engine/ground/tensor.ts";
-import { asNhwc, isNhwc } from "../layout/layout.ts";
+import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { asNhwc, isNhwc, wholeVectors } from "../layout/layout.ts";
+import type { mean } from "../mean.ts";
 import type { adaptiveAvgPool2d } from "./adaptive_avgpool2d.ts";
 import { wgsl } from "./global_avgpool.wgsl.ts";
 
@@ -36,15 +37,23 @@ export const reference: ReferenceOf<typeof globalAvgPool> = {
   },
 };
 
-/** Whole images, on GPUs. */
-export const globalAvgPoolVariant: Variant<"x", typeof adaptiveAvgPool2d.options> = {
+/** An average of whole images, on GPUs. */
+const wholeImages = <O extends object>(isWhole: (call: Call<"x", O>) => boolean): Variant<"x", O> => ({
   name: "global_avgpool",
   nhwc: true,
-  refuses: ({ y }) =>
-    y[1] % 4 === 0 && y[2] * y[3] === 1 ? undefined : "it is no average of whole images of whole vec4s of channels",
+  refuses: (call) =>
+    call.shapes.x.length === 4 && wholeVectors(call.shapes.x) && isWhole(call)
+      ? undefined
+      : "it is no average of whole images of whole vec4s of channels",
   gains: (_call, { software }, { x }) => !software && isNhwc(x),
   build({ x }, { shapes: { x: image }, y }) {
     const [batch, channels, height, width] = image;
     return x.graph.reshape(globalAvgPool(x.graph.reshape(asNhwc(x), [batch, height * width, channels])), y);
   },
-};
+});
+
+export const globalAvgPoolVariant = wholeImages<typeof adaptiveAvgPool2d.options>(({ y }) => y[2] * y[3] === 1);
+
+export const globalMeanVariant = wholeImages<typeof mean.options>(({ options: { dims } }) =>
+  sameShape(dims.map((dim) => (dim + 4) % 4).sort(), [2, 3]),
+);

@@ -21,10 +21,13 @@ test("GPUs take it for whole images, and nobody else does", () => {
   const kernels = (name: string, software: boolean) => {
     const traits = { subgroupSize: 8, software, maxBinding: 2 ** 27, rates: software ? rates.software : rates.intel };
     const { steps } = compile(trace(nets[name], {}), ["logits"], { traits, variants, limits: gpu.limits });
-    return steps.map(({ kernel }) => kernel).filter((kernel) => /avgpool/.test(kernel));
+    return steps.map(({ kernel }) => kernel).filter((kernel) => /avgpool|mean/.test(kernel));
   };
   assert.equal(new Set(kernels("mobilenet_v3_small", false)), new Set(["global_avgpool"]));
-  assert.equal(kernels("resnet18", false), ["global_avgpool"]);
+  for (const net of ["resnet18", "mnasnet0_5", "shufflenet_v2_x0_5"]) {
+    assert.equal(kernels(net, false), ["global_avgpool"], net);
+  }
+  assert.equal(kernels("mnasnet0_5", true), ["mean"]);
   assert.not.ok(kernels("mobilenet_v3_small", true).includes("global_avgpool"));
 });
 
