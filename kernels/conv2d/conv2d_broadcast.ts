@@ -16,10 +16,10 @@ import {
 import { convolve, type Inputs } from "./nhwc.ts";
 
 /** Output pixels of a tile. */
-const PIXELS = 8;
+const PIXELS = 16;
 
-/** Its channels, of which the kernel computes the first half or quarter where there are no more. */
-const widthOf = (channels: number): number => (channels > 16 ? TILE : channels > 8 ? 16 : 8);
+/** Its channels, of which the kernel computes the first half where there are no more. */
+const widthOf = (channels: number): number => (channels > 16 ? TILE : 16);
 
 const consts = (channels: number, options: Partial<Activated>) => ({
   WIDTH: widthOf(channels),
@@ -54,8 +54,7 @@ const square = ({ x, w, ...others }: Shapes, { columns }: Options): Shapes => ({
 });
 
 /**
- * As conv2d_subgroup, with weights cut in the same way, for subgroups of 4 lanes on software adapters whose compilers look for
- * lanes that load what lies side by side.
+ * As conv2d_subgroup, with weights cut in the same way, for subgroups of 4 lanes on software adapters, where loads cost most.
  */
 export const conv2dBroadcast = defineKernel<Inputs, Options>({
   ...convolution,
