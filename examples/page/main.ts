@@ -114,6 +114,8 @@ startTabs(async (name) => {
   // Its script was just evaluated, in the same task.
   await nextTask();
   view.start(page);
+  // Nothing is pressed in vain before.
+  find(`panel-${name}`).inert = false;
 });
 if (navigator.gpu) openDevice();
 else noGpu(isSecureContext ? "This browser has no WebGPU" : "A page of plain http may not use WebGPU");

@@ -87,6 +87,19 @@ inBrowser("it is loaded when it is opened, with what the address says as far as 
   assert.equal(await fields(), SETTINGS);
 });
 
+inBrowser("nothing can be pressed before there is a script to hear it", async () => {
+  if (!site) return;
+  const late = await site.open("");
+  await late.route(/\/train-\w+\.js$/, async (route) => {
+    await new Promise((go) => setTimeout(go, 1000));
+    await route.continue();
+  });
+  await late.getByRole("tab", { name: "Train" }).click();
+  await late.getByRole("button", { name: "Step", exact: true }).click();
+  await waitForText(late, "train-status", /^(Opening|Training|Paused)/, "train-problem");
+  await late.close();
+});
+
 inBrowser("digits of one's own: files that are none, and MNIST's", async () => {
   await page
     .locator("#train-file")
