@@ -43,19 +43,27 @@ export async function open(limits: OpenOptions["limits"] = "adapter"): Promise<G
   // In a process of tests/run.ts it stays open until that ends.
   if (!gpus.has(limits)) process.once("disconnect", () => gpu.close());
   gpus.set(limits, gpu);
+  const { generation } = gpu;
   test.after(async () => {
+    // Some losses within a minute are the end of it, for all files of the process.
+    if (gpu.generation !== generation) complain("the tests lost the device that others share: lose one of their own");
     // What was disposed of ends after the runs that were asked for, on a busy machine some time later.
     for (let i = 0; i < 500 && (i === 0 || gpu.alive.buffers > 0); i++) await idle();
     const { buffers } = gpu.alive;
     if (!process.connected) gpu.close();
     if (buffers === 0) return;
     // An error here would hide those of the tests, which leave buffers where they fail. Their totals set the code anew.
-    console.error(`the tests left ${buffers} buffers on the GPU`);
-    setImmediate(() => {
-      process.exitCode = 1;
-    });
+    complain(`the tests left ${buffers} buffers on the GPU`);
   });
   return gpu;
+}
+
+/** Fails a file as a whole. */
+function complain(text: string): void {
+  console.error(text);
+  setImmediate(() => {
+    process.exitCode = 1;
+  });
 }
 
 /** Lets what was begun but not waited for come to its end. */

@@ -97,11 +97,8 @@ fn accumulate(p: u32, first: mat4x4f, second: mat4x4f, own: vec4f) {
 }
 
 // Writes a vec4 of channels of a pixel, with what is added to the sum, activated.
-fn write(out: u32, channel: u32, sum: vec4f) {
+fn write(out: u32, sum: vec4f) {
   var v = sum;
-  if (params.bias == 1) {
-    v += vec4f(b[channel]);
-  }
   if (params.residual == 1) {
     v += vec4f(r[out]);
   }
@@ -157,15 +154,23 @@ fn main(
 
   let channel = first_channel + lane;
   let rest = i32(width) - i32(lane);
+  var bias = vec4f();
+  var more_bias = vec4f();
+  if (params.bias == 1) {
+    bias = vec4f(b[channel]);
+    if (WIDTH > 16) {
+      more_bias = vec4f(b[channel + 4]);
+    }
+  }
   let end = min(first_pixel + PIXELS, params.pixels);
   for (var pixel = first_pixel; pixel < end; pixel++) {
     let out = product * params.y_stride + params.y_first + pixel * params.y_pitch + channel;
     let p = pixel - first_pixel;
     if (rest > 0) {
-      write(out, channel, sums[p]);
+      write(out, sums[p] + bias);
     }
     if (WIDTH > 16 && rest > 4) {
-      write(out + 4, channel + 4, more[p]);
+      write(out + 4, more[p] + more_bias);
     }
   }
 }

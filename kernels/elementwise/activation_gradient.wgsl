@@ -2,8 +2,8 @@
 //
 // Where f has a corner, f' is what PyTorch takes it for: 0 at both ends of relu6 and hardsigmoid, as of relu; 1 at both ends of
 // clamp. Gradients that f does not let through are 0 even if they are infinite or NaN. NaN is tested on bits, since WGSL may
-// assume that there is none. The tails of gelu and silu keep their digits: 1 - s is never computed from an s that has been rounded to 1, and
-// dy is multiplied by the root of an exponential twice, since that itself is 0 where the product is not yet.
+// assume that there is none. The tails of gelu and silu keep their digits: 1 - s is never computed from an s that has been rounded
+// to 1, and dy is multiplied by the root of an exponential twice, since that itself is 0 where the product is not yet.
 // Layout: any; element by element.
 // Threads: one per element.
 
