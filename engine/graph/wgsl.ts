@@ -63,7 +63,7 @@ export function specialize(wgsl: string, consts: Readonly<Record<string, number 
   const unknown = Object.keys(consts).find((name) => !seen.has(name));
   if (unknown) {
     throw new UsageError(
-      `the WGSL has no constant ${show(unknown)} to specialize; it has ${[...seen].join(", ") || "none"}`,
+      `the WGSL has no constant ${show(unknown)}; it has ${[...seen].join(", ") || "none"}`,
     );
   }
   return code;
