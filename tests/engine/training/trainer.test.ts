@@ -200,7 +200,20 @@ test("what is evaluated has the fast kernels, too", () => {
       assert.ok(forward.steps.length > 0);
       // LeNet's first layer has one channel, and six.
       assert.ok(plainIn(forward) <= (net === lenet5 ? 1 : 0), `${net.name}: ${plainIn(forward)}`);
-      assert.ok(plainIn(forward) <= plainIn(step));
+      assert.ok(plainIn(step) <= plainIn(forward), `${net.name}: ${plainIn(step)} of a step`);
+    }
+  }
+});
+
+test("activations, and residuals behind batch norms, are applied by the kernels in front", () => {
+  for (const [net, given] of [
+    [lenet5, { batch: BATCH }],
+    [resnet18, { batch: 4, imageSize: 64 }],
+  ] as const) {
+    for (const known of [rates.software, rates.nvidia]) {
+      const kernels = plansOf(net, given, { known }).step.steps.map(({ kernel }) => kernel);
+      const alone = kernels.filter((kernel) => ["add", "relu", "tanh"].includes(kernel));
+      assert.equal(alone, [], `${net.name}, ${known === rates.software ? "software" : "a GPU"}`);
     }
   }
 });
