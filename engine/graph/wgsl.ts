@@ -62,9 +62,7 @@ export function specialize(wgsl: string, consts: Readonly<Record<string, number 
   });
   const unknown = Object.keys(consts).find((name) => !seen.has(name));
   if (unknown) {
-    throw new UsageError(
-      `the WGSL has no constant ${show(unknown)}; it has ${[...seen].join(", ") || "none"}`,
-    );
+    throw new UsageError(`the WGSL has no constant ${show(unknown)}; it has ${[...seen].join(", ") || "none"}`);
   }
   return code;
 }

@@ -105,10 +105,7 @@ test("specialize refuses unknown and missing constants, and values of another ty
     refuses(() => specialize(WGSL, values), UsageError, "USAGE", message);
   const { ON, ...missing } = consts;
   await refusesConsts(missing, /the WGSL constant ON was given no value/);
-  await refusesConsts(
-    { ...consts, TILE: 1 },
-    /has no constant "TILE"; it has WORKGROUP, SHIFT, LAST, ON/,
-  );
+  await refusesConsts({ ...consts, TILE: 1 }, /has no constant "TILE"; it has WORKGROUP, SHIFT, LAST, ON/);
   await refusesConsts({ ...consts, HALF: 1 }, /has no constant "HALF"/);
   await refusesConsts({ ...consts, INNER: 1 }, /has no constant "INNER"/);
   await refusesConsts({ ...consts, ON: 1 }, /the WGSL constant ON is a bool and cannot be 1/);
