@@ -12,11 +12,10 @@ import { channelsLast } from "./layout/layout.ts";
 import { linearGemvVariant } from "./linear/variants.ts";
 import { layerNormRowsVariant } from "./norm/layernorm_rows.ts";
 import { lrnNhwcVariant } from "./norm/lrn_nhwc.ts";
-import { globalAvgPoolVariant, globalMeanVariant } from "./pool2d/global_avgpool.ts";
 import { softmaxRowsVariant } from "./softmax_rows.ts";
 import { linearBroadcastVariant } from "./variants_broadcast.ts";
 import { common } from "./variants_common.ts";
-import { linearTileVariants } from "./variants_gpu.ts";
+import { averages, linearTileVariants } from "./variants_gpu.ts";
 import { linearSubgroupVariant } from "./variants_software.ts";
 
 /** A variant that gains nothing where there are kernels for four lanes. */
@@ -43,7 +42,6 @@ export const variants: Variants = {
   layernorm: [layerNormRowsVariant],
   lrn: [lrnNhwcVariant, channelsLast],
   ...common,
-  adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
-  mean: [globalMeanVariant, ...common.mean],
+  ...averages,
   concat: [joinedInPlace],
 };

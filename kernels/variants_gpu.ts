@@ -15,6 +15,12 @@ export const linearTileVariants = tileKernelsOf.map(({ conv2d }) =>
   linearProduct(conv2d.name.replace("conv2d", "linear"), conv2d),
 );
 
+/** Those of averages of whole images come first. */
+export const averages: Variants = {
+  adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
+  mean: [globalMeanVariant, ...common.mean],
+};
+
 /** The faster implementations of each operator on GPUs, best first. */
 export const variants: Variants = {
   conv2d: [conv2dLinearVariant, ...winogradVariants(...tileProducts), ...conv2dTileVariants],
@@ -23,6 +29,5 @@ export const variants: Variants = {
   layernorm: [layerNormRowsVariant],
   lrn: [channelsLast],
   ...common,
-  adaptive_avgpool2d: [globalAvgPoolVariant, ...common.adaptive_avgpool2d],
-  mean: [globalMeanVariant, ...common.mean],
+  ...averages,
 };

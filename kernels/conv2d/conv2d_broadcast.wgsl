@@ -153,7 +153,6 @@ fn main(
   }
 
   let channel = first_channel + lane;
-  let rest = i32(width) - i32(lane);
   var bias = vec4f();
   var more_bias = vec4f();
   if (params.bias == 1) {
@@ -166,10 +165,10 @@ fn main(
   for (var pixel = first_pixel; pixel < end; pixel++) {
     let out = product * params.y_stride + params.y_first + pixel * params.y_pitch + channel;
     let p = pixel - first_pixel;
-    if (rest > 0) {
+    if (lane < width) {
       write(out, sums[p] + bias);
     }
-    if (WIDTH > 16 && rest > 4) {
+    if (WIDTH > 16 && lane + 4 < width) {
       write(out + 4, more[p] + more_bias);
     }
   }

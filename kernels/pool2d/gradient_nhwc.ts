@@ -16,7 +16,7 @@ const nchw = ({ shapes, options, y }: AnyCall): AnyCall => ({
   y: permuteShape(y, NCHW),
 });
 
-/** The gradient of a pooling by the same WGSL on NHWC images. */
+/** The gradient of a pooling, or what that is computed from, by the same WGSL on NHWC images. */
 export const onNhwc = (plain: AnyKernel): AnyKernel =>
   defineKernel({
     ...plain,

@@ -1,5 +1,5 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
-import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { defineKernel } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { poolGeometry, poolShape } from "./geometry.ts";
 import { onNhwc } from "./gradient_nhwc.ts";
@@ -7,7 +7,6 @@ import { maxPool2d } from "./maxpool2d.ts";
 import { wgsl } from "./maxpool2d_indices.wgsl.ts";
 
 const NAME = "maxpool2d_indices";
-const WORKGROUP = 64;
 
 /**
  * Which element of its window each output of maxPool2d is, counted row by row: x [N, C, H, W] -> y [N, C, H', W'], -1 where a
@@ -19,9 +18,8 @@ export const maxPool2dIndices = defineKernel({
   name: NAME,
   wgsl,
   shape: ({ x }, options) => poolShape(NAME, x, options),
-  consts: () => ({ WORKGROUP, CHANNELS: false }),
+  consts: (call) => ({ ...maxPool2d.consts(call), CHANNELS: false }),
   params: (call, part) => ({ ...maxPool2d.params(call, part), channels: 1 }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
 export const maxPool2dIndicesNhwc = onNhwc(maxPool2dIndices);

@@ -3,7 +3,7 @@ import type { Value } from "../../../engine/graph/value.ts";
 import { ShapeError, UsageError } from "../../../engine/ground/errors.ts";
 import { type Tensor, tensor } from "../../../engine/ground/tensor.ts";
 import { maxPool2d } from "../../../kernels/pool2d/maxpool2d.ts";
-import { maxPool2dGradient } from "../../../kernels/pool2d/maxpool2d_gradient.ts";
+import { gradient, maxPool2dGradient } from "../../../kernels/pool2d/maxpool2d_gradient.ts";
 import { maxPool2dIndices } from "../../../kernels/pool2d/maxpool2d_indices.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import {
@@ -26,11 +26,11 @@ import {
 
 const gpu = await open();
 
-type Options = Parameters<typeof maxPool2d>[1] & object;
+type Options = Partial<typeof maxPool2d.options>;
 
-/** The gradient by x, which is read for what it picks. */
-const gradient = (x: Value, dy: Value, options: Options): Value =>
-  maxPool2dGradient(maxPool2dIndices(x, options), dy, { ...options, size: [x.shape[2], x.shape[3]] });
+/** The gradient by x, as training has it. */
+const gradientBy = (x: Value, dy: Value, options: Options): Value =>
+  (gradient({ inputs: { x }, options: { ...maxPool2d.options, ...options }, y: dy, dy }).x as () => Value)();
 
 /** What is picked, by the reference. */
 function indicesOf(x: Tensor, options: Options): Tensor {
@@ -117,23 +117,23 @@ test("of equal maxima the first takes the gradient, of NaN the last, as in PyTor
     ],
   ];
   for (const [x, dx] of cases) {
-    sameBits(await gpu.eager(gradient, row(x), row([7]), { kernel: [1, 3] }), row(dx), `${x}`);
+    sameBits(await gpu.eager(gradientBy, row(x), row([7]), { kernel: [1, 3] }), row(dx), `${x}`);
   }
   // Row by row, in two dimensions.
   const x = tensor([1, 1, 2, 2], [1, 5, 5, 5]);
-  const dx = await gpu.eager(gradient, x, tensor([1, 1, 1, 1], [7]), { kernel: 2 });
+  const dx = await gpu.eager(gradientBy, x, tensor([1, 1, 1, 1], [7]), { kernel: 2 });
   sameBits(dx, tensor([1, 1, 2, 2], [0, 7, 0, 0]));
 });
 
 test("a maximum takes the gradients of all windows that have it; padding takes none", async () => {
   const options = { kernel: [1, 3], stride: 1, padding: [0, 1] } as const;
-  const dx = await gpu.eager(gradient, row([-3, 9, -1, -2, -2]), row([1, 10, 100, 1000, 10000]), options);
+  const dx = await gpu.eager(gradientBy, row([-3, 9, -1, -2, -2]), row([1, 10, 100, 1000, 10000]), options);
   sameBits(dx, row([0, 111, 1000, 10000, 0]));
 });
 
 test("a window that sees padding alone gives its gradient to nobody", async () => {
   const options = { kernel: 2, dilation: 2, padding: 1 };
-  const dx = await gpu.eager(gradient, tensor([1, 1, 1, 1], [5]), tensor([1, 1, 1, 1], [3]), options);
+  const dx = await gpu.eager(gradientBy, tensor([1, 1, 1, 1], [5]), tensor([1, 1, 1, 1], [3]), options);
   sameBits(dx, tensor([1, 1, 1, 1], [0]));
 });
 
