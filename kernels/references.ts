@@ -41,6 +41,7 @@ import { reference as tanh } from "./elementwise/tanh.ts";
 import { reference as expand } from "./expand.ts";
 import { reference as gather } from "./gather.ts";
 import { reference as gatherGradient } from "./gather_gradient.ts";
+import { nhwcReference } from "./layout/on_nhwc.ts";
 import { reference as toNchw } from "./layout/to_nchw.ts";
 import { reference as toNhwc } from "./layout/to_nhwc.ts";
 import { reference as linear } from "./linear/linear.ts";
@@ -68,7 +69,6 @@ import { reference as adaptiveAvgPool2dGradient } from "./pool2d/adaptive_avgpoo
 import { reference as avgPool2d } from "./pool2d/avgpool2d.ts";
 import { reference as avgPool2dGradient } from "./pool2d/avgpool2d_gradient.ts";
 import { reference as globalAvgPool } from "./pool2d/global_avgpool.ts";
-import { nhwcReference } from "./pool2d/gradient_nhwc.ts";
 import { reference as maxPool2d } from "./pool2d/maxpool2d.ts";
 import { reference as maxPool2dGradient } from "./pool2d/maxpool2d_gradient.ts";
 import { reference as maxPool2dIndices } from "./pool2d/maxpool2d_indices.ts";

@@ -3,6 +3,7 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { nhwcVariant, onNhwc } from "../layout/on_nhwc.ts";
 import type { Pair } from "../options.ts";
 import { pair } from "../options.ts";
 import { checkShapes } from "../shapes.ts";
@@ -10,7 +11,6 @@ import { type AvgPool2dOptions, avgPool2d } from "./avgpool2d.ts";
 import { wgsl } from "./avgpool2d_gradient.wgsl.ts";
 import { poolGeometry } from "./geometry.ts";
 import { imageParams, windowConsts } from "./gradient_geometry.ts";
-import { nhwcVariant, onNhwc } from "./gradient_nhwc.ts";
 
 const NAME = "avgpool2d_gradient";
 const WORKGROUP = 64;

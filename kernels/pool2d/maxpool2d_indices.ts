@@ -1,8 +1,8 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { onNhwc } from "../layout/on_nhwc.ts";
 import { poolGeometry, poolShape } from "./geometry.ts";
-import { onNhwc } from "./gradient_nhwc.ts";
 import { maxPool2d } from "./maxpool2d.ts";
 import { wgsl } from "./maxpool2d_indices.wgsl.ts";
 

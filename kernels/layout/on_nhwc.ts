@@ -3,8 +3,8 @@ import { type AnyCall, type AnyKernel, defineKernel } from "../../engine/graph/k
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { mapValues } from "../../engine/ground/records.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
-import { asNchw, asNhwc, nhwc } from "../layout/layout.ts";
 import { onVectors } from "../vectors.ts";
+import { asNchw, asNhwc, nhwc } from "./layout.ts";
 
 const reordered = (shapes: Readonly<Record<string, Shape>>, order: readonly number[]): Record<string, Shape> =>
   mapValues(shapes, (shape) => permuteShape(shape, order));
