@@ -176,6 +176,7 @@ export const references: References = {
   softmax_rows: on([3, 100], softmax),
   squares,
   stretch,
+  stretch_nhwc: nhwcReference(stretch),
   sum,
   tanh,
   to_nchw: toNchw,

@@ -2,6 +2,7 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
 import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { concat } from "../concat.ts";
 import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
 import { asNchw, asNhwc, isNhwc, nhwc, permuted, wholeVectors } from "../layout/layout.ts";
@@ -17,7 +18,7 @@ import { exchange } from "./exchange.ts";
 import { exchangeNhwcVariant } from "./exchange_nhwc.ts";
 import { flipFilters } from "./flip_filters.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
-import { stretch } from "./stretch.ts";
+import { stretch, stretchNhwcVariant } from "./stretch.ts";
 
 /**
  * Gradients of convolutions are convolutions, and have the fast kernels of these: that by x one of dy by the filters, turned; that
@@ -53,6 +54,9 @@ const LONGEST = 4096;
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
 
+/** More convolutions than these, for a gradient by x, take longer than one with zeros in between. */
+const MOST_PHASES = 4;
+
 /** Of fewer channels than these conv2d_stem_weight_gradient takes less time than the convolutions do. */
 const FEW_CHANNELS = 8;
 
@@ -78,6 +82,7 @@ export const variants: Variants = {
   conv2d_weight_gradient: [conv2dStemWeightGradientVariant],
   exchange: [exchangeNhwcVariant],
   permute: [permuted, asFilters],
+  stretch: [stretchNhwcVariant],
   to_nhwc: [asItWas],
 };
 
@@ -98,12 +103,13 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
   const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
   if (Math.min(top, left) < 0) return undefined;
   const { groups } = options;
-  const filters = flipFilters(w, { groups });
   const isPoint = Math.max(...reach, ...padding) === 0;
   if (isPoint) {
-    const back = conv2d(dy, filters, { groups });
+    const back = conv2d(dy, flipFilters(w, { groups }), { groups });
     return Math.max(...stride) === 1 ? back : stretch(back, { stride, size: [height, width] });
   }
+  const phases = byPhases(x, w, dy, options);
+  if (phases) return phases;
   // Up to where x has its last pixels that any window reaches.
   const size: [number, number] = [
     height + padding[0] + padding[2] - reach[0],
@@ -112,7 +118,39 @@ function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undef
   const [bottom, right] = [reach[0] - padding[2], reach[1] - padding[3]];
   if (Math.min(bottom, right) < 0) return undefined;
   const spread = Math.max(...stride) === 1 ? dy : stretch(dy, { stride, size });
-  return conv2d(spread, filters, { groups, dilation, padding: [top, left, bottom, right] });
+  return conv2d(spread, flipFilters(w, { groups }), { groups, dilation, padding: [top, left, bottom, right] });
+}
+
+/**
+ * Pixels of x that are a stride apart take their gradients by the same taps, others by others: a convolution of dy for each of
+ * these phases multiplies none of the zeros that stretch() would put between the pixels of dy.
+ */
+function byPhases(x: Value, w: Value, dy: Value, { groups, ...options }: Options): Value | undefined {
+  const { kernel, stride, dilation, padding } = geometry(w.shape, { ...options, groups });
+  const isOne = sizeOf(stride) === 1 || sizeOf(stride) > MOST_PHASES;
+  // Depthwise convolutions have so few products that their number counts for more.
+  if (isOne || sizeOf(dilation) > 1 || w.shape[1] === 1) return undefined;
+  const size: [number, number] = [x.shape[2], x.shape[3]];
+  const [rows, columns] = [0, 1].map((d) =>
+    Array.from({ length: stride[d] }, (_, phase) => {
+      const start = (phase + padding[d]) % stride[d];
+      // The pixel of dy that the phase's first pixel has by that tap; further taps reach those before.
+      const first = Math.floor((phase + padding[d]) / stride[d]);
+      const taps = Math.ceil((kernel[d] - start) / stride[d]);
+      return { start, taps, before: taps - 1 - first, after: Math.ceil(size[d] / stride[d]) + first - dy.shape[2 + d] };
+    }),
+  );
+  const fits = [...rows, ...columns].every(({ taps, before, after }) => taps > 0 && before >= 0 && after >= 0);
+  if (!fits) return undefined;
+  const phases = rows.flatMap((row) =>
+    columns.map((column) =>
+      conv2d(dy, flipFilters(w, { groups, stride, start: [row.start, column.start] }), {
+        groups,
+        padding: [row.before, column.before, row.after, column.after],
+      }),
+    ),
+  );
+  return stretch(concat(...phases, { dim: 1 }), { stride, size, phases: phases.length });
 }
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {

@@ -1,54 +1,84 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import type { AnyVariant } from "../../engine/graph/variant.ts";
+import { check } from "../../engine/ground/errors.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
+import { NO_IMAGES, wholeVectors } from "../layout/layout.ts";
+import { nhwcVariant, onNhwc } from "../layout/on_nhwc.ts";
 import { nchw, type Pair, pair } from "../options.ts";
 import { wgsl } from "./stretch.wgsl.ts";
 
 const NAME = "stretch";
 const WORKGROUP = 64;
 
-/** Spreads x [N, C, H, W] over an image of `size`, `stride` pixels apart, with zeros between -> y [N, C, ...size]. */
+interface StretchOptions {
+  stride: Pair;
+  size: Pair;
+  /** Parts of x's channels: the p-th stands at the p-th place of the `stride` places of a pixel, and where no part does is 0. */
+  phases: number;
+}
+
+const strides = (stride: Pair): [number, number] => pair(`${NAME}: stride`, stride);
+
+/** Spreads x [N, phases C, H, W] over an image of `size`, `stride` pixels apart, with zeros between -> y [N, C, ...size]. */
 export const stretch = defineKernel({
   name: NAME,
   inputs: ["x"],
-  options: { stride: undefined as unknown as Pair, size: undefined as unknown as Pair },
+  options: {
+    stride: undefined as unknown as Pair,
+    size: undefined as unknown as Pair,
+    phases: 1,
+  } as StretchOptions,
   wgsl,
 
-  shape({ x }, { stride, size }) {
+  shape({ x }, { stride, size, phases }) {
     const [batch, channels] = nchw(NAME, x);
-    pair(`${NAME}: stride`, stride);
-    return [batch, channels, ...pair(`${NAME}: size`, size)];
+    strides(stride);
+    const isPart = Number.isInteger(phases) && phases > 0 && channels % phases === 0;
+    check(isPart, `${NAME}: phases`, phases, `what divides ${channels}`);
+    return [batch, channels / phases, ...pair(`${NAME}: size`, size)];
   },
 
   cost: () => ({ flops: 0 }),
-  consts: () => ({ WORKGROUP }),
-  params({ shapes: { x }, y, options: { stride } }) {
-    const [height, width] = pair(`${NAME}: stride`, stride);
-    return {
-      count: sizeOf(y),
-      x_height: x[2],
-      x_width: x[3],
-      y_height: y[2],
-      y_width: y[3],
-      stride_height: height,
-      stride_width: width,
-    };
+  consts({ options: { stride } }) {
+    const [height, width] = strides(stride);
+    return { WORKGROUP, STRIDE_HEIGHT: height, STRIDE_WIDTH: width, CHANNELS: false };
   },
+  params: ({ shapes: { x }, y, options: { phases } }) => ({
+    count: sizeOf(y),
+    channels: y[1],
+    phases,
+    x_height: x[2],
+    x_width: x[3],
+    y_height: y[2],
+    y_width: y[3],
+  }),
   grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
 });
 
+export const stretchNhwc = onNhwc(stretch);
+
+export const stretchNhwcVariant: AnyVariant = {
+  ...nhwcVariant(stretchNhwc),
+  // Only padding behind all channels is no matter.
+  refuses: ({ y, options: { phases } }) => (phases === 1 || wholeVectors(y) ? undefined : NO_IMAGES),
+};
+
 export const reference: ReferenceOf<typeof stretch> = {
-  example: { shapes: { x: [2, 3, 4, 3] }, options: { stride: [2, 3], size: [8, 8] } },
+  example: { shapes: { x: [2, 8, 4, 3] }, options: { stride: [2, 3], size: [8, 8], phases: 2 } },
 
   compute({ x }, { shapes, y: shape, options }) {
-    const [, , height, width] = shapes.x;
-    const [down, right] = pair(`${NAME}: stride`, options.stride);
+    const [, channels, height, width] = shapes.x;
+    const [down, right] = strides(options.stride);
     const y = new Float64Array(sizeOf(shape));
     x.forEach((v, index) => {
       const [i, j] = [Math.floor(index / width) % height, index % width];
-      const [row, column] = [i * down, j * right];
+      const plane = Math.floor(index / (width * height));
+      const [n, phase] = [Math.floor(plane / channels), Math.floor((plane % channels) / shape[1])];
+      if (phase >= down * right) return;
+      const [row, column] = [i * down + Math.floor(phase / right), j * right + (phase % right)];
       if (row >= shape[2] || column >= shape[3]) return;
-      y[(Math.floor(index / (width * height)) * shape[2] + row) * shape[3] + column] = v;
+      y[((n * shape[1] + (plane % shape[1])) * shape[2] + row) * shape[3] + column] = v;
     });
     return y;
   },

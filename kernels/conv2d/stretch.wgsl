@@ -1,21 +1,28 @@
-// stretch: y[n,c,i s,j t] = x[n,c,i,j], and 0 between: what a stride leaves out of a gradient.
+// stretch: y[n,c,k s,l t] = x[n,c,k,l], and 0 between: what a stride leaves out of a gradient. If x has several phases, the channels
+// of the p-th are at the p-th place of the s x t that a pixel covers.
 //
-// Layout: NCHW, with N and C as one dimension "planes".
-// Threads: one per element of y, in the order of (plane, row, column).
+// Layout: NCHW or NHWC; of x's channels those of a phase lie side by side.
+// Threads: one per element of y, in its order.
 
 const WORKGROUP: u32 = 64;
+// Constants, since divisions by others cost more than all the rest.
+const STRIDE_HEIGHT: u32 = 2;
+const STRIDE_WIDTH: u32 = 2;
+const CHANNELS: bool = false; // NHWC
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four channels
 
 struct Params {
   count: u32,
+  channels: u32, // of y
+  phases: u32,
   x_height: u32, x_width: u32,
   y_height: u32, y_width: u32,
-  stride_height: u32, stride_width: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
@@ -24,11 +31,25 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let column = index % params.y_width;
-  let row = index / params.y_width % params.y_height;
-  let plane = index / (params.y_width * params.y_height);
-  let i = row / params.stride_height;
-  let j = column / params.stride_width;
-  let is_there = i * params.stride_height == row && j * params.stride_width == column && i < params.x_height && j < params.x_width;
-  y[index] = select(Real(), x[(plane * params.x_height + i) * params.x_width + j], is_there);
+  // Both have dimensions in front of those of the image, and one of them has the channels.
+  let pixel = select(index, index / params.channels, CHANNELS);
+  let line = pixel / params.y_width;
+  let plane = line / params.y_height;
+  let n = select(plane / params.channels, plane, CHANNELS);
+  let c = select(plane, index, CHANNELS) % params.channels;
+  let row = line % params.y_height;
+  let column = pixel % params.y_width;
+
+  let k = row / STRIDE_HEIGHT;
+  let l = column / STRIDE_WIDTH;
+  let phase = row % STRIDE_HEIGHT * STRIDE_WIDTH + column % STRIDE_WIDTH;
+  let is_there = phase < params.phases && k < params.x_height && l < params.x_width;
+  let channel = phase * params.channels + c;
+  let x_channels = params.phases * params.channels;
+  let at = select(
+    ((n * x_channels + channel) * params.x_height + k) * params.x_width + l,
+    ((n * params.x_height + k) * params.x_width + l) * x_channels + channel,
+    CHANNELS,
+  );
+  y[index] = select(Element(), x[select(0, at, is_there)], is_there);
 }

@@ -3,7 +3,7 @@ import type { OpNode } from "../../engine/graph/graph.ts";
 import { defineKernel } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { flipFilters } from "../conv2d/flip_filters.ts";
+import { type FlipOptions, flipFilters, tapsOf, turned } from "../conv2d/flip_filters.ts";
 import { columnAt } from "../conv2d/gemm.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
 import { padded } from "../layout/to_nhwc.ts";
@@ -22,48 +22,51 @@ interface PackOptions {
   /** Output channels that are cut into one tile; 0 for none. */
   tile: number;
   of: Source;
+  /** The taps that flipFilters() has left. */
+  taps: FlipOptions;
 }
 
 /** [O, C, ...] of the filters. */
-function filtersOf(x: Shape, of: Source): Shape {
+function filtersOf(x: Shape, { of, taps }: Readonly<PackOptions>): Shape {
   if (of === "same") return x;
-  return of === "images" ? [x[3], x[0], x[1], x[2]] : [x[1], x[0], ...x.slice(2)];
+  if (of === "images") return [x[3], x[0], x[1], x[2]];
+  return [x[1], x[0], ...(of === "flipped" ? tapsOf(x, taps) : x.slice(2))];
 }
 
-/** Where an element of the filters is in x. */
-function stridesOf(x: Shape, of: Source) {
-  if (of === "images") return { first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_k: x[3] };
-  const [, columns, ...size] = x;
-  const area = sizeOf(size);
-  const [outer, inner] = [columns * area, area];
-  if (of === "same") return { first: 0, stride_o: outer, stride_c: inner, stride_k: 1 };
-  const turned = of === "flipped";
-  return { first: turned ? area - 1 : 0, stride_o: inner, stride_c: outer, stride_k: turned ? -1 : 1 };
+/** Where an element of the filters is in x: rows of taps, of which all that follow each other evenly are one. */
+function stridesOf(x: Shape, { of, taps }: Readonly<PackOptions>) {
+  const area = sizeOf(x.slice(2));
+  if (of === "images")
+    return { width: x[1] * x[2], first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_row: 0, stride_k: x[3] };
+  const [stride_o, stride_c] = of === "same" ? [x[1] * area, area] : [area, x[1] * area];
+  if (of !== "flipped") return { width: area, first: 0, stride_o, stride_c, stride_row: 0, stride_k: 1 };
+  const { last, step_height, step_width } = turned(x, taps);
+  return { width: tapsOf(x, taps)[1], first: last, stride_o, stride_c, stride_row: step_height, stride_k: step_width };
 }
 
 /** Filters of x [O, C, KH, KW], or [O, C], packed as `packed` in kernels/conv2d/dense.ts does: y [KH, KW, C, O], padded. */
 export const pack = defineKernel({
   name: "pack",
   inputs: ["x"],
-  options: { tile: 0, of: "same" } as PackOptions,
+  options: { tile: 0, of: "same", taps: flipFilters.options } as PackOptions,
   wgsl,
 
-  shape({ x }, { of }) {
-    const [columns, channels, ...size] = filtersOf(x, of);
+  shape({ x }, options) {
+    const [columns, channels, ...size] = filtersOf(x, options);
     return [...size, padded(channels), padded(columns)];
   },
 
   cost: () => ({ flops: 0 }),
   consts: ({ options: { tile } }) => ({ WORKGROUP, SPAN, TILE: tile }),
-  params({ shapes: { x }, options: { of } }) {
-    const [columns, channels, ...size] = filtersOf(x, of);
+  params({ shapes: { x }, options }) {
+    const [columns, channels, ...size] = filtersOf(x, options);
     return {
       area: sizeOf(size),
       x_channels: channels,
       x_columns: columns,
       channels: padded(channels),
       columns: padded(columns),
-      ...stridesOf(x, of),
+      ...stridesOf(x, options),
     };
   },
   grid({ y }) {
@@ -80,8 +83,11 @@ export function packOf(w: Value, tile = 0): Value {
   if (isSame) return packOf(graph.value(viewed.x), tile);
   const node = viewed as Partial<OpNode>;
   const source = () => graph.value((node as OpNode).inputs.x);
-  const { dims, groups } = (node.options ?? {}) as { dims?: readonly number[]; groups?: number };
-  if (node.kernel?.name === flipFilters.name && groups === 1) return pack(source(), { tile, of: "flipped" });
+  if (node.kernel?.name === flipFilters.name) {
+    const taps = node.options as FlipOptions;
+    return taps.groups === 1 ? pack(source(), { tile, of: "flipped", taps }) : pack(w, { tile });
+  }
+  const { dims } = (node.options ?? {}) as { dims?: Shape };
   const isExchanged =
     node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3].slice(0, w.shape.length));
   if (!isExchanged) return pack(w, { tile });
@@ -91,17 +97,18 @@ export function packOf(w: Value, tile = 0): Value {
 export const reference: ReferenceOf<typeof pack> = {
   example: { shapes: { x: [10, 6, 3, 3] }, options: { tile: 8 } },
 
-  compute({ x }, { shapes, y: order, options: { tile, of } }) {
-    const [columns, channels, ...size] = filtersOf(shapes.x, of);
+  compute({ x }, { shapes, y: order, options }) {
+    const { tile } = options;
+    const [columns, channels, ...size] = filtersOf(shapes.x, options);
     const area = sizeOf(size);
-    const strides = stridesOf(shapes.x, of);
+    const { width, first, stride_o, stride_c, stride_row, stride_k } = stridesOf(shapes.x, options);
     const y = new Float64Array(sizeOf(order));
     for (let o = 0; o < columns; o++) {
       const at = columnAt(o, area * padded(channels), padded(columns), tile || undefined);
       for (let c = 0; c < channels; c++) {
         for (let k = 0; k < area; k++) {
-          const from = strides.first + o * strides.stride_o + c * strides.stride_c + k * strides.stride_k;
-          y[at(k * padded(channels) + c)] = x[from];
+          const tap = Math.floor(k / width) * stride_row + (k % width) * stride_k;
+          y[at(k * padded(channels) + c)] = x[first + o * stride_o + c * stride_c + tap];
         }
       }
     }
