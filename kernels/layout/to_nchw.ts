@@ -1,10 +1,14 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
-import { formatShape, NCHW, permute, sizeOf } from "../../engine/ground/tensor.ts";
+import { formatShape, NCHW, permute, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./to_nchw.wgsl.ts";
 
 const WORKGROUP = 64;
+const VECTORS = 4;
+
+const threads = ([batch, height, width, channels]: Shape): number =>
+  batch * height * width * Math.ceil(channels / 4 / VECTORS);
 
 /** Images [N, H, W, C] -> [N, channels, H, W]: to_nhwc undone. */
 export const toNchw = defineKernel({
@@ -21,14 +25,14 @@ export const toNchw = defineKernel({
     );
   },
   cost: () => ({ flops: 0 }),
-  consts: () => ({ WORKGROUP }),
+  consts: () => ({ WORKGROUP, VECTORS }),
   params: ({ shapes: { x }, y }) => ({
-    count: sizeOf(x) / 4,
+    count: threads(x),
     pixels: y[2] * y[3],
     x_channels: x[3] / 4,
     y_channels: y[1],
   }),
-  grid: ({ shapes: { x } }) => linearGrid(sizeOf(x) / 4, WORKGROUP),
+  grid: ({ shapes: { x } }) => linearGrid(threads(x), WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof toNchw> = {
