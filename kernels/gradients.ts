@@ -1,4 +1,5 @@
 import type { AnyGradient, Gradients } from "../engine/graph/gradients.ts";
+import type { Graph } from "../engine/graph/graph.ts";
 import type { TrainingForm } from "../engine/graph/training.ts";
 import type { Variants } from "../engine/graph/variant.ts";
 import type { Activation } from "./elementwise/activation_gradient.ts";
@@ -13,7 +14,8 @@ export interface Differentiable {
   readonly variants?: Variants;
 }
 
-type Load = () => Promise<Differentiable>;
+/** For a graph, or for any. */
+type Load = (graph?: Graph) => Promise<Differentiable>;
 
 /** Of a module that has more than one. */
 const part =
@@ -43,7 +45,7 @@ const rows: Readonly<Record<string, Load>> = {
     ({ clampGradient, variants }) => ({ gradient: clampGradient, variants }),
   ),
   concat: () => import("./concat_gradient.ts"),
-  conv2d: () => import("./conv2d/conv2d_gradient.ts"),
+  conv2d: convolution,
   copy: () => import("./copy_gradient.ts"),
   cross_entropy: () => import("./loss/cross_entropy_gradient.ts"),
   dropout: () => import("./training/dropout.ts"),
@@ -78,12 +80,24 @@ const rows: Readonly<Record<string, Load>> = {
   tanh: activation("tanh"),
 };
 
-/** What training needs of operators by their names; all there are, if not said. Those without a gradient are left out. */
+/** Only strides, and padding beyond the filters, need more than convolutions with the filters turned. */
+async function convolution(graph?: Graph): Promise<Differentiable> {
+  const { gradientBy, isPlain, variants } = await import("./conv2d/conv2d_gradient.ts");
+  if (graph && isPlain(graph)) return { gradient: gradientBy(), variants };
+  const strided = await import("./conv2d/conv2d_strided_gradient.ts");
+  return { gradient: gradientBy(strided.byInput), variants: { ...variants, ...strided.variants } };
+}
+
+/**
+ * What training needs of operators by their names, in a graph if given; all there are, if not said. Those without a gradient are
+ * left out.
+ */
 export async function loadDifferentiable(
   names: Iterable<string> = Object.keys(rows),
+  graph?: Graph,
 ): Promise<Readonly<Record<string, Differentiable>>> {
   const known = [...new Set(names)].filter((name) => Object.hasOwn(rows, name));
-  return Object.fromEntries(await Promise.all(known.map(async (name) => [name, await rows[name]()] as const)));
+  return Object.fromEntries(await Promise.all(known.map(async (name) => [name, await rows[name](graph)] as const)));
 }
 
 /** The gradients among them. */

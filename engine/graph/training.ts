@@ -1,5 +1,6 @@
+import type { Shape } from "../ground/tensor.ts";
 import type { Gradients } from "./gradients.ts";
-import type { Graph } from "./graph.ts";
+import type { Derivation, Graph } from "./graph.ts";
 import type { Value } from "./value.ts";
 import type { Variants } from "./variant.ts";
 
@@ -32,8 +33,10 @@ export interface TrainingTable {
   readonly gradients: Gradients;
   /** By the names of the operators that a net has at inference. */
   readonly forms: Readonly<Record<string, TrainingForm>>;
-  /** How operators run whose weight is over the device's binding limit: on pieces [o, ...] of it, one after the other. */
-  readonly split: Readonly<
+  /**
+   * How operators run whose weight is over the device's binding limit, if any is: on pieces [o, ...] of it, one after the other.
+   */
+  readonly split?: Readonly<
     Record<string, (inputs: Readonly<Record<string, Value>>, pieces: readonly Value[], options: object) => Value>
   >;
   /** By their names; each throws a UsageError for options that make no sense. */
@@ -50,9 +53,12 @@ export interface TrainingTable {
   readonly variants: Variants;
   /** The elements of x from `start` on, but for those from `end` on: [end - start]. */
   slice(x: Value, start: number, end: number): Value;
-  /** The elements of x at `places` [I], counted from 1, and 0 for a place of 0: [1, 1, 1, I]. Where parameters are derived. */
-  gather?(x: Value, places: Value): Value;
+  /**
+   * A parameter that is derived from others by ordinary operators, through which gradients go. Throws a UsageError where it is
+   * more than elements of its sources. Where a net has some.
+   */
+  derive?(name: string, shape: Shape, from: Derivation, sources: readonly Value[]): Value;
 }
 
-/** Loads what makes the table for a net, when somebody trains. */
-export type LoadTraining = () => Promise<{ tableFor(graph: Graph): Promise<TrainingTable> }>;
+/** Loads what makes the table for a net on a device that binds so many bytes, when somebody trains. */
+export type LoadTraining = () => Promise<{ tableFor(graph: Graph, maxBinding: number): Promise<TrainingTable> }>;

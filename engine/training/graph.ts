@@ -10,7 +10,6 @@ import type { Traits } from "../graph/variant.ts";
 import { GpuError, show, UsageError } from "../ground/errors.ts";
 import { type Shape, sizeOf } from "../ground/tensor.ts";
 import { type Arena, arenaName, layOut, link, type Piece, piecesOf } from "./arena.ts";
-import { deriveByOperators } from "./derived.ts";
 
 /** A step of training on a device, and where it keeps its tensors. */
 export interface TrainingStep {
@@ -153,8 +152,12 @@ export function compileStep(
  * What changes is an input while variants are chosen, since parameters may be packed and folded when they are loaded, and never
  * again, and what is derived from it is computed by operators; a weight over the binding limit is several.
  */
-function statesIn(graph: Graph, states: ReadonlyMap<string, Shape>, limit: number, table: TrainingTable) {
-  const { split } = table;
+function statesIn(
+  graph: Graph,
+  states: ReadonlyMap<string, Shape>,
+  limit: number,
+  { split = {}, derive }: TrainingTable,
+) {
   const params = new Map(graph.nodes.flatMap((node, id) => (node.kind === "param" ? [[node.name, id] as const] : [])));
   const pieces = new Map([...states].map(([name, shape]) => [name, piecesOf(name, shape, limit)]));
   const piecesAt = (id: number): ReadonlyMap<string, Piece> | undefined => {
@@ -170,7 +173,7 @@ function statesIn(graph: Graph, states: ReadonlyMap<string, Shape>, limit: numbe
       if (pieces.has(name)) return isSplit(id) ? "drop" : inputsAt(id)[0];
       if (!from?.sources.some((source) => pieces.has(source))) return "keep";
       const sources = from.sources.map((source) => next.value(params.get(source) as number));
-      return deriveByOperators(name, shape, from, sources, table as Required<TrainingTable>);
+      return (derive as Required<TrainingTable>["derive"])(name, shape, from, sources);
     }
     if (node.kind !== "op") return "keep";
     const [weight, ...others] = Object.entries(node.inputs).filter(([, input]) => isSplit(input));

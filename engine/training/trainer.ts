@@ -184,7 +184,7 @@ export class Trainer {
     }
     const graph = trace(definition, given);
     const [{ tableFor }] = await Promise.all([training(), gpu.ready(graph)]);
-    const table = await tableFor(prune(graph, ["logits"]));
+    const table = await tableFor(prune(graph, ["logits"]), gpu.traits.maxBinding);
     const chosen = await optimizerOf(optimizer, table);
     const [batch, ...image] = inputShape(definition, given);
     const traced = (images = batch, drops = dropout) => {

@@ -1,8 +1,8 @@
 import type { GradientOf } from "../../engine/graph/gradients.ts";
+import type { Graph } from "../../engine/graph/graph.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant, Variants } from "../../engine/graph/variant.ts";
-import { sameShape, sizeOf } from "../../engine/ground/tensor.ts";
-import { concat } from "../concat.ts";
+import { type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { add } from "../elementwise/add.ts";
 import { refuseFused } from "../gradients_common.ts";
 import { asNchw, asNhwc, isNhwc, nhwc, permuted, wholeVectors } from "../layout/layout.ts";
@@ -11,51 +11,48 @@ import { permute } from "../permute.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
 import { conv2d } from "./conv2d.ts";
-import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { conv2dStemWeightGradientVariant, refusesStem } from "./conv2d_stem_weight_gradient.ts";
 import { conv2dWeightGradient } from "./conv2d_weight_gradient.ts";
 import { exchange } from "./exchange.ts";
 import { exchangeNhwcVariant } from "./exchange_nhwc.ts";
 import { flipFilters } from "./flip_filters.ts";
 import { type Conv2dOptions, geometry } from "./geometry.ts";
-import { stretch, stretchNhwcVariant } from "./stretch.ts";
+
+export type Options = Omit<Conv2dOptions, "activation">;
+
+/** The gradient by x. */
+export type ByInput = (x: Value, w: Value, dy: Value, options: Options) => Value;
 
 /**
  * Gradients of convolutions are convolutions, and have the fast kernels of these: that by x one of dy by the filters, turned; that
- * by w, without groups, one of x by dy, with the images of the batch as channels. The others have plain kernels.
+ * by w, without groups, one of x by dy, with the images of the batch as channels. Others by w have plain kernels, and others by x
+ * are made by what is given.
  */
-export const gradient: GradientOf<typeof conv2d> = ({ inputs, options: { activation, ...options }, dy }) => {
-  refuseFused("conv2d", { activation });
-  const { graph } = dy;
-  const [x, w] = isProduct(inputs, dy, options) ? [inputs.x, inputs.w].map(asPoints) : [inputs.x, inputs.w];
-  const like = (value: Value, { shape }: Value) =>
-    sameShape(value.shape, shape) ? value : graph.reshape(value, shape);
-  return {
-    x: () =>
-      like(
-        byInput(x, w, dy, options) ?? conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] }),
-        inputs.x,
-      ),
-    w: () =>
-      like(
-        byWeight(x, w, dy, options) ?? conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
-        inputs.w,
-      ),
-    b: () => sum(dy, { dims: [0, 2, 3] }),
-    r: () => dy,
+export const gradientBy =
+  (others?: ByInput): GradientOf<typeof conv2d> =>
+  ({ inputs, options: { activation, ...options }, dy }) => {
+    refuseFused("conv2d", { activation });
+    const { graph } = dy;
+    const [x, w] = isProduct(inputs, dy, options) ? [inputs.x, inputs.w].map(asPoints) : [inputs.x, inputs.w];
+    const like = (value: Value, { shape }: Value) =>
+      sameShape(value.shape, shape) ? value : graph.reshape(value, shape);
+    return {
+      x: () => like(byTurned(w, dy, options) ?? (others as ByInput)(x, w, dy, options), inputs.x),
+      w: () =>
+        like(
+          byWeight(x, w, dy, options) ?? conv2dWeightGradient(x, dy, { ...options, kernel: [w.shape[2], w.shape[3]] }),
+          inputs.w,
+        ),
+      b: () => sum(dy, { dims: [0, 2, 3] }),
+      r: () => dy,
+    };
   };
-};
-
-type Options = Omit<Conv2dOptions, "activation">;
 
 /** The fast kernels add in one chain: so many products of a gradient by w round about as much as the loss itself. */
 const LONGEST = 4096;
 
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
-
-/** More convolutions than these, for a gradient by x, take longer than one with zeros in between. */
-const MOST_PHASES = 4;
 
 /** Of fewer channels than these conv2d_stem_weight_gradient takes less time than the convolutions do. */
 const FEW_CHANNELS = 8;
@@ -82,7 +79,6 @@ export const variants: Variants = {
   conv2d_weight_gradient: [conv2dStemWeightGradientVariant],
   exchange: [exchangeNhwcVariant],
   permute: [permuted, asFilters],
-  stretch: [stretchNhwcVariant],
   to_nhwc: [asItWas],
 };
 
@@ -96,62 +92,30 @@ const isProduct = ({ x, w }: { readonly x: Value; readonly w: Value }, dy: Value
 const asPoints = (value: Value): Value =>
   value.graph.reshape(value, [value.shape[0], sizeOf(value.shape.slice(1)), 1, 1]);
 
-function byInput(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
-  const [, , height, width] = x.shape;
-  const { kernel, stride, dilation, padding } = geometry(w.shape, options);
-  const reach = [0, 1].map((d) => dilation[d] * (kernel[d] - 1));
-  const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
-  if (Math.min(top, left) < 0) return undefined;
+/** By the filters turned; undefined for strides, and for padding beyond the filters. */
+function byTurned(w: Value, dy: Value, options: Options): Value | undefined {
+  const { dilation } = geometry(w.shape, options);
+  const padding = paddingBack(w.shape, options);
   const { groups } = options;
-  const isPoint = Math.max(...reach, ...padding) === 0;
-  if (isPoint) {
-    const back = conv2d(dy, flipFilters(w, { groups }), { groups });
-    return Math.max(...stride) === 1 ? back : stretch(back, { stride, size: [height, width] });
-  }
-  const phases = byPhases(x, w, dy, options);
-  if (phases) return phases;
-  // Up to where x has its last pixels that any window reaches.
-  const size: [number, number] = [
-    height + padding[0] + padding[2] - reach[0],
-    width + padding[1] + padding[3] - reach[1],
-  ];
-  const [bottom, right] = [reach[0] - padding[2], reach[1] - padding[3]];
-  if (Math.min(bottom, right) < 0) return undefined;
-  const spread = Math.max(...stride) === 1 ? dy : stretch(dy, { stride, size });
-  return conv2d(spread, flipFilters(w, { groups }), { groups, dilation, padding: [top, left, bottom, right] });
+  return padding && conv2d(dy, flipFilters(w, { groups }), { groups, dilation, padding });
 }
 
-/**
- * Pixels of x that are a stride apart take their gradients by the same taps, others by others: a convolution of dy for each of
- * these phases multiplies none of the zeros that stretch() would put between the pixels of dy.
- */
-function byPhases(x: Value, w: Value, dy: Value, { groups, ...options }: Options): Value | undefined {
-  const { kernel, stride, dilation, padding } = geometry(w.shape, { ...options, groups });
-  const isOne = sizeOf(stride) === 1 || sizeOf(stride) > MOST_PHASES;
-  // Depthwise convolutions have so few products that their number counts for more.
-  if (isOne || sizeOf(dilation) > 1 || w.shape[1] === 1) return undefined;
-  const size: [number, number] = [x.shape[2], x.shape[3]];
-  const [rows, columns] = [0, 1].map((d) =>
-    Array.from({ length: stride[d] }, (_, phase) => {
-      const start = (phase + padding[d]) % stride[d];
-      // The pixel of dy that the phase's first pixel has by that tap; further taps reach those before.
-      const first = Math.floor((phase + padding[d]) / stride[d]);
-      const taps = Math.ceil((kernel[d] - start) / stride[d]);
-      return { start, taps, before: taps - 1 - first, after: Math.ceil(size[d] / stride[d]) + first - dy.shape[2 + d] };
-    }),
-  );
-  const fits = [...rows, ...columns].every(({ taps, before, after }) => taps > 0 && before >= 0 && after >= 0);
-  if (!fits) return undefined;
-  const phases = rows.flatMap((row) =>
-    columns.map((column) =>
-      conv2d(dy, flipFilters(w, { groups, stride, start: [row.start, column.start] }), {
-        groups,
-        padding: [row.before, column.before, row.after, column.after],
-      }),
-    ),
-  );
-  return stretch(concat(...phases, { dim: 1 }), { stride, size, phases: phases.length });
+/** The padding of the convolution that takes gradients back: what of a filter is beside the window's first pixel. */
+function paddingBack(w: Shape, options: Options): [number, number, number, number] | undefined {
+  const { kernel, stride, dilation, padding } = geometry(w, options);
+  const sides = padding.map((side, i) => dilation[i % 2] * (kernel[i % 2] - 1) - side);
+  if (sizeOf(stride) > 1 || Math.min(...sides) < 0) return undefined;
+  return sides as [number, number, number, number];
 }
+
+/** Whether gradientBy() needs nothing for the convolutions of a graph. */
+export const isPlain = ({ nodes }: Graph): boolean =>
+  nodes.every(
+    (node) =>
+      node.kind !== "op" ||
+      node.kernel.name !== conv2d.name ||
+      paddingBack(nodes[node.inputs.w].shape, node.options as Options),
+  );
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
   const [batch, , ...size] = dy.shape;

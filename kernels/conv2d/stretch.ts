@@ -6,6 +6,7 @@ import { sizeOf } from "../../engine/ground/tensor.ts";
 import { NO_IMAGES, wholeVectors } from "../layout/layout.ts";
 import { nhwcVariant, onNhwc } from "../layout/on_nhwc.ts";
 import { nchw, type Pair, pair } from "../options.ts";
+import { checkShapes } from "../shapes.ts";
 import { wgsl } from "./stretch.wgsl.ts";
 
 const NAME = "stretch";
@@ -20,29 +21,35 @@ interface StretchOptions {
 
 const strides = (stride: Pair): [number, number] => pair(`${NAME}: stride`, stride);
 
-/** Spreads x [N, phases C, H, W] over an image of `size`, `stride` pixels apart, with zeros between -> y [N, C, ...size]. */
+/**
+ * Spreads x [N, phases C, H, W] over an image of `size`, `stride` pixels apart, with zeros between, and adds r of y's shape if
+ * given -> y [N, C, ...size].
+ */
 export const stretch = defineKernel({
   name: NAME,
-  inputs: ["x"],
+  inputs: ["x", "r?"],
   options: {
     stride: undefined as unknown as Pair,
     size: undefined as unknown as Pair,
     phases: 1,
   } as StretchOptions,
   wgsl,
+  fuses: { sum: "r" },
 
-  shape({ x }, { stride, size, phases }) {
+  shape({ x, r }, { stride, size, phases }) {
     const [batch, channels] = nchw(NAME, x);
     strides(stride);
     const isPart = Number.isInteger(phases) && phases > 0 && channels % phases === 0;
     check(isPart, `${NAME}: phases`, phases, `what divides ${channels}`);
-    return [batch, channels / phases, ...pair(`${NAME}: size`, size)];
+    const y = [batch, channels / phases, ...pair(`${NAME}: size`, size)];
+    checkShapes(NAME, { r }, { r: y });
+    return y;
   },
 
   cost: () => ({ flops: 0 }),
-  consts({ options: { stride } }) {
+  consts({ shapes: { r }, options: { stride } }) {
     const [height, width] = strides(stride);
-    return { WORKGROUP, STRIDE_HEIGHT: height, STRIDE_WIDTH: width, CHANNELS: false };
+    return { WORKGROUP, STRIDE_HEIGHT: height, STRIDE_WIDTH: width, CHANNELS: false, RESIDUAL: r !== undefined };
   },
   params: ({ shapes: { x }, y, options: { phases } }) => ({
     count: sizeOf(y),
@@ -65,12 +72,12 @@ export const stretchNhwcVariant: AnyVariant = {
 };
 
 export const reference: ReferenceOf<typeof stretch> = {
-  example: { shapes: { x: [2, 8, 4, 3] }, options: { stride: [2, 3], size: [8, 8], phases: 2 } },
+  example: { shapes: { x: [2, 8, 4, 3], r: [2, 4, 8, 8] }, options: { stride: [2, 3], size: [8, 8], phases: 2 } },
 
-  compute({ x }, { shapes, y: shape, options }) {
+  compute({ x, r }, { shapes, y: shape, options }) {
     const [, channels, height, width] = shapes.x;
     const [down, right] = strides(options.stride);
-    const y = new Float64Array(sizeOf(shape));
+    const y = r ? Float64Array.from(r) : new Float64Array(sizeOf(shape));
     x.forEach((v, index) => {
       const [i, j] = [Math.floor(index / width) % height, index % width];
       const plane = Math.floor(index / (width * height));
@@ -78,7 +85,8 @@ export const reference: ReferenceOf<typeof stretch> = {
       if (phase >= down * right) return;
       const [row, column] = [i * down + Math.floor(phase / right), j * right + (phase % right)];
       if (row >= shape[2] || column >= shape[3]) return;
-      y[((n * shape[1] + (plane % shape[1])) * shape[2] + row) * shape[3] + column] = v;
+      const at = ((n * shape[1] + (plane % shape[1])) * shape[2] + row) * shape[3] + column;
+      y[at] = r ? r[at] + v : v;
     });
     return y;
   },

@@ -1,5 +1,5 @@
-// stretch: y[n,c,k s,l t] = x[n,c,k,l], and 0 between: what a stride leaves out of a gradient. If x has several phases, the channels
-// of the p-th are at the p-th place of the s x t that a pixel covers.
+// stretch: y[n,c,k s,l t] = x[n,c,k,l], and 0 between, + r if asked for: what a stride leaves out of a gradient. If x has several
+// phases, the channels of the p-th are at the p-th place of the s x t that a pixel covers.
 //
 // Layout: NCHW or NHWC; of x's channels those of a phase lie side by side.
 // Threads: one per element of y, in its order.
@@ -9,9 +9,11 @@ const WORKGROUP: u32 = 64;
 const STRIDE_HEIGHT: u32 = 2;
 const STRIDE_WIDTH: u32 = 2;
 const CHANNELS: bool = false; // NHWC
+const RESIDUAL: bool = false;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels
+alias Value = f32;
 
 struct Params {
   count: u32,
@@ -22,8 +24,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;
-@group(0) @binding(1) var<storage, read_write> y: array<Element>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> r: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -51,5 +54,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
     ((n * params.x_height + k) * params.x_width + l) * x_channels + channel,
     CHANNELS,
   );
-  y[index] = select(Element(), x[select(0, at, is_there)], is_there);
+  var v = select(Value(), Value(x[select(0, at, is_there)]), is_there);
+  if (RESIDUAL) {
+    v += Value(r[index]);
+  }
+  y[index] = Element(v);
 }

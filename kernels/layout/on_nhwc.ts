@@ -1,5 +1,6 @@
 import type { Reference } from "../../engine/graph/evaluate.ts";
 import { type AnyCall, type AnyKernel, defineKernel } from "../../engine/graph/kernel.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import type { AnyVariant } from "../../engine/graph/variant.ts";
 import { mapValues } from "../../engine/ground/records.ts";
 import { NCHW, NHWC, permute, permuteShape, type Shape } from "../../engine/ground/tensor.ts";
@@ -42,12 +43,14 @@ export const nhwcReference = ({ example, compute }: Reference<any, any>): Refere
   },
 });
 
+const given = (x?: Value): Value | undefined => x && asNhwc(x);
+
 /** The variant that takes such a kernel, on vec4s. */
 export const nhwcVariant = (kernel: AnyKernel): AnyVariant => ({
   ...nhwc({
     refuses: () => undefined,
     build: (inputs, { options, y }) =>
-      asNchw(onVectors(kernel, ...kernel.inputs.map((name) => asNhwc(inputs[name])))(options), y[1]),
+      asNchw(onVectors(kernel, ...kernel.inputs.map((name) => given(inputs[name.replace("?", "")])))(options), y[1]),
   }),
   name: kernel.name,
 });

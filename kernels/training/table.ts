@@ -2,11 +2,9 @@ import type { Graph } from "../../engine/graph/graph.ts";
 import type { TrainingTable } from "../../engine/graph/training.ts";
 import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
-import { concat } from "../concat.ts";
 import { add } from "../elementwise/add.ts";
 import { gradientsOf, loadDifferentiable } from "../gradients.ts";
 import { anyLayout, averaged } from "../layout/layout.ts";
-import { linear } from "../linear/linear.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
@@ -15,36 +13,32 @@ import { flat } from "./flat.ts";
 import { packOf } from "./pack.ts";
 import { squares } from "./squares.ts";
 
-/** Outputs beside each other, each with its part of the bias. */
-const splitLinear: TrainingTable["split"][string] = ({ x, b }, pieces, options) => {
-  let first = 0;
-  const parts = pieces.map((w) => {
-    const bias = b && slice(b, { dim: 0, start: first, end: first + w.shape[0] });
-    first += w.shape[0];
-    return linear(x, w, bias, options);
-  });
-  return concat(...parts, { dim: -1 });
-};
-
-/** What the nets have no layer for, and what adds other operators where a weight is over the binding limit. */
-const ALWAYS = ["add", "concat", "cross_entropy", "dropout", "slice"];
+/** What the nets have no layer for. */
+const ALWAYS = ["add", "cross_entropy", "dropout"];
 
 /** Of what parameters that are derived from others are made. */
-const DERIVING = ["gather", "pad"];
+const DERIVING = ["gather", "pad", "slice"];
 
-/** What training needs of operators, by PyTorch's defaults: those of a graph, or all there are. */
-export async function tableFor(graph?: Graph): Promise<TrainingTable> {
+/** What joins the parts of a layer whose weight is over the binding limit, and takes their parts of its bias. */
+const SPLITTING = ["concat", "slice"];
+
+/**
+ * What training needs of operators, by PyTorch's defaults: those of a graph on a device that binds so many bytes, or all there
+ * are.
+ */
+export async function tableFor(graph?: Graph, maxBinding = 0): Promise<TrainingTable> {
   const nodes = graph?.nodes ?? [];
   const derives = !graph || nodes.some((node) => node.kind === "param" && node.from);
+  const splits = !graph || nodes.some((node) => node.kind === "param" && 4 * sizeOf(node.shape) > maxBinding);
   const isGrouped = !graph || nodes.some((node) => node.kind === "op" && Object(node.options).groups > 1);
-  const all = await loadDifferentiable(graph && [...ALWAYS, ...(derives ? DERIVING : []), ...namesOf(graph)]);
+  const added = [...ALWAYS, ...(derives ? DERIVING : []), ...(splits ? SPLITTING : [])];
+  const all = await loadDifferentiable(graph && [...added, ...namesOf(graph)], graph);
   const parts: readonly { readonly variants?: Variants }[] = [
     ...Object.values(all),
     ...(isGrouped ? [await import("../conv2d/conv2d_depthwise_weight_gradient.ts")] : []),
   ];
   return {
     gradients: gradientsOf(all),
-    split: { linear: splitLinear },
     forms: Object.fromEntries(Object.entries(all).flatMap(([name, { form }]) => (form ? [[name, form]] : []))),
     optimizers: {
       sgd: async (options) => (await import("./sgd_optimizer.ts")).sgdOf(options),
@@ -58,7 +52,8 @@ export async function tableFor(graph?: Graph): Promise<TrainingTable> {
     pack: packOf,
     variants: Object.assign({ add: [anyLayout, flat], sum: [averaged] }, ...parts.map(({ variants }) => variants)),
     slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
-    ...(derives && { gather: (await import("./gather_places.ts")).gatherPlaces }),
+    ...(splits && { split: { linear: (await import("../linear/split.ts")).splitLinear } }),
+    ...(derives && { derive: (await import("./derived.ts")).deriveByOperators }),
   };
 }
 

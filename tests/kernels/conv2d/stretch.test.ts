@@ -5,10 +5,12 @@ import { stretch } from "../../../kernels/conv2d/stretch.ts";
 import {
   apply,
   checkBits,
+  checkKernel,
   int,
   open,
   pairOf,
   randomShape,
+  randomTensor,
   refuses,
   rounds,
   sameBits,
@@ -28,7 +30,10 @@ test("random images, on bits, to smaller and larger sizes than they take", async
       size: pairOf(() => int(1, 20)),
       phases,
     };
-    await checkBits(gpu, stretch, { x: specialTensor([batch, phases * channels, ...size]) }, options);
+    const x = specialTensor([batch, phases * channels, ...size]);
+    await checkBits(gpu, stretch, { x }, options);
+    const r = randomTensor(apply(stretch, [x.shape], options).shape);
+    await checkKernel(gpu, stretch, { x: randomTensor(x.shape), r }, options);
   }
 });
 
@@ -52,6 +57,16 @@ test("what does not fit is refused", async () => {
   await refusesUse({ stride: 2 }, /stretch needs the option "size"/);
   await refusesUse({ stride: 0, size: 3 }, /stretch: stride is 0; it must be an integer of at least 1/);
   await refusesUse({ stride: 2, size: 3, phases: 4 }, /stretch: phases is 4; it must be what divides 2/);
+  const small = () =>
+    apply(
+      stretch,
+      [
+        [1, 2, 3, 4],
+        [1, 2, 7, 6],
+      ],
+      { stride: 2, size: 7 },
+    );
+  await refuses(small, ShapeError, "SHAPE", /stretch: r is \[1, 2, 7, 6\]; it must be \[1, 2, 7, 7\]/);
   const flat = () => apply(stretch, [[3, 4]], { stride: 2, size: 7 });
   await refuses(flat, ShapeError, "SHAPE", /stretch takes images of shape .*, got \[3, 4\]/);
 });

@@ -4,11 +4,11 @@ import type { NetDefinition } from "../../../engine/definition.ts";
 import { deriveParam } from "../../../engine/graph/graph.ts";
 import { UsageError } from "../../../engine/ground/errors.ts";
 import type { Tensor } from "../../../engine/ground/tensor.ts";
-import { picksOf } from "../../../engine/training/derived.ts";
 import { arraysCheckpoint } from "../../../engine/weights/sources.ts";
 import { add } from "../../../kernels/elementwise/add.ts";
 import { mul } from "../../../kernels/elementwise/mul.ts";
 import { flatten } from "../../../kernels/flatten.ts";
+import { picksOf } from "../../../kernels/training/derived.ts";
 import { linearLayer } from "../../../nets/layers.ts";
 import { assertClose, open, randomTensor, refuses, small } from "../../harness.ts";
 

@@ -1,10 +1,12 @@
-import type { Derivation } from "../graph/graph.ts";
-import type { TrainingTable } from "../graph/training.ts";
-import type { Value } from "../graph/value.ts";
-import { UsageError } from "../ground/errors.ts";
-import { pcg } from "../ground/hash.ts";
-import { type Shape, sizeOf } from "../ground/tensor.ts";
-import { quote } from "../weights/checkpoint.ts";
+import type { Derivation } from "../../engine/graph/graph.ts";
+import type { Value } from "../../engine/graph/value.ts";
+import { show, UsageError } from "../../engine/ground/errors.ts";
+import { pcg } from "../../engine/ground/hash.ts";
+import { type Shape, sizeOf } from "../../engine/ground/tensor.ts";
+import { add } from "../elementwise/add.ts";
+import { gather } from "../gather.ts";
+import { pad } from "../pad.ts";
+import { slice } from "../slice.ts";
 
 /** A derived parameter as elements of its sources and constants, which are added up. */
 interface Picks {
@@ -46,23 +48,23 @@ function numbers(size: number, of: (i: number) => number): Float32Array {
   return all;
 }
 
+/** The elements of x [I] at `places` [J], counted from 1, and 0 for a place of 0: [J]. */
+function gatherPlaces(x: Value, places: Value): Value {
+  const row = x.graph.reshape(x, [1, 1, 1, ...x.shape]);
+  return x.graph.reshape(gather(pad(row, { padding: [0, 1, 0, 0] }), places, { dim: 3 }), places.shape);
+}
+
 /**
  * A derived parameter by ordinary operators, through which gradients go. Throws a UsageError where it is more than elements of
  * its sources.
  */
-export function deriveByOperators(
-  name: string,
-  shape: Shape,
-  from: Derivation,
-  sources: readonly Value[],
-  { slice, gather, gradients }: Required<TrainingTable>,
-): Value {
+export function deriveByOperators(name: string, shape: Shape, from: Derivation, sources: readonly Value[]): Value {
   const [{ graph }] = sources;
   const sizes = sources.map((source) => sizeOf(source.shape));
   const picks = picksOf(from, sizes);
   if (!picks) {
-    const made = from.sources.map(quote).join(", ");
-    throw new UsageError(`${quote(name)} has no gradient: by "trainable" leave out what makes it, ${made}`);
+    const made = from.sources.map(show).join(", ");
+    throw new UsageError(`${show(name)} has no gradient: by "trainable" leave out what makes it, ${made}`);
   }
   const { places, constants } = picks;
   const constant = (label: string, dims: Shape, values: Float32Array) =>
@@ -76,11 +78,12 @@ export function deriveByOperators(
     const at = all.subarray(0, sizeOf(dims));
     const start = at[0] - 1;
     const isPart = start >= 0 && at.every((place, i) => place === at[0] + i);
+    const source = graph.reshape(sources[s], [sizes[s]]);
     const y = isPart
-      ? slice(sources[s], start, start + at.length)
-      : gather(sources[s], constant(`places ${s}`, [at.length], at));
+      ? slice(source, { dim: 0, start, end: start + at.length })
+      : gatherPlaces(source, constant(`places ${s}`, [at.length], at));
     return graph.reshape(y, dims);
   });
   if (adds) terms.push(constant("constants", shape, constants));
-  return terms.reduce(gradients.sum);
+  return terms.reduce((a, b) => add(a, b));
 }
