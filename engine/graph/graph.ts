@@ -51,8 +51,11 @@ export type OpNode = Extract<Node, { kind: "op" }>;
 /** What operators do in training that are nothing at inference. */
 export interface Training {
   dropout(x: Value, p: number): Value;
-  /** Filters [O, C, ...] as fast convolutions want them, cut into tiles of so many output channels, if any. */
-  pack(w: Value, tile?: number): Value;
+  /**
+   * Filters [O, C, ...] as fast convolutions want them, cut into tiles of so many output channels, if any; of [O, 1, KH, KW] with
+   * their columns as channels [O, KW, KH, 1], if asked for.
+   */
+  pack(w: Value, tile?: number, columns?: boolean): Value;
 }
 
 /**

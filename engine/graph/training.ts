@@ -48,7 +48,7 @@ export interface TrainingTable {
   /** `key` is one number that differs from step to step, `layer` one that differs between layers. */
   dropout(x: Value, key: Value, p: number, layer: number): Value;
   /** Filters [O, C, ...] as fast convolutions want them: see Graph.training. */
-  pack(w: Value, tile?: number): Value;
+  pack(w: Value, tile?: number, columns?: boolean): Value;
   /** Those that only training has. */
   readonly variants: Variants;
   /** The elements of x from `start` on, but for those from `end` on: [end - start]. */

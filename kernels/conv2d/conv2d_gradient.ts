@@ -54,8 +54,8 @@ const LONGEST = 4096;
 /** So many of such sums cost less than the plain kernel. */
 const MOST_PARTS = 8;
 
-/** Of fewer channels than these conv2d_stem_weight_gradient takes less time than the convolutions do. */
-const FEW_CHANNELS = 8;
+/** Of fewer channels than these conv2d_stem_weight_gradient takes less time than one convolution does, or than several do. */
+const FEW_CHANNELS = { one: 5, several: 8 };
 
 /** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
 const asItWas: AnyVariant = {
@@ -122,7 +122,8 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
   // Longer sums go by some images at a time, as many as fill vec4s.
   const images = Math.max(4, Math.floor(LONGEST / sizeOf(size) / 4) * 4);
   const parts = Math.ceil(batch / images);
-  if (x.shape[1] < FEW_CHANNELS && !refusesStem(w.shape, options)) return undefined;
+  const few = parts > 1 ? FEW_CHANNELS.several : FEW_CHANNELS.one;
+  if (x.shape[1] < few && !refusesStem(w.shape, options)) return undefined;
   if (options.groups !== 1 || parts > MOST_PARTS || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
   const of = (value: Value, start: number) =>
     images < batch ? slice(value, { dim: 0, start, end: Math.min(start + images, batch) }) : value;

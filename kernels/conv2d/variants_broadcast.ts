@@ -1,4 +1,4 @@
-import { deriveParam, isParam } from "../../engine/graph/graph.ts";
+import { deriveParam, isParam, type Training } from "../../engine/graph/graph.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { permute } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc } from "../layout/layout.ts";
@@ -22,12 +22,14 @@ export const conv2dBroadcastVariant: Conv2dVariant = {
     const [batch, channels, ...size] = x.shape;
     const [filters, , height, columns] = w.shape;
     const all = { ...nhwcOptions(w, call.options), columns };
-    if (channels > 1 || all.dilation[1] > 1 || !isParam(w)) return padded.build(inputs, call, setting, conv2dBroadcast);
-    const rows = deriveParam(w, "with columns as channels", [filters, columns, height, 1], (weights) =>
-      permute(weights, [filters, height, columns], [0, 2, 1]),
-    );
+    if (channels > 1 || all.dilation[1] > 1) return padded.build(inputs, call, setting, conv2dBroadcast);
+    const rows = () =>
+      deriveParam(w, "with columns as channels", [filters, columns, height, 1], (weights) =>
+        permute(weights, [filters, height, columns], [0, 2, 1]),
+      );
+    const weights = isParam(w) ? packed(rows(), TILE) : (w.graph.training as Training).pack(w, TILE, true);
     const image = x.graph.reshape(x, [batch, ...size, 1]);
-    return asNchw(conv2dBroadcast(image, packed(rows, TILE), b && zeroPadded(b), r && asNhwc(r), all), call.y[1]);
+    return asNchw(conv2dBroadcast(image, weights, b && zeroPadded(b), r && asNhwc(r), all), call.y[1]);
   },
 };
 

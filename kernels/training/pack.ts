@@ -15,8 +15,11 @@ const WORKGROUP = 16;
 /** Elements of a filter that a thread takes. */
 const SPAN = 9;
 
-/** What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, flipFilters(x), or images [C, ..., O]. */
-type Source = "same" | "exchanged" | "flipped" | "images";
+/**
+ * What the filters w [O, C, ...] are of x: x itself, x with its channels exchanged, flipFilters(x), images [C, ..., O], or x [O, 1,
+ * KH, KW] with its columns as channels.
+ */
+type Source = "same" | "exchanged" | "flipped" | "images" | "columns";
 
 interface PackOptions {
   /** Output channels that are cut into one tile; 0 for none. */
@@ -30,6 +33,7 @@ interface PackOptions {
 function filtersOf(x: Shape, { of, taps }: Readonly<PackOptions>): Shape {
   if (of === "same") return x;
   if (of === "images") return [x[3], x[0], x[1], x[2]];
+  if (of === "columns") return [x[0], x[3], x[2], 1];
   return [x[1], x[0], ...(of === "flipped" ? tapsOf(x, taps) : x.slice(2))];
 }
 
@@ -38,6 +42,7 @@ function stridesOf(x: Shape, { of, taps }: Readonly<PackOptions>) {
   const area = sizeOf(x.slice(2));
   if (of === "images")
     return { width: x[1] * x[2], first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_row: 0, stride_k: x[3] };
+  if (of === "columns") return { width: x[2], first: 0, stride_o: area, stride_c: 1, stride_row: 0, stride_k: x[3] };
   const [stride_o, stride_c] = of === "same" ? [x[1] * area, area] : [area, x[1] * area];
   if (of !== "flipped") return { width: area, first: 0, stride_o, stride_c, stride_row: 0, stride_k: 1 };
   const { last, step_height, step_width } = turned(x, taps);
@@ -76,8 +81,9 @@ export const pack = defineKernel({
 });
 
 /** The same of filters that may have been turned or exchanged just before: from what they were then. */
-export function packOf(w: Value, tile = 0): Value {
+export function packOf(w: Value, tile = 0, columns = false): Value {
   const { graph } = w;
+  if (columns) return pack(w, { tile, of: "columns" });
   const viewed = graph.nodes[w.id];
   const isSame = viewed.kind === "view" && sameShape(graph.nodes[viewed.x].shape, w.shape);
   if (isSame) return packOf(graph.value(viewed.x), tile);

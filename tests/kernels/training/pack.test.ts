@@ -2,6 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Graph } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
+import { permute as permuteData } from "../../../engine/ground/tensor.ts";
 import { runOnce } from "../../../engine/model.ts";
 import { packed } from "../../../kernels/conv2d/dense.ts";
 import { flipFilters } from "../../../kernels/conv2d/flip_filters.ts";
@@ -9,6 +10,7 @@ import { TILE } from "../../../kernels/conv2d/gemm.ts";
 import { sizeOfTile, TILES } from "../../../kernels/conv2d/tiles.ts";
 import { relu } from "../../../kernels/elementwise/relu.ts";
 import { permute } from "../../../kernels/permute.ts";
+import { evaluateReference } from "../../../kernels/references.ts";
 import { pack, packOf } from "../../../kernels/training/pack.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
 import { checkBits, int, kernelsOf, open, pick, randomTensor, sameBits } from "../../harness.ts";
@@ -36,6 +38,24 @@ test("filters are packed on the GPU as they are when they are loaded, for every 
         await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0, of });
       }
     }
+  }
+});
+
+test("columns of filters of one channel are packed as channels", async () => {
+  for (const tile of tiles) {
+    const w = randomTensor([int(1, 40), 1, int(1, 6), int(1, 9)]);
+    const [filters, , height, columns] = w.shape;
+    const rows = permuteData(w.data, [filters, height, columns], [0, 2, 1]);
+    const want = evaluateReference(
+      pack,
+      { x: { shape: [filters, columns, height, 1], data: rows } },
+      { tile: tile ?? 0 },
+    );
+    sameBits(await gpu.eager(pack, w, { tile: tile ?? 0, of: "columns" }), {
+      shape: want.shape,
+      data: Float32Array.from(want.data),
+    });
+    await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0, of: "columns" });
   }
 });
 
