@@ -1,6 +1,6 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
 import { type Call, defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.ts";
-import { rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
+import { roundUp, rowsOf, sizeOf } from "../../engine/ground/tensor.ts";
 import { type Activated, activationConsts } from "../activation.ts";
 import { wgsl } from "./conv2d_broadcast.wgsl.ts";
 import {
@@ -15,11 +15,11 @@ import {
 } from "./gemm.ts";
 import { convolve, type Inputs } from "./nhwc.ts";
 
-/** Output pixels of a tile. */
-const PIXELS = 16;
+/** Channels of a tile that the kernel computes: half or a quarter of them where there are no more. */
+const widthOf = (channels: number): number => [8, 16].find((width) => channels <= width) ?? TILE;
 
-/** Its channels, of which the kernel computes the first half where there are no more. */
-const widthOf = (channels: number): number => (channels > 16 ? TILE : 16);
+/** Its pixels. */
+const pixelsOf = (channels: number): number => (channels > 8 ? 16 : 32);
 
 const consts = (channels: number, options: Partial<Activated>) => ({
   WIDTH: widthOf(channels),
@@ -28,13 +28,13 @@ const consts = (channels: number, options: Partial<Activated>) => ({
 
 /** Workgroups for `products` outputs of this many pixels and channels. */
 function grid(pixels: number, channels: number, products: number): Grid {
-  const [x, y] = linearGrid(pixels, PIXELS);
+  const [x, y] = linearGrid(pixels, pixelsOf(channels));
   return [x, y, channelTiles(channels) * products];
 }
 
 /** Operations of the tiles that cover an output of this many pixels and channels, with sums of k terms. */
 const work = (pixels: number, channels: number, k: number): number =>
-  2 * Math.ceil(pixels / PIXELS) * PIXELS * channelTiles(channels) * widthOf(channels) * k;
+  2 * roundUp(pixels, pixelsOf(channels)) * channelTiles(channels) * widthOf(channels) * k;
 
 interface Options extends TileOptions {
   /**

@@ -4,7 +4,7 @@ enable subgroups;
 //
 // Lane q has the sums of all pixels for the vec4s q and 4 + q of the tile's channels. Of four input channels it loads the weights
 // of these, and the values of every fourth pixel, which it tells the others: a load takes as long as dozens of products where it
-// is a branch for every lane. The loop has no array with a computed index: where compilers do not unroll, such an access is slow.
+// is a branch for every lane. Where there are 8 channels, two lanes have 16 pixels and two the next 16. The loop has no array with a computed index: where compilers do not unroll, such an access is slow.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC, r and y with channels in multiples of 4; w is KH,KW,C,O, cut as for conv2d_subgroup: for four input
@@ -12,9 +12,10 @@ enable subgroups;
 // Several products of the same shape may follow each other at the given strides (for Winograd).
 // Threads: workgroup (x, y) is the tile of pixels, z that of channels and the product.
 
-const PIXELS = 16u;
 const CHANNELS = 8u; // in vec4s
-const WIDTH: u32 = 32; // channels that are computed: 16 where there are no more
+const WIDTH: u32 = 32; // channels that are computed: 16 or 8 where there are no more
+const LANES = min(4, WIDTH / 4); // for different channels
+const PIXELS = 64 / LANES;
 const BEYOND_RELU: u32 = 0; // the other activation that is compiled in, for calls that ask for it
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
@@ -68,8 +69,36 @@ fn activate(v: Value, activation: u32) -> Value {
   return y;
 }
 
-var<private> sums: array<vec4f, PIXELS>; // for the first half of the channels, and for the second
-var<private> more: array<vec4f, PIXELS>;
+var<private> sums: array<vec4f, 16>; // for the first half of the channels, and for the second
+var<private> more: array<vec4f, 16>;
+
+// Where the windows of four pixels are, and in which images.
+struct Windows {
+  image: vec4u,
+  top: vec4i, left: vec4i,
+}
+
+fn windows_of(pixels: vec4u) -> Windows {
+  let lines = pixels / params.y_width;
+  let image = lines / params.y_height;
+  let top = vec4i((lines - image * params.y_height) * params.stride_height) - params.pad_top;
+  return Windows(image, top, vec4i((pixels - lines * params.y_width) * params.stride_width) - params.pad_left);
+}
+
+// Where the rows begin that they have of a row of the filter, and where in these.
+struct Rows {
+  first: vec4u,
+  start: vec4u,
+}
+
+fn rows_of(windows: Windows, images: u32, k: u32, l: u32) -> Rows {
+  let row = windows.top + i32(k * params.dilation_height);
+  let exists = vec4u(row) < vec4u(params.x_height); // none above: those are huge
+  let first = images + (windows.image * params.x_height + vec4u(row)) * params.x_width * params.x_channels;
+  let column = (windows.left + i32(l * params.dilation_width)) * i32(params.x_channels);
+  // A place that stays outside of the row whatever is added, where there is none.
+  return Rows(first, vec4u(select(vec4i(-0x40000000), column, exists)));
+}
 
 // Four numbers from the d-th on of the row that begins at p, as far as it has them, and the run so many.
 fn inputs(p: u32, d: u32, count: u32, length: u32) -> vec4f {
@@ -78,8 +107,14 @@ fn inputs(p: u32, d: u32, count: u32, length: u32) -> vec4f {
   return select(vec4f(), vec4f(f32(x[p + at.x]), f32(x[p + at.y]), f32(x[p + at.z]), f32(x[p + at.w])), exists);
 }
 
-// Adds the products of four pixels, each lane having the values of one.
+// Adds the products of as many pixels as lanes share, each lane having the values of one.
 fn accumulate(p: u32, first: mat4x4f, second: mat4x4f, own: vec4f) {
+  if (WIDTH == 8) {
+    // The next lane, which has the same pixels, has these two the other way round.
+    sums[p] += first * own;
+    sums[p + 1] += first * quadSwapX(own);
+    return;
+  }
   let x0 = quadBroadcast(own, 0);
   let x1 = quadBroadcast(own, 1);
   let x2 = quadBroadcast(own, 2);
@@ -115,12 +150,14 @@ fn main(
   let first_channel = wid.z % params.channel_tiles * CHANNELS;
   let product = wid.z / params.channel_tiles;
 
-  // Where the windows of a lane's pixels are.
-  let pixels = vec4u(0, 4, 8, 12) + first_pixel + lane;
-  let lines = pixels / params.y_width;
-  let image = lines / params.y_height;
-  let top = vec4i((lines - image * params.y_height) * params.stride_height) - params.pad_top;
-  let left = vec4i((pixels - lines * params.y_width) * params.stride_width) - params.pad_left;
+  let vector = lane % LANES;
+  let first_own = lane / LANES * 16;
+  let own = first_pixel + first_own + vector;
+  let windows = windows_of(own + LANES * vec4u(0, 1, 2, 3));
+  var more_windows: Windows;
+  if (WIDTH == 8) {
+    more_windows = windows_of(own + 2 * vec4u(4, 5, 6, 7));
+  }
 
   // A filter is kernel_height x columns runs of "run" channels, of whose weights there are a multiple of 4.
   let columns = select(params.kernel_width, 1u, params.dilation_width == 1);
@@ -129,30 +166,40 @@ fn main(
   let row_length = params.x_width * channels;
   let terms = params.kernel_height * columns * ((run + 3) / 4 * 4);
   let width = min(CHANNELS, params.y_channels - first_channel);
-  var at = (product * params.w_stride + first_channel * terms) / 4 + lane;
+  let images = 4 * product * params.x_stride;
+  var at = (product * params.w_stride + first_channel * terms) / 4 + vector;
   for (var k = 0u; k < params.kernel_height; k++) {
     for (var l = 0u; l < columns; l++) {
-      let row = top + i32(k * params.dilation_height);
-      let exists = vec4u(row) < vec4u(params.x_height); // none above: those are huge
-      let rows = 4 * product * params.x_stride + (image * params.x_height + vec4u(row)) * row_length;
-      // A place that stays outside of the row whatever is added, where there is none.
-      let starts = vec4u(select(vec4i(-0x40000000), (left + i32(l * params.dilation_width)) * i32(channels), exists));
+      let rows = rows_of(windows, images, k, l);
+      var more_rows: Rows;
+      if (WIDTH == 8) {
+        more_rows = rows_of(more_windows, images, k, l);
+      }
       for (var c = 0u; c < run; c += 4) {
         let first = mat4x4f(w[at]);
         var second: mat4x4f;
         if (WIDTH > 16) {
           second = mat4x4f(w[at + 4]);
         }
-        accumulate(0, first, second, inputs(rows.x, starts.x + c, run - c, row_length));
-        accumulate(4, first, second, inputs(rows.y, starts.y + c, run - c, row_length));
-        accumulate(8, first, second, inputs(rows.z, starts.z + c, run - c, row_length));
-        accumulate(12, first, second, inputs(rows.w, starts.w + c, run - c, row_length));
+        let count = run - c;
+        let d = rows.start + c;
+        accumulate(0, first, second, inputs(rows.first.x, d.x, count, row_length));
+        accumulate(LANES, first, second, inputs(rows.first.y, d.y, count, row_length));
+        accumulate(2 * LANES, first, second, inputs(rows.first.z, d.z, count, row_length));
+        accumulate(3 * LANES, first, second, inputs(rows.first.w, d.w, count, row_length));
+        if (WIDTH == 8) {
+          let e = more_rows.start + c;
+          accumulate(8, first, second, inputs(more_rows.first.x, e.x, count, row_length));
+          accumulate(10, first, second, inputs(more_rows.first.y, e.y, count, row_length));
+          accumulate(12, first, second, inputs(more_rows.first.z, e.z, count, row_length));
+          accumulate(14, first, second, inputs(more_rows.first.w, e.w, count, row_length));
+        }
         at += width;
       }
     }
   }
 
-  let channel = first_channel + lane;
+  let channel = first_channel + vector;
   var bias = vec4f();
   var more_bias = vec4f();
   if (params.bias == 1) {
@@ -161,14 +208,13 @@ fn main(
       more_bias = vec4f(b[channel + 4]);
     }
   }
-  let end = min(first_pixel + PIXELS, params.pixels);
-  for (var pixel = first_pixel; pixel < end; pixel++) {
+  for (var p = 0u; p < 16; p++) {
+    let pixel = first_pixel + first_own + select(p, p ^ vector, WIDTH == 8);
     let out = product * params.y_stride + params.y_first + pixel * params.y_pitch + channel;
-    let p = pixel - first_pixel;
-    if (lane < width) {
+    if (pixel < params.pixels && vector < width) {
       write(out, sums[p] + bias);
     }
-    if (WIDTH > 16 && lane + 4 < width) {
+    if (WIDTH > 16 && pixel < params.pixels && lane + 4 < width) {
       write(out + 4, more[p] + more_bias);
     }
   }
