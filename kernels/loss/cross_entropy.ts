@@ -5,10 +5,8 @@ import { formatShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
 import { wgsl } from "./cross_entropy.wgsl.ts";
 
-const WORKGROUP = 256;
-
-/** Threads for a row. */
-const LANES = 16;
+/** Classes of which one thread takes a row. */
+export const FEW = 32;
 
 export interface CrossEntropyOptions {
   /** The part of every target, from 0 to 1, that is spread over all classes. */
@@ -32,7 +30,10 @@ export const crossEntropy = defineKernel({
   },
 
   cost: ({ shapes: { logits } }) => ({ flops: 4 * sizeOf(logits) }),
-  consts: ({ shapes: { weight } }) => ({ WORKGROUP, LANES, WEIGHT: weight !== undefined }),
+  consts: ({ shapes: { logits, weight } }) => ({
+    ...(logits[1] > FEW ? { WORKGROUP: 256, LANES: 16 } : { WORKGROUP: 64, LANES: 1 }),
+    WEIGHT: weight !== undefined,
+  }),
   params: ({ shapes: { logits }, options }) => ({
     rows: logits[0],
     classes: logits[1],

@@ -6,7 +6,7 @@
 // until one is left: always in the same order, and with the error of sums that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
-const LANES: u32 = 16;
+const LANES: u32 = 16; // 1 for few classes, since barriers take longer than these
 const WEIGHT: bool = true;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
@@ -28,6 +28,9 @@ var<workgroup> largest: array<f32, WORKGROUP>;
 
 // The sums over so many threads side by side.
 fn sum_over(lanes: u32, thread: u32, sums: vec3f) -> vec3f {
+  if (lanes == 1) {
+    return sums;
+  }
   partial[thread] = sums;
   for (var half = lanes / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -42,6 +45,9 @@ fn sum_over(lanes: u32, thread: u32, sums: vec3f) -> vec3f {
 }
 
 fn max_over(lanes: u32, thread: u32, v: f32) -> f32 {
+  if (lanes == 1) {
+    return v;
+  }
   largest[thread] = v;
   for (var half = lanes / 2; half > 0; half /= 2) {
     workgroupBarrier();

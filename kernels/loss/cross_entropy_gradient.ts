@@ -3,10 +3,20 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
-import { type CrossEntropyOptions, checkTargets, type crossEntropy, logSoftmax, targetsOf } from "./cross_entropy.ts";
+import {
+  type CrossEntropyOptions,
+  checkTargets,
+  type crossEntropy,
+  FEW,
+  logSoftmax,
+  targetsOf,
+} from "./cross_entropy.ts";
 import { wgsl } from "./cross_entropy_gradient.wgsl.ts";
 
 const WORKGROUP = 64;
+
+/** Threads for a row. */
+const lanesOf = (classes: number): number => (classes > FEW ? WORKGROUP : 1);
 
 /** The gradient of a cross entropy by its logits [N, K]: these, labels [N], dy [], weight [K] -> y [N, K]. */
 export const crossEntropyGradient = defineKernel({
@@ -22,10 +32,9 @@ export const crossEntropyGradient = defineKernel({
   },
 
   cost: ({ y }) => ({ flops: 8 * sizeOf(y) }),
-  consts: ({ shapes: { weight } }) => ({ WORKGROUP, WEIGHT: weight !== undefined }),
+  consts: ({ shapes: { weight }, y }) => ({ WORKGROUP, LANES: lanesOf(y[1]), WEIGHT: weight !== undefined }),
   params: ({ y: [rows, classes], options }) => ({ rows, classes, smoothing: options.labelSmoothing }),
-  // A workgroup per row.
-  grid: ({ y: [rows] }) => linearGrid(rows, 1),
+  grid: ({ y: [rows, classes] }) => linearGrid(rows * lanesOf(classes), WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof crossEntropyGradient> = {

@@ -3,10 +3,11 @@
 // weights of all labels.
 //
 // Layout: logits and y are [N, K], labels [N], weight [K], dy is one number.
-// Threads: a workgroup per row. Each thread adds up every WORKGROUP-th class, then half of them add the sums of the others until
+// Threads: LANES of a workgroup for a row. Each adds up every LANES-th class, then half of them add the sums of the others until
 // one is left: always in the same order, and with the error of sums that are much shorter.
 
 const WORKGROUP: u32 = 64; // a power of two
+const LANES: u32 = 64; // 1 for few classes, since barriers take longer than these
 const WEIGHT: bool = true;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
@@ -29,6 +30,9 @@ var<workgroup> largest: array<f32, WORKGROUP>;
 
 // The sums over so many threads side by side.
 fn sum_over(lanes: u32, thread: u32, sums: vec3f) -> vec3f {
+  if (lanes == 1) {
+    return sums;
+  }
   partial[thread] = sums;
   for (var half = lanes / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -43,6 +47,9 @@ fn sum_over(lanes: u32, thread: u32, sums: vec3f) -> vec3f {
 }
 
 fn max_over(lanes: u32, thread: u32, v: f32) -> f32 {
+  if (lanes == 1) {
+    return v;
+  }
   largest[thread] = v;
   for (var half = lanes / 2; half > 0; half /= 2) {
     workgroupBarrier();
@@ -93,31 +100,33 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let row = wid.x + wid.y * groups.x;
+  let lane = thread % LANES;
+  let row = (wid.x + wid.y * groups.x) * (WORKGROUP / LANES) + thread / LANES;
   let first = row * params.classes;
   // Not returning early, so that all threads meet at the barriers.
   let size = select(0, params.classes, row < params.rows);
   var most = -3.4028234e38;
-  for (var k = thread; k < size; k += WORKGROUP) {
+  for (var k = lane; k < size; k += LANES) {
     most = max(most, f32(logits[first + k]));
   }
-  most = max_over(WORKGROUP, thread, most);
-  // Of e^x, of the weights of the classes, and of those of the labels.
+  most = max_over(LANES, thread, most);
+  // Of the weights of the labels, and, of a row, of e^x and of the weights of the classes.
   var sums = vec3f();
-  for (var k = thread; k < size; k += WORKGROUP) {
-    sums += vec3f(power(f32(logits[first + k]), most), weight_of(k), 0);
-  }
   for (var n = thread; n < params.rows; n += WORKGROUP) {
-    sums.z += weight_of(class_of(n));
+    sums.x += weight_of(class_of(n));
   }
-  sums = sum_over(WORKGROUP, thread, sums);
+  for (var k = lane; k < size; k += LANES) {
+    sums += vec3f(0, power(f32(logits[first + k]), most), weight_of(k));
+  }
+  let total = sum_over(WORKGROUP, thread, sums).x;
+  sums = sum_over(LANES, thread, sums);
   let label = class_of(row);
   let spread = params.smoothing / f32(params.classes);
   let own = (1 - params.smoothing) * weight_of(label);
-  let scale = f32(dy[0]) / sums.z;
-  for (var k = thread; k < size; k += WORKGROUP) {
-    let probability = power(f32(logits[first + k]), most) / sums.x;
+  let scale = f32(dy[0]) / total;
+  for (var k = lane; k < size; k += LANES) {
+    let probability = power(f32(logits[first + k]), most) / sums.y;
     let wanted = spread * weight_of(k) + select(0, own, k == label);
-    y[first + k] = Real(scale * (probability * (own + spread * sums.y) - wanted));
+    y[first + k] = Real(scale * (probability * (own + spread * sums.z) - wanted));
   }
 }
