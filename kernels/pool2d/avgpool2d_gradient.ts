@@ -38,7 +38,10 @@ export const avgPool2dGradient = defineKernel({
     return { flops: (2 * sizeOf(y) * kernel[0] * kernel[1]) / (stride[0] * stride[1]) };
   },
 
-  consts: ({ options }) => ({ WORKGROUP, ...windowConsts(NAME, options) }),
+  consts({ options }) {
+    const { kernel, stride } = poolGeometry(NAME, options);
+    return { WORKGROUP, ...windowConsts(NAME, options), OVERLAP: kernel.some((size, d) => size > stride[d]) };
+  },
   params: ({ shapes: { dy }, options, y: x }) => ({
     ...imageParams(NAME, x, dy, options),
     divisor: options.divisorOverride ?? 0,

@@ -10,6 +10,7 @@ const WORKGROUP: u32 = 64;
 const STRIDE_HEIGHT: u32 = 2;
 const STRIDE_WIDTH: u32 = 2;
 const CHANNELS: bool = false; // NHWC
+const OVERLAP: bool = true;   // whether windows may share elements
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels
@@ -30,6 +31,16 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
+// What the gradient of a window is divided by.
+fn divisor_at(window: vec2u) -> f32 {
+  let size = vec2i(i32(params.x_height), i32(params.x_width));
+  let pad = vec2i(params.pad_height, params.pad_width);
+  let start = vec2i(window * vec2u(STRIDE_HEIGHT, STRIDE_WIDTH)) - pad;
+  let padded_end = min(start + vec2i(i32(params.kernel_height), i32(params.kernel_width)), size + pad);
+  let shown = select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad == 1);
+  return f32(select(u32(shown.x * shown.y), params.divisor, params.divisor > 0));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
@@ -46,24 +57,24 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   let plane = line / params.x_height;
   let at = vec2u(line - plane * params.x_height, pixel - line * params.x_width);
 
-  let size = vec2i(i32(params.x_height), i32(params.x_width));
-  let pad = vec2i(params.pad_height, params.pad_width);
   let kernel = vec2u(params.kernel_height, params.kernel_width);
   let stride = vec2u(STRIDE_HEIGHT, STRIDE_WIDTH);
   // Windows begin at multiples of the stride, the last that has the element at or before it, the first after the one behind.
-  let place = at + vec2u(pad);
+  let place = at + vec2u(vec2i(params.pad_height, params.pad_width));
   let last = min(place / stride, vec2u(params.y_height, params.y_width) - 1);
   let first = select(vec2u(0), (place - kernel) / stride + 1, place >= kernel);
 
   var sum = Value();
-  for (var i = first.x; i <= last.x; i++) {
-    for (var j = first.y; j <= last.y; j++) {
-      let start = vec2i(vec2u(i, j) * stride) - pad;
-      let padded_end = min(start + vec2i(kernel), size + pad);
-      let window = select(min(padded_end, size) - max(start, vec2i(0)), padded_end - start, params.count_include_pad == 1);
-      let divisor = select(u32(window.x * window.y), params.divisor, params.divisor > 0);
-      sum += Value(dy[((plane * params.y_height + i) * params.y_width + j) * params.channels + c]) / f32(divisor);
+  if (OVERLAP) {
+    for (var i = first.x; i <= last.x; i++) {
+      for (var j = first.y; j <= last.y; j++) {
+        let line = (plane * params.y_height + i) * params.y_width + j;
+        sum += Value(dy[line * params.channels + c]) / divisor_at(vec2u(i, j));
+      }
     }
+  } else if (all(first <= last)) {
+    let line = (plane * params.y_height + last.x) * params.y_width + last.y;
+    sum = Value(dy[line * params.channels + c]) / divisor_at(last);
   }
   y[index] = Element(sum);
 }
