@@ -32,8 +32,10 @@ export const linearProduct = (
     if (w[0] % 4 !== 0 || w[1] % 4 !== 0) return `its ${w[1]} and ${w[0]} features are no multiple of 4`;
     return refusesPacking(weight) ?? refusesSize([sizeOf(w), sizeOf(y)], setting);
   },
-  gains: ({ shapes: { x, w } }, { software }) =>
-    (sizeOf(w) >= LEAST_WEIGHTS || rowsOf(x) * sizeOf(w) >= MANY_PRODUCTS) &&
+  // In training it is compiled for thousands of runs.
+  gains: ({ shapes: { x, w } }, { software }, inputs) =>
+    (sizeOf(w) >= (inputs?.x.graph.training ? LEAST_WEIGHTS / 10 : LEAST_WEIGHTS) ||
+      rowsOf(x) * sizeOf(w) >= MANY_PRODUCTS) &&
     (rowsOf(x) > FEW_ROWS || (software && sizeOf(w) < FEW_WEIGHTS)),
   build({ x, w, b }, { options: { activation }, y }, setting) {
     const [outFeatures, inFeatures] = w.shape;
