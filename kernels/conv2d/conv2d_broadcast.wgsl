@@ -2,9 +2,10 @@ enable subgroups;
 // conv2d_broadcast: the convolution as a matrix product in registers, for subgroups of 4 lanes: one subgroup per tile of 16
 // output pixels by 32 output channels (implicit GEMM: no im2col matrix is written).
 //
-// Lane q has the sums of all pixels for the vec4s q and 4 + q of the tile's channels. Of four input channels it loads the weights
-// of these, and the values of every fourth pixel, which it tells the others: a load takes as long as dozens of products where it
-// is a branch for every lane. Where there are 8 channels, two lanes have 16 pixels and two the next 16. The loop has no array with a computed index: where compilers do not unroll, such an access is slow.
+// Lane q has the sums of all pixels for the vec4s q and 4 + q of the tile's channels. Of four input channels it loads the
+// weights of these, and the values of every fourth pixel, which it tells the others: a load takes as long as dozens of products
+// where it is a branch for every lane. Where there are 8 channels, two lanes have 16 pixels and two the next 16. The loop has no
+// array with a computed index: where compilers do not unroll, such an access is slow.
 // The taps of a row of the filter follow each other in NHWC and are one run of channels, unless they are dilated.
 // Epilogue: + b, + r, an activation, each if asked for.
 // Layout: x, r, y are NHWC, r and y with channels in multiples of 4; w is KH,KW,C,O, cut as for conv2d_subgroup: for four input

@@ -1,8 +1,8 @@
 // pack: filters in the order of the fast convolutions, for weights that change, which cannot be packed once.
 //
-// Layout: w[o,c,k] is at x[first + o O + c C + k / width R + k % width K], by the strides O, C, R and K; y is k,c,o, both channels padded by zeros to
-// multiples of 4, row by row, or cut into tiles of output channels, one after the other and each in matrices of 4x4: see
-// columnAt in kernels/conv2d/gemm.ts.
+// Layout: w[o,c,k] is at x[first + o O + c C + k / width R + k % width K], by the strides O, C, R and K; y is k,c,o, both channels
+// padded by zeros to multiples of 4, row by row, or cut into tiles of output channels, one after the other and each in matrices of
+// 4x4: see columnAt in kernels/conv2d/gemm.ts.
 // Threads: one per vec4 of y: o across, c down, k deep, since divisions cost more here than all the rest.
 
 const WORKGROUP: u32 = 64;
