@@ -1,9 +1,9 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
-import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { defineKernel } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
 import { wgsl } from "./batchnorm_gradient_sums.wgsl.ts";
-import { channelSums, channelsOf, threadsFor } from "./batchnorm_statistics.ts";
+import { channelSums, channelsOf, sumConsts, sumGrid } from "./batchnorm_statistics.ts";
 
 /**
  * The gradients of a batch normalization by its bias and its weight: dy and x [N, C, ...], statistics [2, C] (means, variances)
@@ -21,10 +21,9 @@ export const batchNormGradientSums = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 4 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => ({ WORKGROUP: threadsFor(x), ROWS: sizeOf(x.slice(2)) === 1 }),
+  consts: ({ shapes: { x } }) => sumConsts(x),
   params: ({ shapes: { x }, options: { eps } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1], eps }),
-  // A workgroup per channel.
-  grid: ({ y }) => linearGrid(y[1], 1),
+  grid: sumGrid,
 });
 
 export const reference: ReferenceOf<typeof batchNormGradientSums> = {

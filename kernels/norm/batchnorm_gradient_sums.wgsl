@@ -2,11 +2,15 @@
 // gradients by bias and weight.
 //
 // Layout: dy and x are [N, C, inner], the statistics [2, C]: means, variances.
-// Threads: a workgroup per channel. Each thread adds up every WORKGROUP-th element, by parts of 32, and then half of them add
-// the sums of the others until one is left: always in the same order, and with the error of sums that are much shorter.
+// Threads: LANES per channel, neighbours having neighbouring channels. Each thread adds up every LANES-th element, by parts of 32,
+// and then half of them add the sums of the others until one is left: always in the same order, and with the error of sums that are
+// much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
+const LANES: u32 = 256;     // one, too
 const ROWS: bool = false;   // inner is 1
+
+const CHANNELS = WORKGROUP / LANES;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels: see kernels/vectors.ts
@@ -27,10 +31,10 @@ struct Params {
 
 var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
-// The sums over all threads.
+// The sums over all threads of a channel.
 fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
   partial[thread] = sums;
-  for (var half = WORKGROUP / 2; half > 0; half /= 2) {
+  for (var half = WORKGROUP / 2; half >= CHANNELS; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
       partial[thread][0] += partial[thread + half][0];
@@ -38,7 +42,7 @@ fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
     }
   }
   workgroupBarrier();
-  let all = partial[0];
+  let all = partial[thread % CHANNELS];
   workgroupBarrier();
   return all;
 }
@@ -57,14 +61,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let c = wid.x + wid.y * groups.x;
+  let c = (wid.x + wid.y * groups.x) * CHANNELS + thread % CHANNELS;
   // Not returning early, so that all threads meet at the barriers.
   let terms = select(0, params.terms, c < params.channels);
   let mean = Value(statistics[c]);
   var sums = array<Value, 2>();
-  for (var i = thread; i < terms;) {
+  for (var i = thread / CHANNELS; i < terms;) {
     var part = array<Value, 2>();
-    for (let end = min(i + 32 * WORKGROUP, terms); i < end; i += WORKGROUP) {
+    for (let end = min(i + 32 * LANES, terms); i < end; i += LANES) {
       let at = place(c, i);
       let d = Value(dy[at]);
       part[0] += d;
@@ -74,7 +78,7 @@ fn main(
     sums[1] += part[1];
   }
   let all = sums_of_all(thread, sums);
-  if (thread == 0 && c < params.channels) {
+  if (thread < CHANNELS && c < params.channels) {
     y[c] = Element(all[0]);
     y[params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
   }

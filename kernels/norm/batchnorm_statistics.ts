@@ -1,11 +1,24 @@
 import type { ReferenceOf } from "../../engine/graph/evaluate.ts";
-import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
+import { defineKernel, type Grid, linearGrid } from "../../engine/graph/kernel.ts";
 import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./batchnorm_statistics.wgsl.ts";
 
-/** Threads for the sum over a channel of x [N, C, ...]: most of 256 would do nothing but wait where there is little to add. */
-export const threadsFor = (x: Shape): number => (sizeOf(x) / x[1] >= 1024 ? 256 : 32);
+/** The constants of a kernel that sums over each channel of x [N, C, ...]: most threads would only wait for short sums. */
+export function sumConsts(x: Shape) {
+  const terms = sizeOf(x) / x[1];
+  const lanes = terms < 64 ? 4 : terms < 512 ? 16 : terms < 2048 ? 64 : 256;
+  const WORKGROUP = lanes < 64 ? 64 : 256;
+  // Channels of a row lie side by side, and several share a line of the cache; of images each has lines of its own.
+  const ROWS = sizeOf(x.slice(2)) === 1;
+  return { WORKGROUP, LANES: ROWS ? lanes : WORKGROUP, ROWS };
+}
+
+/** Its workgroups. */
+export const sumGrid = ({ shapes: { x } }: { readonly shapes: { readonly x: Shape } }): Grid => {
+  const { WORKGROUP, LANES } = sumConsts(x);
+  return linearGrid(x[1] * LANES, WORKGROUP);
+};
 
 /**
  * Mean and variance of each channel of a batch: x [N, C, ...] -> y [2, C]. The variance is that of the batch itself (divided by
@@ -26,10 +39,9 @@ export const batchNormStatistics = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 5 * sizeOf(x), bytes: 8 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => ({ WORKGROUP: threadsFor(x), ROWS: sizeOf(x.slice(2)) === 1 }),
+  consts: ({ shapes: { x } }) => sumConsts(x),
   params: ({ shapes: { x } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1] }),
-  // A workgroup per channel.
-  grid: ({ shapes: { x } }) => linearGrid(x[1], 1),
+  grid: sumGrid,
 });
 
 export const reference: ReferenceOf<typeof batchNormStatistics> = {

@@ -49,6 +49,10 @@ test("channels of every length, by all threads of a workgroup and by some", asyn
   for (const inner of [127, 128, 129, 4095, 4097]) await check([2, pick(1, 3), inner]);
 });
 
+test("rows of every number, of which several channels share a workgroup", async () => {
+  for (const rows of [2, 63, 64, 65, 511, 512, 2047, 2048, 5000]) await check([rows, pick(1, 5, 16, 68)]);
+});
+
 test("the images of a large batch", () => check([8, 2, 160, 160]));
 
 test("NaN and infinity reach the sums that see them, and no others", () =>
