@@ -3,7 +3,7 @@ import { defineKernel } from "../../engine/graph/kernel.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { checkShapes } from "../shapes.ts";
 import { wgsl } from "./batchnorm_gradient_sums.wgsl.ts";
-import { channelSums, channelsOf, sumConsts, sumGrid } from "./batchnorm_statistics.ts";
+import { channelSum, channelSums } from "./batchnorm_statistics.ts";
 
 /**
  * The gradients of a batch normalization by its bias and its weight: dy and x [N, C, ...], statistics [2, C] (means, variances)
@@ -21,9 +21,8 @@ export const batchNormGradientSums = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 4 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => sumConsts(x),
-  params: ({ shapes: { x }, options: { eps } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1], eps }),
-  grid: sumGrid,
+  ...channelSum,
+  params: ({ options: { eps }, ...call }) => ({ ...channelSum.params(call), eps }),
 });
 
 export const reference: ReferenceOf<typeof batchNormGradientSums> = {

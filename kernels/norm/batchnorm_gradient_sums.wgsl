@@ -2,15 +2,12 @@
 // gradients by bias and weight.
 //
 // Layout: dy and x are [N, C, inner], the statistics [2, C]: means, variances.
-// Threads: LANES per channel, neighbours having neighbouring channels. Each thread adds up every LANES-th element, by parts of 32,
-// and then half of them add the sums of the others until one is left: always in the same order, and with the error of sums that are
-// much shorter.
+// Threads: params.lanes per channel, neighbours having neighbouring channels. Each thread adds up elements that are as many apart,
+// by parts of 32, and then half of them add the sums of the others until one is left: always in the same order, and with the error
+// of sums that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
-const LANES: u32 = 256;     // one, too
 const ROWS: bool = false;   // inner is 1
-
-const CHANNELS = WORKGROUP / LANES;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels: see kernels/vectors.ts
@@ -20,6 +17,7 @@ struct Params {
   channels: u32,
   inner: u32,
   terms: u32, // of a channel: N * inner
+  lanes: u32, // threads for a channel, a power of two
   eps: f32,
 }
 
@@ -33,8 +31,9 @@ var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads of a channel.
 fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
+  let channels = WORKGROUP / params.lanes;
   partial[thread] = sums;
-  for (var half = WORKGROUP / 2; half >= CHANNELS; half /= 2) {
+  for (var half = WORKGROUP / 2; half >= channels; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
       partial[thread][0] += partial[thread + half][0];
@@ -42,7 +41,7 @@ fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
     }
   }
   workgroupBarrier();
-  let all = partial[thread % CHANNELS];
+  let all = partial[thread % channels];
   workgroupBarrier();
   return all;
 }
@@ -61,14 +60,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let c = (wid.x + wid.y * groups.x) * CHANNELS + thread % CHANNELS;
+  let channels = WORKGROUP / params.lanes; // of a workgroup
+  let c = (wid.x + wid.y * groups.x) * channels + thread % channels;
   // Not returning early, so that all threads meet at the barriers.
   let terms = select(0, params.terms, c < params.channels);
   let mean = Value(statistics[c]);
   var sums = array<Value, 2>();
-  for (var i = thread / CHANNELS; i < terms;) {
+  for (var i = thread / channels; i < terms;) {
     var part = array<Value, 2>();
-    for (let end = min(i + 32 * LANES, terms); i < end; i += LANES) {
+    for (let end = min(i + 32 * params.lanes, terms); i < end; i += params.lanes) {
       let at = place(c, i);
       let d = Value(dy[at]);
       part[0] += d;
@@ -78,7 +78,7 @@ fn main(
     sums[1] += part[1];
   }
   let all = sums_of_all(thread, sums);
-  if (thread < CHANNELS && c < params.channels) {
+  if (thread < channels && c < params.channels) {
     y[c] = Element(all[0]);
     y[params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
   }

@@ -4,20 +4,27 @@ import { ShapeError } from "../../engine/ground/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../../engine/ground/tensor.ts";
 import { wgsl } from "./batchnorm_statistics.wgsl.ts";
 
-/** The constants of a kernel that sums over each channel of x [N, C, ...]: most threads would only wait for short sums. */
-export function sumConsts(x: Shape) {
+/** Threads that share the sum over a channel of x [N, C, ...], and the workgroup: most would only wait for short sums. */
+function threadsFor(x: Shape) {
   const terms = sizeOf(x) / x[1];
   const lanes = terms < 64 ? 4 : terms < 512 ? 16 : terms < 2048 ? 64 : 256;
-  const WORKGROUP = lanes < 64 ? 64 : 256;
+  const workgroup = lanes < 64 ? 64 : 256;
   // Channels of a row lie side by side, and several share a line of the cache; of images each has lines of its own.
-  const ROWS = sizeOf(x.slice(2)) === 1;
-  return { WORKGROUP, LANES: ROWS ? lanes : WORKGROUP, ROWS };
+  return { workgroup, lanes: isRow(x) ? lanes : workgroup };
 }
 
-/** Its workgroups. */
-export const sumGrid = ({ shapes: { x } }: { readonly shapes: { readonly x: Shape } }): Grid => {
-  const { WORKGROUP, LANES } = sumConsts(x);
-  return linearGrid(x[1] * LANES, WORKGROUP);
+const isRow = (x: Shape): boolean => sizeOf(x.slice(2)) === 1;
+
+type Summed = { readonly shapes: { readonly x: Shape } };
+
+/** What kernels have in common that sum over each channel of x. */
+export const channelSum = {
+  consts: ({ shapes: { x } }: Summed) => ({ WORKGROUP: threadsFor(x).workgroup, ROWS: isRow(x) }),
+  params: ({ shapes: { x } }: Summed) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1], lanes: threadsFor(x).lanes }),
+  grid({ shapes: { x } }: Summed): Grid {
+    const { workgroup, lanes } = threadsFor(x);
+    return linearGrid(x[1] * lanes, workgroup);
+  },
 };
 
 /**
@@ -39,9 +46,7 @@ export const batchNormStatistics = defineKernel({
   },
 
   cost: ({ shapes: { x } }) => ({ flops: 5 * sizeOf(x), bytes: 8 * sizeOf(x) }),
-  consts: ({ shapes: { x } }) => sumConsts(x),
-  params: ({ shapes: { x } }) => ({ ...channelsOf(x), terms: sizeOf(x) / x[1] }),
-  grid: sumGrid,
+  ...channelSum,
 });
 
 export const reference: ReferenceOf<typeof batchNormStatistics> = {

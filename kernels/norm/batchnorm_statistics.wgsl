@@ -1,15 +1,13 @@
 // batchnorm_statistics: y[0,c] = mean of channel c of x, y[1,c] = its variance, the mean of the squared differences from that.
 //
 // Layout: x is [N, C, inner], y is [2, C].
-// Threads: LANES per channel, neighbours having neighbouring channels. The variance is that of the differences from the mean, whose own sum corrects what the mean
-// has lost by rounding. Each thread adds up every LANES-th element, by parts of 32, and then half of them add the sums of
-// the others until one is left: always in the same order, and with the error of sums that are much shorter.
+// Threads: params.lanes per channel, neighbours having neighbouring channels. The variance is that of the differences from the
+// mean, whose own sum corrects what the mean has lost by rounding. Each thread adds up elements that are as many apart, by parts
+// of 32, and then half of them add the sums of the others until one is left: always in the same order, and with the error of sums
+// that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
-const LANES: u32 = 256;     // one, too
 const ROWS: bool = false;   // inner is 1
-
-const CHANNELS = WORKGROUP / LANES;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels: see kernels/vectors.ts
@@ -20,6 +18,7 @@ struct Params {
   channels: u32,
   inner: u32,
   terms: u32, // of a channel: N * inner
+  lanes: u32, // threads for a channel, a power of two
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Element>;
@@ -30,8 +29,9 @@ var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads of a channel.
 fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
+  let channels = WORKGROUP / params.lanes;
   partial[thread] = sums;
-  for (var half = WORKGROUP / 2; half >= CHANNELS; half /= 2) {
+  for (var half = WORKGROUP / 2; half >= channels; half /= 2) {
     workgroupBarrier();
     if (thread < half) {
       partial[thread][0] += partial[thread + half][0];
@@ -39,7 +39,7 @@ fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
     }
   }
   workgroupBarrier();
-  let all = partial[thread % CHANNELS];
+  let all = partial[thread % channels];
   workgroupBarrier();
   return all;
 }
@@ -58,13 +58,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let c = (wid.x + wid.y * groups.x) * CHANNELS + thread % CHANNELS;
+  let channels = WORKGROUP / params.lanes; // of a workgroup
+  let c = (wid.x + wid.y * groups.x) * channels + thread % channels;
   // Not returning early, so that all threads meet at the barriers.
   let terms = select(0, params.terms, c < params.channels);
   var sums = array<Value, 2>();
-  for (var i = thread / CHANNELS; i < terms;) {
+  for (var i = thread / channels; i < terms;) {
     var part = Value();
-    for (let end = min(i + 32 * LANES, terms); i < end; i += LANES) {
+    for (let end = min(i + 32 * params.lanes, terms); i < end; i += params.lanes) {
       part += Value(x[place(c, i)]);
     }
     sums[0] += part;
@@ -72,9 +73,9 @@ fn main(
   let count = f32(params.terms);
   let rough = sums_of_all(thread, sums)[0] / count;
   sums = array<Value, 2>();
-  for (var i = thread / CHANNELS; i < terms;) {
+  for (var i = thread / channels; i < terms;) {
     var part = array<Value, 2>();
-    for (let end = min(i + 32 * LANES, terms); i < end; i += LANES) {
+    for (let end = min(i + 32 * params.lanes, terms); i < end; i += params.lanes) {
       let difference = Value(x[place(c, i)]) - rough;
       part[0] += difference;
       part[1] += difference * difference;
@@ -83,7 +84,7 @@ fn main(
     sums[1] += part[1];
   }
   let all = sums_of_all(thread, sums);
-  if (thread < CHANNELS && c < params.channels) {
+  if (thread < channels && c < params.channels) {
     let mean = all[0] / count;
     y[c] = Element(rough + mean);
     // Not less than 0 by rounding: on bits, since WGSL may assume that there is no NaN.
