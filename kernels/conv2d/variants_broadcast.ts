@@ -1,4 +1,5 @@
 import { deriveParam, isParam, type Training } from "../../engine/graph/graph.ts";
+import type { Value } from "../../engine/graph/value.ts";
 import type { Setting } from "../../engine/graph/variant.ts";
 import { permute } from "../../engine/ground/tensor.ts";
 import { asNchw, asNhwc } from "../layout/layout.ts";
@@ -14,22 +15,25 @@ export const refusesBroadcast = ({ software, subgroupSize }: Setting): string | 
 
 const padded = dense(conv2dBroadcast, refusesBroadcast, TILE);
 
+/** Filters [O, 1, KH, KW] as [O, KW, KH, 1]. */
+function columnsAsChannels(w: Value): Value {
+  const [filters, , height, columns] = w.shape;
+  return deriveParam(w, "with columns as channels", [filters, columns, height, 1], (weights) =>
+    permute(weights, [filters, height, columns], [0, 2, 1]),
+  );
+}
+
 /** Grey images are NHWC as they come: their channel is not padded, but the rows of the filters are. */
 export const conv2dBroadcastVariant: Conv2dVariant = {
   ...padded,
   build(inputs, call, setting) {
     const { x, w, b, r } = inputs;
     const [batch, channels, ...size] = x.shape;
-    const [filters, , height, columns] = w.shape;
-    const all = { ...nhwcOptions(w, call.options), columns };
+    const all = { ...nhwcOptions(w, call.options), columns: w.shape[3] };
     if (channels > 1 || all.dilation[1] > 1) return padded.build(inputs, call, setting, conv2dBroadcast);
-    const rows = () =>
-      deriveParam(w, "with columns as channels", [filters, columns, height, 1], (weights) =>
-        permute(weights, [filters, height, columns], [0, 2, 1]),
-      );
-    const weights = isParam(w) ? packed(rows(), TILE) : (w.graph.training as Training).pack(w, TILE, true);
+    const rows = isParam(w) ? packed(columnsAsChannels(w), TILE) : (w.graph.training as Training).pack(w, TILE, true);
     const image = x.graph.reshape(x, [batch, ...size, 1]);
-    return asNchw(conv2dBroadcast(image, weights, b && zeroPadded(b), r && asNhwc(r), all), call.y[1]);
+    return asNchw(conv2dBroadcast(image, rows, b && zeroPadded(b), r && asNhwc(r), all), call.y[1]);
   },
 };
 
