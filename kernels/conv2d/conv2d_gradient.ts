@@ -94,18 +94,23 @@ const asPoints = (value: Value): Value =>
 
 /** By the filters turned; undefined for strides, and for padding beyond the filters. */
 function byTurned(w: Value, dy: Value, options: Options): Value | undefined {
-  const { dilation } = geometry(w.shape, options);
-  const padding = paddingBack(w.shape, options);
   const { groups } = options;
+  const { dilation } = geometry(w.shape, options);
+  const padding = paddingTurned(w.shape, options);
   return padding && conv2d(dy, flipFilters(w, { groups }), { groups, dilation, padding });
 }
 
-/** The padding of the convolution that takes gradients back: what of a filter is beside the window's first pixel. */
-function paddingBack(w: Shape, options: Options): [number, number, number, number] | undefined {
-  const { kernel, stride, dilation, padding } = geometry(w, options);
+const paddingTurned = (w: Shape, options: Options) =>
+  sizeOf(geometry(w, options).stride) === 1 ? paddingBack(w, options) : undefined;
+
+/**
+ * The padding of the convolution that takes gradients back: what of a filter is beside the window's first pixel, and its last.
+ * undefined where padding is beyond the filter.
+ */
+export function paddingBack(w: Shape, options: Options): [number, number, number, number] | undefined {
+  const { kernel, dilation, padding } = geometry(w, options);
   const sides = padding.map((side, i) => dilation[i % 2] * (kernel[i % 2] - 1) - side);
-  if (sizeOf(stride) > 1 || Math.min(...sides) < 0) return undefined;
-  return sides as [number, number, number, number];
+  return Math.min(...sides) < 0 ? undefined : (sides as [number, number, number, number]);
 }
 
 /** Whether gradientBy() needs nothing for the convolutions of a graph. */
@@ -114,7 +119,7 @@ export const isPlain = ({ nodes }: Graph): boolean =>
     (node) =>
       node.kind !== "op" ||
       node.kernel.name !== conv2d.name ||
-      paddingBack(nodes[node.inputs.w].shape, node.options as Options),
+      paddingTurned(nodes[node.inputs.w].shape, node.options as Options),
   );
 
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {

@@ -3,7 +3,7 @@ import type { Variants } from "../../engine/graph/variant.ts";
 import { sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
 import { conv2d } from "./conv2d.ts";
-import type { ByInput, Options } from "./conv2d_gradient.ts";
+import { type ByInput, type Options, paddingBack } from "./conv2d_gradient.ts";
 import { conv2dInputGradient } from "./conv2d_input_gradient.ts";
 import { flipFilters } from "./flip_filters.ts";
 import { geometry } from "./geometry.ts";
@@ -22,8 +22,9 @@ export const byInput: ByInput = (x, w, dy, options) =>
   conv2dInputGradient(dy, w, { ...options, size: [x.shape[2], x.shape[3]] });
 
 /** Of filters that are points: what a stride leaves out of x has no gradient. */
-function byPoints(x: Value, w: Value, dy: Value, { groups, ...options }: Options): Value | undefined {
-  const { kernel, stride, padding } = geometry(w.shape, { ...options, groups });
+function byPoints(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
+  const { kernel, stride, padding } = geometry(w.shape, options);
+  const { groups } = options;
   if (sizeOf(kernel) > 1 || Math.max(...padding) > 0) return undefined;
   return stretch(conv2d(dy, flipFilters(w, { groups }), { groups }), { stride, size: [x.shape[2], x.shape[3]] });
 }
@@ -32,8 +33,9 @@ function byPoints(x: Value, w: Value, dy: Value, { groups, ...options }: Options
  * Pixels of x that are a stride apart take their gradients by the same taps, others by others: a convolution of dy for each of
  * these phases multiplies none of the zeros that stretch() would put between the pixels of dy.
  */
-function byPhases(x: Value, w: Value, dy: Value, { groups, ...options }: Options): Value | undefined {
-  const { kernel, stride, dilation, padding } = geometry(w.shape, { ...options, groups });
+function byPhases(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
+  const { kernel, stride, dilation, padding } = geometry(w.shape, options);
+  const { groups } = options;
   const isOne = sizeOf(stride) === 1 || sizeOf(stride) > MOST_PHASES;
   // Depthwise convolutions have so few products that their number counts for more.
   if (isOne || sizeOf(dilation) > 1 || w.shape[1] === 1) return undefined;
@@ -63,14 +65,12 @@ function byPhases(x: Value, w: Value, dy: Value, { groups, ...options }: Options
 /** By zeros between the pixels of dy, up to where x has its last pixels that any window reaches. */
 function byZeros(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
   const { kernel, stride, dilation, padding } = geometry(w.shape, options);
-  const reach = [0, 1].map((d) => dilation[d] * (kernel[d] - 1));
-  const [top, left, bottom, right] = padding.map((side, i) => reach[i % 2] - side);
-  if (Math.min(top, left, bottom, right) < 0) return undefined;
-  const size: [number, number] = [
-    x.shape[2] + padding[0] + padding[2] - reach[0],
-    x.shape[3] + padding[1] + padding[3] - reach[1],
-  ];
+  const back = paddingBack(w.shape, options);
+  if (!back) return undefined;
+  const [height, width] = [0, 1].map(
+    (d) => x.shape[2 + d] + padding[d] + padding[d + 2] - dilation[d] * (kernel[d] - 1),
+  );
   const { groups } = options;
-  const spread = stretch(dy, { stride, size });
-  return conv2d(spread, flipFilters(w, { groups }), { groups, dilation, padding: [top, left, bottom, right] });
+  const spread = stretch(dy, { stride, size: [height, width] });
+  return conv2d(spread, flipFilters(w, { groups }), { groups, dilation, padding: back });
 }

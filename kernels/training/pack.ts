@@ -29,12 +29,15 @@ interface PackOptions {
   taps: FlipOptions;
 }
 
+/** A matrix has no taps to turn. */
+const isTurned = (x: Shape, of: Source): boolean => of === "flipped" && x.length > 2;
+
 /** [O, C, ...] of the filters. */
 function filtersOf(x: Shape, { of, taps }: Readonly<PackOptions>): Shape {
   if (of === "same") return x;
   if (of === "images") return [x[3], x[0], x[1], x[2]];
   if (of === "columns") return [x[0], x[3], x[2], 1];
-  return [x[1], x[0], ...(of === "flipped" ? tapsOf(x, taps) : x.slice(2))];
+  return [x[1], x[0], ...(isTurned(x, of) ? tapsOf(x, taps) : x.slice(2))];
 }
 
 /** Where an element of the filters is in x: rows of taps, of which all that follow each other evenly are one. */
@@ -44,7 +47,7 @@ function stridesOf(x: Shape, { of, taps }: Readonly<PackOptions>) {
     return { width: x[1] * x[2], first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_row: 0, stride_k: x[3] };
   if (of === "columns") return { width: x[2], first: 0, stride_o: area, stride_c: 1, stride_row: 0, stride_k: x[3] };
   const [stride_o, stride_c] = of === "same" ? [x[1] * area, area] : [area, x[1] * area];
-  if (of !== "flipped") return { width: area, first: 0, stride_o, stride_c, stride_row: 0, stride_k: 1 };
+  if (!isTurned(x, of)) return { width: area, first: 0, stride_o, stride_c, stride_row: 0, stride_k: 1 };
   const { last, step_height, step_width } = turned(x, taps);
   return { width: tapsOf(x, taps)[1], first: last, stride_o, stride_c, stride_row: step_height, stride_k: step_width };
 }

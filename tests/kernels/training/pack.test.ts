@@ -34,7 +34,7 @@ test("filters are packed on the GPU as they are when they are loaded, for every 
       assert.ok(node.kind === "param" && node.from);
       const want = { shape, data: node.from.compute(w.data) };
       sameBits(await gpu.eager(pack, w, { tile: tile ?? 0 }), want, `[${w.shape}] by ${tile}`);
-      for (const of of ["same", "exchanged", ...(w.shape.length > 2 ? ["flipped"] : [])]) {
+      for (const of of ["same", "exchanged", "flipped"]) {
         await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0, of });
       }
     }
