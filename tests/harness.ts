@@ -284,6 +284,12 @@ export const ulps =
   (want) =>
     count * 2 ** -23 * Math.abs(want);
 
+/** As many, and 2 |log y| more, which WGSL allows of y = exp(x). */
+export const ulpsOfExponential =
+  (count: number): Tolerance =>
+  (want, index) =>
+    ulps(count + 2 * Math.abs(Math.log(Math.max(Math.abs(want), 2 ** -126))))(want, index);
+
 /**
  * The classical bound of a sum: k 2^-24 times the sum of its terms' magnitudes, which is what the reference gives for
  * inputs that make every term positive.

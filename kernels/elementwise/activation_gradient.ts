@@ -8,7 +8,7 @@ import { anyLayout } from "../layout/layout.ts";
 import { flat } from "../training/flat.ts";
 import { wgsl } from "./activation_gradient.wgsl.ts";
 import type { clamp } from "./clamp.ts";
-import { errorFunction } from "./error_function.ts";
+import { normalDensity, normalTail } from "./error_function.ts";
 
 const WORKGROUP = 64;
 
@@ -85,14 +85,7 @@ const derivatives: Readonly<Record<Activation, (x: number, dy: number, options: 
 };
 
 /** The derivative of gelu at -a. */
-function geluLeft(a: number): number {
-  const density = Math.exp((-a * a) / 2) / Math.sqrt(2 * Math.PI);
-  if (a < 3) return (1 - errorFunction(a / Math.SQRT2)) / 2 - a * density;
-  // Where 1 - erf has no digits left: Laplace's continued fraction of Mills' ratio.
-  let fraction = a;
-  for (let k = 100; k > 0; k--) fraction = a + k / fraction;
-  return density * (1 / fraction - a);
-}
+const geluLeft = (a: number): number => normalTail(a) - a * normalDensity(a);
 
 export const reference: ReferenceOf<typeof activationGradient> = {
   example: { shapes: { x: [2, 3, 5, 7], dy: [2, 3, 5, 7] }, options: { activation: "silu" } },

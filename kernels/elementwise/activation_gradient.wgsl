@@ -26,6 +26,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<Element>;
 @group(0) @binding(3) var<uniform> params: Params;
 
+// P(-a) / exp(-a a / 2), P being the normal distribution's integral: Mills' ratio over sqrt(2 pi), as a polynomial in
+// 1 / (1 + 0.35 a), to 4e-8 of itself.
+fn normal_tail(a: Value) -> Value {
+  let t = 1.0 / (1.0 + 0.35 * a);
+  return t * (0.13962125 + t * (0.13986447 + t * (0.11981453 + t * (0.10557850 + t * (-0.02327232
+    + t * (0.15940490 + t * (-0.25591209 + t * (0.14406563 + t * -0.02916490))))))));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
@@ -40,13 +48,9 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   var gradient = given;
   switch ACTIVATION {
     case 0 { gradient = select(zero, given, (v >= Value(params.low)) & (v <= Value(params.high)) & !is_nan); } // clamp
-    case 1 { // gelu: P(x) + x p(x), p being the normal density and P its integral, which is p(x) times Mills' ratio at -x
-      // Mills' ratio over sqrt(2 pi), as a polynomial in 1 / (1 + 0.35 a), to 4e-8 of itself.
-      let t = 1.0 / (1.0 + 0.35 * a);
-      let mills = t * (0.13962125 + t * (0.13986447 + t * (0.11981453 + t * (0.10557850 + t * (-0.02327232
-        + t * (0.15940490 + t * (-0.25591209 + t * (0.14406563 + t * -0.02916490))))))));
+    case 1 { // gelu: P(x) + x p(x), p being the normal density and P its integral
       let root = exp(-0.25 * a * a);
-      let slope = mills - a * 0.3989422804014327; // at -a, but for root squared
+      let slope = normal_tail(a) - a * 0.3989422804014327; // at -a, but for root squared
       gradient = select(given * (1.0 - root * slope * root), given * root * slope * root, v < zero);
     }
     case 2 { gradient = select(zero, given / 6.0, (a < Value(3)) & !is_nan); } // hardsigmoid

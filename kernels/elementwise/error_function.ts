@@ -9,3 +9,15 @@ export function errorFunction(x: number): number {
   }
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
+
+/** The density of the normal distribution. */
+export const normalDensity = (x: number): number => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+
+/** The share of the normal distribution that is left of -a, a being no less than 0. */
+export function normalTail(a: number): number {
+  if (a < 3) return (1 - errorFunction(a / Math.SQRT2)) / 2;
+  // Where 1 - erf has no digits left: Laplace's continued fraction of Mills' ratio.
+  let fraction = a;
+  for (let k = 100; k > 0; k--) fraction = a + k / fraction;
+  return normalDensity(a) / fraction;
+}

@@ -1,25 +1,31 @@
-// gelu: y = x/2 * (1 + erf(x / sqrt(2))).
+// gelu: y = x P(x), P being the normal distribution's integral.
 //
-// erf by formula 7.1.26 of Abramowitz and Stegun, "Handbook of mathematical functions", whose error is below 1.5e-7.
+// Right of 0 as x - x P(-x), so that both tails keep their digits. x is multiplied by the root of an exponential twice, since that
+// itself is 0 where the product is not yet. NaN stays.
 // Layout: any; element by element.
 // Threads: one per element.
 
 const WORKGROUP: u32 = 64;
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
+alias Element = Real; // or of four numbers: see kernels/vectors.ts
+alias Value = f32;
+alias Bits = u32;
 
 struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<Real>;
-@group(0) @binding(1) var<storage, read_write> y: array<Real>;
+@group(0) @binding(0) var<storage, read> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> y: array<Element>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-fn erf(v: f32) -> f32 {
-  let t = 1.0 / (1.0 + 0.3275911 * abs(v));
-  let polynomial = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1.0 - polynomial * exp(-v * v));
+// P(-a) / exp(-a a / 2), P being the normal distribution's integral: Mills' ratio over sqrt(2 pi), as a polynomial in
+// 1 / (1 + 0.35 a), to 4e-8 of itself.
+fn normal_tail(a: Value) -> Value {
+  let t = 1.0 / (1.0 + 0.35 * a);
+  return t * (0.13962125 + t * (0.13986447 + t * (0.11981453 + t * (0.10557850 + t * (-0.02327232
+    + t * (0.15940490 + t * (-0.25591209 + t * (0.14406563 + t * -0.02916490))))))));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -28,7 +34,10 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   if (index >= params.count) {
     return;
   }
-  let v = f32(x[index]);
-  let is_nan = (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
-  y[index] = Real(select(0.5 * v * (1.0 + erf(v * 0.7071067811865476)), v, is_nan));
+  let v = Value(x[index]);
+  let is_nan = (bitcast<Bits>(v) & Bits(0x7fffffff)) > Bits(0x7f800000);
+  let a = min(abs(v), Value(40)); // where P(-a) is 0, and a times 0 is not NaN
+  let root = exp(-0.25 * a * a);
+  let left = a * root * normal_tail(a) * root;
+  y[index] = Element(select(select(v - left, -left, v < Value()), v, is_nan));
 }
