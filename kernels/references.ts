@@ -52,6 +52,7 @@ import { reference as mean } from "./mean.ts";
 import { reference as batchNorm } from "./norm/batchnorm.ts";
 import { reference as batchNormGradient } from "./norm/batchnorm_gradient.ts";
 import { reference as batchNormGradientSums } from "./norm/batchnorm_gradient_sums.ts";
+import { reference as batchNormMerged } from "./norm/batchnorm_merged.ts";
 import { reference as batchNormStatistics } from "./norm/batchnorm_statistics.ts";
 import { reference as batchNormTrain } from "./norm/batchnorm_train.ts";
 import { reference as layerNorm } from "./norm/layernorm.ts";
@@ -105,6 +106,7 @@ export const references: References = {
   batchnorm: batchNorm,
   batchnorm_gradient: batchNormGradient,
   batchnorm_gradient_sums: batchNormGradientSums,
+  batchnorm_merged: batchNormMerged,
   batchnorm_statistics: batchNormStatistics,
   batchnorm_train: batchNormTrain,
   channel_shuffle: channelShuffle,

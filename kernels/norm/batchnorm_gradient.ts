@@ -3,19 +3,21 @@ import type { GradientOf } from "../../engine/graph/gradients.ts";
 import { defineKernel, linearGrid } from "../../engine/graph/kernel.ts";
 import type { TrainingForm } from "../../engine/graph/training.ts";
 import type { Value } from "../../engine/graph/value.ts";
-import type { Variants } from "../../engine/graph/variant.ts";
-import { rowsOf, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import type { Setting, Variants } from "../../engine/graph/variant.ts";
+import { rowsOf, type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
 import { concat } from "../concat.ts";
 import { refuseFused } from "../gradients_common.ts";
 import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.ts";
 import { checkShapes } from "../shapes.ts";
 import { slice } from "../slice.ts";
+import { sum } from "../sum.ts";
 import { running } from "../training/running.ts";
 import { onVectors } from "../vectors.ts";
 import type { batchNorm } from "./batchnorm.ts";
 import { wgsl } from "./batchnorm_gradient.wgsl.ts";
 import { batchNormGradientSums } from "./batchnorm_gradient_sums.ts";
-import { channelsOf } from "./batchnorm_statistics.ts";
+import { batchNormMerged } from "./batchnorm_merged.ts";
+import { channelsOf, stepsOf } from "./batchnorm_statistics.ts";
 import { type batchNormBy, batchNormTrain } from "./batchnorm_train.ts";
 
 const WORKGROUP = 64;
@@ -38,8 +40,8 @@ export const batchNormGradient = defineKernel({
 
   cost: ({ shapes: { sums }, y }) => ({ flops: (sums ? 9 : 4) * sizeOf(y) }),
   consts: ({ shapes: { weight, sums } }) => ({ WORKGROUP, WEIGHT: weight !== undefined, SUMS: sums !== undefined }),
-  params: ({ y, options: { eps } }) => ({ count: sizeOf(y), ...channelsOf(y), terms: sizeOf(y) / y[1], eps }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  params: ({ y, options: { eps } }) => ({ ...stepsOf(y), terms: sizeOf(y) / y[1], eps }),
+  grid: ({ y }) => linearGrid(stepsOf(y).step, WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof batchNormGradient> = {
@@ -57,24 +59,52 @@ export const reference: ReferenceOf<typeof batchNormGradient> = {
   },
 };
 
+type Build = (onRows: (options: object) => Value, rows: Shape, options: object, setting: Setting) => Value;
+
 /** Kernels that know no more of images [N, C, H, W] than their channels take NHWC ones as rows [N H W, C], in vec4s. */
-const rows = nhwc({
-  refuses: ({ shapes: { x } }) => (x.length === 4 && wholeVectors(x) ? undefined : NO_IMAGES),
-  build(inputs: Readonly<Record<string, Value>>, { shapes, options, y }, _setting, plain) {
-    const { graph } = inputs.x;
-    const image = asNhwc(inputs.x).shape;
-    const flat = (value: Value | undefined) =>
-      value && sameShape(value.shape, shapes.x) ? graph.reshape(asNhwc(value), [rowsOf(image), image[3]]) : value;
-    const result = onVectors(plain, ...plain.inputs.map((name) => flat(inputs[name.replace("?", "")])))(options);
-    return sameShape(y, shapes.x) ? asNchw(graph.reshape(result, image)) : result;
-  },
-});
+const onRows = (build: Build) =>
+  nhwc({
+    refuses({ shapes: { x }, y }) {
+      if (y.length === 3) return "it is of parts already";
+      return x.length === 4 && wholeVectors(x) ? undefined : NO_IMAGES;
+    },
+    build(inputs: Readonly<Record<string, Value>>, { shapes, options, y }, setting, plain) {
+      const { graph } = inputs.x;
+      const image = asNhwc(inputs.x).shape;
+      const rows = [rowsOf(image), image[3]];
+      const flat = (value: Value | undefined) =>
+        value && sameShape(value.shape, shapes.x) ? graph.reshape(asNhwc(value), rows) : value;
+      const kernel = onVectors(plain, ...plain.inputs.map((name) => flat(inputs[name.replace("?", "")])));
+      const result = build(kernel, rows, options, setting);
+      return sameShape(y, shapes.x) ? asNchw(graph.reshape(result, image)) : result;
+    },
+  });
+
+const whole = onRows((kernel, _rows, options) => kernel(options));
+
+/** Sums over channels go by parts, which `merge` makes one of. */
+const inParts = (merge: (parts: Value, options: { readonly terms: number; readonly part: number }) => Value) =>
+  onRows((kernel, [terms, channels], options, setting) => {
+    const part = partFor(terms, channels, setting);
+    const result = kernel({ ...options, part, alone: setting.software });
+    return part < terms ? merge(result, { terms, part }) : result;
+  });
+
+/** Rows that a thread of a software adapter adds up by itself: of that many, what is read twice is still in its cache. */
+const ALONE = 128;
+
+/** Rows of a part. GPUs have parts enough for every core. */
+function partFor(terms: number, channels: number, { software, rates }: Setting): number {
+  if (software) return terms > 4 * ALONE ? ALONE : terms;
+  const parts = Math.ceil((4 * (rates?.cores ?? 1)) / Math.ceil(channels / 16));
+  return Math.max(512, Math.ceil(terms / parts));
+}
 
 export const variants: Variants = {
-  batchnorm_gradient: [rows],
-  batchnorm_gradient_sums: [rows],
-  batchnorm_statistics: [rows],
-  batchnorm_train: [rows],
+  batchnorm_gradient: [whole],
+  batchnorm_gradient_sums: [inParts((parts) => sum(parts, { dims: [0] }))],
+  batchnorm_statistics: [inParts((parts, options) => onVectors(batchNormMerged, parts)(options))],
+  batchnorm_train: [whole],
 };
 
 /** Batch norm by the statistics of its batch, which move the running ones. */

@@ -2,7 +2,7 @@
 // normalized x, (x - mean[c]) / sqrt(variance[c] + eps). Without the sums the statistics are constants.
 //
 // Layout: dy, x and y are [N, C, inner]; the statistics [2, C]: means, variances; the sums [2, C]: of dy, of dy * n.
-// Threads: one per element.
+// Threads: one per element of the first params.step ones, each for those of its channel that are as many apart.
 
 const WORKGROUP: u32 = 64;
 const WEIGHT: bool = true;
@@ -14,6 +14,7 @@ alias Value = f32;
 
 struct Params {
   count: u32,
+  step: u32, // a multiple of channels * inner
   channels: u32,
   inner: u32,
   terms: f32, // of a channel: N * inner
@@ -31,19 +32,28 @@ struct Params {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
-  if (index >= params.count) {
+  if (index >= params.step) {
     return;
   }
   let c = index / params.inner % params.channels;
-  let deviation = sqrt(Value(statistics[params.channels + c]) + params.eps);
-  var v = Value(dy[index]);
-  if (SUMS) {
-    let normal = (Value(x[index]) - Value(statistics[c])) / deviation;
-    v -= (Value(sums[c]) + normal * Value(sums[params.channels + c])) / params.terms;
-  }
-  v /= deviation;
+  let normal = 1 / sqrt(Value(statistics[params.channels + c]) + params.eps);
+  var scale = normal;
   if (WEIGHT) {
-    v *= Value(weight[c]);
+    scale *= Value(weight[c]);
   }
-  y[index] = Element(v);
+  var mean = Value();
+  var shift = Value();
+  var slope = Value();
+  if (SUMS) {
+    mean = Value(statistics[c]);
+    shift = Value(sums[c]) / params.terms;
+    slope = Value(sums[params.channels + c]) / params.terms * normal;
+  }
+  for (var at = index; at < params.count; at += params.step) {
+    var v = Value(dy[at]);
+    if (SUMS) {
+      v -= shift + (Value(x[at]) - mean) * slope;
+    }
+    y[at] = Element(v * scale);
+  }
 }

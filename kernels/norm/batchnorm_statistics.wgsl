@@ -1,13 +1,15 @@
-// batchnorm_statistics: y[0,c] = mean of channel c of x, y[1,c] = its variance, the mean of the squared differences from that.
+// batchnorm_statistics: y[p,0,c] = mean of the p-th part of channel c of x, y[p,1,c] = its variance, the mean of the squared
+// differences from that.
 //
-// Layout: x is [N, C, inner], y is [2, C].
-// Threads: params.lanes per channel, neighbours having neighbouring channels. The variance is that of the differences from the
-// mean, whose own sum corrects what the mean has lost by rounding. Each thread adds up elements that are as many apart, by parts
-// of 32, and then half of them add the sums of the others until one is left: always in the same order, and with the error of sums
-// that are much shorter.
+// Layout: x is [N, C, inner], y is [parts, 2, C].
+// Threads: params.lanes per channel of a part, neighbours having neighbouring channels. The variance is that of the differences
+// from the mean, whose own sum corrects what the mean has lost by rounding. Each thread adds up elements that are as many apart, by
+// sums of 32, and then half of them add the sums of the others until one is left: always in the same order, and with the error of
+// sums that are much shorter.
 
 const WORKGROUP: u32 = 256; // a power of two
 const ROWS: bool = false;   // inner is 1
+const ALONE: bool = false;  // a thread has no others to wait for: params.lanes is 1
 
 alias Real = f32; // what tensors are stored as; arithmetic is f32
 alias Element = Real; // or of four channels: see kernels/vectors.ts
@@ -18,6 +20,8 @@ struct Params {
   channels: u32,
   inner: u32,
   terms: u32, // of a channel: N * inner
+  part: u32, // of these
+  blocks: u32, // of as many channels as a workgroup has
   lanes: u32, // threads for a channel, a power of two
 }
 
@@ -29,6 +33,9 @@ var<workgroup> partial: array<array<Value, 2>, WORKGROUP>;
 
 // The sums over all threads of a channel.
 fn sums_of_all(thread: u32, sums: array<Value, 2>) -> array<Value, 2> {
+  if (ALONE) {
+    return sums;
+  }
   let channels = WORKGROUP / params.lanes;
   partial[thread] = sums;
   for (var half = WORKGROUP / 2; half >= channels; half /= 2) {
@@ -58,38 +65,44 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  let group = wid.x + wid.y * groups.x;
   let channels = WORKGROUP / params.lanes; // of a workgroup
-  let c = (wid.x + wid.y * groups.x) * channels + thread % channels;
+  let c = group % params.blocks * channels + thread % channels;
+  let p = group / params.blocks;
+  let first = p * params.part;
   // Not returning early, so that all threads meet at the barriers.
-  let terms = select(0, params.terms, c < params.channels);
+  let isIn = c < params.channels && first < params.terms;
+  let last = select(0, min(first + params.part, params.terms), isIn);
   var sums = array<Value, 2>();
-  for (var i = thread / channels; i < terms;) {
-    var part = Value();
-    for (let end = min(i + 32 * params.lanes, terms); i < end; i += params.lanes) {
-      part += Value(x[place(c, i)]);
+  for (var i = first + thread / channels; i < last;) {
+    var sum = Value();
+    for (let end = min(i + 32 * params.lanes, last); i < end; i += params.lanes) {
+      sum += Value(x[place(c, i)]);
     }
-    sums[0] += part;
+    sums[0] += sum;
   }
-  let count = f32(params.terms);
+  let count = f32(last - first);
   let rough = sums_of_all(thread, sums)[0] / count;
   sums = array<Value, 2>();
-  for (var i = thread / channels; i < terms;) {
-    var part = array<Value, 2>();
-    for (let end = min(i + 32 * params.lanes, terms); i < end; i += params.lanes) {
+  for (var i = first + thread / channels; i < last;) {
+    var sum = Value();
+    var squares = Value();
+    for (let end = min(i + 32 * params.lanes, last); i < end; i += params.lanes) {
       let difference = Value(x[place(c, i)]) - rough;
-      part[0] += difference;
-      part[1] += difference * difference;
+      sum += difference;
+      squares += difference * difference;
     }
-    sums[0] += part[0];
-    sums[1] += part[1];
+    sums[0] += sum;
+    sums[1] += squares;
   }
   let all = sums_of_all(thread, sums);
-  if (thread < channels && c < params.channels) {
+  if (thread < channels && isIn) {
     let mean = all[0] / count;
-    y[c] = Element(rough + mean);
+    y[2 * p * params.channels + c] = Element(rough + mean);
     // Not less than 0 by rounding: on bits, since WGSL may assume that there is no NaN.
     let variance = all[1] / count - mean * mean;
     let bits = bitcast<Bits>(variance);
-    y[params.channels + c] = Element(select(variance, Value(), (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000))));
+    let isNegative = (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000));
+    y[(2 * p + 1) * params.channels + c] = Element(select(variance, Value(), isNegative));
   }
 }

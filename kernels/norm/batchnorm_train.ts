@@ -12,7 +12,7 @@ import {
   checkActivation,
 } from "../activation.ts";
 import { checkShapes } from "../shapes.ts";
-import { batchNormStatistics, channelsOf } from "./batchnorm_statistics.ts";
+import { batchNormStatistics, channelsOf, stepsOf } from "./batchnorm_statistics.ts";
 import { wgsl } from "./batchnorm_train.wgsl.ts";
 
 const WORKGROUP = 64;
@@ -45,12 +45,11 @@ export const batchNormBy = defineKernel({
     ...activationConsts(options),
   }),
   params: ({ y, options: { eps, activation } }) => ({
-    count: sizeOf(y),
-    ...channelsOf(y),
+    ...stepsOf(y),
     eps,
     activation: activationCode(activation),
   }),
-  grid: ({ y }) => linearGrid(sizeOf(y), WORKGROUP),
+  grid: ({ y }) => linearGrid(stepsOf(y).step, WORKGROUP),
 });
 
 export const reference: ReferenceOf<typeof batchNormBy> = {

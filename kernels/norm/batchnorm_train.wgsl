@@ -2,7 +2,7 @@
 // then + r and an activation, each if asked for.
 //
 // Layout: x, r and y are [N, C, inner], the statistics [2, C]: means, variances. c is the second dimension.
-// Threads: one per element.
+// Threads: one per element of the first params.step ones, each for those of its channel that are as many apart.
 
 const WORKGROUP: u32 = 64;
 const WEIGHT: bool = true;
@@ -17,6 +17,7 @@ alias Bits = u32;
 
 struct Params {
   count: u32,
+  step: u32, // a multiple of channels * inner
   channels: u32,
   inner: u32,
   eps: f32,
@@ -59,19 +60,24 @@ fn activate(v: Value, activation: u32) -> Value {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let index = gid.x + gid.y * groups.x * WORKGROUP;
-  if (index >= params.count) {
+  if (index >= params.step) {
     return;
   }
   let c = index / params.inner % params.channels;
-  var v = (Value(x[index]) - Value(statistics[c])) / sqrt(Value(statistics[params.channels + c]) + params.eps);
+  let mean = Value(statistics[c]);
+  var scale = 1 / sqrt(Value(statistics[params.channels + c]) + params.eps);
   if (WEIGHT) {
-    v *= Value(weight[c]);
+    scale *= Value(weight[c]);
   }
+  var shift = Value();
   if (BIAS) {
-    v += Value(bias[c]);
+    shift = Value(bias[c]);
   }
-  if (RESIDUAL) {
-    v += Value(r[index]);
+  for (var at = index; at < params.count; at += params.step) {
+    var v = (Value(x[at]) - mean) * scale + shift;
+    if (RESIDUAL) {
+      v += Value(r[at]);
+    }
+    y[at] = Element(activate(v, params.activation));
   }
-  y[index] = Element(activate(v, params.activation));
 }

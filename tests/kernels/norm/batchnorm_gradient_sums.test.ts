@@ -6,6 +6,7 @@ import {
   apply,
   checkKernel,
   drawBatch,
+  int,
   magnitudes,
   nonFiniteTensor,
   open,
@@ -19,7 +20,7 @@ import {
 
 const gpu = await open();
 
-async function check(shape: Shape, dy = randomTensor(shape)): Promise<void> {
+async function check(shape: Shape, dy = randomTensor(shape), divided: object = {}): Promise<void> {
   const { data } = magnitudes({ statistics: randomTensor([2, shape[1]]) }).statistics;
   const statistics = (sign: number) =>
     tensor(
@@ -27,7 +28,7 @@ async function check(shape: Shape, dy = randomTensor(shape)): Promise<void> {
       data.map((v, c) => (c < shape[1] ? sign * v : v)),
     );
   const inputs = { dy, x: randomTensor(shape), statistics: statistics(pick(-1, 1)) };
-  const options = { eps: pick(1e-5, 0.1, 1) };
+  const options = { eps: pick(1e-5, 0.1, 1), ...divided };
   // The mean is subtracted.
   const positive = { ...magnitudes(inputs), statistics: statistics(-1) };
   await checkKernel(
@@ -54,6 +55,24 @@ test("rows of every number, of which several channels share a workgroup", async 
 });
 
 test("the images of a large batch", () => check([8, 2, 160, 160]));
+
+test("images of many pixels, whose parts are merged", async () => {
+  for (const [h, w] of [
+    [16, 16],
+    [17, 31],
+    [40, 33],
+  ])
+    await check([2, pick(4, 8, 40), h, w]);
+});
+
+test("parts of every length, by threads alone and with others", async () => {
+  for (const part of [1, 7, 128, 600]) {
+    for (const alone of [true, false]) {
+      await check([int(9, 40), pick(1, 12), 5, 7], undefined, { part, alone });
+      await check([int(200, 700), pick(4, 68)], undefined, { part, alone });
+    }
+  }
+});
 
 test("NaN and infinity reach the sums that see them, and no others", () =>
   check([3, 8, 20], nonFiniteTensor([3, 8, 20])));

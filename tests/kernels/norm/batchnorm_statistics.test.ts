@@ -18,11 +18,12 @@ import {
 const gpu = await open();
 
 /** The mean may lose what its largest term does, the variance a few units of its own. */
-async function check(x: Tensor): Promise<void> {
+async function check(x: Tensor, options: object = {}): Promise<void> {
   const channels = x.shape[1];
   const largest = x.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-  const bound = (want: number, index: number) => (index < channels ? 4 * 2 ** -24 * largest : 24 * 2 ** -24 * want);
-  await checkKernel(gpu, batchNormStatistics, { x }, {}, bound);
+  const isMean = (index: number) => Math.floor(index / channels) % 2 === 0;
+  const bound = (want: number, index: number) => 2 ** -24 * (isMean(index) ? 4 * largest : 24 * want);
+  await checkKernel(gpu, batchNormStatistics, { x }, options, bound);
 }
 
 test("random batches, of two values per channel or more", async () => {
@@ -43,6 +44,24 @@ test("rows of every number, of which several channels share a workgroup", async 
 });
 
 test("the images of a large batch", () => check(randomTensor([8, 2, 160, 160])));
+
+test("images of many pixels, whose parts are merged", async () => {
+  for (const [h, w] of [
+    [16, 16],
+    [17, 31],
+    [40, 33],
+  ])
+    await check(randomTensor([2, pick(4, 8, 40), h, w]));
+});
+
+test("parts of every length, by threads alone and with others", async () => {
+  for (const part of [1, 7, 128, 600]) {
+    for (const alone of [true, false]) {
+      await check(randomTensor([int(9, 40), pick(1, 12), 5, 7]), { part, alone });
+      await check(randomTensor([int(200, 700), pick(4, 68)]), { part, alone });
+    }
+  }
+});
 
 test("values far from zero keep their differences", async () => {
   const { shape, data } = randomTensor([3, 4, 500]);

@@ -26,7 +26,8 @@ const train = (x: Tensor, weight?: Tensor, bias?: Tensor, options?: object): Pro
 
 test("random normalizations by given statistics, with and without weight, bias, a residual and an activation", async () => {
   for (let i = 0; i < rounds(40); i++) {
-    const shape = drawBatch(i);
+    // Of the large one a thread has several elements of a channel.
+    const shape = i === 1 ? [9, 4, 40, 41] : drawBatch(i);
     const [, channels] = shape;
     const perChannel = () => randomTensor([channels]);
     const [means, variances] = [perChannel().data, magnitudes({ variance: perChannel() }).variance.data];
