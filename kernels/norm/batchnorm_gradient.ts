@@ -11,6 +11,7 @@ import { asNchw, asNhwc, NO_IMAGES, nhwc, wholeVectors } from "../layout/layout.
 import { checkShapes } from "../shapes.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
+import { partOnGpu } from "../training/parts.ts";
 import { running } from "../training/running.ts";
 import { onVectors } from "../vectors.ts";
 import type { batchNorm } from "./batchnorm.ts";
@@ -93,11 +94,10 @@ const inParts = (merge: (parts: Value, options: { readonly terms: number; readon
 /** Rows that a thread of a software adapter adds up by itself: of that many, what is read twice is still in its cache. */
 const ALONE = 128;
 
-/** Rows of a part. GPUs have parts enough for every core. */
-function partFor(terms: number, channels: number, { software, rates }: Setting): number {
-  if (software) return terms > 4 * ALONE ? ALONE : terms;
-  const parts = Math.ceil((4 * (rates?.cores ?? 1)) / Math.ceil(channels / 16));
-  return Math.max(512, Math.ceil(terms / parts));
+/** Rows of a part. */
+function partFor(terms: number, channels: number, setting: Setting): number {
+  if (!setting.software) return partOnGpu(terms, Math.ceil(channels / 16), 512, setting);
+  return terms > 4 * ALONE ? ALONE : terms;
 }
 
 export const variants: Variants = {
