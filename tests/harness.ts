@@ -16,6 +16,7 @@ import type { Net } from "../engine/net.ts";
 import { openGpu } from "../index.ts";
 import { ACTIVATIONS, type Activation, errorBehind } from "../kernels/activation.ts";
 import { concat } from "../kernels/concat.ts";
+import type { Cut } from "../kernels/conv2d/cut.ts";
 import { TILES, type Tile } from "../kernels/conv2d/tiles.ts";
 import { add } from "../kernels/elementwise/add.ts";
 import { relu } from "../kernels/elementwise/relu.ts";
@@ -244,6 +245,17 @@ export function drawBroadcast(call: number): readonly [number[], number[]] {
   const shrink = () => y.slice(int(0, y.length)).map((sizes) => pick(sizes, sizes, ones(sizes)));
   const [a, b] = pick([y, shrink()], [shrink(), y], [y.map((sizes, d) => (d % 2 ? sizes : ones(sizes))), shrink()]);
   return [a.flat(), b.flat()];
+}
+
+/** Some of the images [N, H, W, C], and of their rows and columns. */
+export function drawCut([batch, height, width]: Shape): Cut {
+  const [n, row, column] = [batch, height, width].map((size) => int(0, size - 1));
+  return {
+    first: (n * height + row) * width + column,
+    images: int(1, batch - n),
+    rows: int(1, height - row),
+    columns: int(1, width - column),
+  };
 }
 
 /** What float32 has besides plain numbers: bits of both infinities and of NaN; then of zeros, denormals and extremes. */

@@ -45,8 +45,8 @@ export interface TrainingTable {
   loss(logits: Value, labels: Value, options: object): Value;
   /** The sum of the squares of gradients. */
   norm(gradients: readonly Value[]): Value;
-  /** `key` is one number that differs from step to step, `layer` one that differs between layers. */
-  dropout(x: Value, key: Value, p: number, layer: number): Value;
+  /** `key` is one number that differs from step to step, `layer` one that differs between layers. Where a net drops something. */
+  dropout?(x: Value, key: Value, options: { readonly p: number; readonly layer: number }): Value;
   /** Filters [O, C, ...] as fast convolutions want them: see Graph.training. */
   pack(w: Value, tile?: number, columns?: boolean): Value;
   /** Those that only training has. */
@@ -60,5 +60,7 @@ export interface TrainingTable {
   derive?(name: string, shape: Shape, from: Derivation, sources: readonly Value[]): Value;
 }
 
-/** Loads what makes the table for a net on a device that binds so many bytes, when somebody trains. */
-export type LoadTraining = () => Promise<{ tableFor(graph: Graph, maxBinding: number): Promise<TrainingTable> }>;
+/** Loads what makes the table for a net that drops something or not on a device that binds so many bytes, when somebody trains. */
+export type LoadTraining = () => Promise<{
+  tableFor(graph: Graph, maxBinding: number, drops: boolean): Promise<TrainingTable>;
+}>;

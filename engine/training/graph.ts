@@ -32,15 +32,28 @@ const NORM = "/norm";
 const gradientOf = (name: string): string => `/gradient of ${name}`;
 const updateOf = (i: number): string => `/update ${i}`;
 
+/** Whether a net has something that is dropped in training. */
+export function hasDropout(trace: (graph: Graph) => Graph): boolean {
+  const graph = new Graph();
+  let drops = false;
+  const dropout = (x: Value, p: number) => {
+    drops ||= p > 0;
+    return x;
+  };
+  graph.training = { dropout, pack: (w) => w };
+  trace(graph);
+  return drops;
+}
+
 /** A net's graph as it is trained: with dropout if asked for. Its input `key` is there only where something is dropped. */
 export function traceTraining(trace: (graph: Graph) => Graph, drops: boolean, table: TrainingTable): Graph {
   const graph = new Graph();
   let key: Value | undefined;
   let layers = 0;
   const dropout = (x: Value, p: number) => {
-    if (!drops || p === 0) return x;
+    if (!drops || p === 0 || !table.dropout) return x;
     key ??= graph.input("key", [1]);
-    return table.dropout(x, key, p, layers++);
+    return table.dropout(x, key, { p, layer: layers++ });
   };
   graph.training = { dropout, pack: table.pack };
   return trace(graph);

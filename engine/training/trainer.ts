@@ -36,7 +36,7 @@ import { type Bytes, type Checkpoint, OPTIMIZER, type TensorInfo } from "../weig
 import { openWeights, type Weights } from "../weights/open.ts";
 import { arraysCheckpoint } from "../weights/sources.ts";
 import type { Dataset } from "./data.ts";
-import { compileForward, compileStep, type TrainingStep, traceTraining } from "./graph.ts";
+import { compileForward, compileStep, hasDropout, type TrainingStep, traceTraining } from "./graph.ts";
 import { initialWeights } from "./initial.ts";
 import { arenasOf, readArenas, stateOf } from "./state.ts";
 
@@ -184,13 +184,13 @@ export class Trainer {
     }
     const graph = trace(definition, given);
     const [{ tableFor }] = await Promise.all([training(), gpu.ready(graph)]);
-    const table = await tableFor(prune(graph, ["logits"]), gpu.traits.maxBinding);
-    const chosen = await optimizerOf(optimizer, table);
     const [batch, ...image] = inputShape(definition, given);
-    const traced = (images = batch, drops = dropout) => {
-      const own = netOptions<NetOptions>(definition, given);
-      return traceTraining((empty) => traceNet(definition, [images, ...image], own, empty), drops, table);
-    };
+    const own = netOptions<NetOptions>(definition, given);
+    const traceInto = (images: number) => (empty: Graph) => traceNet(definition, [images, ...image], own, empty);
+    const hasKey = dropout && hasDropout(traceInto(batch));
+    const table = await tableFor(prune(graph, ["logits"]), gpu.traits.maxBinding, hasKey);
+    const chosen = await optimizerOf(optimizer, table);
+    const traced = (images = batch, drops = dropout) => traceTraining(traceInto(images), drops, table);
     const compiled = (images?: number) => compileStep(traced(images), trains, chosen, loss, table, gpu);
     let model: Model | undefined;
     try {

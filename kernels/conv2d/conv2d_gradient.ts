@@ -52,7 +52,7 @@ export const gradientBy =
 const LONGEST = 4096;
 
 /** So many of such sums cost less than the plain kernel. */
-const MOST_PARTS = 8;
+const MOST_PARTS = 32;
 
 /** Of fewer channels than these conv2d_stem_weight_gradient takes less time than one convolution does, or than several do. */
 const FEW_CHANNELS = { one: 5, several: 8 };
@@ -122,42 +122,73 @@ export const isPlain = ({ nodes }: Graph): boolean =>
       paddingTurned(nodes[node.inputs.w].shape, node.options as Options),
   );
 
+/** The gradient by w; longer sums go by some images at a time, as many as fill vec4s, and if need be by some rows of these. */
 function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | undefined {
-  const [batch, , ...size] = dy.shape;
-  // Longer sums go by some images at a time, as many as fill vec4s.
-  const images = Math.max(4, Math.floor(LONGEST / sizeOf(size) / 4) * 4);
-  const parts = Math.ceil(batch / images);
+  const [batch, , height, width] = dy.shape;
+  const images = Math.min(batch, Math.max(4, Math.floor(LONGEST / (height * width) / 4) * 4));
+  const bands = Math.ceil(height / Math.floor(LONGEST / (images * width)));
+  const rows = Math.ceil(height / bands);
+  const parts = Math.ceil(batch / images) * Math.ceil(height / rows);
   const few = parts > 1 ? FEW_CHANNELS.several : FEW_CHANNELS.one;
   if (x.shape[1] < few && !refusesStem(w.shape, options)) return undefined;
-  if (options.groups !== 1 || parts > MOST_PARTS || Math.min(images, batch) * sizeOf(size) > LONGEST) return undefined;
-  const of = (value: Value, start: number) =>
-    images < batch ? slice(value, { dim: 0, start, end: Math.min(start + images, batch) }) : value;
-  return Array.from({ length: parts }, (_, i) => product(of(x, i * images), w, of(dy, i * images), options)).reduce(
-    (sum, part) => add(sum, part),
-  );
+  if (options.groups !== 1 || !(parts <= MOST_PARTS)) return undefined;
+  // Not where rows of the output may be made of padding alone.
+  if (bands > 1 && !paddingBack(w.shape, options)) return undefined;
+  if (leftOut(x.shape, w.shape, options).some((size, d) => size >= x.shape[2 + d])) return undefined;
+  const sums: Value[] = [];
+  for (let n = 0; n < batch; n += images) {
+    const [ofX, ofDy] = [x, dy].map((value) => part(value, 0, n, n + images));
+    for (let i = 0; i < height; i += rows) {
+      const band = rows < height ? bandOf(ofX.shape, w.shape, [i, Math.min(i + rows, height)], options) : undefined;
+      const padding = band?.padding ?? options.padding;
+      const image = band ? part(ofX, 2, band.start, band.end) : ofX;
+      sums.push(product(image, w, part(ofDy, 2, i, i + rows), { ...options, padding }));
+    }
+  }
+  return sums.reduce((sum, each) => add(sum, each));
+}
+
+/** Those from `start` on along a dimension, but for those from `end` on, if there are such. */
+const part = (value: Value, dim: number, start: number, end: number): Value =>
+  start > 0 || end < value.shape[dim] ? slice(value, { dim, start, end }) : value;
+
+/** Rows and columns at the end, of padding and then of x, that a stride leaves out. */
+function leftOut(x: Shape, w: Shape, options: Options): number[] {
+  const { kernel, stride, dilation, padding } = geometry(w, options);
+  return [0, 1].map((d) => (x[2 + d] + padding[d] + padding[2 + d] - dilation[d] * (kernel[d] - 1) - 1) % stride[d]);
+}
+
+/** Which rows of x some rows of the output are made of, and with which padding. */
+function bandOf(x: Shape, w: Shape, [start, end]: readonly [number, number], options: Options) {
+  const { kernel, stride, dilation, padding } = geometry(w, options);
+  const [top, left, , right] = padding;
+  const first = start * stride[0] - top;
+  const last = (end - 1) * stride[0] - top + dilation[0] * (kernel[0] - 1) + 1;
+  return {
+    start: Math.max(0, first),
+    end: Math.min(x[2], last),
+    padding: [Math.max(0, -first), left, Math.max(0, last - x[2]), right] as [number, number, number, number],
+  };
 }
 
 /** The gradient by w, of images that are channels. */
 function product(x: Value, w: Value, dy: Value, options: Options): Value {
   const { graph } = x;
-  const { kernel, stride, dilation, padding } = geometry(w.shape, options);
+  const { stride, dilation, padding } = geometry(w.shape, options);
   const [batch] = x.shape;
-  // As an image whose channels are the batch's images.
-  const image = asNchw(exchange(x), batch);
-  const filters = permute(dy, { dims: [1, 0, 2, 3] });
-  // Rows that a stride leaves out are no part of any product.
-  const rest = [0, 1].map(
-    (d) => (x.shape[2 + d] + padding[d] + padding[2 + d] - dilation[d] * (kernel[d] - 1) - 1) % stride[d],
-  );
+  // Rows and columns that a stride leaves out are no part of any product: padding first, then the last ones of the image.
+  const rest = leftOut(x.shape, w.shape, options);
   const [top, left, bottom, right] = padding.map((side, d) => (d < 2 ? side : Math.max(0, side - rest[d - 2])));
-  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding: [top, left, bottom, right] });
-  // Where there were more of them than padding, the last ones made more than the filter has.
-  const cut = kernel.reduce(
-    (value, size, d) => (value.shape[2 + d] > size ? slice(value, { dim: 2 + d, start: 0, end: size }) : value),
-    slopes,
+  const reached = rest.reduce(
+    (value, size, d) => part(value, 2 + d, 0, x.shape[2 + d] - Math.max(0, size - padding[2 + d])),
+    x,
   );
+  // As an image whose channels are the batch's images.
+  const image = asNchw(exchange(reached), batch);
+  const filters = permute(dy, { dims: [1, 0, 2, 3] });
+  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding: [top, left, bottom, right] });
   // From [C, KH, KW, O] to [O, C, KH, KW]: that matrix transposed.
-  const rows = toNhwc(cut);
+  const rows = toNhwc(slopes);
   return graph.reshape(
     asNchw(graph.reshape(rows, [1, sizeOf(rows.shape.slice(0, 3)), 1, rows.shape[3]]), w.shape[0]),
     w.shape,

@@ -1,6 +1,7 @@
-// exchange_nhwc: y[c,p,n] = x[n,p,c]: images as channels, and channels as images; those that x has not are 0.
+// exchange_nhwc: y[c,i,j,n] = x[n,i,j,c], or that much further on: images as channels, and channels as images; those that x has
+// not are 0.
 //
-// Layout: x [N, pixels, C], y [C, pixels, N], both in vec4.
+// Layout: x [N, H, W, C], y [C, H', W', N], both in vec4.
 // Threads: one per pixel of four images and four channels, channels first, so that neighbours read side by side.
 
 const WORKGROUP: u32 = 64;
@@ -9,8 +10,9 @@ alias Real = f32; // what tensors are stored as; arithmetic is f32
 
 struct Params {
   count: u32,
-  pixels: u32,
-  images: u32,
+  images: u32, height: u32, width: u32, // that are read
+  first: u32, // of the pixels of x
+  x_height: u32, x_width: u32,
   x_channels: u32, // in vec4
   y_channels: u32, // in vec4
 }
@@ -27,16 +29,20 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   }
   let place = index / params.x_channels;
   let c = index - place * params.x_channels;
-  let n = place / params.pixels;
-  let pixel = place - n * params.pixels;
+  let line = place / params.width;
+  let n = line / params.height;
+  let row = line - n * params.height;
+  let column = place - line * params.width;
   var block = mat4x4<Real>();
   for (var i = 0u; i < 4; i++) {
     if (4 * n + i < params.images) {
-      block[i] = x[((4 * n + i) * params.pixels + pixel) * params.x_channels + c];
+      let x_line = (4 * n + i) * params.x_height + row;
+      block[i] = x[(params.first + x_line * params.x_width + column) * params.x_channels + c];
     }
   }
   block = transpose(block);
   for (var i = 0u; i < 4; i++) {
-    y[((4 * c + i) * params.pixels + pixel) * params.y_channels + n] = block[i];
+    let y_line = (4 * c + i) * params.height + row;
+    y[(y_line * params.width + column) * params.y_channels + n] = block[i];
   }
 }

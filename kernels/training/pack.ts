@@ -3,6 +3,7 @@ import type { OpNode } from "../../engine/graph/graph.ts";
 import { defineKernel } from "../../engine/graph/kernel.ts";
 import type { Value } from "../../engine/graph/value.ts";
 import { type Shape, sameShape, sizeOf } from "../../engine/ground/tensor.ts";
+import { type Cut, cutShape, uncut, WHOLE } from "../conv2d/cut.ts";
 import { type FlipOptions, flipFilters, tapsOf, turned } from "../conv2d/flip_filters.ts";
 import { columnAt } from "../conv2d/gemm.ts";
 import { asNhwc, isNhwc } from "../layout/layout.ts";
@@ -27,24 +28,28 @@ interface PackOptions {
   of: Source;
   /** The taps that flipFilters() has left. */
   taps: FlipOptions;
+  /** Of images: those that are read. */
+  cut: Cut;
 }
 
 /** A matrix has no taps to turn. */
 const isTurned = (x: Shape, of: Source): boolean => of === "flipped" && x.length > 2;
 
 /** [O, C, ...] of the filters. */
-function filtersOf(x: Shape, { of, taps }: Readonly<PackOptions>): Shape {
+function filtersOf(x: Shape, { of, taps, cut }: Readonly<PackOptions>): Shape {
   if (of === "same") return x;
-  if (of === "images") return [x[3], x[0], x[1], x[2]];
+  if (of === "images") return [x[3], ...cutShape(x, cut).slice(0, 3)];
   if (of === "columns") return [x[0], x[3], x[2], 1];
   return [x[1], x[0], ...(isTurned(x, of) ? tapsOf(x, taps) : x.slice(2))];
 }
 
 /** Where an element of the filters is in x: rows of taps, of which all that follow each other evenly are one. */
-function stridesOf(x: Shape, { of, taps }: Readonly<PackOptions>) {
+function stridesOf(x: Shape, { of, taps, cut }: Readonly<PackOptions>) {
   const area = sizeOf(x.slice(2));
-  if (of === "images")
-    return { width: x[1] * x[2], first: 0, stride_o: 1, stride_c: sizeOf(x.slice(1)), stride_row: 0, stride_k: x[3] };
+  if (of === "images") {
+    const [first, stride_c, stride_row] = [cut.first * x[3], sizeOf(x.slice(1)), sizeOf(x.slice(2))];
+    return { width: cutShape(x, cut)[2], first, stride_o: 1, stride_c, stride_row, stride_k: x[3] };
+  }
   if (of === "columns") return { width: x[2], first: 0, stride_o: area, stride_c: 1, stride_row: 0, stride_k: x[3] };
   const [stride_o, stride_c] = of === "same" ? [x[1] * area, area] : [area, x[1] * area];
   if (!isTurned(x, of)) return { width: area, first: 0, stride_o, stride_c, stride_row: 0, stride_k: 1 };
@@ -56,7 +61,7 @@ function stridesOf(x: Shape, { of, taps }: Readonly<PackOptions>) {
 export const pack = defineKernel({
   name: "pack",
   inputs: ["x"],
-  options: { tile: 0, of: "same", taps: flipFilters.options } as PackOptions,
+  options: { tile: 0, of: "same", taps: flipFilters.options, cut: WHOLE } as PackOptions,
   wgsl,
 
   shape({ x }, options) {
@@ -64,7 +69,7 @@ export const pack = defineKernel({
     return [...size, padded(channels), padded(columns)];
   },
 
-  cost: () => ({ flops: 0 }),
+  cost: ({ y }) => ({ flops: 0, bytes: 8 * sizeOf(y) }),
   consts: ({ options: { tile } }) => ({ WORKGROUP, SPAN, TILE: tile }),
   params({ shapes: { x }, options }) {
     const [columns, channels, ...size] = filtersOf(x, options);
@@ -100,7 +105,9 @@ export function packOf(w: Value, tile = 0, columns = false): Value {
   const isExchanged =
     node.kernel?.name === permute.name && sameShape(dims ?? [], [1, 0, 2, 3].slice(0, w.shape.length));
   if (!isExchanged) return pack(w, { tile });
-  return isNhwc(source()) ? pack(asNhwc(source()), { tile, of: "images" }) : pack(source(), { tile, of: "exchanged" });
+  if (!isNhwc(source())) return pack(source(), { tile, of: "exchanged" });
+  const { x, cut } = uncut(asNhwc(source()));
+  return pack(x, { tile, of: "images", cut });
 }
 
 export const reference: ReferenceOf<typeof pack> = {

@@ -8,13 +8,12 @@ import { anyLayout, averaged } from "../layout/layout.ts";
 import { crossEntropy } from "../loss/cross_entropy.ts";
 import { slice } from "../slice.ts";
 import { sum } from "../sum.ts";
-import { dropoutTrain } from "./dropout.ts";
 import { flat } from "./flat.ts";
 import { packOf } from "./pack.ts";
 import { squares } from "./squares.ts";
 
 /** What the nets have no layer for. */
-const ALWAYS = ["add", "cross_entropy", "dropout"];
+const ALWAYS = ["add", "cross_entropy"];
 
 /** Of what parameters that are derived from others are made. */
 const DERIVING = ["gather", "pad", "slice"];
@@ -23,15 +22,15 @@ const DERIVING = ["gather", "pad", "slice"];
 const SPLITTING = ["concat", "slice"];
 
 /**
- * What training needs of operators, by PyTorch's defaults: those of a graph on a device that binds so many bytes, or all there
- * are.
+ * What training needs of operators, by PyTorch's defaults: those of a graph that drops something or not, on a device that binds so
+ * many bytes; or all there are.
  */
-export async function tableFor(graph?: Graph, maxBinding = 0): Promise<TrainingTable> {
+export async function tableFor(graph?: Graph, maxBinding = 0, drops = true): Promise<TrainingTable> {
   const nodes = graph?.nodes ?? [];
   const derives = !graph || nodes.some((node) => node.kind === "param" && node.from);
   const splits = !graph || nodes.some((node) => node.kind === "param" && 4 * sizeOf(node.shape) > maxBinding);
   const isGrouped = !graph || nodes.some((node) => node.kind === "op" && Object(node.options).groups > 1);
-  const added = [...ALWAYS, ...(derives ? DERIVING : []), ...(splits ? SPLITTING : [])];
+  const added = [...ALWAYS, ...(drops ? ["dropout"] : []), ...(derives ? DERIVING : []), ...(splits ? SPLITTING : [])];
   const all = await loadDifferentiable(graph && [...added, ...namesOf(graph)], graph);
   const parts: readonly { readonly variants?: Variants }[] = [
     ...Object.values(all),
@@ -48,10 +47,10 @@ export async function tableFor(graph?: Graph, maxBinding = 0): Promise<TrainingT
     loss: (logits, labels, options) => crossEntropy(logits, labels, options),
     norm: (arenas) =>
       arenas.map((each) => sum(squares(each), { dims: [0], keepDim: true })).reduce((a, b) => add(a, b)),
-    dropout: (x, key, p, layer) => dropoutTrain(x, key, { p, layer }),
     pack: packOf,
     variants: Object.assign({ add: [anyLayout, flat], sum: [averaged] }, ...parts.map(({ variants }) => variants)),
     slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
+    ...(drops && { dropout: (await import("./dropout.ts")).dropoutTrain }),
     ...(splits && { split: { linear: (await import("../linear/split.ts")).splitLinear } }),
     ...(derives && { derive: (await import("./derived.ts")).deriveByOperators }),
   };

@@ -2,13 +2,15 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { compile } from "../../../engine/graph/compile.ts";
-import { differentiate } from "../../../engine/graph/gradients.ts";
-import { Graph } from "../../../engine/graph/graph.ts";
+import { Graph, type OpNode } from "../../../engine/graph/graph.ts";
 import type { Plan } from "../../../engine/graph/plan.ts";
+import type { Value } from "../../../engine/graph/value.ts";
 import type { Shape } from "../../../engine/ground/tensor.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { conv2dInputGradient } from "../../../kernels/conv2d/conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "../../../kernels/conv2d/conv2d_weight_gradient.ts";
+import { asNchw } from "../../../kernels/layout/layout.ts";
+import { toNhwc } from "../../../kernels/layout/to_nhwc.ts";
 import type { Padding, Pair } from "../../../kernels/options.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
@@ -42,15 +44,22 @@ interface Convolution {
 
 const kernelsOf = ({ steps }: Plan): string[] => steps.map(({ kernel }) => kernel);
 
+/** An image that is NHWC in memory, as that of a fast kernel. */
+const inNhwc = (x: Value): Value => asNchw(toNhwc(x), x.shape[1]);
+
 /** Both gradients by the loops of their definition; the kernels that computed them. */
 async function check({ x, w, options }: Convolution): Promise<string[]> {
   const graph = new Graph();
   graph.training = { dropout: (each) => each, pack: training.pack };
-  const [image, filters] = [graph.input("x", x), graph.input("w", w)];
+  const laidOut = pick(inNhwc, (value: Value) => value);
+  const [image, filters] = [laidOut(graph.input("x", x)), graph.input("w", w)];
   const y = conv2d(image, filters, options);
   // By what training loads for such a convolution.
   const { gradients } = await tableFor(graph, Infinity);
-  const [dx, dw] = differentiate([[y, graph.input("dy", y.shape)]], [image, filters], gradients);
+  const { options: complete } = graph.nodes[y.id] as OpNode;
+  const slopes = laidOut(graph.input("dy", y.shape));
+  const made = gradients.of.conv2d({ inputs: { x: image, w: filters }, options: complete, y, dy: slopes });
+  const [dx, dw] = [made.x?.(), made.w?.()];
   assert.ok(dx && dw);
   graph.name("dx", dx);
   graph.name("dw", dw);
@@ -95,6 +104,14 @@ test("the layers that nets have, by their fast kernels: dense ones have no other
     { x: [2, 8, 15, 15], w: [8, 8, 1, 7], options: { padding: [0, 3] } },
     { x: [5, 8, 5, 6], w: [24, 8, 5, 6], options: {} },
     { x: [3, 8, 4, 4], w: [16, 8, 4, 4], options: { stride: 3 } },
+    // Of more pixels than one sum has: some images at a time, and some rows of these.
+    { x: [9, 8, 30, 31], w: [12, 8, 1, 1], options: {} },
+    { x: [5, 8, 40, 41], w: [12, 8, 3, 3], options: { padding: 1 } },
+    { x: [2, 8, 131, 67], w: [8, 8, 3, 3], options: { padding: 1, stride: 2 } },
+    { x: [1, 8, 80, 81], w: [8, 8, 1, 1], options: { stride: 1 } },
+    { x: [3, 8, 60, 61], w: [8, 8, 3, 3], options: { padding: 2, dilation: 2 } },
+    { x: [4, 8, 75, 66], w: [8, 8, 3, 1], options: { padding: [1, 0, 2, 0] } },
+    { x: [4, 8, 81, 84], w: [8, 8, 2, 2], options: { stride: 2 } },
   ];
   for (const layer of layers) {
     const kernels = await check(layer);
@@ -113,6 +130,7 @@ test("padding beyond the kernel, and rows that a stride leaves out", async () =>
   for (const options of [{ padding: 3 }, { padding: [0, 0, 3, 1] as const, stride: 2 }, { stride: [3, 2] as const }]) {
     await check({ x: [2, 4, 9, 11], w: [8, 4, 2, 2], options });
   }
+  await check({ x: [3, 8, 50, 51], w: [8, 8, 2, 2], options: { padding: 3 } });
 });
 
 test.run();

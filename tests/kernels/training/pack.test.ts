@@ -13,7 +13,7 @@ import { permute } from "../../../kernels/permute.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { pack, packOf } from "../../../kernels/training/pack.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
-import { checkBits, int, kernelsOf, open, pick, randomTensor, sameBits } from "../../harness.ts";
+import { checkBits, drawCut, int, kernelsOf, open, pick, randomTensor, sameBits } from "../../harness.ts";
 
 const training = await tableFor();
 
@@ -38,6 +38,15 @@ test("filters are packed on the GPU as they are when they are loaded, for every 
         await checkBits(gpu, pack, { x: w }, { tile: tile ?? 0, of });
       }
     }
+  }
+});
+
+test("images are packed as filters, or a part of them", async () => {
+  for (const tile of tiles) {
+    const shape = [int(1, 9), int(1, 6), int(1, 6), pick(int(1, 9), 4 * int(1, 20))];
+    const options = { tile: tile ?? 0, of: "images" };
+    await checkBits(gpu, pack, { x: randomTensor(shape) }, options);
+    await checkBits(gpu, pack, { x: randomTensor(shape) }, { ...options, cut: drawCut(shape) });
   }
 });
 
