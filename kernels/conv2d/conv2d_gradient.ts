@@ -51,8 +51,8 @@ export const gradientBy =
 /** The fast kernels add in one chain: so many products of a gradient by w round about as much as the loss itself. */
 const LONGEST = 4096;
 
-/** So many of such sums cost less than the plain kernel. */
-const MOST_PARTS = 32;
+/** So many of such sums cost less than one kernel: each is several dispatches, one after the other, which GPUs have to wait for. */
+const MOST_PARTS = 8;
 
 /** Of fewer channels than these conv2d_stem_weight_gradient takes less time than one convolution does, or than several do. */
 const FEW_CHANNELS = { one: 5, several: 8 };
