@@ -28,6 +28,12 @@ export interface Optimizer {
   ratesOf(step: number, learningRate: number): readonly number[];
 }
 
+/** Gradients by several parameters, from the first to the last, and the value whose parts they are. */
+export interface Together {
+  readonly whole: Value;
+  readonly names: readonly string[];
+}
+
 /** What the engine has to be told of operators to train: kernels/training/table.ts. */
 export interface TrainingTable {
   readonly gradients: Gradients;
@@ -53,6 +59,8 @@ export interface TrainingTable {
   readonly variants: Variants;
   /** The elements of x from `start` on, but for those from `end` on: [end - start]. */
   slice(x: Value, start: number, end: number): Value;
+  /** Those of the gradients that together are one value, as they lie in memory: `offsets` says where. Where a net has some. */
+  together?(gradients: ReadonlyMap<string, Value>, offsets: ReadonlyMap<string, number>): readonly Together[];
   /**
    * A parameter that is derived from others by ordinary operators, through which gradients go. Throws a UsageError where it is
    * more than elements of its sources. Where a net has some.

@@ -96,20 +96,33 @@ export function compileStep(
   );
   const trained = new Map([...all].filter((_, i) => found[i]));
   if (trained.size === 0) throw new UsageError("the loss depends on none of the parameters that are to be trained");
+  const weights = layOut(trained, limit);
+  const gradients = new Map(
+    [...all.keys()].flatMap((name, i) => {
+      const gradient = found[i];
+      return gradient ? [[name, gradient] as const] : [];
+    }),
+  );
+  const written = new Map<string, Shape>();
+  const write = (name: string, value: Value) => {
+    graph.name(gradientOf(name), value);
+    written.set(gradientOf(name), value.shape);
+  };
+  const together = table.together?.(gradients, offsetsIn(weights)) ?? [];
+  for (const { whole, names } of together) {
+    write(names[0], whole);
+    for (const name of names) gradients.delete(name);
+  }
   const taken = new Set<number>();
-  for (const [i, name] of [...all.keys()].entries()) {
-    const gradient = found[i];
-    if (!gradient) continue;
+  for (const [name, gradient] of gradients) {
     // In memory of its own, which nothing else reads or writes.
     const owner = graph.root(gradient.id);
     const isShared = taken.has(owner) || graph.nodes[owner].kind !== "op" || isRead(graph, owner);
     taken.add(owner);
     const { shape } = gradient;
-    const own = isShared ? graph.reshape(table.slice(gradient, 0, sizeOf(shape)), shape) : gradient;
-    graph.name(gradientOf(name), own);
+    write(name, isShared ? graph.reshape(table.slice(gradient, 0, sizeOf(shape)), shape) : gradient);
   }
 
-  const weights = layOut(trained, limit);
   const arenas = (kind: string) => weights.map(({ size }, i) => graph.input(arenaName(kind, i), [size]));
   const g = arenas("gradients");
   const norm = graph.name(NORM, table.norm(g));
@@ -126,7 +139,7 @@ export function compileStep(
   });
 
   const outputs = [LOSS, "logits", NORM];
-  const kept = [...outputs, ...[...trained.keys()].map(gradientOf), ...updates];
+  const kept = [...outputs, ...written.keys(), ...updates];
   const variants = { ...target.variants, ...table.variants };
   const lowered = lower(
     optimize(graph, kept),
@@ -135,9 +148,9 @@ export function compileStep(
     { tolerance: 0 },
   );
   keepAsParams(lowered, new Set(FED));
-  for (const [name, { shape }] of trained) {
-    const owner = lowered.root(lowered.find(gradientOf(name)));
-    const { id: into } = lowered.param(gradientOf(name), shape);
+  for (const [name, shape] of written) {
+    const owner = lowered.root(lowered.find(name));
+    const { id: into } = lowered.param(name, shape);
     lowered.nodes[owner] = { ...(lowered.nodes[owner] as OpNode), into };
   }
   const plan = makePlan(lowered, kept, target.limits);
@@ -250,6 +263,18 @@ const overManySteps = ({ rates, ...traits }: Traits): Traits => ({
 export function homesOf(kind: string, arenas: readonly Arena[], rename = (name: string) => name) {
   return arenas.flatMap(({ size, parts }, i) =>
     [...parts].map(([name, { offset }]) => [rename(name), { arena: arenaName(kind, i), size, offset }] as const),
+  );
+}
+
+/** Where tensors begin, by their names, in memory that has all arenas, though none beside another. */
+function offsetsIn(arenas: readonly Arena[]): Map<string, number> {
+  let base = 0;
+  return new Map(
+    arenas.flatMap(({ size, parts }) => {
+      const start = base;
+      base += size + 1;
+      return [...parts].map(([name, { offset }]) => [name, start + offset] as const);
+    }),
   );
 }
 

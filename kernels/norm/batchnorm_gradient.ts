@@ -54,7 +54,7 @@ export const reference: ReferenceOf<typeof batchNormGradient> = {
       const c = Math.floor(index / inner) % channels;
       const deviation = Math.sqrt(statistics[channels + c] + eps);
       const normal = (x[index] - statistics[c]) / deviation;
-      const shared = sums ? ((sums[c] + normal * sums[channels + c]) * channels) / dy.length : 0;
+      const shared = sums ? ((normal * sums[c] + sums[channels + c]) * channels) / dy.length : 0;
       return ((d - shared) / deviation) * (weight ? weight[c] : 1);
     });
   },
@@ -138,13 +138,13 @@ export const trainGradient: GradientOf<typeof batchNormBy> = ({ inputs: { x, sta
   };
 };
 
-/** Those by bias and weight are the sums themselves. */
+/** Those by weight and bias are the sums themselves. */
 function affineGradients(sums: () => Value) {
   const row = (start: number) => () => {
     const value = slice(sums(), { dim: 0, start, end: start + 1 });
     return value.graph.reshape(value, value.shape.slice(1));
   };
-  return { bias: row(0), weight: row(1) };
+  return { weight: row(0), bias: row(1) };
 }
 
 /** A value that is added to the graph once, and only if it is wanted. */

@@ -1,7 +1,7 @@
-// batchnorm_gradient: y = (dy - (sums[0,c] + n * sums[1,c]) / terms) / sqrt(variance[c] + eps) * weight[c], where n is the
+// batchnorm_gradient: y = (dy - (n * sums[0,c] + sums[1,c]) / terms) / sqrt(variance[c] + eps) * weight[c], where n is the
 // normalized x, (x - mean[c]) / sqrt(variance[c] + eps). Without the sums the statistics are constants.
 //
-// Layout: dy, x and y are [N, C, inner]; the statistics [2, C]: means, variances; the sums [2, C]: of dy, of dy * n.
+// Layout: dy, x and y are [N, C, inner]; the statistics [2, C]: means, variances; the sums [2, C]: of dy * n, of dy.
 // Threads: one per element of the first params.step ones, each for those of its channel that are as many apart.
 
 const WORKGROUP: u32 = 64;
@@ -46,8 +46,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) grou
   var slope = Value();
   if (SUMS) {
     mean = Value(statistics[c]);
-    shift = Value(sums[c]) / params.terms;
-    slope = Value(sums[params.channels + c]) / params.terms * normal;
+    slope = Value(sums[c]) / params.terms * normal;
+    shift = Value(sums[params.channels + c]) / params.terms;
   }
   for (var at = index; at < params.count; at += params.step) {
     var v = Value(dy[at]);

@@ -6,8 +6,8 @@ import { wgsl } from "./batchnorm_gradient_sums.wgsl.ts";
 import { channelSum, eachPart } from "./batchnorm_statistics.ts";
 
 /**
- * The gradients of a batch normalization by its bias and its weight: dy and x [N, C, ...], statistics [2, C] (means, variances)
- * -> y [2, C], the sums of dy and of dy times the normalized x over each channel, or those of its parts, [parts, 2, C].
+ * The gradients of a batch normalization by its weight and its bias: dy and x [N, C, ...], statistics [2, C] (means, variances)
+ * -> y [2, C], the sums of dy times the normalized x and of dy over each channel, or those of its parts, [parts, 2, C].
  */
 export const batchNormGradientSums = defineKernel({
   ...channelSum,
@@ -33,8 +33,8 @@ export const reference: ReferenceOf<typeof batchNormGradientSums> = {
     const normal = (index: number, c: number) =>
       (x[index] - statistics[c]) / Math.sqrt(statistics[channels + c] + call.options.eps);
     return eachPart(call, (_count, sums) => [
-      ...sums((index) => dy[index]),
       ...sums((index, c) => dy[index] * normal(index, c)),
+      ...sums((index) => dy[index]),
     ]);
   },
 };

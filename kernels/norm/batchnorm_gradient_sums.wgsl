@@ -1,5 +1,5 @@
-// batchnorm_gradient_sums: y[p,0,c] = sum of dy over the p-th part of channel c, y[p,1,c] = sum of
-// dy * (x - mean[c]) / sqrt(variance[c] + eps) over it: the gradients by bias and weight, but for the sum over p.
+// batchnorm_gradient_sums: y[p,0,c] = sum of dy * (x - mean[c]) / sqrt(variance[c] + eps) over the p-th part of channel c,
+// y[p,1,c] = sum of dy over it: the gradients by weight and bias, but for the sum over p.
 //
 // Layout: dy and x are [N, C, inner], the statistics [2, C]: means, variances; y is [parts, 2, C].
 // Threads: params.lanes per channel of a part, neighbours having neighbouring channels. Each thread adds up elements that are as
@@ -90,7 +90,7 @@ fn main(
   }
   let all = sums_of_all(thread, sums);
   if (thread < channels && isIn) {
-    y[2 * p * params.channels + c] = Element(all[0]);
-    y[(2 * p + 1) * params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
+    y[2 * p * params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
+    y[(2 * p + 1) * params.channels + c] = Element(all[0]);
   }
 }

@@ -50,6 +50,7 @@ export async function tableFor(graph?: Graph, maxBinding = 0, drops = true): Pro
     pack: packOf,
     variants: Object.assign({ add: [anyLayout, flat], sum: [averaged] }, ...parts.map(({ variants }) => variants)),
     slice: (x, start, end) => slice(x.graph.reshape(x, [sizeOf(x.shape)]), { dim: 0, start, end }),
+    ...("batchnorm_train" in all && { together: (await import("./together.ts")).together }),
     ...(drops && { dropout: (await import("./dropout.ts")).dropoutTrain }),
     ...(splits && { split: { linear: (await import("../linear/split.ts")).splitLinear } }),
     ...(derives && { derive: (await import("./derived.ts")).deriveByOperators }),

@@ -205,6 +205,14 @@ test("what is evaluated has the fast kernels, too", () => {
   }
 });
 
+test("gradients of a batch norm's weight and bias are where its sums are, and a batch or its rows are cut where they are read", () => {
+  for (const known of [rates.software, rates.nvidia]) {
+    const { steps } = stepOf(resnet18, { batch: 8, imageSize: 128 }, { known });
+    const copies = steps.filter(({ kernel }) => kernel === "slice").length;
+    assert.is(copies, 0);
+  }
+});
+
 test("activations, and residuals behind batch norms, are applied by the kernels in front", () => {
   for (const [net, given] of [
     [lenet5, { batch: BATCH }],
