@@ -68,7 +68,7 @@ export interface TrainingTable {
   derive?(name: string, shape: Shape, from: Derivation, sources: readonly Value[]): Value;
 }
 
-/** Loads what makes the table for a net that drops something or not on a device that binds so many bytes, when somebody trains. */
+/** Loads what makes the table when somebody trains: for a net, a device that binds so many bytes, and with dropout or without. */
 export type LoadTraining = () => Promise<{
   tableFor(graph: Graph, maxBinding: number, drops: boolean): Promise<TrainingTable>;
 }>;

@@ -94,15 +94,14 @@ export function compileStep(
     [...all.keys()].map((name) => inputs.get(name) as Value),
     table.gradients,
   );
-  const trained = new Map([...all].filter((_, i) => found[i]));
-  if (trained.size === 0) throw new UsageError("the loss depends on none of the parameters that are to be trained");
+  const gradients = new Map<string, Value>();
+  for (const [i, name] of [...all.keys()].entries()) {
+    const gradient = found[i];
+    if (gradient) gradients.set(name, gradient);
+  }
+  if (gradients.size === 0) throw new UsageError("the loss depends on none of the parameters that are to be trained");
+  const trained = new Map([...all].filter(([name]) => gradients.has(name)));
   const weights = layOut(trained, limit);
-  const gradients = new Map(
-    [...all.keys()].flatMap((name, i) => {
-      const gradient = found[i];
-      return gradient ? [[name, gradient] as const] : [];
-    }),
-  );
   const written = new Map<string, Shape>();
   const write = (name: string, value: Value) => {
     graph.name(gradientOf(name), value);

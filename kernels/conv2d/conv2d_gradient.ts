@@ -131,6 +131,7 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
   const parts = Math.ceil(batch / images) * Math.ceil(height / rows);
   const few = parts > 1 ? FEW_CHANNELS.several : FEW_CHANNELS.one;
   if (x.shape[1] < few && !refusesStem(w.shape, options)) return undefined;
+  // With rows that are too long for a sum there are no bands, and parts are no number.
   if (options.groups !== 1 || !(parts <= MOST_PARTS)) return undefined;
   // Not where rows of the output may be made of padding alone.
   if (bands > 1 && !paddingBack(w.shape, options)) return undefined;

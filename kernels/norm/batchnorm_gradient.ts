@@ -60,7 +60,7 @@ export const reference: ReferenceOf<typeof batchNormGradient> = {
   },
 };
 
-type Build = (onRows: (options: object) => Value, rows: Shape, options: object, setting: Setting) => Value;
+type Build = (kernel: (options: object) => Value, rows: Shape, options: object, setting: Setting) => Value;
 
 /** Kernels that know no more of images [N, C, H, W] than their channels take NHWC ones as rows [N H W, C], in vec4s. */
 const onRows = (build: Build) =>

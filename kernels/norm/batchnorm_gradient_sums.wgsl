@@ -72,8 +72,8 @@ fn main(
   let p = group / params.blocks;
   let first = p * params.part;
   // Not returning early, so that all threads meet at the barriers.
-  let isIn = c < params.channels && first < params.terms;
-  let last = select(0, min(first + params.part, params.terms), isIn);
+  let is_in = c < params.channels && first < params.terms;
+  let last = select(0, min(first + params.part, params.terms), is_in);
   let mean = Value(statistics[c]);
   var sums = array<Value, 2>();
   for (var i = first + thread / channels; i < last;) {
@@ -89,7 +89,7 @@ fn main(
     sums[1] += products;
   }
   let all = sums_of_all(thread, sums);
-  if (thread < channels && isIn) {
+  if (thread < channels && is_in) {
     y[2 * p * params.channels + c] = Element(all[1] / sqrt(Value(statistics[params.channels + c]) + params.eps));
     y[(2 * p + 1) * params.channels + c] = Element(all[0]);
   }

@@ -71,8 +71,8 @@ fn main(
   let p = group / params.blocks;
   let first = p * params.part;
   // Not returning early, so that all threads meet at the barriers.
-  let isIn = c < params.channels && first < params.terms;
-  let last = select(0, min(first + params.part, params.terms), isIn);
+  let is_in = c < params.channels && first < params.terms;
+  let last = select(0, min(first + params.part, params.terms), is_in);
   var sums = array<Value, 2>();
   for (var i = first + thread / channels; i < last;) {
     var sum = Value();
@@ -96,13 +96,13 @@ fn main(
     sums[1] += squares;
   }
   let all = sums_of_all(thread, sums);
-  if (thread < channels && isIn) {
+  if (thread < channels && is_in) {
     let mean = all[0] / count;
     y[2 * p * params.channels + c] = Element(rough + mean);
     // Not less than 0 by rounding: on bits, since WGSL may assume that there is no NaN.
     let variance = all[1] / count - mean * mean;
     let bits = bitcast<Bits>(variance);
-    let isNegative = (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000));
-    y[(2 * p + 1) * params.channels + c] = Element(select(variance, Value(), isNegative));
+    let is_negative = (bits >= Bits(0x80000000)) & (bits <= Bits(0xff800000));
+    y[(2 * p + 1) * params.channels + c] = Element(select(variance, Value(), is_negative));
   }
 }
