@@ -57,11 +57,12 @@ const MOST_PARTS = 8;
 /** Of fewer channels than these conv2d_stem_weight_gradient takes less time than one convolution does, or than several do. */
 const FEW_CHANNELS = { one: 5, several: 8 };
 
-/** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already. */
+/** Gradients change layouts themselves: what a fast kernel has made in NHWC is there already, and points are the same in both. */
 const asItWas: AnyVariant = {
   name: "as_it_was",
   nhwc: true,
-  refuses: (_call, _setting, { x }: { x: Value }) => (isNhwc(x) ? undefined : "its image is none in NHWC"),
+  refuses: ({ shapes }, _setting, { x }: { x: Value }) =>
+    isNhwc(x) || (wholeVectors(shapes.x) && sizeOf(shapes.x.slice(2)) === 1) ? undefined : "its image is none in NHWC",
   build: ({ x }: { x: Value }) => asNhwc(x),
 };
 

@@ -122,6 +122,13 @@ test("the layers that nets have, by their fast kernels: dense ones have no other
   }
 });
 
+test("weights of one tap are where the product has them: no image but x and dy changes its layout", async () => {
+  for (let i = 0; i < 4; i++) {
+    const kernels = await check({ x: [3, 32, 12, 12], w: [16, 32, 1, 1], options: {} });
+    assert.ok(kernels.filter((name) => name === "to_nhwc").length <= 2, `${kernels}`);
+  }
+});
+
 test("the first layer of a net, of three channels", async () => {
   await check({ x: [2, 3, 32, 32], w: [16, 3, 7, 7], options: { padding: 3, stride: 2 } });
 });
