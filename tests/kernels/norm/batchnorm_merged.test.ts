@@ -5,7 +5,7 @@ import { apply, checkKernel, int, magnitudes, open, pick, randomTensor, refuses,
 
 const gpu = await open();
 
-/** Means and variances [parts, 2, C]; the mean may lose what its largest part does, the variance a few units of its own. */
+/** Means and variances [parts, 2, C]; the bound is that of sums of as many terms, whose differences are twice the largest at most. */
 async function check(parts: number, channels: number, scale = 1): Promise<void> {
   const { shape, data } = randomTensor([parts, 2, channels], scale);
   const isVariance = (i: number) => Math.floor(i / channels) % 2 === 1;
@@ -13,8 +13,8 @@ async function check(parts: number, channels: number, scale = 1): Promise<void> 
   const largest = Math.max(...magnitudes({ x }).x.data);
   const part = int(2, 500);
   const terms = part * (parts - 1) + int(1, part);
-  const bound = (want: number, i: number) =>
-    2 ** -24 * (i < channels ? 4 * largest : (16 + parts) * want + 4 * largest ** 2);
+  const units = 4 + 2 * parts;
+  const bound = (want: number, i: number) => 2 ** -24 * units * (i < channels ? largest : want + largest ** 2);
   await checkKernel(gpu, batchNormMerged, { x }, { terms, part }, bound);
 }
 
