@@ -362,8 +362,8 @@ async function runEveryWay(
   return results;
 }
 
-/** An image as it comes from a kernel that leaves it in NHWC. */
-const inNhwc = (x: Value): Value => (x.shape.length === 4 ? asNchw(toNhwc(x), x.shape[1]) : x);
+/** An image as it comes from a kernel that leaves it in NHWC; other values as they are. */
+export const inNhwc = (x: Value): Value => (x.shape.length === 4 ? asNchw(toNhwc(x), x.shape[1]) : x);
 
 /** Adds a test that the tests before it have run every variant of a kernel, but those with a test file of their own. */
 export function testVariants(gpu: Gpu, kernel: AnyKernel, elsewhere: readonly string[] = []): void {

@@ -134,61 +134,53 @@ function byWeight(x: Value, w: Value, dy: Value, options: Options): Value | unde
   if (x.shape[1] < few && !refusesStem(w.shape, options)) return undefined;
   // With rows that are too long for a sum there are no bands, and parts are no number.
   if (options.groups !== 1 || !(parts <= MOST_PARTS)) return undefined;
-  // Not where rows of the output may be made of padding alone.
-  if (bands > 1 && !paddingBack(w.shape, options)) return undefined;
-  if (leftOut(x.shape, w.shape, options).some((size, d) => size >= x.shape[2 + d])) return undefined;
-  const sums: Value[] = [];
-  for (let n = 0; n < batch; n += images) {
-    const [ofX, ofDy] = [x, dy].map((value) => part(value, 0, n, n + images));
-    for (let i = 0; i < height; i += rows) {
-      const band = rows < height ? bandOf(ofX.shape, w.shape, [i, Math.min(i + rows, height)], options) : undefined;
-      const padding = band?.padding ?? options.padding;
-      const image = band ? part(ofX, 2, band.start, band.end) : ofX;
-      sums.push(product(image, w, part(ofDy, 2, i, i + rows), { ...options, padding }));
-    }
-  }
-  return sums.reduce((sum, each) => add(sum, each));
+  const starts = (count: number, step: number) => Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+  const columns = reach(x.shape, w.shape, options, 1, 0, width);
+  const lines = starts(height, rows).map((start) => {
+    const end = Math.min(start + rows, height);
+    return { start, end, of: reach(x.shape, w.shape, options, 0, start, end) };
+  });
+  // Not where some are made of padding alone.
+  if ([columns, ...lines.map(({ of }) => of)].some(({ start, end }) => start >= end)) return undefined;
+  return starts(batch, images)
+    .flatMap((n) => {
+      const [ofX, ofDy] = [x, dy].map((value) => part(value, 0, n, n + images));
+      return lines.map(({ start, end, of }) => {
+        const image = part(part(ofX, 2, of.start, of.end), 3, columns.start, columns.end);
+        const padding = [of.before, columns.before, of.after, columns.after] as const;
+        return product(image, w, part(ofDy, 2, start, end), { ...options, padding });
+      });
+    })
+    .reduce((sum, each) => add(sum, each));
 }
 
 /** Those from `start` on along a dimension, but for those from `end` on, if there are such. */
 const part = (value: Value, dim: number, start: number, end: number): Value =>
   start > 0 || end < value.shape[dim] ? slice(value, { dim, start, end }) : value;
 
-/** Rows and columns at the end, of padding and then of x, that a stride leaves out. */
-function leftOut(x: Shape, w: Shape, options: Options): number[] {
+/** What of x some rows of the output are made of, or for a `d` of 1 columns, and how many of padding before and after it. */
+function reach(x: Shape, w: Shape, options: Options, d: 0 | 1, start: number, end: number) {
   const { kernel, stride, dilation, padding } = geometry(w, options);
-  return [0, 1].map((d) => (x[2 + d] + padding[d] + padding[2 + d] - dilation[d] * (kernel[d] - 1) - 1) % stride[d]);
-}
-
-/** Which rows of x some rows of the output are made of, and with which padding. */
-function bandOf(x: Shape, w: Shape, [start, end]: readonly [number, number], options: Options) {
-  const { kernel, stride, dilation, padding } = geometry(w, options);
-  const [top, left, , right] = padding;
-  const first = start * stride[0] - top;
-  const last = (end - 1) * stride[0] - top + dilation[0] * (kernel[0] - 1) + 1;
+  const size = x[2 + d];
+  const first = start * stride[d] - padding[d];
+  const last = (end - 1) * stride[d] - padding[d] + dilation[d] * (kernel[d] - 1) + 1;
   return {
     start: Math.max(0, first),
-    end: Math.min(x[2], last),
-    padding: [Math.max(0, -first), left, Math.max(0, last - x[2]), right] as [number, number, number, number],
+    end: Math.min(size, last),
+    before: Math.max(0, -first),
+    after: Math.max(0, last - size),
   };
 }
 
-/** The gradient by w, of images that are channels. */
+/** The gradient by w, of images that are channels, all of whose rows and columns are reached. */
 function product(x: Value, w: Value, dy: Value, options: Options): Value {
   const { graph } = x;
   const { stride, dilation, padding } = geometry(w.shape, options);
   const [batch] = x.shape;
-  // Rows and columns that a stride leaves out are no part of any product: padding first, then the last ones of the image.
-  const rest = leftOut(x.shape, w.shape, options);
-  const [top, left, bottom, right] = padding.map((side, d) => (d < 2 ? side : Math.max(0, side - rest[d - 2])));
-  const reached = rest.reduce(
-    (value, size, d) => part(value, 2 + d, 0, x.shape[2 + d] - Math.max(0, size - padding[2 + d])),
-    x,
-  );
   // As an image whose channels are the batch's images.
-  const image = asNchw(exchange(reached), batch);
+  const image = asNchw(exchange(x), batch);
   const filters = permute(dy, { dims: [1, 0, 2, 3] });
-  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding: [top, left, bottom, right] });
+  const slopes = conv2d(image, filters, { stride: dilation, dilation: stride, padding });
   // From [C, KH, KW, O] to [O, C, KH, KW]: that matrix transposed.
   const rows = toNhwc(slopes);
   return graph.reshape(

@@ -94,9 +94,12 @@ const inParts = (merge: (parts: Value, options: { readonly terms: number; readon
 /** Rows that a thread of a software adapter adds up by itself: of that many, what is read twice is still in its cache. */
 const ALONE = 128;
 
+/** Channels of a workgroup on a GPU, if 64 threads share each sum of four: see dividedBy. */
+const CHANNELS = 16;
+
 /** Rows of a part. */
 function partFor(terms: number, channels: number, setting: Setting): number {
-  if (!setting.software) return partOnGpu(terms, Math.ceil(channels / 16), 512, setting);
+  if (!setting.software) return partOnGpu(terms, Math.ceil(channels / CHANNELS), 512, setting);
   return terms > 4 * ALONE ? ALONE : terms;
 }
 

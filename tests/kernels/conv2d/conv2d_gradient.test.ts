@@ -9,14 +9,13 @@ import type { Shape } from "../../../engine/ground/tensor.ts";
 import { conv2d } from "../../../kernels/conv2d/conv2d.ts";
 import { conv2dInputGradient } from "../../../kernels/conv2d/conv2d_input_gradient.ts";
 import { conv2dWeightGradient } from "../../../kernels/conv2d/conv2d_weight_gradient.ts";
-import { asNchw } from "../../../kernels/layout/layout.ts";
-import { toNhwc } from "../../../kernels/layout/to_nhwc.ts";
 import type { Padding, Pair } from "../../../kernels/options.ts";
 import { evaluateReference } from "../../../kernels/references.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
 import {
   assertClose,
   drawConvolution,
+  inNhwc,
   int,
   magnitudes,
   open,
@@ -43,9 +42,6 @@ interface Convolution {
 }
 
 const kernelsOf = ({ steps }: Plan): string[] => steps.map(({ kernel }) => kernel);
-
-/** An image that is NHWC in memory, as that of a fast kernel. */
-const inNhwc = (x: Value): Value => asNchw(toNhwc(x), x.shape[1]);
 
 /** Both gradients by the loops of their definition; the kernels that computed them. */
 async function check({ x, w, options }: Convolution): Promise<string[]> {

@@ -5,14 +5,12 @@ import { Graph } from "../../../engine/graph/graph.ts";
 import type { Value } from "../../../engine/graph/value.ts";
 import { sizeOf } from "../../../engine/ground/tensor.ts";
 import { conv2dWeightGradient } from "../../../kernels/conv2d/conv2d_weight_gradient.ts";
-import { asNchw } from "../../../kernels/layout/layout.ts";
-import { toNhwc } from "../../../kernels/layout/to_nhwc.ts";
 import { batchNormGradientSums } from "../../../kernels/norm/batchnorm_gradient_sums.ts";
 import { batchNormStatistics } from "../../../kernels/norm/batchnorm_statistics.ts";
 import { rates } from "../../../kernels/rates.ts";
 import { partOnGpu } from "../../../kernels/training/parts.ts";
 import { tableFor } from "../../../kernels/training/table.ts";
-import { assertOutputs, open, randomTensors, runPlan } from "../../harness.ts";
+import { assertOutputs, inNhwc, open, randomTensors, runPlan } from "../../harness.ts";
 
 const gpu = await open();
 const { variants } = await tableFor();
@@ -34,7 +32,7 @@ test("long sums are made in parts on every kind of GPU, which together are the w
     const traits = { ...gpu.traits, software: false, rates: rates[vendor] };
     for (const [kernel, variant, build] of CASES) {
       const graph = new Graph();
-      const image = (name: string) => asNchw(toNhwc(graph.input(name, SHAPE)), SHAPE[1]);
+      const image = (name: string) => inNhwc(graph.input(name, SHAPE));
       graph.name("y", build(image("x"), image("dy"), graph.input("statistics", [2, SHAPE[1]])));
       const tensors = randomTensors(graph);
       tensors.statistics.data.forEach((v, i, all) => {
