@@ -130,7 +130,7 @@ inDepth("an edit is kept in the browser and in the address, and not run before i
   await page.goto(address);
   await waitFor("kernels-status", /^This source came with the address; it has not run yet/);
   assert.is(await source().inputValue(), mine);
-  assert.is(await textOf("draft"), "Edited: not kept in this browser; the address has it, too.");
+  await waitFor("draft", /^Edited: not kept in this browser; the address has it, too\.$/);
   await source().press("Control+Enter");
   await waitFor("agrees", /^No: /);
   assert.is(await textOf("kernels-status"), "");
